@@ -1,0 +1,69 @@
+"""The errors that end a command, one class per documented exit code.
+
+| exit code | class              | meaning                                     |
+|-----------|--------------------|---------------------------------------------|
+| 1         | any other          | a bug in seqexpr                            |
+| 2         | `UsageError`       | options that do not fit together            |
+| 3         | `InputError`       | a file whose content is not as it should be |
+| 4         | `MissingDataError` | data or weights that are not there          |
+| 5         | `DeviceError`      | device absent, or memory exhausted          |
+| 6         | `NetworkError`     | download or checksum failed                 |
+| 130       | `KeyboardInterrupt`| interrupted                                 |
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+
+
+class SeqexprError(Exception):
+    """Base of every error that seqexpr raises on purpose; its text is one line for the user."""
+
+    exit_code = 1
+
+
+class UsageError(SeqexprError):
+    """Options that contradict each other or name something that does not exist."""
+
+    exit_code = 2
+
+
+class InputError(SeqexprError):
+    """A file, or one record of it, that is not as it should be.
+
+    Args:
+        file: the file as the user named it; "-" is shown as "standard input".
+        found: what is there, in a few words.
+        expected: what should be there, in a few words.
+        record: the record concerned: an id in quotes, a line number, a column.
+    """
+
+    exit_code = 3
+
+    def __init__(
+        self, file: str | PathLike[str], *, found: str, expected: str, record: str | None = None
+    ) -> None:
+        self.file = "standard input" if str(file) == "-" else str(file)
+        self.record = record
+        self.found = found
+        self.expected = expected
+        where = f"{self.file}, {record}" if record else self.file
+        super().__init__(f"{where}: found {found}; expected {expected}")
+
+
+class MissingDataError(SeqexprError):
+    """Data or weights that are not on this machine; the text names the exact command that gets them."""
+
+    exit_code = 4
+
+
+class DeviceError(SeqexprError):
+    """The device asked for is absent, or its memory does not suffice."""
+
+    exit_code = 5
+
+
+class NetworkError(SeqexprError):
+    """A download failed, or its bytes are not the ones expected."""
+
+    exit_code = 6

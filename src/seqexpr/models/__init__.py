@@ -1,0 +1,1 @@
+"""The Perceiver, its presets, and its weights on disk."""

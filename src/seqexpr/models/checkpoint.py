@@ -1,0 +1,197 @@
+"""Weights on disk: one safetensors file whose metadata key `seqexpr` says in JSON what the numbers mean.
+
+Reading the metadata needs no torch. The tensors are read by the safetensors library; nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seqexpr.datasets.half_life import HalfLifeSchema
+from seqexpr.errors import InputError, SeqexprError
+from seqexpr.files import atomic_path
+from seqexpr.models.config import PerceiverConfig
+from seqexpr.sequences.alphabet import ALPHABETS
+
+if TYPE_CHECKING:
+    import torch
+
+    from seqexpr.models.perceiver import Perceiver
+
+FORMAT = 1
+"""Version of the metadata's layout; a file with a higher one is refused."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """One predicted quantity: label = network output x sd + mean."""
+
+    name: str
+    """Name of the label column, and of the column that `predict` prints."""
+    unit: str = ""
+    """Unit of the label, for instance "log10(RPKM + 0.1)"."""
+    mean: float = 0.0
+    """Mean of the label over the training genes."""
+    sd: float = 1.0
+    """Standard deviation of the label over the training genes."""
+
+
+@dataclass(frozen=True)
+class ModelMetadata:
+    """Everything about trained weights but the numbers."""
+
+    config: PerceiverConfig
+    outputs: tuple[Output, ...]
+    half_life: HalfLifeSchema | None = None
+    """Names, transforms and scaling of the half-life features; None when the network reads none."""
+    training: dict[str, Any] = field(default_factory=dict)
+    """What the weights were trained on and how: recipe, seed, genes, epochs."""
+    card: dict[str, Any] = field(default_factory=dict)
+    """The model card: intended use, held-out numbers, limits, licences."""
+
+    def to_json(self) -> str:
+        """The text stored in the weights file."""
+        return json.dumps(
+            {
+                "format": FORMAT,
+                "config": self.config.to_dict(),
+                "alphabets": {name: alphabet.letters for name, alphabet in ALPHABETS.items()},
+                "outputs": [asdict(output) for output in self.outputs],
+                "half_life": self.half_life.to_dict() if self.half_life else None,
+                "training": self.training,
+                "card": self.card,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str, file: str | Path) -> ModelMetadata:
+        """The metadata that `to_json` wrote.
+
+        Raises:
+            InputError: the text is of another program or of a newer format.
+        """
+        expected = f"seqexpr weights of format {FORMAT}"
+        try:
+            stored = json.loads(text)
+            version = stored["format"]
+        except (ValueError, KeyError, TypeError):
+            raise InputError(file, found="metadata that seqexpr did not write", expected=expected) from None
+        if version != FORMAT:
+            raise InputError(file, found=f"format {version!r}", expected=f"{expected}; a newer seqexpr may read it")
+        letters = {name: alphabet.letters for name, alphabet in ALPHABETS.items()}
+        try:
+            if stored["alphabets"] != letters:
+                raise InputError(file, found=f"alphabets {stored['alphabets']}", expected=f"alphabets {letters}")
+            half_life = stored["half_life"]
+            return cls(
+                config=PerceiverConfig.from_dict(stored["config"]),
+                outputs=tuple(Output(**output) for output in stored["outputs"]),
+                half_life=HalfLifeSchema.from_dict(half_life) if half_life else None,
+                training=stored["training"],
+                card=stored["card"],
+            )
+        except InputError:
+            raise
+        except (KeyError, TypeError, ValueError, SeqexprError) as problem:
+            raise InputError(file, found=f"metadata that does not fit ({problem})", expected=expected) from None
+
+
+@dataclass
+class TrainedModel:
+    """A network with weights, and what its inputs and outputs mean."""
+
+    name: str
+    network: Perceiver
+    metadata: ModelMetadata
+
+    def predict(
+        self, dna: np.ndarray | None, protein: np.ndarray | None, half_life: np.ndarray | None
+    ) -> np.ndarray:
+        """Labels in their own units, on whatever device the network is, without gradients.
+
+        Args:
+            dna: uint8 (batch, upstream + downstream) tokens of this model's window, or None.
+            protein: uint8 (batch, up to protein_length) tokens, PAD at the right, or None.
+            half_life: float (batch, 8) raw features in the schema's order, NaN = unknown, or None.
+
+        Returns:
+            float64 (batch, outputs)
+        """
+        import torch
+
+        device = self.network.positions.device
+        tokens = {
+            name: torch.from_numpy(array).to(device, non_blocking=True)
+            for name, array in (("dna", dna), ("protein", protein))
+            if array is not None
+        }
+        config, schema = self.metadata.config, self.metadata.half_life
+        standardised = None
+        if schema is not None and half_life is not None:
+            standardised = torch.from_numpy(schema.standardise(half_life)).to(device)
+        self.network.eval()
+        with torch.inference_mode():
+            scaled = self.network(tokens[config.latent_input], tokens[config.query_input], standardised)
+        return self._unscale(scaled.double().cpu().numpy())
+
+    def _unscale(self, scaled: np.ndarray) -> np.ndarray:
+        sd = np.array([output.sd for output in self.metadata.outputs])
+        mean = np.array([output.mean for output in self.metadata.outputs])
+        return scaled * sd + mean
+
+
+def save_model(path: str | Path, model: TrainedModel) -> None:
+    """Write weights and metadata as one safetensors file, atomically."""
+    from safetensors.torch import save_file
+
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={"seqexpr": model.metadata.to_json()})
+
+
+def read_metadata(path: str | Path) -> ModelMetadata:
+    """What the weights in `path` are, without loading them or torch.
+
+    Raises:
+        InputError: not a whole safetensors file, or not one that this version of seqexpr wrote.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    expected = "a safetensors file of seqexpr weights"
+    try:
+        with safe_open(str(path), framework="numpy") as handle:
+            text = (handle.metadata() or {}).get("seqexpr")
+    except SafetensorError as problem:
+        raise InputError(path, found=f"a damaged or foreign file ({problem})", expected=expected) from None
+    except OSError as problem:
+        raise InputError(path, found=problem.strerror or str(problem), expected=expected) from None
+    if text is None:
+        raise InputError(path, found="a safetensors file without seqexpr's metadata", expected=expected)
+    return ModelMetadata.from_json(text, path)
+
+
+def load_model(path: str | Path, device: str | torch.device = "cpu", name: str | None = None) -> TrainedModel:
+    """Weights from a file, ready to predict on `device`.
+
+    Raises:
+        InputError: not a whole safetensors file, or not one that this version of seqexpr wrote, or tensors that do
+            not fit the config in it.
+    """
+    from safetensors.torch import load_file
+
+    from seqexpr.models.perceiver import Perceiver
+
+    metadata = read_metadata(path)
+    network = Perceiver(metadata.config)
+    try:
+        network.load_state_dict(load_file(path))
+    except RuntimeError as problem:
+        first = str(problem).splitlines()[-1].strip()
+        raise InputError(path, found=first, expected="the tensors that its own config describes") from None
+    network.to(device).eval()
+    return TrainedModel(name or Path(path).stem, network, metadata)

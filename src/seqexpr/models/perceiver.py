@@ -1,0 +1,353 @@
+"""The network: one Perceiver with two sequence inputs (Stefanini et al. 2023, sections 2.3 to 2.5).
+
+Reading order: the query tower (stem, residual, attention pooling, tower), the attention blocks, then
+`Perceiver`, which joins them. Everything is channels last, (batch, positions, channels): a convolution is then
+one matrix product over a strided view of its windows, and pooling reads whole rows of channels.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig
+from seqexpr.sequences.alphabet import ALPHABETS
+
+
+class Convolution(nn.Module):
+    """A one-dimensional convolution with zero padding that keeps the number of positions."""
+
+    def __init__(self, channels: int, outputs: int, kernel: int) -> None:
+        super().__init__()
+        self.kernel = kernel
+        self.linear = nn.Linear(kernel * channels, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, positions, channels) -> (batch, positions, outputs)."""
+        batch, positions, channels = x.shape
+        margin = self.kernel // 2
+        padded = functional.pad(x, (0, 0, margin, margin))
+        # Neighbouring rows overlap in memory, so a window of `kernel` rows is one longer row: no copy here.
+        windows = padded.as_strided(
+            (batch, positions, self.kernel * channels),
+            ((positions + 2 * margin) * channels, channels, 1),
+        )
+        return self.linear(windows)
+
+
+class ResidualConvolution(nn.Module):
+    """x + Conv1d of width 1 (GELU (BatchNorm (x)))."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = ChannelNorm(channels)
+        self.linear = nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, positions, channels) -> the same shape."""
+        return x + self.linear(functional.gelu(self.norm(x)))
+
+
+class ChannelNorm(nn.BatchNorm1d):
+    """Batch normalisation of each channel over all positions of all sequences."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, positions, channels) -> the same shape."""
+        return super().forward(x.flatten(0, 1)).view_as(x)
+
+
+class AttentionPool(nn.Module):
+    """Each `size` neighbouring positions become one: their mean weighted, channel by channel, by a softmax.
+
+    Enformer's pooling (Avsec et al. 2021): the logits are a linear map of the values, at first twice the values.
+    """
+
+    def __init__(self, channels: int, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.logits = nn.Linear(channels, channels, bias=False)
+        with torch.no_grad():
+            self.logits.weight.copy_(2 * torch.eye(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, positions, channels) -> (batch, positions // size, channels); a shorter rest is dropped."""
+        batch, positions, channels = x.shape
+        pooled = positions // self.size
+        x = x[:, : pooled * self.size].reshape(batch, pooled, self.size, channels)
+        return (self.logits(x).softmax(dim=2) * x).sum(dim=2)
+
+
+class TowerBlock(nn.Module):
+    """[BatchNorm, GELU, Conv1d], a residual of width 1, attention pooling."""
+
+    def __init__(self, channels: int, outputs: int, kernel: int, pool: int) -> None:
+        super().__init__()
+        self.norm = ChannelNorm(channels)
+        self.convolution = Convolution(channels, outputs, kernel)
+        self.residual = ResidualConvolution(outputs)
+        self.pool = AttentionPool(outputs, pool)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, positions, channels) -> (batch, positions // pool, outputs)."""
+        x = self.convolution(functional.gelu(self.norm(x)))
+        return self.pool(self.residual(x))
+
+
+class QueryTower(nn.Module):
+    """The convolutional flow: tokens -> a few positions of features.
+
+    PAD is a column of zeros, so far beyond a sequence's end every position holds the same numbers. In `eval` mode a
+    batch of short proteins is therefore computed only a little past its longest member, and what follows is taken
+    from an empty sequence, computed once: the same result, several times sooner.
+    """
+
+    padding_features: Tensor | None
+
+    def __init__(self, config: PerceiverConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.letters = ALPHABETS[config.query_input].size - 1  # PAD has no channel
+        self.stem = Convolution(self.letters, config.stem_channels, config.stem_kernel)
+        self.residual = ResidualConvolution(config.stem_channels)
+        self.pool = AttentionPool(config.stem_channels, config.stem_pool)
+        widths = (config.stem_channels, *config.tower_channels)
+        self.blocks = nn.ModuleList(
+            TowerBlock(width, outputs, config.tower_kernel, config.tower_pool)
+            for width, outputs in zip(widths, widths[1:], strict=False)
+        )
+        self.register_buffer("padding_features", None, persistent=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """uint8 (batch, up to query_length) -> (batch, query_positions, channels)."""
+        length = self.config.query_length
+        if self.training or tokens.shape[1] == length:
+            return self._features(_pad_to(tokens, length))
+        positions, spoilt = self._positions_needed(tokens.shape[1])
+        if positions + spoilt >= self.config.query_positions:
+            return self._features(_pad_to(tokens, length))
+        if self.padding_features is None:
+            self.padding_features = self._features(tokens.new_zeros(1, length)).detach()
+        computed = self._features(_pad_to(tokens, (positions + spoilt) * self.config.query_stride))
+        beyond = self.padding_features[:, positions:].expand(len(tokens), -1, -1)
+        return torch.cat([computed[:, :positions], beyond], dim=1)
+
+    def train(self, mode: bool = True) -> QueryTower:
+        """Switch the mode; the empty sequence's features are forgotten, for the weights may change now."""
+        self.padding_features = None
+        return super().train(mode)
+
+    def _features(self, tokens: Tensor) -> Tensor:
+        dtype = self.stem.linear.weight.dtype
+        one_hot = functional.one_hot(tokens.long(), self.letters + 1)[..., 1:].to(dtype)
+        x = self.stem(one_hot)  # (batch, letters, stem channels)
+        x = self.pool(self.residual(x))  # (batch, letters / stem_pool, stem channels)
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+    def _positions_needed(self, letters: int) -> tuple[int, int]:
+        """Positions that a sequence's letters can reach, and how many more a cut behind them spoils.
+
+        A letter reaches half a kernel to its right at every stage. At a cut the convolutions see an end instead of
+        more padding, which spoils half a kernel to the left at every stage.
+        """
+        config = self.config
+        reach, spoilt, stride = config.stem_kernel // 2, 0, config.stem_pool
+        for _ in config.tower_channels:
+            reach += (config.tower_kernel // 2) * stride
+            spoilt = math.ceil((spoilt + config.tower_kernel // 2) / config.tower_pool)
+            stride *= config.tower_pool
+        return math.ceil((letters + reach) / stride), spoilt
+
+
+class FeedForward(nn.Module):
+    """LayerNorm, a linear layer gated by GELU, dropout, and back to the width of the input."""
+
+    def __init__(self, width: int, factor: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.expand = nn.Linear(width, 2 * factor * width)
+        self.contract = nn.Linear(factor * width, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., width) -> the same shape."""
+        values, gates = self.expand(self.norm(x)).chunk(2, dim=-1)
+        return self.contract(self.dropout(values * functional.gelu(gates)))
+
+
+class CrossAttention(nn.Module):
+    """One head in which queries attend to a context, PAD left out.
+
+    The key projection is folded into the query and the value projection into the output: the attention itself runs
+    straight on the normalised context, which may be 10,500 long and is only 32 wide. Same function, fewer operations.
+    """
+
+    def __init__(self, width: int, context_width: int, head_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.head_dim = head_dim
+        self.norm = nn.LayerNorm(width)
+        self.norm_context = nn.LayerNorm(context_width)
+        self.to_query = nn.Linear(width, head_dim, bias=False)
+        self.to_key = nn.Linear(context_width, head_dim, bias=False)
+        self.to_value = nn.Linear(context_width, head_dim, bias=False)
+        self.to_output = nn.Linear(head_dim, width)
+        self.dropout = dropout
+
+    def forward(self, x: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
+        """x (batch, n, width), context (batch, m, context width), mask bool (batch, m), True = attend -> as x."""
+        context = self.norm_context(context).unsqueeze(1)  # (batch, 1 head, m, context width)
+        query = self.to_query(self.norm(x)) @ self.to_key.weight  # (batch, n, context width)
+        attended = functional.scaled_dot_product_attention(
+            query.unsqueeze(1),
+            context,
+            context,
+            attn_mask=None if mask is None else mask[:, None, None, :],
+            dropout_p=self.dropout if self.training else 0.0,
+            scale=self.head_dim**-0.5,
+        ).squeeze(1)  # (batch, n, context width)
+        return self.to_output(self.to_value(attended))
+
+
+class SelfAttention(nn.Module):
+    """Several heads in which the latents attend to one another."""
+
+    def __init__(self, width: int, heads: int, head_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.head_dim = heads, head_dim
+        self.norm = nn.LayerNorm(width)
+        self.to_query_key_value = nn.Linear(width, 3 * heads * head_dim, bias=False)
+        self.to_output = nn.Linear(heads * head_dim, width)
+        self.dropout = dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, latents, width) -> the same shape."""
+        projected = self.to_query_key_value(self.norm(x))
+        query, key, value = projected.unflatten(-1, (3, self.heads, self.head_dim)).permute(2, 0, 3, 1, 4)
+        attended = functional.scaled_dot_product_attention(  # (batch, heads, latents, head_dim)
+            query, key, value, dropout_p=self.dropout if self.training else 0.0
+        )
+        return self.to_output(attended.transpose(1, 2).flatten(2))
+
+
+class LatentBlock(nn.Module):
+    """Latents attend to the sequence, then to one another; each step has its feed-forward and residuals."""
+
+    def __init__(self, config: PerceiverConfig) -> None:
+        super().__init__()
+        width, dropout = config.latent_width, config.dropout
+        self.cross = CrossAttention(width, config.embedding_dim, config.cross_head_dim, dropout)
+        self.cross_feed_forward = FeedForward(width, config.feed_forward_factor, dropout)
+        self.attention = SelfAttention(width, config.self_heads, config.self_head_dim, dropout)
+        self.feed_forward = FeedForward(width, config.feed_forward_factor, dropout)
+
+    def forward(self, latents: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
+        """latents (batch, latents, width), context (batch, letters, embedding_dim) -> as latents."""
+        latents = latents + self.cross(latents, context, mask)
+        latents = latents + self.cross_feed_forward(latents)
+        latents = latents + self.attention(latents)
+        return latents + self.feed_forward(latents)
+
+
+class Perceiver(nn.Module):
+    """Expression levels from two sequence inputs, "latent" and "query", which may be the same sequence.
+
+    `dna-perceiver` with one output has 794,557 parameters.
+    """
+
+    def __init__(self, config: PerceiverConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(ALPHABETS[config.latent_input].size, config.embedding_dim)
+        self.positions = nn.Parameter(_sinusoids(config.latent_length, config.embedding_dim))
+        self.latents = nn.Parameter(torch.randn(config.latents, config.latent_dim))
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(LatentBlock(config) for _ in range(config.depth))
+        self.tower = QueryTower(config)
+        self.query = nn.Linear(config.query_features, config.query_dim)
+        self.decoder = CrossAttention(
+            config.query_dim, config.latent_width, config.cross_head_dim, config.dropout
+        )
+        self.mean_norm = nn.LayerNorm(config.latent_width)
+        self.mean = nn.Linear(config.latent_width, config.query_dim)
+        self.output = nn.Linear(2 * config.query_dim, config.outputs)
+
+    def forward(self, latent_tokens: Tensor, query_tokens: Tensor, half_life: Tensor | None = None) -> Tensor:
+        """Predict one row per gene, in the network's own (scaled) units.
+
+        Args:
+            latent_tokens: uint8 (batch, up to latent_length); positions left out at the end count as PAD.
+            query_tokens: uint8 (batch, up to query_length), likewise.
+            half_life: float (batch, 8), standardised, 0 = unknown; needed when the config reads it.
+
+        Returns:
+            (batch, outputs)
+        """
+        if self.config.reads_half_life and half_life is None:
+            half_life = self.positions.new_zeros(len(latent_tokens), HALF_LIFE_FEATURES)
+        latents = self.encode(latent_tokens, half_life)
+        query = self.make_query(query_tokens, half_life)
+        decoded = query + self.decoder(query.unsqueeze(1), latents).squeeze(1)  # (batch, query_dim)
+        mean = self.mean(self.mean_norm(latents.mean(dim=1)))  # (batch, query_dim)
+        outputs = self.output(torch.cat([decoded, mean], dim=1))
+        return outputs.tanh() if self.config.tanh else outputs
+
+    def encode(self, tokens: Tensor, half_life: Tensor | None) -> Tensor:
+        """The latent flow: uint8 (batch, letters) -> (batch, latents, latent_width)."""
+        context = self.dropout(self.embedding(tokens.int()) + self.positions[: tokens.shape[1]])
+        latents = self.latents.expand(len(tokens), -1, -1)
+        if self.config.half_life_latent:
+            assert half_life is not None
+            appended = half_life.unsqueeze(1).expand(-1, self.config.latents, -1)
+            latents = torch.cat([latents, appended.to(latents.dtype)], dim=2)
+        mask = _attended(tokens)
+        for block in self.blocks:
+            latents = block(latents, context, mask)
+        return latents
+
+    def make_query(self, tokens: Tensor, half_life: Tensor | None) -> Tensor:
+        """The query flow: uint8 (batch, letters) -> (batch, query_dim)."""
+        features = self.tower(tokens).flatten(1)
+        if self.config.half_life_query:
+            assert half_life is not None
+            features = torch.cat([features, half_life.to(features.dtype)], dim=1)
+        return self.dropout(functional.relu(self.query(features)))
+
+    def count_parameters(self) -> int:
+        """Number of trained parameters."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def load_state_dict(self, *arguments: Any, **options: Any) -> Any:
+        """As torch's; the remembered features of an empty sequence are forgotten."""
+        self.tower.padding_features = None
+        return super().load_state_dict(*arguments, **options)
+
+
+def _attended(tokens: Tensor) -> Tensor | None:
+    """Which letters take part in attention, bool (batch, letters); None when all do.
+
+    A sequence without one known letter attends to its padding: a softmax over nothing has no value.
+    """
+    mask = tokens != 0
+    if tokens.device.type == "cpu" and bool(mask.all()):
+        return None
+    return mask | ~mask.any(dim=1, keepdim=True)
+
+
+def _pad_to(tokens: Tensor, length: int) -> Tensor:
+    return functional.pad(tokens, (0, length - tokens.shape[1]))
+
+
+def _sinusoids(positions: int, width: int) -> Tensor:
+    """The sinusoidal position code of Vaswani et al. 2017, (positions, width)."""
+    angles = torch.arange(positions)[:, None] * torch.exp(
+        torch.arange(0, width, 2) * (-math.log(10_000.0) / width)
+    )
+    code = torch.empty(positions, width)
+    code[:, 0::2] = angles.sin()
+    code[:, 1::2] = angles.cos()
+    return code

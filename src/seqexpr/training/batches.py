@@ -1,0 +1,95 @@
+"""From rows of a prepared dataset to the tensors that a network reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from seqexpr.datasets.half_life import HalfLifeSchema
+from seqexpr.datasets.prepared import PreparedDataset
+from seqexpr.models.config import PerceiverConfig
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tensors of some genes, on one device."""
+
+    latent_tokens: torch.Tensor
+    """uint8 (batch, letters)"""
+    query_tokens: torch.Tensor
+    """uint8 (batch, letters)"""
+    half_life: torch.Tensor | None
+    """float32 (batch, 8), standardised, 0 = unknown"""
+    labels: torch.Tensor
+    """float32 (batch, outputs), scaled, NaN = missing"""
+
+
+class BatchLoader:
+    """Makes batches for one network from one dataset."""
+
+    def __init__(
+        self,
+        dataset: PreparedDataset,
+        config: PerceiverConfig,
+        scaled_labels: np.ndarray,
+        schema: HalfLifeSchema | None,
+        device: torch.device,
+    ) -> None:
+        self.dataset = dataset
+        self.config = config
+        self.labels = scaled_labels.astype(np.float32)
+        raw = dataset.half_life() if schema else None
+        self.half_life = schema.standardise(raw) if schema and raw is not None else None
+        self.device = device
+
+    def batches(self, indices: np.ndarray, batch_size: int) -> Iterator[Batch]:
+        """The genes in the given order, as they are."""
+        for start in range(0, len(indices), batch_size):
+            yield self.batch(indices[start : start + batch_size])
+
+    def batch(
+        self, indices: np.ndarray, *, shift: int = 0, hidden_half_life: np.ndarray | None = None
+    ) -> Batch:
+        """One batch.
+
+        Args:
+            indices: rows of the dataset.
+            shift: bp by which the windows are moved downstream, within what the dataset holds.
+            hidden_half_life: bool (batch,), True = as if the gene's half-life features were unknown.
+        """
+        tokens: dict[str, torch.Tensor] = {}
+        if self.config.reads_dna:
+            dna = self.dataset.dna(indices, self.config.upstream - shift, self.config.downstream + shift)
+            tokens["dna"] = self._to_device(dna)
+        if self.config.reads_protein:
+            tokens["protein"] = self._to_device(self.dataset.proteins(indices, self.config.protein_length))
+        half_life = None
+        if self.half_life is not None:
+            rows = self.half_life[indices]
+            if hidden_half_life is not None:
+                rows = np.where(hidden_half_life[:, None], np.float32(0), rows)
+            half_life = self._to_device(rows)
+        return Batch(
+            tokens[self.config.latent_input],
+            tokens[self.config.query_input],
+            half_life,
+            self._to_device(self.labels[indices]),
+        )
+
+    def largest_shift(self, wanted: int) -> int:
+        """The largest jitter, at most `wanted`, that the dataset's windows leave room for on both sides."""
+        if not self.config.reads_dna:
+            return 0
+        room = min(
+            self.dataset.upstream - self.config.upstream, self.dataset.downstream - self.config.downstream
+        )
+        return max(0, min(wanted, room))
+
+    def _to_device(self, array: np.ndarray) -> torch.Tensor:
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        if self.device.type == "cuda":
+            return tensor.pin_memory().to(self.device, non_blocking=True)
+        return tensor.to(self.device)

@@ -1,0 +1,325 @@
+"""The training loop: epochs of steps, a validation after each, the best weights kept, exact resumption.
+
+Everything random in an epoch is drawn from (seed, epoch) alone and the state is written after each epoch, so a
+training that was killed and resumed ends with the same weights as one that was not.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqexpr.datasets.half_life import HalfLifeSchema
+from seqexpr.datasets.prepared import PreparedDataset
+from seqexpr.errors import InputError, UsageError
+from seqexpr.files import atomic_path
+from seqexpr.models.checkpoint import ModelMetadata, Output, TrainedModel, save_model
+from seqexpr.models.config import PerceiverConfig
+from seqexpr.models.perceiver import Perceiver
+from seqexpr.training.batches import Batch, BatchLoader
+from seqexpr.training.optimizers import make_optimizer
+from seqexpr.training.recipe import Recipe
+from seqexpr.training.schedules import learning_rate
+from seqexpr.training.state import load_state, save_state
+
+EVALUATION_BATCH = {"cpu": 8, "cuda": 256, "mps": 64}
+"""Genes a forward pass in validation: on a CPU a few stay in the cache, a GPU wants many."""
+
+
+class Observer(Protocol):
+    """Is told how a training goes."""
+
+    def on_step(self, epoch: int, step: int, steps: int) -> None:
+        """Step `step` of `steps` of an epoch is done; all count from 1."""
+
+    def on_epoch(self, row: dict[str, Any]) -> None:
+        """An epoch and its validation are done; `row` is its line of metrics.jsonl."""
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """What is trained on which genes; the same job gives the same weights on the same kind of device."""
+
+    dataset: PreparedDataset
+    label_names: tuple[str, ...]
+    train: np.ndarray
+    """Rows of the dataset whose labels set the weights and the scalings."""
+    valid: np.ndarray
+    """Rows whose labels choose the epoch."""
+    config: PerceiverConfig
+    recipe: Recipe
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.config.outputs != len(self.label_names):
+            raise UsageError(f"{self.config.outputs} outputs for {len(self.label_names)} labels")
+        if len(self.train) < 2 or len(self.valid) < 2:
+            raise UsageError(
+                f"{len(self.train)} genes to train on and {len(self.valid)} to validate on are too few; 2 each at least"
+            )
+        if set(self.train.tolist()) & set(self.valid.tolist()):
+            raise UsageError("training and validation share genes")
+
+    def fingerprint(self) -> str:
+        """SHA-256 of everything that decides the weights."""
+        described = json.dumps(
+            [self.config.to_dict(), self.recipe.to_dict(), list(self.label_names), self.seed, self.dataset.ids]
+        ).encode()
+        parts = (described, self.train.astype("<i8").tobytes(), self.valid.astype("<i8").tobytes())
+        labels = self.dataset.labels(self.label_names).tobytes()
+        return hashlib.sha256(b"".join((*parts, labels))).hexdigest()
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """A finished training."""
+
+    model: TrainedModel
+    rows: list[dict[str, Any]]
+    """One per epoch, as in metrics.jsonl."""
+    best_epoch: int
+
+
+def train(
+    job: TrainingJob, folder: Path, device: torch.device, *, name: str, observer: Observer | None = None
+) -> TrainingResult:
+    """Train, or go on where a training in `folder` stopped, and write `weights.safetensors`.
+
+    `folder` gets `metrics.jsonl` (one line an epoch) and `checkpoint/` on the way.
+
+    Raises:
+        InputError: the folder's checkpoint is damaged or belongs to another job.
+        UsageError: the loss is no longer a number.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    trainer = _Trainer(job, folder, device, observer)
+    trainer.run()
+    model = TrainedModel(name, trainer.best_network(), trainer.metadata())
+    save_model(folder / "weights.safetensors", model)
+    return TrainingResult(model, trainer.rows, trainer.best_epoch)
+
+
+class _Trainer:
+    def __init__(
+        self, job: TrainingJob, folder: Path, device: torch.device, observer: Observer | None
+    ) -> None:
+        self.job, self.folder, self.device, self.observer = job, folder, device, observer
+        labels = job.dataset.labels(job.label_names)
+        self.mean, self.sd = _label_scaling(labels[job.train], job.recipe.label_scaling, job.label_names)
+        self.schema = _fit_half_life(job)
+        scaled = (labels - self.mean) / self.sd
+        self.loader = BatchLoader(job.dataset, job.config, scaled, self.schema, device)
+        weights = [job.recipe.output_weights.get(label, 1.0) for label in job.label_names]
+        self.output_weights = torch.tensor(weights, device=device)
+        torch.manual_seed(job.seed)
+        self.network = Perceiver(job.config).to(device)
+        self.averaged = copy.deepcopy(self.network) if job.recipe.average_decay else self.network
+        self.optimizer = make_optimizer(job.recipe, self.network.parameters())
+        self.steps_per_epoch = math.ceil(len(job.train) / job.recipe.batch_size)
+        self.jitter = self.loader.largest_shift(job.recipe.tss_jitter)
+        self.best: dict[str, Tensor] = {}
+        self.best_epoch, self.best_score = 0, -math.inf
+        self.rows: list[dict[str, Any]] = []
+        self._restore()
+
+    def run(self) -> None:
+        recipe = self.job.recipe
+        while len(self.rows) < recipe.max_epochs and not self._out_of_patience():
+            epoch = len(self.rows) + 1
+            started = time.monotonic()
+            train_loss = self._train_epoch(epoch)
+            valid_loss, valid_r2 = self._validate()
+            row = {
+                "epoch": epoch,
+                "train_loss": train_loss,
+                "valid_loss": valid_loss,
+                "valid_r2": valid_r2,
+                "learning_rate": self.optimizer.param_groups[0]["lr"],
+                "seconds": round(time.monotonic() - started, 3),
+            }
+            self.rows.append(row)
+            score = -valid_loss if recipe.stop_metric == "valid_loss" else valid_r2
+            if score > self.best_score or not self.best:
+                self.best_score, self.best_epoch = score, epoch
+                self.best = {key: value.detach().clone() for key, value in self.averaged.state_dict().items()}
+            self._save()
+            if self.observer:
+                self.observer.on_epoch(row)
+
+    def best_network(self) -> Perceiver:
+        self.averaged.load_state_dict(self.best)
+        return self.averaged.eval()
+
+    def metadata(self) -> ModelMetadata:
+        job = self.job
+        units = job.dataset.manifest.get("label_units", {})
+        outputs = tuple(
+            Output(label, units.get(label, ""), float(mean), float(sd))
+            for label, mean, sd in zip(job.label_names, self.mean, self.sd, strict=True)
+        )
+        training = {
+            "recipe": job.recipe.to_dict(),
+            "seed": job.seed,
+            "train_genes": len(job.train),
+            "valid_genes": len(job.valid),
+            "epochs": len(self.rows),
+            "best_epoch": self.best_epoch,
+            "best_valid_r2": self.rows[self.best_epoch - 1]["valid_r2"],
+        }
+        return ModelMetadata(job.config, outputs, self.schema, training)
+
+    def _train_epoch(self, epoch: int) -> float:
+        recipe, train = self.job.recipe, self.job.train
+        generator = np.random.default_rng([self.job.seed, epoch])
+        torch.manual_seed(int(generator.integers(2**62)))
+        order = generator.permutation(train)
+        total_steps = recipe.max_epochs * self.steps_per_epoch
+        losses = torch.zeros(self.steps_per_epoch, device=self.device)
+        self.network.train()
+        for step in range(self.steps_per_epoch):
+            indices = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
+            shift = int(generator.integers(-self.jitter, self.jitter + 1))
+            hidden = generator.random(len(indices)) < recipe.half_life_dropout
+            batch = self.loader.batch(indices, shift=shift, hidden_half_life=hidden)
+            overall = (epoch - 1) * self.steps_per_epoch + step + 1
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate(recipe, overall, total_steps)
+            losses[step] = self._step(batch, overall)
+            if self.observer:
+                self.observer.on_step(epoch, step + 1, self.steps_per_epoch)
+        mean_loss = float(losses.mean())
+        if not math.isfinite(mean_loss):
+            raise UsageError(
+                f"the training loss of epoch {epoch} is {mean_loss}: lower the recipe's learning rate or clip gradients"
+            )
+        return mean_loss
+
+    def _step(self, batch: Batch, overall: int) -> Tensor:
+        recipe = self.job.recipe
+        with torch.autocast("cuda", torch.bfloat16, enabled=recipe.bf16 and self.device.type == "cuda"):
+            predicted = self.network(batch.latent_tokens, batch.query_tokens, batch.half_life)
+        loss = recipe.loss_weight * self._loss(predicted, batch.labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if recipe.clip_norm:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
+        self.optimizer.step()
+        if recipe.average_decay:
+            # A young mean follows more closely, else it would remember the random start for long.
+            decay = min(recipe.average_decay, (1 + overall) / (10 + overall))
+            _follow(self.averaged, self.network, decay)
+        return loss.detach()
+
+    def _loss(self, predicted: Tensor, labels: Tensor) -> Tensor:
+        """Weighted mean squared error over the labels that are present."""
+        present = ~labels.isnan()
+        squares = (predicted.float() - labels.nan_to_num()).square() * self.output_weights
+        return (squares * present).sum() / present.sum().clamp(min=1)
+
+    @torch.no_grad()
+    def _validate(self) -> tuple[float, float]:
+        """Loss (scaled labels, without the loss weight) and r2 (mean over outputs) on the validation genes."""
+        self.averaged.eval()
+        batch_size = EVALUATION_BATCH[self.device.type]
+        order = self.job.valid
+        if self.job.config.reads_protein:  # alike lengths side by side: short batches are cheap
+            order = order[np.argsort(self.job.dataset.protein_lengths[order], kind="stable")]
+        predicted, labels = [], []
+        for batch in self.loader.batches(order, batch_size):
+            predicted.append(self.averaged(batch.latent_tokens, batch.query_tokens, batch.half_life).float())
+            labels.append(batch.labels)
+        all_predicted, all_labels = torch.cat(predicted), torch.cat(labels)
+        loss = float(self._loss(all_predicted, all_labels))
+        return loss, _r2(all_predicted.double().cpu().numpy(), all_labels.double().cpu().numpy())
+
+    def _out_of_patience(self) -> bool:
+        patience = self.job.recipe.patience
+        return bool(patience and self.rows and len(self.rows) - self.best_epoch >= patience)
+
+    def _save(self) -> None:
+        groups = {"network": self.network.state_dict(), "best": self.best}
+        if self.averaged is not self.network:
+            groups["averaged"] = self.averaged.state_dict()
+        progress = {
+            "fingerprint": self.job.fingerprint(),
+            "best_epoch": self.best_epoch,
+            "best_score": self.best_score,
+            "rows": self.rows,
+        }
+        save_state(self.folder / "checkpoint", groups, self.optimizer, progress)
+        with atomic_path(self.folder / "metrics.jsonl") as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
+
+    def _restore(self) -> None:
+        stored = load_state(self.folder / "checkpoint", self.optimizer)
+        if stored is None:
+            return
+        groups, progress = stored
+        if progress["fingerprint"] != self.job.fingerprint():
+            raise InputError(
+                self.folder / "checkpoint",
+                found="a training with other data, options, recipe or seed",
+                expected="the training that is resumed",
+            )
+        self.network.load_state_dict(groups["network"])
+        if self.averaged is not self.network:
+            self.averaged.load_state_dict(groups["averaged"])
+        self.best = {key: value.to(self.device) for key, value in groups["best"].items()}
+        self.best_epoch, self.best_score = progress["best_epoch"], progress["best_score"]
+        self.rows = progress["rows"]
+
+
+def _label_scaling(labels: np.ndarray, scaling: str, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and sd of each label over the training genes; (0, 1) without scaling."""
+    for column, name in enumerate(names):
+        present = labels[~np.isnan(labels[:, column]), column]
+        if len(present) < 2 or present.std() == 0:
+            raise UsageError(
+                f"label {name!r} has {len(present)} values, {len(np.unique(present))} of them distinct, "
+                "among the training genes; there is nothing to learn"
+            )
+    if scaling == "none":
+        return np.zeros(labels.shape[1]), np.ones(labels.shape[1])
+    return np.nanmean(labels, axis=0), np.nanstd(labels, axis=0)
+
+
+def _fit_half_life(job: TrainingJob) -> HalfLifeSchema | None:
+    """Scaling of the half-life features, from training genes; None when not read or not in the dataset."""
+    raw = job.dataset.half_life() if job.config.reads_half_life else None
+    if raw is None:
+        return None
+    return HalfLifeSchema.fit(raw[job.train], job.dataset.half_life_names, job.dataset.half_life_transforms)
+
+
+@torch.no_grad()
+def _follow(averaged: Perceiver, network: Perceiver, decay: float) -> None:
+    """Move the running mean towards the network: mean = decay x mean + (1 - decay) x network."""
+    for mean, value in zip(averaged.parameters(), network.parameters(), strict=True):
+        mean.lerp_(value, 1 - decay)
+    for mean, value in zip(averaged.buffers(), network.buffers(), strict=True):
+        if mean.is_floating_point():
+            mean.lerp_(value, 1 - decay)
+        else:
+            mean.copy_(value)
+
+
+def _r2(predicted: np.ndarray, labels: np.ndarray) -> float:
+    """1 - SSR/SST, mean over the columns; missing labels left out."""
+    values = []
+    for column in range(labels.shape[1]):
+        present = ~np.isnan(labels[:, column])
+        actual = labels[present, column]
+        total = ((actual - actual.mean()) ** 2).sum() if len(actual) else 0.0
+        residual = ((actual - predicted[present, column]) ** 2).sum()
+        values.append(1 - residual / total if total > 0 else 0.0)
+    return float(np.mean(values))

@@ -1,0 +1,30 @@
+"""Fixtures shared by all rooms."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Set before any test module imports torch, and inherited by the commands that tests start: several test
+# processes share the machine, and one thread each is both faster and reproducible.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+_SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every test has a cache folder of its own, so none sees another's indices or downloads."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("SEQEXPR_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """The folder of real development data; the test is skipped where it is absent."""
+    if not _SHARED_DATA.is_dir():
+        pytest.skip("the real development data are not here")
+    return _SHARED_DATA

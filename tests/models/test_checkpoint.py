@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from seqexpr.datasets.half_life import FEATURES, TRANSFORMS, HalfLifeSchema
+from seqexpr.errors import InputError
+from seqexpr.models.checkpoint import ModelMetadata, Output, TrainedModel, load_model, read_metadata, save_model
+from seqexpr.models.perceiver import Perceiver
+
+
+@pytest.fixture
+def model(small_config):
+    raw = np.abs(np.random.default_rng(0).normal(500, 100, (20, 8)))
+    raw[:, 4:7] = 0.5
+    schema = HalfLifeSchema.fit(raw, FEATURES, TRANSFORMS)
+    metadata = ModelMetadata(
+        small_config, (Output("mrna", "log10(RPKM + 0.1)", 0.5, 2.0),), schema, {"seed": 3}, {"title": "test"}
+    )
+    torch.manual_seed(0)
+    return TrainedModel("small", Perceiver(small_config).eval(), metadata)
+
+
+@pytest.fixture
+def dna():
+    return np.random.default_rng(1).integers(1, 5, (3, 360), dtype=np.uint8)
+
+
+def test_saved_model_predicts_the_same(model, dna, tmp_path):
+    half_life = np.full((3, 8), 400.0)
+    save_model(tmp_path / "m.safetensors", model)
+    loaded = load_model(tmp_path / "m.safetensors")
+    assert loaded.name == "m"
+    assert loaded.metadata == model.metadata
+    np.testing.assert_array_equal(
+        loaded.predict(dna, None, half_life), model.predict(dna, None, half_life)
+    )
+
+
+def test_predictions_are_in_the_unit_of_the_label(model, dna):
+    scaled = TrainedModel("", model.network, replace(model.metadata, outputs=(Output("mrna"),)))
+    np.testing.assert_allclose(model.predict(dna, None, None), scaled.predict(dna, None, None) * 2.0 + 0.5)
+
+
+def test_unknown_half_life_is_the_training_mean(model, dna):
+    schema = model.metadata.half_life
+    # The raw value whose transform is the mean: the inverse of log10(x + 0.1), or the mean itself for GC.
+    raw = np.where([t != "identity" for t in TRANSFORMS], 10 ** np.array(schema.mean) - 0.1, schema.mean)
+    average = model.predict(dna, None, np.tile(raw, (3, 1)))
+    np.testing.assert_allclose(model.predict(dna, None, np.full((3, 8), np.nan)), average, atol=1e-5)
+    np.testing.assert_allclose(model.predict(dna, None, None), average, atol=1e-5)
+
+
+def test_metadata_is_read_without_torch(model, tmp_path):
+    save_model(tmp_path / "m.safetensors", model)
+    code = (
+        "import sys; from seqexpr.models.checkpoint import read_metadata;"
+        f"print(read_metadata({str(tmp_path / 'm.safetensors')!r}).outputs[0].name, 'torch' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "mrna False\n"
+
+
+def rewrite(path, change):
+    """The same tensors with other metadata."""
+    from safetensors import safe_open
+
+    with safe_open(str(path), framework="np") as handle:
+        stored = json.loads(handle.metadata()["seqexpr"])
+    change(stored)
+    save_file(load_file(path), path, metadata={"seqexpr": json.dumps(stored)})
+
+
+def test_bad_files_are_named_with_what_is_wrong(model, tmp_path):
+    path = tmp_path / "m.safetensors"
+
+    def refused(found: str) -> None:
+        for read in (read_metadata, load_model):
+            with pytest.raises(InputError, match=found) as caught:
+                read(path)
+            assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+    with pytest.raises(InputError, match="No such file"):
+        load_model(path)
+    save_model(path, model)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    refused("damaged or foreign")
+    path.write_bytes(b"\0" * 100)
+    refused("damaged or foreign")
+    path.write_bytes(b"")
+    refused("damaged or foreign")
+    save_file({"x": torch.zeros(1)}, path)
+    refused("without seqexpr's metadata")
+    save_file({"x": torch.zeros(1)}, path, metadata={"seqexpr": "{}"})
+    refused("did not write")
+    save_model(path, model)
+    rewrite(path, lambda stored: stored.update(format=2))
+    refused("format 2; expected seqexpr weights of format 1")
+    save_model(path, model)
+    rewrite(path, lambda stored: stored["alphabets"].update(dna="TGCA"))
+    refused("TGCA")
+    save_model(path, model)
+    rewrite(path, lambda stored: stored["config"].update(wheels=4))
+    refused("wheels")
+
+
+def test_tensors_of_another_network_are_refused(model, tmp_path):
+    path = tmp_path / "m.safetensors"
+    save_model(path, model)
+    rewrite(path, lambda stored: stored["config"].update(latents=9))
+    with pytest.raises(InputError, match="size mismatch.*expected the tensors that its own config describes"):
+        load_model(path)
+
+
+def test_a_directory_is_refused(tmp_path):
+    with pytest.raises(InputError):
+        load_model(tmp_path)
+
+
+def test_a_failed_write_leaves_the_old_file(model, tmp_path, monkeypatch):
+    path = tmp_path / "m.safetensors"
+    save_model(path, model)
+    before = path.read_bytes()
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_model(path, model)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]

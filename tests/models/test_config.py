@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import pytest
+
+from seqexpr.errors import UsageError
+from seqexpr.models.config import PRESETS, PerceiverConfig
+
+
+@pytest.mark.parametrize(
+    ("preset", "latent_length", "query_length", "half_life", "positions", "query_features"),
+    [
+        # positions by hand: 10,500 / 12 = 875; 875 // 6 = 145; 145 // 6 = 24. 24 x 32 + 8 = 776
+        ("dna-perceiver", 10_500, 10_500, (True, True), 24, 776),
+        # 6,000 / 10 = 600; / 5 = 120; / 5 = 24. 24 x 32 = 768
+        ("protein-perceiver", 6_000, 6_000, (False, False), 24, 768),
+        # 8,000 // 12 = 666; // 6 = 111; // 6 = 18. 18 x 32 + 8 = 584
+        ("protein-dna-perceiver", 6_000, 8_000, (False, True), 18, 584),
+        ("dna-protein-perceiver", 8_000, 6_000, (True, False), 24, 768),
+    ],
+)
+def test_presets_are_the_systems_of_the_paper(
+    preset, latent_length, query_length, half_life, positions, query_features
+):
+    config = PerceiverConfig.from_preset(preset)
+    assert config.latent_length == latent_length
+    assert config.query_length == query_length
+    assert (config.half_life_latent, config.half_life_query) == half_life
+    assert config.query_positions == positions
+    assert config.query_features == query_features
+    assert config.latent_width == (136 if half_life[0] else 128)
+
+
+def test_windows_of_the_presets():
+    dna = PerceiverConfig.from_preset("dna-perceiver")
+    both = PerceiverConfig.from_preset("protein-dna-perceiver")
+    assert (dna.upstream, dna.downstream) == (7_000, 3_500)
+    assert (both.upstream, both.downstream) == (5_000, 3_000)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_round_trip_through_json_values(preset):
+    import json
+
+    config = PerceiverConfig.from_preset(preset, outputs=2, tanh=True)
+    assert PerceiverConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"upstream": 0, "downstream": 0}, "DNA window"),
+        ({"protein_length": 10}, "protein length"),
+        ({"stem_kernel": 14}, "odd"),
+        ({"dropout": 1.0}, "dropout"),
+        ({"outputs": 0}, "at least 1"),
+        ({"upstream": 100, "downstream": 100}, "too few"),
+        ({"latnets": 3}, "unknown model settings: latnets"),
+        ({"latent_input": "rna"}, "inputs must be among"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(changes, said):
+    with pytest.raises(UsageError, match=said):
+        PerceiverConfig.from_preset("dna-perceiver", **changes)
+
+
+def test_unknown_preset_names_the_known_ones():
+    with pytest.raises(UsageError, match="dna-perceiver, protein-perceiver"):
+        PerceiverConfig.from_preset("dna")

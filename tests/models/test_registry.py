@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+
+from seqexpr.errors import InputError, MissingDataError
+from seqexpr.files import write_json
+from seqexpr.models.registry import list_models, resolve_models
+from seqexpr.paths import cache_folder
+
+
+def test_bundled_models_come_first_and_hide_cached_ones():
+    (cache_folder("weights") / "human-mrna.safetensors").write_bytes(b"another")
+    (cache_folder("weights") / "my-model.safetensors").write_bytes(b"mine")
+    entries = {entry.name: entry for entry in list_models()}
+    assert entries["human-mrna"].origin == "bundled"
+    assert entries["human-mrna"].size > 1_000_000
+    assert (entries["my-model"].origin, entries["my-model"].size) == ("cached", 4)
+    assert resolve_models(["my-model"]) == [cache_folder("weights") / "my-model.safetensors"]
+
+
+def test_files_and_run_folders(tmp_path):
+    (tmp_path / "w.safetensors").touch()
+    assert resolve_models([str(tmp_path / "w.safetensors")]) == [tmp_path / "w.safetensors"]
+    run = tmp_path / "run"
+    run.mkdir()
+    write_json(run / "manifest.json", {"kind": "train"})
+    with pytest.raises(InputError, match="finished run"):
+        resolve_models([str(run)])
+    (run / "weights.safetensors").touch()
+    assert resolve_models([str(run)]) == [run / "weights.safetensors"]
+
+
+def test_a_cv_run_stands_for_all_its_folds(tmp_path):
+    write_json(tmp_path / "manifest.json", {"kind": "cv"})
+    for fold in range(3):
+        (tmp_path / "folds" / str(fold)).mkdir(parents=True)
+        (tmp_path / "folds" / str(fold) / "weights.safetensors").touch()
+    assert [path.parent.name for path in resolve_models([str(tmp_path)])] == ["0", "1", "2"]
+
+
+def test_unknown_names_get_a_hint():
+    with pytest.raises(MissingDataError, match="did you mean 'human-mrna'.*seqexpr models list"):
+        resolve_models(["human-mrnaa"])
+
+
+def test_other_folders_are_refused(tmp_path):
+    with pytest.raises(InputError, match="manifest"):
+        resolve_models([str(tmp_path)])
