@@ -1,0 +1,130 @@
+"""Status on standard error: log lines, warnings and progress. Results never pass through here.
+
+On a terminal progress is a live line; elsewhere (a batch job's log file) it is a plain line twice a minute.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PROGRAM = "seqexpr"
+
+logger = logging.getLogger(f"{PROGRAM}.cli")
+
+_PLAIN_LINE_SECONDS = 30.0
+
+Advance = Callable[[int], None]
+"""Tells a progress display that so many more items are done."""
+
+
+def set_up_logging(*, quiet: bool = False) -> None:
+    """Send the package's log records to standard error: all from INFO on, or warnings and errors when quiet.
+
+    `SEQEXPR_DEBUG=1` in the environment adds debug records, and tracebacks to errors.
+    """
+    package = logging.getLogger(PROGRAM)
+    package.handlers = [handler for handler in package.handlers if not isinstance(handler, StatusHandler)]
+    package.addHandler(StatusHandler())
+    package.setLevel(logging.WARNING if quiet else logging.DEBUG if debugging() else logging.INFO)
+
+
+def debugging() -> bool:
+    """Whether the environment asks for tracebacks and debug records."""
+    return os.environ.get("SEQEXPR_DEBUG", "") not in ("", "0")
+
+
+def status(message: str) -> None:
+    """One line of status, unless `--quiet`."""
+    logger.info(message)
+
+
+class StatusHandler(logging.Handler):
+    """Log records as lines on what standard error is at the time, above a live display if there is one."""
+
+    live: Console | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record; a standard error that nobody reads is no reason to stop working."""
+        line = record.getMessage()
+        if record.levelno != logging.INFO:
+            line = f"{PROGRAM}: {record.levelname.lower()}: {line}"
+        try:
+            if StatusHandler.live is not None:
+                StatusHandler.live.print(line, markup=False, highlight=False, soft_wrap=True)
+            else:
+                print(line, file=sys.stderr, flush=True)  # noqa: T201
+        except OSError:
+            pass
+
+
+@contextmanager
+def progress(what: str, unit: str, total: int | None = None) -> Iterator[Advance]:
+    """Show how far a long job is: `with progress("predict", "records") as advance: advance(1)`.
+
+    Args:
+        what: name of the job.
+        unit: what is counted, in the plural.
+        total: how many there will be, where that is known.
+    """
+    if not logger.isEnabledFor(logging.INFO):
+        yield lambda _: None
+    elif sys.stderr.isatty() and not sys.stdout.isatty():
+        with _live_progress(what, unit, total) as advance:
+            yield advance
+    else:  # rows that scroll by on the terminal are progress enough, and a live line would break them
+        yield PlainProgress(what, unit, total)
+
+
+class PlainProgress:
+    """A status line every so many seconds, none for a job that ends before."""
+
+    def __init__(
+        self, what: str, unit: str, total: int | None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._what, self._unit, self._total = what, unit, total
+        self._clock = clock
+        self._begin = self._last = clock()
+        self._done = 0
+
+    def __call__(self, count: int) -> None:
+        """Count items as done."""
+        self._done += count
+        now = self._clock()
+        if now - self._last < _PLAIN_LINE_SECONDS:
+            return
+        self._last = now
+        done = f"{self._done:,}" + (f" of {self._total:,}" if self._total else "")
+        status(f"{self._what}: {done} {self._unit}, {self._done / (now - self._begin):.1f} per second")
+
+
+@contextmanager
+def _live_progress(what: str, unit: str, total: int | None) -> Iterator[Advance]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    counted = "{task.completed:,.0f}" + (" of {task.total:,.0f}" if total else "")
+    columns = [SpinnerColumn(), TextColumn(f"{what}: {counted} {unit}"), TimeElapsedColumn()]
+    if total:
+        columns.insert(1, BarColumn())
+    with Progress(*columns, console=console, transient=True) as display:
+        task = display.add_task(what, total=total)
+        StatusHandler.live = console
+        try:
+            yield lambda count: display.advance(task, count)
+        finally:
+            StatusHandler.live = None
+
+
+def plural(count: int, noun: str, nouns: str | None = None) -> str:
+    """ "1 record", "1,234 records"; `nouns` for plurals that do not just take an s."""
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"

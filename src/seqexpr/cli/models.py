@@ -1,0 +1,123 @@
+"""`seqexpr models`: the weights that can be asked for by name, and what each of them is."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from seqexpr.models.checkpoint import ModelMetadata
+    from seqexpr.models.registry import ModelEntry
+
+models = typer.Typer(
+    no_args_is_help=True, help="List the models there are, show their cards, name their files."
+)
+
+ModelName = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A name of `models list`, a weights file, or a run folder.")
+]
+
+_COLUMNS = ("name", "outputs", "inputs", "origin", "size")
+
+
+@models.command("list")
+def list_command() -> None:
+    """List the models there are: bundled, and in the cache folder's weights/. TSV where not a terminal."""
+    from seqexpr.models.registry import list_models
+
+    rows = [_row(entry) for entry in list_models()]
+    if sys.stdout.isatty():
+        _print_table(rows)
+        return
+    for row in [_COLUMNS, *rows]:
+        typer.echo("\t".join(row))
+
+
+@models.command("show")
+def show_command(model: ModelName) -> None:
+    """Show a model's card: what it reads and predicts, how it was trained, its held-out numbers."""
+    from seqexpr.models.checkpoint import read_metadata
+    from seqexpr.models.registry import resolve_models
+
+    for number, path in enumerate(resolve_models([model])):
+        if number:
+            typer.echo()
+        typer.echo(f"model: {path.stem}\nfile: {path}")
+        for line in _card(read_metadata(path)):
+            typer.echo(line)
+
+
+@models.command("path")
+def path_command(model: ModelName) -> None:
+    """Print the weights file of a model; for a `cv` run, one line for each fold."""
+    from seqexpr.models.registry import resolve_models
+
+    for path in resolve_models([model]):
+        typer.echo(path)
+
+
+def _row(entry: ModelEntry) -> tuple[str, ...]:
+    from seqexpr.errors import InputError
+    from seqexpr.models.checkpoint import read_metadata
+
+    size = f"{entry.size / 1e6:.1f} MB"
+    try:
+        metadata = read_metadata(entry.path)
+    except InputError:  # one bad file in the cache must not hide the others
+        return entry.name, "unreadable", "unreadable", entry.origin, size
+    outputs = ",".join(output.name for output in metadata.outputs)
+    return entry.name, outputs, "; ".join(_inputs(metadata)), entry.origin, size
+
+
+def _inputs(metadata: ModelMetadata) -> list[str]:
+    config, inputs = metadata.config, []
+    if config.reads_dna:
+        inputs.append(
+            f"DNA {config.window_length} bp ({config.upstream} upstream, {config.downstream} downstream)"
+        )
+    if config.reads_protein:
+        inputs.append(f"protein up to {config.protein_length} residues")
+    if config.reads_half_life:
+        inputs.append("half-life features (optional)")
+    return inputs
+
+
+def _card(metadata: ModelMetadata) -> list[str]:
+    lines = [f"preset: {metadata.config.preset}", "inputs:", *(f"  {line}" for line in _inputs(metadata))]
+    lines.append("outputs:")
+    for output in metadata.outputs:
+        unit = f" [{output.unit}]" if output.unit else ""
+        lines.append(
+            f"  {output.name}{unit}: mean {output.mean:.4g}, sd {output.sd:.4g} over the training genes"
+        )
+    schema = metadata.half_life
+    if schema is not None:
+        lines.append("half-life features, in the order of --half-life's columns:")
+        scales = zip(schema.names, schema.transforms, schema.mean, schema.sd, strict=True)
+        lines += [f"  {name}: {how}, mean {mean:.4g}, sd {sd:.4g}" for name, how, mean, sd in scales]
+    return [*lines, *_nested("training", metadata.training), *_nested("card", metadata.card)]
+
+
+def _nested(title: str, values: dict[str, Any], indent: int = 0) -> list[str]:
+    """Lines "key: value" of a JSON object, objects within it indented under their key."""
+    lines = [f"{' ' * indent}{title}:"] if values else []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            lines += _nested(key, value, indent + 2)
+        elif isinstance(value, list):
+            lines.append(f"{' ' * (indent + 2)}{key}: {', '.join(map(str, value))}")
+        else:
+            lines.append(f"{' ' * (indent + 2)}{key}: {value}")
+    return lines
+
+
+def _print_table(rows: list[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*_COLUMNS, box=None)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)

@@ -1,0 +1,157 @@
+"""The options of `seqexpr predict`, as its --help shows them."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+DEFAULT_DNA_MODEL = "human-mrna"
+DEFAULT_PROTEIN_MODEL = "human-prot-lung"
+
+_INPUT, _COMPUTING, _RESULT = "Input", "Model and computing", "Output"
+
+
+class Format(str, Enum):
+    """Output formats."""
+
+    TSV = "tsv"
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+
+
+class Device(str, Enum):
+    """Devices to compute on."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    MPS = "mps"
+
+
+def _parse_tss_at(text: str) -> str:
+    if text != "center" and not (text.isascii() and text.isdigit()):
+        raise typer.BadParameter(f"{text!r} is neither an offset of at least 0 nor 'center'")
+    return text
+
+
+def _parse_batch_size(text: str) -> str:
+    if text != "auto" and not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise typer.BadParameter(f"{text!r} is neither a number of at least 1 nor 'auto'")
+    return text
+
+
+Fasta = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="FASTA of DNA windows, 5' to 3' on the gene's strand, of exactly the model's length (human-mrna "
+        "reads 10500, the TSS after 7000); for others see --tss-at. May be gzipped; - is standard input.",
+        rich_help_panel=_INPUT,
+    ),
+]
+TssAt = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|center",
+        parser=_parse_tss_at,
+        help="For --fasta records of any other length: how many letters come before the TSS, or center. They "
+        "are cropped and padded to the window, and counted.",
+        rich_help_panel=_INPUT,
+    ),
+]
+Genome = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE", help="Genome FASTA to cut windows from, with --tss.", rich_help_panel=_INPUT
+    ),
+]
+Tss = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Where the TSSs are: BED6 (the first transcribed base), GTF or GFF3 (one transcript of a gene).",
+        rich_help_panel=_INPUT,
+    ),
+]
+Genes = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LIST|FILE",
+        help="Genes to pick from --tss: symbols or ids with commas between, or a file with one on a line.",
+        rich_help_panel=_INPUT,
+    ),
+]
+Proteins = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="FASTA of proteins. For models that read DNA too, ids (or UniProt accessions) pair the two.",
+        rich_help_panel=_INPUT,
+    ),
+]
+HalfLife = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Table of half-life features: id, then the columns that `models show` lists. Missing values are "
+        "taken to be average, and counted.",
+        rich_help_panel=_INPUT,
+    ),
+]
+Example = Annotated[
+    bool,
+    typer.Option("--example", help="Predict for the genes that come with seqexpr.", rich_help_panel=_INPUT),
+]
+Model = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME|FILE|RUN",
+        help="A name of `models list`, a weights file, or a run folder of train or cv. Given more than once, "
+        "or a cv run: an ensemble, of which mean and standard deviation (n - 1) are written. "
+        f"Default: {DEFAULT_DNA_MODEL}, for proteins alone {DEFAULT_PROTEIN_MODEL}.",
+        rich_help_panel=_COMPUTING,
+    ),
+]
+DeviceOption = Annotated[
+    Device,
+    typer.Option("--device", help="auto is CUDA, else MPS, else the CPU.", rich_help_panel=_COMPUTING),
+]
+BatchSize = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|N",
+        parser=_parse_batch_size,
+        help="Records in a forward pass; results do not depend on it. auto halves it when memory runs out.",
+        rich_help_panel=_COMPUTING,
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", min=1, help="Threads on the CPU. Default: torch's own.", rich_help_panel=_COMPUTING
+    ),
+]
+Out = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Where to write; the file appears when all is done. Default: standard output.",
+        rich_help_panel=_RESULT,
+    ),
+]
+FormatOption = Annotated[
+    Format | None,
+    typer.Option(
+        "--format",
+        help="Default: by the suffix of --out (.tsv, .jsonl, .parquet; .gz compresses), else tsv.",
+        rich_help_panel=_RESULT,
+    ),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", help="Only warnings and errors on standard error.", rich_help_panel=_RESULT
+    ),
+]

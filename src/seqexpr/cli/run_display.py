@@ -1,0 +1,135 @@
+"""How a training or a cross-validation shows itself: a live bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from seqexpr.cli.console import StatusHandler, status
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+_PLAIN_LINE_SECONDS = 10.0
+
+_SHOWN = ("r2", "pearson_r2", "spearman", "rmse", "high_expressed_found")
+
+
+class RunDisplay:
+    """Shows folds, epochs and steps on standard error, with the rate and the time left at most."""
+
+    def __init__(self, max_epochs: int) -> None:
+        self._max_epochs = max_epochs
+        self._fold = ""
+        self._last_line = 0.0
+        self._epoch = "starting"
+        self._live: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> RunDisplay:
+        if sys.stderr.isatty():
+            self._live = _live_progress()
+            StatusHandler.live = self._live.console
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: BaseException | TracebackType | None) -> None:
+        if self._live:
+            self._live.stop()
+            StatusHandler.live = None
+
+    def on_fold(self, fold: int, folds: int) -> None:
+        """A fold begins."""
+        self._fold = f"fold {fold + 1} of {folds}, "
+        self._remove_task()
+
+    def on_stage(self, stage: str) -> None:
+        """Something other than training begins."""
+        self._remove_task()
+        status(stage)
+
+    def on_step(self, epoch: int, step: int, steps: int) -> None:
+        """A step is done; a resumed training starts in the middle."""
+        if not self._live:
+            return
+        done = (epoch - 1) * steps + step
+        if self._task is None:
+            self._task = self._live.add_task("", total=self._max_epochs * steps, completed=done - 1)
+        self._live.update(self._task, completed=done, description=f"{self._fold}epoch {epoch}: {self._epoch}")
+
+    def on_epoch(self, row: dict[str, Any]) -> None:
+        """An epoch is done."""
+        self._epoch = f"loss {row['train_loss']:.4g}, validation r2 {row['valid_r2']:.3f}"
+        now = time.monotonic()
+        if not self._live and now - self._last_line >= _PLAIN_LINE_SECONDS:
+            self._last_line = now
+            left = (self._max_epochs - row["epoch"]) * row["seconds"]
+            status(
+                f"{self._fold}epoch {row['epoch']} of at most {self._max_epochs}: {self._epoch}, "
+                f"{row['seconds']:.1f} s an epoch, at most {_duration(left)} left"
+            )
+
+    def _remove_task(self) -> None:
+        if self._live and self._task is not None:
+            self._live.remove_task(self._task)
+        self._task, self._epoch = None, "starting"
+
+
+def show_results(rows: list[dict[str, Any]], folder: Path) -> None:
+    """The metrics over all held-out genes as a table on standard output: rich on a terminal, else TSV."""
+    scopes = {row["scope"] for row in rows}
+    shown = [row for row in rows if row["scope"] in (("all",) if "all" in scopes else ("valid", "test"))]
+    if sys.stdout.isatty():
+        _print_rich(shown)
+    else:
+        print("\t".join(["model", "output", "scope", "n", *(f"{m}\t{m}_low\t{m}_high" for m in _SHOWN)]))  # noqa: T201
+        for row in shown:
+            numbers = [row["metrics"][name][part] for name in _SHOWN for part in ("value", "low", "high")]
+            cells = ["" if number is None else f"{number:.4f}" for number in numbers]
+            print("\t".join([row["model"], row["output"], row["scope"], str(row["n"]), *cells]))  # noqa: T201
+    status(f"the run is in {folder}; its report is {folder / 'report.html'}")
+
+
+def _print_rich(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="held-out genes, 95 % bootstrap intervals")
+    for column in ("model", "output", "genes", "n"):
+        table.add_column(column, justify="right" if column == "n" else "left")
+    for name in _SHOWN:
+        table.add_column(name, justify="right")
+    for row in rows:
+        cells = []
+        for name in _SHOWN:
+            estimate = row["metrics"][name]
+            value, low, high = estimate["value"], estimate["low"], estimate["high"]
+            cells.append("-" if value is None else f"{value:.3f}" + ("" if low is None else f" [{low:.3f}, {high:.3f}]"))
+        style = "bold" if row["model"] == "seqexpr" else None
+        table.add_row(row["model"], row["output"], row["scope"], f"{row['n']:,}", *cells, style=style)
+    Console().print(table)
+
+
+def _live_progress() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        TextColumn("{task.completed:.0f} of {task.total:.0f} steps"),
+        TimeElapsedColumn(),
+        TextColumn("left at most"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{seconds:.0f} s" if seconds < 90 else f"{minutes} min" if minutes < 90 else f"{minutes / 60:.1f} h"

@@ -1,0 +1,69 @@
+"""The options that `train` and `cv` share."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from seqexpr.cli.predict_options import Device, Threads
+
+# typer reads these at run time, on Python 3.10 too, so "X | None" will not do.
+Task = Annotated[
+    str, typer.Option("--task", metavar="TASK|DIR", help="A named task, or a folder made by seqexpr prepare.")
+]
+Out = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--out", metavar="RUN", help="Folder of the run [default: runs/COMMAND-TASK-PRESET]."),
+]
+Label = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--label", metavar="COLUMN", help="Label to predict, where the folder holds several (repeatable)."),
+]
+Preset = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--preset", metavar="NAME", help="Network: dna-perceiver, protein-perceiver, "
+                 "protein-dna-perceiver or dna-protein-perceiver [default: the task's]."),
+]  # fmt: skip
+RecipeOption = Annotated[
+    str, typer.Option("--recipe", metavar="NAME|FILE", help="default, paper, or a TOML file of your own.")
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Of weights, batches and folds.")]
+Epochs = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--epochs", min=1, help="Largest number of epochs [default: the recipe's]."),
+]
+BatchSize = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--batch-size", min=1, help="Genes a step [default: the recipe's]."),
+]
+ValidFraction = Annotated[
+    float, typer.Option("--valid-fraction", help="Share of the training genes that chooses the epoch.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out; the result is the same.")]
+DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute.")]
+ThreadsOption = Threads
+
+
+class FoldSplit(str, Enum):
+    """How `cv` makes folds."""
+
+    RANDOM = "random"
+    CHROMOSOME = "chromosome"
+    GROUP = "group"
+
+
+class TrainSplit(str, Enum):
+    """How `train` divides genes."""
+
+    RANDOM = "random"
+    CHROMOSOME = "chromosome"
+    GROUP = "group"
+    GIVEN = "given"
+
+
+def default_folder(command: str, task: str, preset: str) -> Path:
+    """Where a run goes without --out."""
+    return Path("runs") / f"{command}-{Path(task).name}-{preset}"

@@ -1,0 +1,225 @@
+"""One address to one file over HTTP: resumed, retried, and never mistaken for what it is not.
+
+A download grows in `FILE.part`, with `FILE.part.json` beside it naming the address and the server's validator
+(a strong ETag, else Last-Modified; RFC 9110, sections 8.8, 13 and 14). A later attempt asks for the rest with
+Range and If-Range, and starts over when the server's file is another one by now.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seqexpr import __version__
+from seqexpr.datasets.responses import (
+    MAX_REDIRECTS,
+    TryAgain,
+    check_status,
+    content_range,
+    explain,
+    is_web_page,
+    validator,
+    web_page,
+)
+from seqexpr.errors import NetworkError, UsageError
+from seqexpr.files import write_json
+
+if TYPE_CHECKING:
+    import httpx
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes that are here and the bytes there will be, None while that is unknown."""
+
+_SPARE_BYTES = 64 << 20  # a download must leave this much of the disk free
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to try. Attempts count from the last one that brought new bytes."""
+
+    attempts: int = 6
+    first_wait: float = 1.0
+    """Seconds before the second attempt; doubled for each further one."""
+    longest_wait: float = 60.0
+    """Seconds at most between two attempts; a Retry-After beyond it ends the download."""
+    connect_timeout: float = 20.0
+    """Seconds to reach the server."""
+    read_timeout: float = 60.0
+    """Seconds without a byte after which a connection counts as stalled."""
+    sleep: Callable[[float], None] = time.sleep
+
+    def wait(self, failures: int, asked: float | None) -> float:
+        """Seconds to wait after so many failures (from 1); `asked` is the server's Retry-After."""
+        doubled = min(self.longest_wait, self.first_wait * 2 ** (failures - 1))
+        jittered = doubled * random.uniform(
+            0.5, 1.0
+        )  # clients that failed together do not come back together
+        return max(jittered, asked or 0.0)
+
+
+def download(
+    url: str,
+    part: Path,
+    *,
+    size: int | None = None,
+    progress: Progress = lambda done, total: None,
+    patience: Patience = Patience(),
+) -> None:
+    """Bring the bytes at `url` into the file `part`, continuing one that an earlier call began.
+
+    Args:
+        url: http or https.
+        part: the growing file; whole when this returns, and kept for the next call when it raises.
+        size: bytes that the file must have, where known.
+
+    Raises:
+        UsageError: httpx is not installed, or another kind of address.
+        NetworkError: the file cannot be had from there.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise UsageError(f"{url}: found an address of another kind; expected http://, https:// or file://")
+    state = Part(part)
+    failures, most = 0, state.size()
+    with _client(patience) as client:
+        while True:
+            try:
+                return _attempt(client, url, state, size, progress)
+            except TryAgain as failure:
+                failures, most = (1, state.size()) if state.size() > most else (failures + 1, most)
+                if failures >= patience.attempts:
+                    raise NetworkError(f"{url}: {failure}; gave up after {failures} attempts") from None
+                wait = patience.wait(failures, failure.after)
+                if wait > patience.longest_wait:
+                    raise NetworkError(f"{url}: {failure}; the server asks to wait {wait:.0f} s") from None
+                logger.warning("%s: %s; trying again in %.0f s", url, failure, wait)
+                patience.sleep(wait)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The part of a file that is here, and a note of what it is a part of."""
+
+    path: Path
+
+    @property
+    def note(self) -> Path:
+        """Where address and validator are kept."""
+        return self.path.with_name(f"{self.path.name}.json")
+
+    def size(self) -> int:
+        """Bytes that are here."""
+        return self.path.stat().st_size if self.path.is_file() else 0
+
+    def validator(self, url: str) -> str | None:
+        """The validator to resume with; None when the part cannot be continued from `url`."""
+        try:
+            note = json.loads(self.note.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return note.get("validator") if isinstance(note, dict) and note.get("url") == url else None
+
+    def begin(self, url: str, validator: str | None) -> None:
+        """Start with nothing."""
+        self.path.write_bytes(b"")
+        write_json(self.note, {"url": url, "validator": validator})
+
+    def discard(self) -> None:
+        """Forget what is here."""
+        self.path.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
+
+
+def _client(patience: Patience) -> httpx.Client:
+    try:
+        import httpx
+    except ImportError:
+        raise UsageError(
+            "downloads need httpx, which is not installed; run: pip install 'seqexpr[fetch]'"
+        ) from None
+    return httpx.Client(
+        follow_redirects=True,
+        max_redirects=MAX_REDIRECTS,
+        timeout=httpx.Timeout(patience.read_timeout, connect=patience.connect_timeout),
+        # identity: a body compressed on the way has no length to check and no range to resume
+        headers={"User-Agent": f"seqexpr/{__version__}", "Accept-Encoding": "identity"},
+    )
+
+
+def _attempt(client: httpx.Client, url: str, part: Part, size: int | None, progress: Progress) -> None:
+    import httpx
+
+    proof = part.validator(url)
+    headers = {"Range": f"bytes={part.size()}-", "If-Range": proof} if proof and part.size() else {}
+    try:
+        with client.stream("GET", url, headers=headers) as response:
+            if response.status_code == 416 and headers:
+                return _nothing_left(response, part)
+            check_status(url, response)
+            total = _open_part(url, response, part, size)
+            _check_space(part, total)
+            _receive(url, response, part, total, progress)
+    except (httpx.HTTPError, httpx.InvalidURL) as problem:
+        raise explain(url, problem) from None
+    except OSError as problem:
+        raise NetworkError(f"{part.path}: {problem.strerror or problem}; what is there is kept") from None
+
+
+def _nothing_left(response: httpx.Response, part: Part) -> None:
+    """A range beyond the file's end: the part is the whole file already, or of another version."""
+    _, total = content_range(response.headers.get("Content-Range", ""))
+    if total != part.size():
+        part.discard()
+        raise TryAgain("the file changed on the server")
+
+
+def _open_part(url: str, response: httpx.Response, part: Part, size: int | None) -> int | None:
+    """Make the part ready for the response's bytes; return the length of the whole file, where known."""
+    if response.status_code == 206:
+        start, total = content_range(response.headers.get("Content-Range", ""))
+        if start != part.size() or validator(response) not in (None, part.validator(url)):
+            part.discard()
+            raise TryAgain("the file changed on the server")
+    else:
+        length = response.headers.get("Content-Length", "")
+        total = int(length) if length.isdecimal() else None
+        part.begin(url, validator(response))
+    if size is not None and total not in (None, size):
+        part.discard()
+        raise NetworkError(f"{url}: found {total:,} bytes; expected {size:,}")
+    return size if total is None else total
+
+
+def _receive(url: str, response: httpx.Response, part: Part, total: int | None, progress: Progress) -> None:
+    done = part.size()
+    progress(done, total)
+    with part.path.open("ab", buffering=0) as file:  # unbuffered: an attempt cut short keeps what it brought
+        for block in response.iter_raw():
+            if done == 0 and is_web_page(block):
+                raise web_page(url)
+            file.write(block)
+            done += len(block)
+            progress(done, total)
+    if total is not None and done < total:
+        raise TryAgain(f"the connection ended after {done:,} of {total:,} bytes")
+    if total is not None and done > total:
+        part.discard()
+        raise NetworkError(f"{url}: found {done:,} bytes; expected {total:,}")
+
+
+def _check_space(part: Part, total: int | None) -> None:
+    needed = (total or 0) - part.size() + _SPARE_BYTES
+    free = shutil.disk_usage(part.path.parent).free
+    if free < needed:
+        raise NetworkError(
+            f"{part.path.parent}: found {free / 1e9:.2f} GB free; expected {needed / 1e9:.2f} GB "
+            "(SEQEXPR_CACHE chooses another folder)"
+        )

@@ -1,0 +1,187 @@
+"""What the tables say about the genes: labels, positions, half-life features; and the rows of genes.tsv."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from seqexpr.datasets.half_life import FEATURES, TRANSFORMS, HalfLifeTable, half_life_features, read_half_life
+from seqexpr.datasets.joining import Side, cleaned
+from seqexpr.datasets.labels import LabelTable, read_labels
+from seqexpr.errors import InputError
+from seqexpr.sequences.annotation import Transcript, read_annotation, read_tss
+from seqexpr.sequences.windows import Tss
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from seqexpr.sequences.genome import Genome
+
+
+class TableOptions(Protocol):
+    """The tables' part of the options of `prepare`."""
+
+    @property
+    def labels(self) -> Path | None:
+        """Table of labels."""
+
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """Label columns to keep; empty: all."""
+
+    @property
+    def half_life(self) -> Path | None:
+        """Table of half-life features."""
+
+    @property
+    def annotation(self) -> Path | None:
+        """GTF or GFF3 to compute half-life features from."""
+
+    @property
+    def tss(self) -> Path | None:
+        """BED, GTF or GFF3 of TSSs."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """Raw half-life features of the dataset's genes, float64 (genes, features), NaN where missing."""
+
+    values: np.ndarray
+    names: tuple[str, ...] = FEATURES
+    transforms: tuple[str, ...] = TRANSFORMS
+
+    def counts(self) -> dict[str, int]:
+        """Genes with a value, per feature."""
+        known = np.count_nonzero(~np.isnan(self.values), axis=0)
+        return dict(zip(self.names, map(int, known), strict=True))
+
+    def describe(self) -> dict[str, list[str]]:
+        """The manifest's entry."""
+        return {"names": list(self.names), "transforms": list(self.transforms)}
+
+
+@dataclass
+class GeneTables:
+    """The tables that were given; gene ids are cleaned."""
+
+    labels: LabelTable | None = None
+    label_rows: dict[str, int] = field(default_factory=dict)
+    labelled: set[str] | None = None
+    """Genes with at least one label; None without a table of labels."""
+    half_life: HalfLifeTable | None = None
+    transcripts: dict[str, Transcript] | None = None
+    tss: list[Tss] = field(default_factory=list)
+    positions: dict[str, Tss] = field(default_factory=dict)
+    """TSS by gene, from `--tss`, else from the annotation."""
+    files: dict[str, str] = field(default_factory=dict)
+
+    def known_genes(self) -> set[str] | None:
+        """Every gene id that some table names; None without tables."""
+        if self.labels is None and self.half_life is None and not self.positions:
+            return None
+        half_life = self.half_life.ids if self.half_life is not None else ()
+        return {*self.label_rows, *half_life, *self.positions}
+
+    def optional_sides(self) -> list[Side]:
+        """The tables that a gene may lack."""
+        sides = []
+        if self.half_life is not None:
+            sides.append(Side("half-life features", self.files["half_life"], self.half_life.ids))
+        if self.transcripts is not None:
+            sides.append(Side("the annotation", self.files["annotation"], list(self.transcripts)))
+        return sides
+
+    def label_counts(self, ids: Sequence[str]) -> dict[str, int]:
+        """Genes of `ids` with a value, per label."""
+        if self.labels is None:
+            return {}
+        known = np.count_nonzero(~np.isnan(self._label_values(ids)), axis=0)
+        return dict(zip(self.labels.names, map(int, known), strict=True))
+
+    def features(self, ids: Sequence[str], genome: Genome | None) -> Features | None:
+        """Half-life features of `ids`; None when no table and no annotation was given."""
+        if self.half_life is not None:
+            return Features(self.half_life.rows(ids))
+        if self.transcripts is None:
+            return None
+        values = np.full((len(ids), len(FEATURES)), np.nan)
+        for row, gene in enumerate(ids):
+            if gene in self.transcripts:
+                values[row] = half_life_features(self.transcripts[gene], genome)
+        return Features(values)
+
+    def table(self, ids: Sequence[str], features: Features | None) -> pd.DataFrame:
+        """The rows of genes.tsv: id, what is known about the gene, labels, half-life features."""
+        import pandas as pd
+
+        places = [self.positions.get(gene) for gene in ids]
+        columns: dict[str, Any] = {"id": list(ids)}
+        columns["symbol"] = [place.symbol if place else "" for place in places]
+        columns["chrom"] = [place.chrom if place else "" for place in places]
+        columns["tss"] = [str(place.boundary) if place else "" for place in places]
+        columns["strand"] = [place.strand if place else "" for place in places]
+        if self.labels is not None:
+            self._fill_from_labels(ids, columns)
+            columns.update(zip(self.labels.names, self._label_values(ids).T, strict=True))
+        if features is not None:
+            columns.update(zip(features.names, features.values.T, strict=True))
+        return pd.DataFrame(columns)
+
+    def _label_values(self, ids: Sequence[str]) -> np.ndarray:
+        assert self.labels is not None
+        return self.labels.values[[self.label_rows[gene] for gene in ids]]
+
+    def _fill_from_labels(self, ids: Sequence[str], columns: dict[str, Any]) -> None:
+        """Take from the labels' own columns what neither --tss nor the annotation said."""
+        assert self.labels is not None
+        for name in self.labels.annotations.columns:
+            own = self.labels.annotations[name].tolist()
+            here = columns.get(name, [""] * len(ids))
+            columns[name] = [
+                value or own[self.label_rows[gene]] for value, gene in zip(here, ids, strict=True)
+            ]
+
+
+def read_gene_tables(options: TableOptions, clean: Callable[[str], str]) -> GeneTables:
+    """Read labels, half-life features, TSSs and annotation, as far as they are given.
+
+    Raises:
+        InputError: a bad table, or column names that clash.
+    """
+    tables = GeneTables()
+    if options.labels is not None:
+        labels = read_labels(options.labels, options.label_columns or None)
+        for name in labels.names:
+            if name == "id" or name in FEATURES:
+                raise InputError(
+                    options.labels,
+                    record="header",
+                    found=f"a label named {name!r}",
+                    expected="a name of its own",
+                )
+        ids = cleaned(Side("labels", str(options.labels), labels.ids), clean)
+        measured = ~np.isnan(labels.values).all(axis=1)
+        tables.labels = labels
+        tables.label_rows = {gene: row for row, gene in enumerate(ids)}
+        tables.labelled = {gene for gene, present in zip(ids, measured, strict=True) if present}
+    if options.half_life is not None:
+        table = read_half_life(options.half_life)
+        ids = cleaned(Side("half-life features", str(options.half_life), table.ids), clean)
+        tables.half_life = HalfLifeTable(table.file, ids, table.names, table.values)
+        tables.files["half_life"] = str(options.half_life)
+    if options.annotation is not None:
+        transcripts = read_annotation(options.annotation)
+        ids = cleaned(
+            Side("the annotation", str(options.annotation), [item.gene_id for item in transcripts]), clean
+        )
+        tables.transcripts = dict(zip(ids, transcripts, strict=True))
+        tables.files["annotation"] = str(options.annotation)
+        tables.positions = {gene: item.tss for gene, item in tables.transcripts.items()}
+    if options.tss is not None:
+        tables.tss = read_tss(options.tss)
+        tables.positions |= {clean(place.id): place for place in tables.tss}
+    return tables

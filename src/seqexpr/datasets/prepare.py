@@ -1,0 +1,306 @@
+"""Build a prepared dataset from the user's own files, joined by gene id.
+
+The rows are the genes that have every sequence asked for and, when labels are given, at least one label; they
+come in the order of the DNA, or of the proteins when there is no DNA. Half-life features may be missing. DNA
+is streamed; of the proteins, those of labelled genes are held in memory when there is DNA too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from seqexpr.datasets.dna_input import DnaCounts, GenomeWindows, WindowFasta, check_window
+from seqexpr.datasets.gene_table import Features, GeneTables, read_gene_tables
+from seqexpr.datasets.joining import Side, nothing_joined, strip_version, unchanged
+from seqexpr.datasets.prepared import DatasetWriter, check_target
+from seqexpr.datasets.protein_input import ProteinFasta, read_protein_map
+from seqexpr.errors import InputError, UsageError
+from seqexpr.files import sha256_file
+from seqexpr.manifest import describe_run
+from seqexpr.sequences.alphabet import DNA, PROTEIN
+from seqexpr.sequences.genome import Genome
+
+_FILES = ("windows", "genome", "tss", "proteins", "protein_map", "labels", "half_life", "annotation")
+
+
+@dataclass(frozen=True)
+class PrepareOptions:
+    """What to prepare and from which files; every file may be gzipped.
+
+    Raises:
+        UsageError: options that do not fit together.
+    """
+
+    out: Path
+    """Folder to make."""
+    windows: Path | None = None
+    """FASTA of DNA windows, one record per gene."""
+    tss_at: int | Literal["center"] | None = None
+    """Offset of the TSS boundary in each record of `windows`; None: `upstream`, and the lengths must fit."""
+    genome: Path | None = None
+    """Genome FASTA: windows are cut from it at each TSS; with `annotation`, GC contents too."""
+    tss: Path | None = None
+    """BED, GTF or GFF3 of TSSs. With `windows`, it only tells chromosome and strand."""
+    upstream: int | None = None
+    """Bases stored before the TSS boundary; None: 10,000, or with `tss_at` what the first record holds."""
+    downstream: int | None = None
+    """Bases stored from the TSS boundary on; None as above."""
+    proteins: Path | None = None
+    """FASTA of proteins, one record per gene or UniProt entry."""
+    protein_map: Path | None = None
+    """Table with `gene_id` and `protein_id`, `uniprot` or `accession`."""
+    labels: Path | None = None
+    """Table of labels, gene id first."""
+    label_columns: tuple[str, ...] = ()
+    """Label columns to keep; empty: all."""
+    half_life: Path | None = None
+    """Table of the eight half-life features."""
+    annotation: Path | None = None
+    """GTF or GFF3 to compute the half-life features from."""
+    strip_versions: bool = False
+    """Drop version suffixes such as `.15` from every gene id before joining."""
+    force: bool = False
+    """Replace an existing dataset."""
+
+    def __post_init__(self) -> None:
+        if self.windows is None and self.proteins is None and (self.genome is None or self.tss is None):
+            raise UsageError("give --windows, or --genome with --tss, or --proteins, or DNA and proteins")
+        if self.windows and self.genome and not self.annotation:
+            raise UsageError("--windows and --genome are two sources of DNA; give one")
+        if self.genome and not self.windows and not self.tss and not self.annotation:
+            raise UsageError("--genome needs --tss, which says where the genes start")
+        if self.half_life and self.annotation:
+            raise UsageError("--half-life and --annotation both give half-life features; give one")
+        if self.protein_map and not self.proteins:
+            raise UsageError("--protein-map needs --proteins")
+        if self.label_columns and not self.labels:
+            raise UsageError("--label needs --labels, the table that holds the column")
+        if self.tss_at is not None and not self.windows:
+            raise UsageError("--tss-at goes with --windows")
+        if not self.reads_dna and (self.upstream is not None or self.downstream is not None):
+            raise UsageError("--upstream and --downstream go with DNA: --windows, or --genome with --tss")
+        if [str(getattr(self, name)) for name in _FILES].count("-") > 1:
+            raise UsageError("only one file can be standard input")
+        if self.genome and str(self.genome) == "-":
+            raise UsageError("--genome must be a file: windows are read from all over it")
+        check_window(self.upstream, self.downstream, self.tss_at)
+
+    @property
+    def reads_dna(self) -> bool:
+        """Whether the dataset gets DNA windows."""
+        return self.windows is not None or (self.genome is not None and self.tss is not None)
+
+    def files(self) -> dict[str, Path]:
+        """The files given, by role."""
+        return {name: getattr(self, name) for name in _FILES if getattr(self, name) is not None}
+
+
+@dataclass(frozen=True)
+class SourceCount:
+    """One file's part in the join: its records and how many of the dataset's genes come from them."""
+
+    role: str
+    file: str
+    records: int
+    joined: int
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """What was prepared, for the user and for the manifest."""
+
+    folder: Path
+    genes: int
+    upstream: int
+    downstream: int
+    proteins: bool
+    sources: tuple[SourceCount, ...]
+    labels: dict[str, int]
+    """Genes with a value, per label."""
+    half_life: dict[str, int]
+    """Genes with a value, per feature; empty without half-life features."""
+    letters: DnaCounts
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Join:
+    """The work in progress: the tables, the streams, and what was counted."""
+
+    options: PrepareOptions
+    tables: GeneTables
+    clean: Callable[[str], str]
+    dna: WindowFasta | GenomeWindows | None = None
+    proteins: ProteinFasta | None = None
+    genome: Genome | None = None
+    known: set[str] | None = None
+    sides: list[Side] = field(default_factory=list)
+
+
+def prepare(options: PrepareOptions) -> PrepareReport:
+    """Build the dataset that `options` describe.
+
+    Raises:
+        UsageError: the folder exists.
+        InputError: a bad file, or files that share no gene; nothing is left behind.
+        OSError: the disk is full; nothing is left behind.
+    """
+    check_target(options.out, options.force)
+    clean = strip_version if options.strip_versions else unchanged
+    with ExitStack() as stack:
+        genome = stack.enter_context(Genome(options.genome)) if options.genome else None
+        join = _Join(options, read_gene_tables(options, clean), clean, genome=genome)
+        _open_sequences(join)
+        upstream, downstream = (join.dna.upstream, join.dna.downstream) if join.dna else (0, 0)
+        writer = stack.enter_context(
+            DatasetWriter(options.out, upstream, downstream, join.proteins is not None, options.force)
+        )
+        for gene, dna, protein in _joined(join):
+            writer.add(gene, dna, protein)
+        join.sides = _sides(join)
+        if not writer.ids:
+            raise nothing_joined(join.sides, options.protein_map is not None)
+        features = join.tables.features(writer.ids, genome)
+        _check_optional(join, writer.ids)
+        report = _report(join, writer.ids, features, upstream, downstream)
+        writer.finish(join.tables.table(writer.ids, features), _manifest(join, report, features))
+    return report
+
+
+def _open_sequences(join: _Join) -> None:
+    options, tables = join.options, join.tables
+    if options.windows is not None:
+        join.dna = WindowFasta(options.windows, options.tss_at, options.upstream, options.downstream)
+    elif join.genome is not None and options.reads_dna:
+        join.dna = GenomeWindows(join.genome, tables.tss, options.upstream, options.downstream)
+    join.known = tables.labelled
+    if options.proteins is not None:
+        genes_of = read_protein_map(options.protein_map) if options.protein_map else None
+        beside = tables.known_genes()
+        if isinstance(join.dna, GenomeWindows):
+            beside = (beside or set()) | {join.clean(place.id) for place in tables.tss}
+        join.proteins = ProteinFasta(options.proteins, genes_of, beside, join.clean)
+
+
+def _joined(join: _Join) -> Iterator[tuple[str, np.ndarray | None, np.ndarray | None]]:
+    """Gene, window and protein of each row, in order."""
+
+    def labelled(gene: str) -> bool:
+        return join.known is None or gene in join.known
+
+    if join.dna is None:
+        assert join.proteins is not None
+        for gene, protein in join.proteins.stream(labelled):
+            yield gene, None, protein
+        return
+    held = None if join.proteins is None else dict(join.proteins.stream(labelled))
+    seen: set[str] = set()
+    for gene, window in join.dna.stream(
+        join.clean, lambda gene: labelled(gene) and (held is None or gene in held)
+    ):
+        if gene in seen:
+            file = join.options.windows or join.options.tss or "-"
+            raise InputError(file, record=repr(gene), found="the same gene again", expected="each gene once")
+        seen.add(gene)
+        yield gene, window, None if held is None else held[gene]
+
+
+def _sides(join: _Join) -> list[Side]:
+    options, sides = join.options, []
+    if join.dna is not None:
+        role = "the windows" if options.windows else "the TSSs"
+        sides.append(Side(role, str(options.windows or options.tss), join.dna.ids))
+    if join.proteins is not None:
+        sides.append(Side("proteins", str(options.proteins), join.proteins.ids))
+    if join.tables.labels is not None:
+        sides.append(Side("labels", str(options.labels), sorted(join.tables.labelled or ())))
+    return sides
+
+
+def _optional_sides(join: _Join) -> list[Side]:
+    """The tables that a gene may lack."""
+    sides = join.tables.optional_sides()
+    if join.options.tss is not None and not isinstance(join.dna, GenomeWindows):
+        sides.append(
+            Side("the TSSs", str(join.options.tss), [join.clean(place.id) for place in join.tables.tss])
+        )
+    return sides
+
+
+def _check_optional(join: _Join, ids: list[str]) -> None:
+    """Half-life features and positions may be missing for some genes; for all of them it is a mistake."""
+    sequences = Side("the sequences", join.sides[0].file, ids)
+    for side in _optional_sides(join):
+        if not set(side.ids) & set(ids):
+            raise nothing_joined([sequences, side], with_map=True)
+
+
+def _report(
+    join: _Join, ids: list[str], features: Features | None, upstream: int, downstream: int
+) -> PrepareReport:
+    genes = set(ids)
+    sources = [
+        SourceCount(side.role, side.file, len(side.ids), len(genes & set(side.ids)))
+        for side in [*join.sides, *_optional_sides(join)]
+    ]
+    labels = join.tables.label_counts(ids)
+    half_life = {} if features is None else features.counts()
+    notes = []
+    if join.tables.labels is None:
+        notes.append("no labels: the dataset can be predicted on, not trained on")
+    notes += [f"label {name}: no gene has a value" for name, count in labels.items() if not count]
+    notes += [
+        f"half-life feature {name}: no gene has a value" for name, count in half_life.items() if not count
+    ]
+    if join.genome is not None:
+        notes += [
+            f"contig {asked!r} read as {found!r}" for asked, found in sorted(join.genome.aliases.items())
+        ]
+    return PrepareReport(
+        join.options.out,
+        len(ids),
+        upstream,
+        downstream,
+        join.proteins is not None,
+        tuple(sources),
+        labels,
+        half_life,
+        join.dna.counts if join.dna is not None else DnaCounts(),
+        tuple(notes),
+    )
+
+
+def _manifest(join: _Join, report: PrepareReport, features: Features | None) -> dict[str, Any]:
+    options = {
+        name: str(value) if isinstance(value, Path) else value for name, value in asdict(join.options).items()
+    }
+    alphabets = {"dna": join.dna, "protein": join.proteins}
+    return {
+        **describe_run("dataset", options),
+        "sources": [describe_file(role, path) for role, path in join.options.files().items()],
+        "joins": [asdict(source) for source in report.sources],
+        "letters": asdict(report.letters),
+        "labels": list(report.labels),
+        "label_counts": report.labels,
+        "half_life": None if features is None else features.describe(),
+        "half_life_counts": report.half_life,
+        "alphabets": {
+            alphabet.name: alphabet.to_dict()
+            for alphabet in (DNA, PROTEIN)
+            if alphabets[alphabet.name] is not None
+        },
+        "notes": list(report.notes),
+    }
+
+
+def describe_file(role: str, path: str | Path) -> dict[str, Any]:
+    """A source as the manifest names it; standard input cannot be read twice, so it has no checksum."""
+    if str(path) == "-":
+        return {"role": role, "file": "-", "bytes": None, "sha256": None}
+    return {"role": role, "file": str(path), "bytes": Path(path).stat().st_size, "sha256": sha256_file(path)}

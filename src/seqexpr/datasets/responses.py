@@ -1,0 +1,111 @@
+"""What an HTTP response, or the lack of one, means for a download: go on, try again, give up (RFC 9110)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from seqexpr.errors import NetworkError
+
+if TYPE_CHECKING:
+    import httpx
+
+MAX_REDIRECTS = 5
+
+_RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
+_HTML_STARTS = (b"<!doctype html", b"<html")
+
+
+class TryAgain(Exception):
+    """This attempt failed as a later one may not; `after` is the server's Retry-After in seconds."""
+
+    def __init__(self, reason: str, after: float | None = None) -> None:
+        super().__init__(reason)
+        self.after = after
+
+
+def check_status(url: str, response: httpx.Response) -> None:
+    """Pass a response whose body is the file or a part of it.
+
+    Raises:
+        TryAgain: a status that passes with time.
+        NetworkError: any other status, a redirect out of https, or a web page in place of data.
+    """
+    if url.startswith("https:") and response.url.scheme != "https":
+        raise NetworkError(f"{url}: redirected to {response.url}, which is not encrypted")
+    status = response.status_code
+    if status in _RETRIED:
+        raise TryAgain(
+            f"HTTP {status} {response.reason_phrase}", retry_after(response.headers.get("Retry-After"))
+        )
+    if status not in (200, 206):
+        raise NetworkError(f"{url}: HTTP {status} {response.reason_phrase}")
+    if response.headers.get("Content-Type", "").lower().startswith(("text/html", "application/xhtml")):
+        raise web_page(url)
+
+
+def is_web_page(start: bytes) -> bool:
+    """Whether a body that starts so is HTML, whatever its Content-Type claims."""
+    return start.lstrip()[:14].lower().startswith(_HTML_STARTS)
+
+
+def web_page(url: str) -> NetworkError:
+    """The error for HTML where data should be."""
+    return NetworkError(
+        f"{url}: found a web page; expected data (does a login page of this network answer instead?)"
+    )
+
+
+def validator(response: httpx.Response) -> str | None:
+    """What proves that two parts are of one file: a strong ETag, else Last-Modified."""
+    etag = response.headers.get("ETag")
+    return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
+
+
+def content_range(value: str) -> tuple[int | None, int | None]:
+    """Start and total of `bytes START-END/TOTAL` or `bytes */TOTAL`; None for what it does not say."""
+    unit, _, rest = value.partition(" ")
+    span, _, total = rest.partition("/")
+    start = span.partition("-")[0]
+    if unit != "bytes":
+        return None, None
+    return int(start) if start.isdecimal() else None, int(total) if total.isdecimal() else None
+
+
+def retry_after(value: str | None) -> float | None:
+    """Seconds of a Retry-After header, which is a number or a date; None when it says nothing of use."""
+    if value is None:
+        return None
+    if value.strip().isdecimal():
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:  # "-0000" as zone
+        moment = moment.replace(tzinfo=timezone.utc)
+    return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())
+
+
+def explain(url: str, problem: Exception) -> TryAgain | NetworkError:
+    """The error to raise for an exception of httpx: some pass with time, others need the user."""
+    import httpx
+
+    text = str(problem) or type(problem).__name__
+    if isinstance(problem, httpx.TooManyRedirects):
+        return NetworkError(f"{url}: more than {MAX_REDIRECTS} redirects")
+    if isinstance(problem, (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL)):
+        return NetworkError(f"{url}: {text}")
+    if isinstance(problem, httpx.ProxyError):
+        return NetworkError(f"{url}: the proxy says {text!r}; check HTTPS_PROXY and NO_PROXY")
+    if "ssl" in text.lower() or "certificate" in text.lower():
+        return NetworkError(
+            f"{url}: {text}; where a proxy re-encrypts traffic, set SSL_CERT_FILE to its certificate "
+            "authority and HTTPS_PROXY to its address"
+        )
+    if isinstance(problem, httpx.ConnectError):
+        return TryAgain(f"cannot connect ({text}); where a proxy is needed, set HTTPS_PROXY")
+    if isinstance(problem, httpx.TimeoutException):
+        return TryAgain("the server stalled")
+    return TryAgain(f"the connection broke ({text})")

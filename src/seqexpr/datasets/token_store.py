@@ -1,0 +1,228 @@
+"""Token sequences on disk: one safetensors file, written as a stream and read through memory maps.
+
+| tensor            | dtype | shape                 | content                                              |
+|-------------------|-------|-----------------------|------------------------------------------------------|
+| `dna`             | U8    | (records, window, bp) | windows, strand-oriented                             |
+| `protein_offsets` | I64   | (records + 1,)        | protein i is `proteins[offsets[i]:offsets[i + 1]]`   |
+| `proteins`        | U8    | (residues,)           | all proteins, one after the other                    |
+
+Format: 8 bytes little-endian header length, JSON header (padded with spaces), raw data without holes
+(safetensors format specification, "Format"). The library's own writer needs every tensor in memory; here the
+number of records is not even known at the start, so the header's place is reserved and filled in last.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+import tempfile
+from array import array
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from seqexpr.errors import InputError
+
+_DATA_START = 1024  # room for the length and a header of three tensors; keeps the data aligned
+_DTYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype("<u1"), "I64": np.dtype("<i8")}
+
+
+class TokenStoreWriter:
+    """Writes records one by one; a context manager that closes its files. Memory: 8 bytes a protein.
+
+    Args:
+        path: the file to write. It is a valid store only after `finish`.
+        window: length of every DNA window, bp; 0 for a store without DNA.
+        with_protein: whether every record has a protein.
+    """
+
+    def __init__(self, path: Path, window: int, with_protein: bool) -> None:
+        self.records = 0
+        self._window = window
+        self._offsets = array("q", [0]) if with_protein else None
+        self._file: BinaryIO = path.open("wb")
+        self._file.write(b"\0" * _DATA_START)
+        # The proteins follow the windows, so they wait in a file of their own until all records are known.
+        self._proteins = tempfile.TemporaryFile(dir=path.parent) if with_protein else None  # noqa: SIM115
+
+    def __enter__(self) -> TokenStoreWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: BaseException | TracebackType | None) -> None:
+        try:
+            self._file.close()
+        except OSError:  # the disk is full and so the last block cannot be flushed: the first error counts
+            if kind is None:
+                raise
+        finally:
+            if self._proteins is not None:
+                _close_quietly(self._proteins)
+
+    def add(self, dna: np.ndarray | None, protein: np.ndarray | None) -> None:
+        """Append a record: `dna` uint8 (window,), `protein` uint8 (residues,); None where the store has none.
+
+        Raises:
+            ValueError: a sequence too many, too few, of another length or of another dtype.
+            OSError: the disk is full.
+        """
+        shape = None if dna is None else dna.shape
+        if shape != ((self._window,) if self._window else None):
+            raise ValueError(f"a window of shape {shape}; the store's windows are {self._window} bp long")
+        if (protein is not None) != (self._offsets is not None):
+            raise ValueError("every record of a store has a protein, or none has")
+        for tokens in (dna, protein):
+            if tokens is not None and (tokens.dtype != np.uint8 or tokens.ndim != 1):
+                raise ValueError(f"tokens must be one-dimensional uint8, not {tokens.ndim}-d {tokens.dtype}")
+        if dna is not None:
+            self._file.write(np.ascontiguousarray(dna).data)
+        if protein is not None and self._offsets is not None and self._proteins is not None:
+            self._proteins.write(np.ascontiguousarray(protein).data)
+            self._offsets.append(self._offsets[-1] + protein.size)
+        self.records += 1
+
+    def finish(self) -> None:
+        """Append the proteins, write the header and flush.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        tensors: list[tuple[str, str, list[int]]] = []
+        if self._window:
+            tensors.append(("dna", "U8", [self.records, self._window]))
+        if self._offsets is not None and self._proteins is not None:
+            self._file.write(np.frombuffer(self._offsets, dtype=np.int64).astype("<i8").data)
+            self._proteins.seek(0)
+            shutil.copyfileobj(self._proteins, self._file, 1 << 20)
+            tensors.append(("protein_offsets", "I64", [self.records + 1]))
+            tensors.append(("proteins", "U8", [self._offsets[-1]]))
+        self._file.seek(0)
+        self._file.write(_header(tensors))
+        self._file.flush()
+
+
+def _header(tensors: list[tuple[str, str, list[int]]]) -> bytes:
+    header: dict[str, Any] = {}
+    end = 0
+    for name, dtype, shape in tensors:
+        start, end = end, end + int(np.prod(shape, dtype=np.int64)) * _DTYPES[dtype].itemsize
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    return struct.pack("<Q", _DATA_START - 8) + text.ljust(_DATA_START - 8)
+
+
+def _close_quietly(file: Any) -> None:
+    with suppress(OSError):  # a temporary file that could not be flushed is deleted all the same
+        file.close()
+
+
+class TokenStore:
+    """Reads a store. It can be pickled: every process maps the file for itself.
+
+    Raises:
+        InputError: the file is absent, cut short, or not such a store.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._map()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.path = state["path"]
+        self._map()
+
+    @property
+    def records(self) -> int:
+        """Number of records."""
+        return len(self.dna) if self.dna is not None else len(self._offsets) - 1
+
+    @property
+    def window(self) -> int:
+        """Length of the stored windows, bp; 0 without DNA."""
+        return 0 if self.dna is None else int(self.dna.shape[1])
+
+    @property
+    def has_protein(self) -> bool:
+        """Whether the store holds proteins."""
+        return self._proteins is not None
+
+    @property
+    def protein_lengths(self) -> np.ndarray:
+        """Residues of every record's protein, int64 (records,)."""
+        return np.diff(self._offsets)
+
+    def windows(self, indices: Sequence[int] | np.ndarray, start: int, stop: int) -> np.ndarray:
+        """Letters `start` to `stop` of the windows `indices`: uint8 (len(indices), stop - start)."""
+        if self.dna is None:
+            raise ValueError(f"{self.path} holds no DNA")
+        return np.array(self.dna[np.asarray(indices, dtype=np.int64), start:stop])
+
+    def proteins(self, indices: Sequence[int] | np.ndarray, max_length: int) -> np.ndarray:
+        """Proteins `indices`, cut to `max_length` and right-padded with 0: uint8 (genes, longest of them)."""
+        if self._proteins is None:
+            raise ValueError(f"{self.path} holds no proteins")
+        indices = np.asarray(indices, dtype=np.int64)
+        starts = self._offsets[:-1][indices]
+        lengths = np.minimum(self._offsets[1:][indices] - starts, max_length)
+        batch = np.zeros((len(indices), int(lengths.max(initial=0))), dtype=np.uint8)
+        for row, start, length in zip(batch, starts, lengths, strict=True):
+            row[:length] = self._proteins[start : start + length]
+        return batch
+
+    def _map(self) -> None:
+        tensors = _read_header(self.path)
+        self.dna: np.ndarray | None = self._tensor(tensors, "dna", 2)
+        self._proteins = self._tensor(tensors, "proteins", 1)
+        offsets = self._tensor(tensors, "protein_offsets", 1)
+        self._offsets = np.zeros(1, dtype=np.int64) if offsets is None else np.array(offsets, dtype=np.int64)
+        proteins = 0 if self._proteins is None else len(self._proteins)
+        ordered = self._offsets.size > 0 and self._offsets[0] == 0 and (np.diff(self._offsets) >= 0).all()
+        whole = (self._proteins is None) == (offsets is None) and (
+            self.dna is not None or offsets is not None
+        )
+        agree = self.dna is None or offsets is None or len(self.dna) == len(offsets) - 1
+        if not (whole and ordered and agree and self._offsets[-1] == proteins):
+            raise _not_a_store(self.path, "tensors that do not fit together")
+
+    def _tensor(self, tensors: dict[str, Any], name: str, dimensions: int) -> np.ndarray | None:
+        if name not in tensors:
+            return None
+        entry = tensors[name]
+        dtype, shape, (start, end) = _DTYPES[entry["dtype"]], tuple(entry["shape"]), entry["data_offsets"]
+        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        if len(shape) != dimensions or end - start != size:
+            raise _not_a_store(self.path, f"tensor {name!r} of shape {list(shape)}")
+        if size == 0:  # an empty range cannot be mapped
+            return np.zeros(shape, dtype)
+        return np.memmap(self.path, dtype, "r", offset=tensors["data start"] + start, shape=shape)
+
+
+def _read_header(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > path.stat().st_size:
+                raise _not_a_store(path, "a file cut short, or not safetensors")
+            tensors = {
+                name: entry for name, entry in json.loads(file.read(length)).items() if name != "__metadata__"
+            }
+        end = max(entry["data_offsets"][1] for entry in tensors.values())
+        known = all(entry["dtype"] in _DTYPES for entry in tensors.values())
+    except OSError as problem:
+        raise _not_a_store(path, problem.strerror or "an unreadable file") from None
+    except (struct.error, ValueError, TypeError, KeyError, IndexError, AttributeError):
+        raise _not_a_store(path, "a file that is not safetensors") from None
+    if not known or path.stat().st_size != 8 + length + end:
+        raise _not_a_store(path, "a file cut short" if known else "tensors of another kind")
+    return {**tensors, "data start": 8 + length}
+
+
+def _not_a_store(path: Path, found: str) -> InputError:
+    return InputError(path, found=found, expected="the sequences of a prepared dataset; prepare it again")

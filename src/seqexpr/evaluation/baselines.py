@@ -1,0 +1,341 @@
+"""Simple predictors that a model must beat: the training mean, half-life features, sequence composition.
+
+Each baseline is a function `fit_predict(features, values, train, test, seed)` that learns from the rows
+`train` alone: scalers, imputed means and the strength of the penalty are all chosen there, and the labels
+of the rows `test` are never read. The composition of the sequences is counted once per dataset
+(`BaselineFeatures`) and shared by all folds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+
+from seqexpr.errors import UsageError
+
+DNA_LETTERS = 4
+"""A C G T are the tokens 1 to 4; 0 is unknown."""
+
+PROTEIN_LETTERS = 22
+"""20 amino acids, U and X are the tokens 1 to 22; 0 is padding."""
+
+LONGEST_KMER = 4
+"""DNA words of 1 to 4 letters: 340 features for each part of the window."""
+
+NEAR_TSS = 500
+"""Bases up and downstream of the TSS whose composition is counted a second time, on its own."""
+
+_BLOCK_TOKENS = 1 << 22
+"""Tokens that are counted at once: about 150 MB of intermediate arrays."""
+
+_RIDGE_PENALTIES = np.logspace(-1, 6, 15)
+
+
+class SequenceDataset(Protocol):
+    """What the baselines read of a `PreparedDataset`."""
+
+    @property
+    def has_dna(self) -> bool:
+        """Whether there are windows."""
+
+    @property
+    def has_protein(self) -> bool:
+        """Whether there are proteins."""
+
+    @property
+    def half_life_names(self) -> tuple[str, ...]:
+        """Names of the half-life features; () when there are none."""
+
+    @property
+    def half_life_transforms(self) -> tuple[str, ...]:
+        """Their transforms, as `HalfLifeSchema` names them."""
+
+    def __len__(self) -> int:
+        """Number of genes."""
+
+    def half_life(self) -> np.ndarray | None:
+        """Raw half-life features (n, 8), NaN where missing; None when the dataset has none."""
+
+    def dna(self, indices: np.ndarray, upstream: int, downstream: int) -> np.ndarray:
+        """Windows as uint8 tokens (n, upstream + downstream)."""
+
+    def proteins(self, indices: np.ndarray, max_length: int) -> np.ndarray:
+        """Proteins as uint8 tokens (n, longest of these), padded with 0 on the right."""
+
+
+class BaselineFeatures:
+    """The features of all genes of a dataset, each computed at its first use and then kept.
+
+    Args:
+        dataset: the prepared genes (n rows).
+        upstream: bases of the window before the TSS that the composition covers.
+        downstream: bases after it; the composition leaves DNA out when both are 0.
+        max_protein: residues of each protein that the composition covers; 0 leaves proteins out.
+    """
+
+    def __init__(self, dataset: SequenceDataset, upstream: int, downstream: int, max_protein: int) -> None:
+        self.dataset = dataset
+        self.upstream = upstream
+        self.downstream = downstream
+        self.max_protein = max_protein
+
+    @property
+    def reads_dna(self) -> bool:
+        """Whether the composition covers DNA."""
+        return self.dataset.has_dna and self.upstream + self.downstream > 0
+
+    @property
+    def reads_protein(self) -> bool:
+        """Whether the composition covers proteins."""
+        return self.dataset.has_protein and self.max_protein > 0
+
+    @cached_property
+    def half_life(self) -> np.ndarray | None:
+        """Raw half-life features, float64 (n, 8), NaN where missing; None when the dataset has none."""
+        return self.dataset.half_life()
+
+    @cached_property
+    def composition(self) -> np.ndarray:
+        """Log frequencies of words (and the log length of proteins), float32 (n, columns).
+
+        DNA: 1- to 4-mers of the whole window, then of `NEAR_TSS` bases on either side of the TSS where the
+            window
+        is larger.
+        Protein: amino acids, dipeptides, log10(length + 1).
+        """
+        blocks = [self._dna_composition()] if self.reads_dna else []
+        if self.reads_protein:
+            blocks.append(self._protein_composition())
+        if not blocks:
+            raise UsageError(
+                "composition baselines need DNA windows or proteins, and the dataset has neither in use"
+            )
+        return np.concatenate(blocks, axis=1)
+
+    def _dna_composition(self) -> np.ndarray:
+        near = slice(max(self.upstream - NEAR_TSS, 0), self.upstream + min(self.downstream, NEAR_TSS))
+        parts = [slice(None)]
+        if near.stop - near.start < self.upstream + self.downstream:
+            parts.append(near)
+        lengths = range(1, LONGEST_KMER + 1)
+        rows = []
+        for indices in self._blocks(self.upstream + self.downstream):
+            tokens = self.dataset.dna(indices, self.upstream, self.downstream)
+            counts = [count_words(tokens[:, part], k, DNA_LETTERS) for part in parts for k in lengths]
+            rows.append(np.concatenate([_log_frequencies(count) for count in counts], axis=1))
+        return np.concatenate(rows)
+
+    def _protein_composition(self) -> np.ndarray:
+        rows = []
+        for indices in self._blocks(self.max_protein):
+            tokens = self.dataset.proteins(indices, self.max_protein)
+            length = np.count_nonzero(tokens, axis=1)[:, None]
+            counts = [count_words(tokens, k, PROTEIN_LETTERS) for k in (1, 2)]
+            columns = [
+                *(_log_frequencies(count) for count in counts),
+                np.log10(length + 1).astype(np.float32),
+            ]
+            rows.append(np.concatenate(columns, axis=1))
+        return np.concatenate(rows)
+
+    def _blocks(self, width: int) -> Iterator[np.ndarray]:
+        """Row numbers of all genes, so many at a time that `width` tokens of each fit a block."""
+        size = max(1, _BLOCK_TOKENS // width)
+        for start in range(0, len(self.dataset), size):
+            yield np.arange(start, min(start + size, len(self.dataset)))
+
+
+FitPredict = Callable[[BaselineFeatures, np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
+"""(features, values (n,), train rows, test rows, seed) -> predictions (len(test),)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """A baseline by name, as it stands in `metrics.json`, with one line that explains it."""
+
+    name: str
+    title: str
+    fit_predict: FitPredict
+
+
+def applicable_baselines(features: BaselineFeatures) -> list[Baseline]:
+    """The baselines that the inputs in `features` allow, the simplest first."""
+    composition = features.reads_dna or features.reads_protein
+    half_life = features.half_life is not None
+    parts = [
+        name for name, read in (("DNA", features.reads_dna), ("protein", features.reads_protein)) if read
+    ]
+    words = " and ".join(parts) + " composition"
+    available = [
+        (True, Baseline("training_mean", "the mean of the training genes", training_mean)),
+        (half_life, Baseline("half_life_ridge", "ridge on half-life features", half_life_ridge)),
+        (composition, Baseline("composition_ridge", f"ridge on {words}", composition_ridge)),
+        (
+            composition and half_life,
+            Baseline(
+                "composition_half_life_ridge",
+                f"ridge on {words} and half-life features",
+                composition_half_life_ridge,
+            ),
+        ),
+        (
+            composition,
+            Baseline("composition_boosted_trees", f"boosted trees on {words}", composition_boosted_trees),
+        ),
+        (
+            composition and half_life,
+            Baseline(
+                "composition_half_life_boosted_trees",
+                f"boosted trees on {words} and half-life features",
+                composition_half_life_boosted_trees,
+            ),
+        ),
+    ]
+    return [baseline for applicable, baseline in available if applicable]
+
+
+def training_mean(
+    features: BaselineFeatures, values: np.ndarray, train: np.ndarray, test: np.ndarray, seed: int
+) -> np.ndarray:
+    """The mean label of the training genes for every test gene: float64 (len(test),)."""
+    return np.full(len(test), _training_labels(values, train).mean())
+
+
+def half_life_ridge(
+    features: BaselineFeatures, values: np.ndarray, train: np.ndarray, test: np.ndarray, seed: int
+) -> np.ndarray:
+    """Ridge regression on the standardised half-life features and their missingness: float64 (len(test),)."""
+    return _ridge(_half_life_columns(features, train), values, train, test)
+
+
+def composition_ridge(
+    features: BaselineFeatures, values: np.ndarray, train: np.ndarray, test: np.ndarray, seed: int
+) -> np.ndarray:
+    """Ridge regression on sequence composition: float64 (len(test),)."""
+    return _ridge(features.composition, values, train, test)
+
+
+def composition_half_life_ridge(
+    features: BaselineFeatures, values: np.ndarray, train: np.ndarray, test: np.ndarray, seed: int
+) -> np.ndarray:
+    """Ridge regression on sequence composition and half-life features: float64 (len(test),)."""
+    columns = np.concatenate([features.composition, _half_life_columns(features, train)], axis=1)
+    return _ridge(columns, values, train, test)
+
+
+def composition_boosted_trees(
+    features: BaselineFeatures, values: np.ndarray, train: np.ndarray, test: np.ndarray, seed: int
+) -> np.ndarray:
+    """Gradient-boosted trees on sequence composition: float64 (len(test),)."""
+    return _boosted_trees(features.composition, values, train, test, seed)
+
+
+def composition_half_life_boosted_trees(
+    features: BaselineFeatures, values: np.ndarray, train: np.ndarray, test: np.ndarray, seed: int
+) -> np.ndarray:
+    """Gradient-boosted trees on sequence composition and raw half-life features: float64 (len(test),)."""
+    half_life = _required_half_life(features).astype(
+        np.float32
+    )  # trees take missing values and any scale as they are
+    return _boosted_trees(
+        np.concatenate([features.composition, half_life], axis=1), values, train, test, seed
+    )
+
+
+def count_words(tokens: np.ndarray, k: int, letters: int) -> np.ndarray:
+    """How often each word of `k` letters occurs in each row; words with an unknown letter (0) do not count.
+
+    Args:
+        tokens: uint8 (n, length), 1 to `letters`, 0 = unknown or padding.
+        k: letters of a word.
+        letters: size of the alphabet.
+
+    Returns:
+        int64 (n, letters ** k), words in lexicographic order of their tokens.
+    """
+    n, length = tokens.shape
+    words = letters**k
+    if length < k:
+        return np.zeros((n, words), np.int64)
+    places = length - k + 1
+    code = np.zeros((n, places), np.int32)
+    known = np.ones((n, places), bool)
+    for offset in range(k):
+        letter = tokens[:, offset : offset + places]
+        code = code * letters + letter - (letter > 0)
+        known &= letter > 0
+    rows = np.arange(n, dtype=np.int64)[:, None] * words
+    return np.bincount((code + rows)[known], minlength=n * words).reshape(n, words)
+
+
+def _log_frequencies(counts: np.ndarray) -> np.ndarray:
+    """log10 of the words' shares, one pseudo-count spread over all words: float32, finite for empty rows."""
+    words = counts.shape[1]
+    return np.log10((counts + 1 / words) / (counts.sum(1, keepdims=True) + 1)).astype(np.float32)
+
+
+def _required_half_life(features: BaselineFeatures) -> np.ndarray:
+    if features.half_life is None:
+        raise UsageError("half-life baselines need a dataset with half-life features")
+    return features.half_life
+
+
+def _half_life_columns(features: BaselineFeatures, train: np.ndarray) -> np.ndarray:
+    """Half-life features standardised on the training rows (missing = mean), and 1 where one is missing."""
+    from seqexpr.datasets.half_life import HalfLifeSchema
+
+    raw = _required_half_life(features)
+    dataset = features.dataset
+    schema = HalfLifeSchema.fit(raw[train], dataset.half_life_names, dataset.half_life_transforms)
+    return np.concatenate([schema.standardise(raw), np.isnan(raw).astype(np.float32)], axis=1)
+
+
+def _training_labels(values: np.ndarray, train: np.ndarray) -> np.ndarray:
+    labels = np.asarray(values, np.float64)[train]
+    if not len(labels) or not np.isfinite(labels).all():
+        raise ValueError(
+            f"{len(labels)} training labels, {int((~np.isfinite(labels)).sum())} of them not finite"
+        )
+    return labels
+
+
+def _ridge(columns: np.ndarray, values: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Ridge on standardised columns, its penalty chosen by leave-one-out on the training rows."""
+    model = _scikit_learn("pipeline").make_pipeline(
+        _scikit_learn("preprocessing").StandardScaler(),
+        _scikit_learn("linear_model").RidgeCV(alphas=_RIDGE_PENALTIES),
+    )
+    model.fit(columns[train].astype(np.float64), _training_labels(values, train))
+    return model.predict(columns[test].astype(np.float64))
+
+
+def _boosted_trees(
+    columns: np.ndarray, values: np.ndarray, train: np.ndarray, test: np.ndarray, seed: int
+) -> np.ndarray:
+    # A fixed number of small, column-sampled trees: hundreds of correlated columns, few thousand noisy genes.
+    model = _scikit_learn("ensemble").HistGradientBoostingRegressor(
+        learning_rate=0.05,
+        max_iter=250,
+        max_leaf_nodes=15,
+        min_samples_leaf=20,
+        l2_regularization=1.0,
+        max_features=0.2,
+        early_stopping=False,
+        random_state=seed,
+    )
+    model.fit(columns[train], _training_labels(values, train))
+    return model.predict(columns[test])
+
+
+def _scikit_learn(module: str) -> Any:
+    """A module of scikit-learn, imported only when a baseline runs: it belongs to the extra `train`."""
+    import importlib
+
+    try:
+        return importlib.import_module(f"sklearn.{module}")
+    except ImportError:
+        raise UsageError("the baselines need scikit-learn; run: pip install 'seqexpr[train]'") from None

@@ -1,0 +1,283 @@
+"""How good predictions are: metrics with bootstrap intervals, and paired comparisons.
+
+- `r2`: 1 - SSR/SST, SST around the mean of the actual values; predictions must be right in scale too.
+- `pearson_r2`: squared Pearson correlation, what the paper and Xpresso publish as r2.
+- `spearman`: rank correlation, ties sharing their mean rank.
+- `rmse`: root of the mean squared error, in the label's unit.
+- `high_expressed_found`: share of the genes in the top decile of the actual values whose prediction is
+  above the median prediction, the paper's "most highly expressed proteins predicted as expressed" (section
+  3).
+
+Intervals are 95 % percentile bootstrap intervals over genes. A resample is held as the number of times each
+gene was drawn, so that ranks and quantiles of all resamples come from one sort of the genes instead of one
+sort each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from seqexpr.errors import UsageError
+
+METRICS = ("r2", "pearson_r2", "spearman", "rmse", "high_expressed_found")
+"""What `evaluate` returns, in the order of tables."""
+
+TOP_SHARE = 0.1
+"""Share of the genes that counts as highly expressed."""
+
+CONFIDENCE = 0.95
+"""Coverage of every interval."""
+
+_BLOCK_CELLS = 1 << 21
+"""Resamples x genes that are held at once: about 16 MB for each intermediate array."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number with its 95 % interval; NaN where the metric is not defined (constant predictions, say)."""
+
+    value: float
+    low: float
+    high: float
+
+    def to_dict(self) -> dict[str, float | None]:
+        """As JSON can hold it: None in place of NaN."""
+        numbers = {"value": self.value, "low": self.low, "high": self.high}
+        return {name: None if math.isnan(number) else number for name, number in numbers.items()}
+
+
+def evaluate(
+    actual: np.ndarray,
+    predicted: np.ndarray,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+    train_mean: float | np.ndarray | None = None,
+) -> dict[str, Estimate]:
+    """All metrics of one set of predictions.
+
+    Args:
+        actual: labels (n,), finite: genes without a label are the caller's to leave out.
+        predicted: predictions (n,), finite, in the label's unit.
+        resamples: bootstrap resamples; 0 gives no intervals (NaN).
+        seed: of the resampling. The same seed and n draw the same genes, for any predictions.
+        train_mean: mean label of the training genes, or (n,) each gene's own where folds are pooled. When
+            given, `r2_train_mean` is reported too: 1 - SSR / sum((actual - train_mean)^2), the gain over
+            predicting it.
+
+    Returns:
+        one Estimate for each name of `METRICS` (and `r2_train_mean`).
+
+    Raises:
+        ValueError: no genes, shapes that differ, or values that are not finite.
+    """
+    actual, predicted = _checked(actual, predicted)
+    metrics = {name: _METRICS[name](actual, predicted) for name in METRICS}
+    if train_mean is not None:
+        metrics["r2_train_mean"] = _r2_against(actual, predicted, np.asarray(train_mean, np.float64))
+    return _estimates(metrics, len(actual), resamples, seed)
+
+
+def paired_difference(
+    actual: np.ndarray,
+    predicted_a: np.ndarray,
+    predicted_b: np.ndarray,
+    metric: str,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Estimate:
+    """`metric` of a minus `metric` of b, both over the same resampled genes.
+
+    Args:
+        actual: labels (n,), finite.
+        predicted_a: predictions (n,) of the one model.
+        predicted_b: predictions (n,) of the other, for the same genes.
+        metric: one of `METRICS`.
+        resamples: bootstrap resamples.
+        seed: of the resampling.
+
+    Raises:
+        UsageError: an unknown metric.
+        ValueError: as for `evaluate`.
+    """
+    if metric not in METRICS:
+        raise UsageError(f"unknown metric {metric!r}; there are {', '.join(METRICS)}")
+    actual, predicted_a = _checked(actual, predicted_a)
+    actual, predicted_b = _checked(actual, predicted_b)
+    of_a, of_b = _METRICS[metric](actual, predicted_a), _METRICS[metric](actual, predicted_b)
+    return _estimates({metric: lambda w: of_a(w) - of_b(w)}, len(actual), resamples, seed)[metric]
+
+
+def metrics_row(
+    model: str, output: str, scope: str, actual: np.ndarray, predicted: np.ndarray, **options: Any
+) -> dict[str, Any]:
+    """One row of `metrics.json`: who, which label, which genes ("all", "fold 0"), how many, and all metrics.
+
+    Args:
+        model: "seqexpr" or a baseline's name.
+        output: the label's name.
+        scope: which genes.
+        actual: labels (n,).
+        predicted: predictions (n,).
+        options: `resamples`, `seed` and `train_mean` of `evaluate`.
+    """
+    estimates = evaluate(actual, predicted, **options)
+    metrics = {name: estimate.to_dict() for name, estimate in estimates.items()}
+    return {"model": model, "output": output, "scope": scope, "n": len(actual), "metrics": metrics}
+
+
+# A metric bound to its data: from weights (resamples, n), how often each gene counts, to values (resamples,).
+_Weighted = Callable[[np.ndarray], np.ndarray]
+
+
+def _checked(actual: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    actual, predicted = np.asarray(actual, np.float64), np.asarray(predicted, np.float64)
+    if actual.ndim != 1 or actual.shape != predicted.shape or not len(actual):
+        raise ValueError(
+            f"labels of shape {actual.shape} and predictions of {predicted.shape}; expected both (n,)"
+        )
+    for name, values in (("labels", actual), ("predictions", predicted)):
+        if bad := int((~np.isfinite(values)).sum()):
+            raise ValueError(f"{bad} of {len(values)} {name} are NaN or infinite; expected finite numbers")
+    return actual, predicted
+
+
+def _estimates(metrics: dict[str, _Weighted], n: int, resamples: int, seed: int) -> dict[str, Estimate]:
+    once = np.ones((1, n))
+    values = {name: float(metric(once)[0]) for name, metric in metrics.items()}
+    samples: dict[str, list[np.ndarray]] = {name: [np.empty(0)] for name in metrics}
+    for weights in _resampled_weights(n, resamples, seed):
+        for name, metric in metrics.items():
+            samples[name].append(metric(weights))
+    return {name: _interval(values[name], np.concatenate(samples[name])) for name in metrics}
+
+
+def _interval(value: float, sample: np.ndarray) -> Estimate:
+    """Percentile interval over the resamples in which the metric is defined; none if the value is not."""
+    defined = sample[~np.isnan(sample)]
+    if math.isnan(value) or not len(defined):
+        return Estimate(value, math.nan, math.nan)
+    low, high = np.quantile(defined, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Estimate(value, float(low), float(high))
+
+
+def _resampled_weights(n: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each gene was drawn: blocks of float64 (resamples, n) of at most `_BLOCK_CELLS`."""
+    generator = np.random.default_rng(seed)
+    rows = max(1, _BLOCK_CELLS // n)
+    for start in range(0, resamples, rows):
+        block = min(rows, resamples - start)
+        drawn = generator.integers(0, n, (block, n)) + n * np.arange(block)[:, None]
+        yield np.bincount(drawn.reshape(-1), minlength=block * n).reshape(block, n).astype(np.float64)
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Their quotient, NaN where the denominator is 0."""
+    return np.divide(numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator > 0)
+
+
+def _squares(weights: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Weighted sum of squares around the weighted mean (resamples,); 0 where only rounding is left."""
+    around_zero = weights @ (x * x)
+    squares = around_zero - (weights @ x) ** 2 / weights.sum(1)
+    return np.where(squares > 1e-12 * around_zero, squares, 0.0)
+
+
+def _centred(x: np.ndarray) -> np.ndarray:
+    """`x` around its mean (less cancellation in sums of squares); exactly 0 when constant."""
+    return x - (x[0] if x.min() == x.max() else x.mean())
+
+
+def _r2(actual: np.ndarray, predicted: np.ndarray) -> _Weighted:
+    residuals, centred = (actual - predicted) ** 2, _centred(actual)
+    return lambda w: 1 - _ratio(w @ residuals, _squares(w, centred))
+
+
+def _r2_against(actual: np.ndarray, predicted: np.ndarray, reference: np.ndarray) -> _Weighted:
+    residuals, reference_residuals = (actual - predicted) ** 2, (actual - reference) ** 2
+    return lambda w: 1 - _ratio(w @ residuals, w @ reference_residuals)
+
+
+def _pearson_r2(actual: np.ndarray, predicted: np.ndarray) -> _Weighted:
+    x, y = _centred(actual), _centred(predicted)
+
+    def metric(w: np.ndarray) -> np.ndarray:
+        products = w @ (x * y) - (w @ x) * (w @ y) / w.sum(1)
+        return np.minimum(_ratio(products**2, _squares(w, x) * _squares(w, y)), 1.0)
+
+    return metric
+
+
+def _spearman(actual: np.ndarray, predicted: np.ndarray) -> _Weighted:
+    ranks_of_actual, ranks_of_predicted = _ranks(actual), _ranks(predicted)
+
+    def metric(w: np.ndarray) -> np.ndarray:
+        middle = (w.sum(1, keepdims=True) + 1) / 2  # the mean of the ranks, with or without ties
+        x, y = ranks_of_actual(w) - middle, ranks_of_predicted(w) - middle
+        weighted = w * x
+        squares = np.einsum("ij,ij->i", weighted, x) * np.einsum("ij,ij,ij->i", w, y, y)
+        return np.clip(_ratio(np.einsum("ij,ij->i", weighted, y), np.sqrt(squares)), -1.0, 1.0)
+
+    return metric
+
+
+def _ranks(values: np.ndarray) -> _Weighted:
+    """From weights (resamples, n) to each gene's mean rank among its ties in that resample (resamples, n)."""
+    order = np.argsort(values, kind="stable")
+    starts = np.flatnonzero(
+        np.diff(values[order], prepend=-np.inf) > 0
+    )  # the first gene of each distinct value
+    group = np.empty(len(values), np.int64)
+    group[order] = np.searchsorted(starts, np.arange(len(values)), side="right") - 1
+
+    def ranks(w: np.ndarray) -> np.ndarray:
+        size = np.add.reduceat(w[:, order], starts, axis=1)
+        return (np.cumsum(size, axis=1) - size + (size + 1) / 2)[:, group]
+
+    return ranks
+
+
+def _rmse(actual: np.ndarray, predicted: np.ndarray) -> _Weighted:
+    residuals = (actual - predicted) ** 2
+    return lambda w: np.sqrt(w @ residuals / w.sum(1))
+
+
+def _high_expressed_found(actual: np.ndarray, predicted: np.ndarray) -> _Weighted:
+    threshold, median = _quantile(actual, 1 - TOP_SHARE), _quantile(predicted, 0.5)
+
+    def metric(w: np.ndarray) -> np.ndarray:
+        top = w * (actual >= threshold(w)[:, None])
+        found = top * (predicted > median(w)[:, None])
+        return _ratio(found.sum(1), top.sum(1))
+
+    return metric
+
+
+def _quantile(values: np.ndarray, share: float) -> _Weighted:
+    """From weights (resamples, n) to the quantile of each resample, interpolated as `numpy.quantile` does."""
+    order = np.argsort(values, kind="stable")
+    ascending = values[order]
+
+    def quantile(w: np.ndarray) -> np.ndarray:
+        up_to = np.cumsum(w[:, order], axis=1)
+        position = np.round(share * (up_to[:, -1] - 1), 9)  # a whole number must stay one
+        below = np.floor(position)
+        lower = ascending[(up_to <= below[:, None]).sum(1)]
+        upper = ascending[(up_to <= np.ceil(position)[:, None]).sum(1)]
+        return lower + (upper - lower) * (position - below)
+
+    return quantile
+
+
+_METRICS: dict[str, Callable[[np.ndarray, np.ndarray], _Weighted]] = {
+    "r2": _r2,
+    "pearson_r2": _pearson_r2,
+    "spearman": _spearman,
+    "rmse": _rmse,
+    "high_expressed_found": _high_expressed_found,
+}

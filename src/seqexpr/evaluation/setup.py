@@ -1,0 +1,143 @@
+"""From what a user asks for, a task and a few options, to everything that decides a run."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from seqexpr.datasets.prepared import PreparedDataset
+from seqexpr.datasets.tasks import Task, find_task, list_tasks, open_task_dataset
+from seqexpr.errors import UsageError
+from seqexpr.models.config import PerceiverConfig
+from seqexpr.training.recipe import Recipe, load_recipe
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A dataset, what is predicted on it, and with which network and recipe."""
+
+    task: str
+    dataset: PreparedDataset
+    label_names: tuple[str, ...]
+    config: PerceiverConfig
+    recipe: Recipe
+    seed: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The resolved settings for a run's manifest."""
+        return {
+            "task": self.task,
+            "labels": list(self.label_names),
+            "seed": self.seed,
+            "model": self.config.to_dict(),
+            "recipe": self.recipe.to_dict(),
+            "dataset": {
+                "folder": str(self.dataset.folder),
+                "genes": len(self.dataset),
+                "sources": self.dataset.manifest.get("sources", {}),
+            },
+        }
+
+
+def resolve_setup(
+    task: str,
+    *,
+    labels: tuple[str, ...] = (),
+    preset: str | None = None,
+    recipe: str = "default",
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+) -> Setup:
+    """Find the dataset of a task or folder and settle labels, preset and recipe.
+
+    Args:
+        task: a task's name, or a folder that `prepare` wrote.
+        labels: label columns to predict; needed where a folder holds several and no task names them.
+        preset: the network; the task's own, or the one that reads what the folder holds, when absent.
+        recipe: "default", "paper", or a TOML file.
+        epochs: replaces the recipe's largest number of epochs.
+        batch_size: replaces the recipe's genes a step.
+        seed: of weights, batches and folds.
+
+    Raises:
+        MissingDataError: the task's dataset is not prepared.
+        UsageError: options that the dataset cannot meet.
+    """
+    named = find_task(task) if task in {known.name for known in list_tasks()} else None
+    dataset = open_task_dataset(task, preset)
+    names = _choose_labels(dataset, named, labels)
+    config = _fit_config(dataset, preset or (named.preset if named else _natural_preset(dataset)), len(names))
+    chosen = load_recipe(recipe, config.latent_input)
+    if named and recipe == "paper":
+        weights = dict(zip(named.labels, named.loss_weights, strict=True)) if named.loss_weights else {}
+        weights = {name: weights.get(name, 1.0) for name in names}
+        chosen = chosen.changed(output_weights=weights, tanh=bool(named.model.get("tanh", chosen.tanh)))
+    if epochs is not None:
+        chosen = chosen.changed(max_epochs=epochs)
+    if batch_size is not None:
+        chosen = chosen.changed(batch_size=batch_size)
+    changes: dict[str, Any] = {"tanh": chosen.tanh}
+    if chosen.dropout is not None:
+        changes["dropout"] = chosen.dropout
+    config = PerceiverConfig.from_dict({**config.to_dict(), **changes})
+    return Setup(task, dataset, names, config, chosen, seed)
+
+
+def _choose_labels(dataset: PreparedDataset, task: Task | None, asked: tuple[str, ...]) -> tuple[str, ...]:
+    available = dataset.label_names
+    if unknown := [name for name in asked if name not in available]:
+        raise UsageError(
+            f"{dataset.folder} has no label {', '.join(unknown)}; it has {', '.join(available) or 'none'}"
+        )
+    if asked:
+        return asked
+    if task is not None:
+        return tuple(name for name in task.labels if name in available) or available
+    if len(available) == 1:
+        return available
+    if not available:
+        raise UsageError(f"{dataset.folder} holds no labels; prepare it with --labels")
+    raise UsageError(f"{dataset.folder} holds several labels; choose with --label among {', '.join(available)}")
+
+
+def _natural_preset(dataset: PreparedDataset) -> str:
+    if dataset.has_dna and dataset.has_protein:
+        return "dna-protein-perceiver"
+    return "dna-perceiver" if dataset.has_dna else "protein-perceiver"
+
+
+def _fit_config(dataset: PreparedDataset, preset: str, outputs: int) -> PerceiverConfig:
+    """The preset's config, its window narrowed to what the dataset holds."""
+    # A dataset may say which network suits it: the synthetic ones are small and so is theirs.
+    config = PerceiverConfig.from_preset(preset, outputs=outputs, **_suggested(dataset, preset))
+    for reads, has, option in (
+        (config.reads_dna, dataset.has_dna, "--windows or --genome"),
+        (config.reads_protein, dataset.has_protein, "--proteins"),
+    ):
+        if reads and not has:
+            raise UsageError(f"{preset} reads what {dataset.folder} does not hold; prepare it with {option}")
+    upstream, downstream = min(config.upstream, dataset.upstream), min(config.downstream, dataset.downstream)
+    if config.reads_dna and (upstream, downstream) != (config.upstream, config.downstream):
+        logger.warning(
+            "%s reads %d bp upstream and %d downstream of the TSS, but the dataset holds %d and %d; reading those",
+            *(preset, config.upstream, config.downstream, upstream, downstream),
+        )
+        narrowed = {"upstream": upstream, "downstream": downstream}
+        config = PerceiverConfig.from_dict({**config.to_dict(), **narrowed})
+    if config.reads_half_life and not dataset.half_life_names:
+        logger.warning("the dataset holds no half-life features: they count as unknown for every gene")
+    return config
+
+
+def _suggested(dataset: PreparedDataset, preset: str) -> dict[str, Any]:
+    suggested = dict(dataset.manifest.get("model", {}))
+    plain = PerceiverConfig.from_preset(preset)
+    if not plain.reads_dna:
+        suggested = {key: value for key, value in suggested.items() if key not in ("upstream", "downstream")}
+    if not plain.reads_protein:
+        suggested.pop("protein_length", None)
+    return suggested

@@ -1,0 +1,171 @@
+"""What `predict` is given and what its models read, whether the two fit, and what is counted on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from seqexpr.errors import UsageError
+
+if TYPE_CHECKING:
+    from seqexpr.models.checkpoint import ModelMetadata
+
+Tokens = np.ndarray
+"""uint8 (letters,): tokens of one sequence, 0 = PAD or unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputRecord:
+    """What the models read about one gene."""
+
+    id: str
+    dna: Tokens | None
+    """uint8 (upstream + downstream,) of the widest window that a model reads; None when none reads DNA."""
+    protein: Tokens | None
+    """uint8 (residues,), at most the longest that a model reads; None when none reads a protein."""
+    half_life: np.ndarray | None
+    """float64 (8,) raw features, NaN = unknown; None when no model reads them."""
+
+
+@dataclass(frozen=True)
+class ModelNeeds:
+    """What a set of models reads together, and what they all give."""
+
+    outputs: tuple[str, ...]
+    """Names of the predicted quantities, the same for each model."""
+    upstream: int
+    """Widest stretch of DNA before the TSS boundary, bp."""
+    downstream: int
+    """Widest stretch of DNA from the TSS boundary on, bp."""
+    protein_length: int
+    """Longest protein, residues; 0 when no model reads one."""
+    half_life_names: tuple[str, ...]
+    """Half-life features in the models' order; () when no model reads them."""
+
+    @classmethod
+    def of(cls, models: Sequence[ModelMetadata]) -> ModelNeeds:
+        """The needs of these models together.
+
+        Raises:
+            UsageError: they predict different things, or name the half-life features differently.
+        """
+        outputs = {tuple((output.name, output.unit) for output in model.outputs) for model in models}
+        if len(outputs) != 1:
+            named = sorted(" and ".join(f"{name} [{unit}]" for name, unit in one) for one in outputs)
+            raise UsageError(
+                f"the models of an ensemble must predict the same; these predict {' / '.join(named)}"
+            )
+        names = {model.half_life.names for model in models if model.half_life is not None}
+        if len(names) > 1:
+            raise UsageError(
+                "the models of an ensemble read different half-life features; run them one by one"
+            )
+        return cls(
+            outputs=tuple(name for name, _ in next(iter(outputs))),
+            upstream=max(model.config.upstream for model in models),
+            downstream=max(model.config.downstream for model in models),
+            protein_length=max(model.config.protein_length for model in models),
+            half_life_names=tuple(next(iter(names), ())),
+        )
+
+    @property
+    def window_length(self) -> int:
+        """Length of the widest window, bp; 0 when no model reads DNA."""
+        return self.upstream + self.downstream
+
+
+@dataclass(frozen=True)
+class InputSources:
+    """The input options of `predict`, as the user gave them; "-" is standard input."""
+
+    fasta: str | None = None
+    """FASTA of windows, or of longer or shorter stretches with `tss_at`."""
+    tss_at: int | Literal["center"] | None = None
+    """Offset of the TSS boundary in a FASTA record that is not exactly a window, bp."""
+    genome: str | None = None
+    """Genome FASTA that windows are cut from."""
+    tss: str | None = None
+    """BED, GTF or GFF3 that says where."""
+    genes: tuple[str, ...] | None = None
+    """Symbols or ids to pick from `tss`; None = all."""
+    proteins: str | None = None
+    """FASTA of proteins."""
+    half_life: str | None = None
+    """Table of half-life features."""
+
+    def check(self) -> None:
+        """Whether the options fit together.
+
+        Raises:
+            UsageError: they do not; the text names the options.
+        """
+        if not (self.has_dna or self.proteins):
+            raise UsageError("no input: give --fasta, or --genome with --tss, or --proteins, or --example")
+        if self.fasta and (self.genome or self.tss):
+            raise UsageError("--fasta and --genome/--tss are two sources of the same windows; give one")
+        if bool(self.genome) != bool(self.tss):
+            given, lacking = ("--genome", "--tss") if self.genome else ("--tss", "--genome")
+            raise UsageError(f"{given} needs {lacking}: windows are cut from the genome around each TSS")
+        if self.genes is not None and not self.tss:
+            raise UsageError("--genes picks genes of --tss, which is not given")
+        if self.tss_at is not None and not self.fasta:
+            raise UsageError("--tss-at says where the TSS lies in records of --fasta, which is not given")
+        if self.genome == "-":
+            raise UsageError(
+                "--genome must be a file: it is read at random places, which standard input is not"
+            )
+        if [self.fasta, self.tss, self.proteins, self.half_life].count("-") > 1:
+            raise UsageError("only one input can come from standard input (-)")
+
+    def check_fit(self, needs: ModelNeeds) -> None:
+        """Whether the models read what is given, and are given what they read.
+
+        Raises:
+            UsageError: they do not; the text names the option.
+        """
+        if needs.window_length and not self.has_dna:
+            raise UsageError("the model reads DNA: give --fasta, or --genome with --tss")
+        if self.has_dna and not needs.window_length:
+            raise UsageError(
+                f"the model reads no DNA: leave {'--fasta' if self.fasta else '--genome/--tss'} out"
+            )
+        if needs.protein_length and not self.proteins:
+            raise UsageError("the model reads proteins: give --proteins")
+        if self.proteins and not needs.protein_length:
+            raise UsageError("the model reads no proteins: leave --proteins out")
+        if self.half_life and not needs.half_life_names:
+            raise UsageError("the model reads no half-life features: leave --half-life out")
+
+    @property
+    def has_dna(self) -> bool:
+        """Whether there is any source of windows."""
+        return bool(self.fasta or self.genome or self.tss)
+
+
+@dataclass
+class InputCounts:
+    """What was changed on the way in, counted while the stream runs; complete when it has ended."""
+
+    records: int = 0
+    padded_windows: int = 0
+    """Windows that stick out of their sequence."""
+    padded_bases: int = 0
+    unknown_windows: int = 0
+    """Windows with letters other than A, C, G, T."""
+    unknown_bases: int = 0
+    cropped_records: int = 0
+    """FASTA records of which a part lies outside the window."""
+    windows_as_given: int = 0
+    """FASTA records of exactly a window's length, to which --tss-at did not apply."""
+    truncated_proteins: int = 0
+    unused_proteins: int = 0
+    """Proteins without a window of their id."""
+    half_life_absent: int = 0
+    """Records without a row in the half-life table."""
+    half_life_incomplete: int = 0
+    """Records whose row lacks some features."""
+    contig_aliases: dict[str, str] = field(default_factory=dict)
+    """Contig names as annotated -> as the genome spells them."""

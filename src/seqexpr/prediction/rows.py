@@ -1,0 +1,29 @@
+"""Predictions for rows of a prepared dataset."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from seqexpr.datasets.prepared import PreparedDataset
+from seqexpr.models.checkpoint import TrainedModel
+
+
+def predict_rows(
+    model: TrainedModel, dataset: PreparedDataset, indices: np.ndarray, batch_size: int
+) -> np.ndarray:
+    """float64 (len(indices), outputs), in the labels' units, in the order of `indices`."""
+    config = model.metadata.config
+    raw = dataset.half_life() if model.metadata.half_life else None
+    order = np.arange(len(indices))
+    if config.reads_protein:  # alike lengths side by side: short batches are cheap
+        order = np.argsort(dataset.protein_lengths[indices], kind="stable")
+    predicted = np.empty((len(indices), len(model.metadata.outputs)))
+    for start in range(0, len(indices), batch_size):
+        places = order[start : start + batch_size]
+        rows = indices[places]
+        predicted[places] = model.predict(
+            dataset.dna(rows, config.upstream, config.downstream) if config.reads_dna else None,
+            dataset.proteins(rows, config.protein_length) if config.reads_protein else None,
+            None if raw is None else raw[rows],
+        )
+    return predicted

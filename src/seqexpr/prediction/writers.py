@@ -1,0 +1,260 @@
+"""Predictions as TSV, JSON lines or Parquet, on standard output or in a file that appears when whole."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import io
+import json
+import math
+import os
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+from seqexpr.errors import MissingDataError, UsageError
+from seqexpr.files import atomic_path
+
+if TYPE_CHECKING:
+    from seqexpr.prediction.predictor import Prediction
+
+FORMATS = ("tsv", "jsonl", "parquet")
+
+_DIGITS = ".6g"
+"""Six significant digits: what float32 sums hold to whatever the batch size."""
+
+_ROW_GROUP = 16_384
+"""Rows held back before a Parquet row group is written."""
+
+
+class Writer(Protocol):
+    """Where rows go; a context manager, and only when it ends well does a file appear."""
+
+    def __enter__(self) -> Writer: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    def write(self, prediction: Prediction) -> None:
+        """Add one row."""
+        ...
+
+
+def open_writer(out: str | None, format: str | None, outputs: Sequence[str], *, ensemble: bool) -> Writer:
+    """A writer with the columns `id`, one for each output, and for ensembles `OUTPUT_sd` after each.
+
+    Args:
+        out: file name; None or "-" is standard output. A name that ends in `.gz` is compressed.
+        format: "tsv", "jsonl" or "parquet"; None = by the suffix of `out`, TSV on standard output.
+        outputs: names of the predicted quantities.
+        ensemble: whether predictions have standard deviations.
+
+    Raises:
+        UsageError: unknown format or suffix, or Parquet where it cannot be written.
+        MissingDataError: Parquet is asked for and pyarrow is not installed.
+        OSError: the file cannot be written; its `filename` is `out`.
+    """
+    chosen = choose_format(out, format)
+    columns = [f"{name}{suffix}" for name in outputs for suffix in (("", "_sd") if ensemble else ("",))]
+    if chosen == "parquet":
+        assert out is not None
+        return _ParquetWriter(out, columns)
+    return _TextWriter(out, _TsvRows(columns) if chosen == "tsv" else _JsonRows(columns))
+
+
+def choose_format(out: str | None, format: str | None) -> str:
+    """The format asked for, else the one that the file's suffix stands for.
+
+    Raises:
+        UsageError: see `open_writer`.
+    """
+    if format is not None and format not in FORMATS:
+        raise UsageError(f"--format {format}: choose among {', '.join(FORMATS)}")
+    if out is None or out == "-":
+        if format == "parquet":
+            raise UsageError("--format parquet needs --out FILE: Parquet is not written to standard output")
+        return format or "tsv"
+    plain = out[: -len(".gz")] if out.endswith(".gz") else out
+    suffix = Path(plain).suffix.lstrip(".").lower()
+    chosen = format or suffix
+    if chosen not in FORMATS:
+        raise UsageError(
+            f"--out {out}: unknown suffix {suffix!r}; use .tsv, .jsonl or .parquet, or say --format"
+        )
+    if chosen == "parquet" and plain != out:
+        raise UsageError(f"--out {out}: Parquet compresses by itself; leave .gz out")
+    return chosen
+
+
+class _TsvRows:
+    """Rows as tab-separated text."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self.header = "\t".join(["id", *columns]) + "\n"
+
+    def row(self, prediction: Prediction) -> str:
+        return "\t".join([prediction.id, *(format(value, _DIGITS) for value in _numbers(prediction))]) + "\n"
+
+
+class _JsonRows:
+    """Rows as one JSON object each; a number that JSON does not have is null."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self.header = ""
+        self._columns = columns
+
+    def row(self, prediction: Prediction) -> str:
+        values = [
+            float(format(value, _DIGITS)) if math.isfinite(value) else None for value in _numbers(prediction)
+        ]
+        named = {"id": prediction.id, **dict(zip(self._columns, values, strict=True))}
+        return json.dumps(named, ensure_ascii=False) + "\n"
+
+
+class _TextWriter:
+    """Text rows. On standard output each is flushed, so that `| head` sees rows as they come."""
+
+    def __init__(self, out: str | None, rows: _TsvRows | _JsonRows) -> None:
+        self._out = None if out in (None, "-") else out
+        self._rows = rows
+        self._name = self._out or "standard output"
+        self._started = False
+        self._stack = ExitStack()
+
+    def __enter__(self) -> _TextWriter:
+        with _named_errors(self._name):
+            self._stream = self._stack.enter_context(_binary_output(self._out))
+        return self
+
+    def write(self, prediction: Prediction) -> None:
+        with _named_errors(self._name):
+            self._start()
+            self._stream.write(self._rows.row(prediction).encode())
+            if self._out is None:
+                self._stream.flush()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with _named_errors(self._name):
+            if kind is not None:
+                self._stack.__exit__(kind, error, traceback)
+                return
+            with self._stack:
+                self._start()
+                self._stream.flush()
+
+    def _start(self) -> None:
+        """The header, held back to the first row: input that is bad from the start leaves no output."""
+        if not self._started:
+            self._stream.write(self._rows.header.encode())
+            self._started = True
+
+
+class _ParquetWriter:
+    """Parquet, one row group at a time; numbers are float64."""
+
+    def __init__(self, out: str, columns: Sequence[str]) -> None:
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError:
+            raise MissingDataError(
+                "Parquet needs pyarrow, which is not installed; run: pip install 'seqexpr[parquet]'"
+            ) from None
+        self._pyarrow: Any = pyarrow
+        self._out = out
+        self._schema = pyarrow.schema(
+            [("id", pyarrow.string()), *((name, pyarrow.float64()) for name in columns)]
+        )
+        self._rows: list[list[Any]] = []
+        self._stack = ExitStack()
+
+    def __enter__(self) -> _ParquetWriter:
+        with _named_errors(self._out):
+            stream = self._stack.enter_context(_binary_output(self._out))
+            self._writer = self._pyarrow.parquet.ParquetWriter(stream, self._schema)
+        return self
+
+    def write(self, prediction: Prediction) -> None:
+        self._rows.append([prediction.id, *map(float, _numbers(prediction))])
+        if len(self._rows) >= _ROW_GROUP:
+            self._write_group()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with _named_errors(self._out):
+            if kind is not None:
+                with suppress(Exception):  # it would close itself later, when its file is gone
+                    self._writer.close()
+                self._stack.__exit__(kind, error, traceback)
+                return
+            with self._stack:
+                self._write_group()
+                self._writer.close()
+
+    def _write_group(self) -> None:
+        columns = [list(column) for column in zip(*self._rows, strict=True)] or [[] for _ in self._schema]
+        arrays = [
+            self._pyarrow.array(column, type=field.type)
+            for column, field in zip(columns, self._schema, strict=True)
+        ]
+        with _named_errors(self._out):
+            self._writer.write_table(self._pyarrow.Table.from_arrays(arrays, schema=self._schema))
+        self._rows.clear()
+
+
+def _numbers(prediction: Prediction) -> Iterator[float]:
+    """Value, or value and standard deviation, of each output in turn."""
+    if prediction.sd is None:
+        yield from prediction.values
+        return
+    for value, sd in zip(prediction.values, prediction.sd, strict=True):
+        yield value
+        yield sd
+
+
+@contextmanager
+def _binary_output(out: str | None) -> Iterator[IO[bytes]]:
+    if out is None:
+        yield sys.stdout.buffer
+        return
+    if os.path.isdir(out):  # known now rather than when all is computed
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), out)
+    with ExitStack() as stack:
+        if _is_special(out):  # a pipe or device is written in place: a rename would put a file there instead
+            stream: IO[bytes] = stack.enter_context(open(out, "wb"))
+        else:
+            target = os.path.realpath(out)  # through a link, which a rename would replace
+            stream = stack.enter_context(stack.enter_context(atomic_path(target)).open("wb"))
+        if out.endswith(".gz"):
+            # No name and time of day in the file: the same predictions are the same bytes.
+            stream = stack.enter_context(
+                io.BufferedWriter(gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0))
+            )
+        yield stream
+
+
+def _is_special(path: str) -> bool:
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+@contextmanager
+def _named_errors(name: str) -> Iterator[None]:
+    """Errors of the system with the name that the user gave, not that of a temporary file, or none."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), name) from error

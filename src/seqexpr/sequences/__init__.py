@@ -1,0 +1,1 @@
+"""Letters, FASTA, genomes, annotation, and the windows around the TSS."""

@@ -1,0 +1,160 @@
+"""Letters and their tokens: one byte per base or residue, by look-up table.
+
+Token 0 is PAD or unknown, token i + 1 is `letters[i]`. Upper and lower case are the same letter (lower case
+is soft masking). The letters are those of IUPAC-IUB 1984 (nucleotides) and IUPAC-IUBMB 1983 (amino acids).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from seqexpr.errors import InputError
+
+PAD = 0
+"""The token of padding and, for DNA, of every base that is not known."""
+
+_FOREIGN = 255
+_SHORTEST_TELLING = 30  # letters; a shorter peptide may by chance consist of A, C, G, T and N
+_NUCLEOTIDES = b"ACGTUNacgtun"
+
+
+@dataclass(frozen=True)
+class Alphabet:
+    """A vocabulary of sequence letters; stored with the weights that were trained on it."""
+
+    name: str
+    """"dna" or "protein"."""
+    letters: str
+    """The letters with tokens of their own: token i + 1 is `letters[i]`."""
+    ambiguous: str
+    """Letters that are accepted without a token of their own."""
+    ambiguous_token: int
+    """The token that ambiguous letters get: PAD for DNA, X for proteins."""
+    pad_letter: str
+    """What `decode` writes for PAD."""
+    never_only: str = ""
+    """A sequence of 30 or more letters that are all among these is refused: it is of another kind."""
+
+    @property
+    def size(self) -> int:
+        """The number of tokens, PAD included."""
+        return len(self.letters) + 1
+
+    def encode(
+        self, sequence: bytes, *, file: str | PathLike[str] = "-", record: str | None = None
+    ) -> np.ndarray:
+        """Tokens of a sequence.
+
+        Args:
+            sequence: letters without white space, n bytes.
+            file, record: where the sequence came from, for the error.
+
+        Returns:
+            Tokens, uint8 (n,), writeable.
+
+        Raises:
+            InputError: a letter is foreign to the alphabet, or the sequence is plainly of another kind.
+        """
+        tokens = np.frombuffer(bytearray(sequence.translate(self.table)), dtype=np.uint8)
+        if tokens.size and tokens.max() == _FOREIGN:
+            raise self._foreign(sequence, int(np.argmax(tokens == _FOREIGN)), file, record)
+        if self.never_only and len(sequence) >= _SHORTEST_TELLING:
+            # The first letters settle it for nearly every sequence, without a pass over all of them.
+            head = sequence[:_SHORTEST_TELLING].translate(None, self._never_only)
+            if not head and not sequence.translate(None, self._never_only):
+                raise InputError(
+                    file,
+                    record=record,
+                    found=f"only the letters {self._distinct(sequence)} (it looks like DNA)",
+                    expected=f"a {self.name} sequence",
+                )
+        return tokens
+
+    def decode(self, tokens: np.ndarray) -> str:
+        """Letters of tokens (n,); PAD is "N" in DNA and "-" in proteins, whose trailing PAD is dropped."""
+        text = (self.pad_letter + self.letters).encode()
+        letters = bytes(np.frombuffer(text, dtype=np.uint8)[np.asarray(tokens)]).decode("ascii")
+        return letters if self.pad_letter in self.ambiguous else letters.rstrip(self.pad_letter)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The alphabet as JSON can hold it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> Alphabet:
+        """The alphabet that `to_dict` described."""
+        return cls(**value)
+
+    @cached_property
+    def table(self) -> bytes:
+        """256 bytes for `bytes.translate`: the token of each letter, 255 for foreign ones."""
+        table = bytearray([_FOREIGN]) * 256
+        for letter in self.ambiguous:
+            table[ord(letter)] = table[ord(letter.lower())] = self.ambiguous_token
+        for token, letter in enumerate(self.letters, start=1):
+            table[ord(letter)] = table[ord(letter.lower())] = token
+        return bytes(table)
+
+    @cached_property
+    def _never_only(self) -> bytes:
+        return (self.never_only + self.never_only.lower()).encode()
+
+    def _foreign(self, sequence: bytes, at: int, file: str | PathLike[str], record: str | None) -> InputError:
+        letter = sequence[at : at + 1]
+        shown = repr(letter.decode("ascii")) if 32 < letter[0] < 127 else f"byte 0x{letter[0]:02x}"
+        hint = ", which looks like a protein" if self.name == "dna" and _looks_like_protein(sequence) else ""
+        return InputError(
+            file,
+            record=record,
+            found=f"{shown} at position {at + 1:,} of {len(sequence):,}{hint}",
+            expected=f"a {'DNA' if self.name == 'dna' else self.name} sequence"
+            f" (letters {self.letters}, others accepted: {self.ambiguous})",
+        )
+
+    @staticmethod
+    def _distinct(sequence: bytes) -> str:
+        return "".join(sorted(set(sequence.decode("ascii").upper())))
+
+
+DNA = Alphabet(
+    name="dna",
+    letters="ACGT",
+    ambiguous="NURYSWKMBDHV-.",
+    ambiguous_token=PAD,
+    pad_letter="N",
+)
+"""A C G T are tokens 1 to 4; every other IUPAC letter, a gap included, is unknown: 0."""
+
+PROTEIN = Alphabet(
+    name="protein",
+    letters="ACDEFGHIKLMNPQRSTVWYUX",
+    ambiguous="BZJO*",
+    ambiguous_token=22,
+    pad_letter="-",
+    never_only="ACGTUN",
+)
+"""The 20 amino acids, selenocysteine U and X are tokens 1 to 22; B, Z, J, O and the stop * are read as X."""
+
+ALPHABETS = {alphabet.name: alphabet for alphabet in (DNA, PROTEIN)}
+
+COMPLEMENT_TOKENS = bytes([0, 4, 3, 2, 1, *range(5, 256)])
+"""256 bytes for `bytes.translate`: the token of the complementary base."""
+
+
+def reverse_complement(tokens: np.ndarray) -> np.ndarray:
+    """The other strand of DNA tokens, uint8 (..., n) -> uint8 (..., n); PAD stays PAD."""
+    reversed_tokens = np.asarray(tokens, dtype=np.uint8)[..., ::-1]
+    complement = bytearray(reversed_tokens.tobytes().translate(COMPLEMENT_TOKENS))
+    return np.frombuffer(complement, dtype=np.uint8).reshape(reversed_tokens.shape)
+
+
+def _looks_like_protein(sequence: bytes) -> bool:
+    """All letters are amino acids, and too few of them are nucleotides for a DNA with odd letters."""
+    if sequence.translate(PROTEIN.table).find(_FOREIGN) >= 0:
+        return False
+    return len(sequence.translate(None, _NUCLEOTIDES)) > len(sequence) / 4

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import seqexpr as package
+from seqexpr import errors
+from seqexpr.cli import app as app_module
+
+COMMANDS = ("predict", "prepare", "train", "cv", "fetch", "models")
+HEAVY = ("torch", "pandas", "pyfaidx", "pyarrow", "sklearn", "scipy", "httpx", "matplotlib", "safetensors")
+
+
+def test_help_shows_each_command(seqexpr: Callable[..., Any]) -> None:
+    for option in ("--help", "-h"):
+        done = seqexpr(option)
+        assert (done.code, done.err) == (0, "")
+        assert all(f" {command} " in done.out for command in COMMANDS)
+        assert "--install-completion" in done.out
+        assert "3 bad input" in " ".join(done.out.split())
+
+
+def test_nothing_typed_is_help_and_a_usage_error(seqexpr: Callable[..., Any]) -> None:
+    done = seqexpr()
+    assert done.code == 2
+    assert " predict " in done.out + done.err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_help(command: str, seqexpr: Callable[..., Any]) -> None:
+    done = seqexpr(command, "--help")
+    assert (done.code, done.err) == (0, "")
+    assert f"Usage: seqexpr {command}" in done.out
+
+
+def test_version(seqexpr: Callable[..., Any]) -> None:
+    done = seqexpr("--version")
+    assert (done.code, done.out, done.err) == (0, f"seqexpr {package.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["predict", "--help"], ["models", "list"], ["fetch", "--list"]]
+)
+def test_light_commands_import_no_heavy_library(arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom seqexpr.cli.app import run\ncode = run(sys.argv[1:])\n"
+        f"print('heavy:', sorted(set(sys.modules) & set({HEAVY!r})), file=sys.stderr)\nsys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    allowed = ["safetensors"] if arguments[0] == "models" else []
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[-1] in (f"heavy: {allowed}", "heavy: []")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["nonsense"], "seqexpr: error: No such command 'nonsense'. (see: seqexpr --help)\n"),
+        (["models", "path"], "seqexpr: error: Missing argument 'MODEL'. (see: seqexpr models path --help)\n"),
+    ],
+)
+def test_usage_errors_are_one_line_and_exit_2(
+    arguments: list[str], line: str, seqexpr: Callable[..., Any]
+) -> None:
+    done = seqexpr(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.lower().replace("'", "") == line.lower().replace("'", "")
+
+
+def test_completion_is_on(program: Callable[..., subprocess.Popen[bytes]]) -> None:
+    out, _ = program("--show-completion", "bash").communicate()
+    assert b"_SEQEXPR_COMPLETE" in out or b"complete" in out
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (errors.UsageError("give --fasta"), 2, "seqexpr: error: give --fasta\n"),
+        (
+            errors.InputError("a.fa", record="record 2 'x'", found="4 letters", expected="10"),
+            3,
+            "seqexpr: error: a.fa, record 2 'x': found 4 letters; expected 10\n",
+        ),
+        (errors.MissingDataError("run: seqexpr fetch x"), 4, "seqexpr: error: run: seqexpr fetch x\n"),
+        (errors.DeviceError("no\ncuda"), 5, "seqexpr: error: no cuda\n"),
+        (errors.NetworkError("HTTPS_PROXY?"), 6, "seqexpr: error: HTTPS_PROXY?\n"),
+        (MemoryError(), 5, "seqexpr: error: memory does not suffice; try a smaller --batch-size\n"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "o.tsv"),
+            3,
+            "seqexpr: error: o.tsv: No space left on device\n",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "o.tsv"),
+            3,
+            "seqexpr: error: o.tsv: Permission denied\n",
+        ),
+        (
+            OSError(errno.EIO, "Input/output error"),
+            3,
+            "seqexpr: error: input or output: Input/output error\n",
+        ),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), 0, ""),
+        (KeyboardInterrupt(), 130, "seqexpr: interrupted\n"),
+        (SystemExit(143), 143, ""),
+    ],
+)
+def test_each_way_of_ending_has_its_exit_code_and_line(
+    error: BaseException, code: int, line: str, seqexpr: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("seqexpr.models.registry.list_models", fail)
+    done = seqexpr("models", "list")
+    assert (done.code, done.out, done.err) == (code, "", line)
+
+
+def test_a_bug_is_exit_1_with_a_traceback(
+    seqexpr: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seqexpr.models.registry.list_models", lambda: 1 / 0)
+    done = seqexpr("models", "list")
+    assert (done.code, done.out) == (1, "")
+    first, *others = done.err.splitlines()
+    assert first.startswith("seqexpr: error: this is a bug in seqexpr") and "ZeroDivisionError" in first
+    assert others[0].startswith("Traceback")
+
+
+def test_debugging_adds_tracebacks(seqexpr: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEQEXPR_DEBUG", "1")
+    done = seqexpr("models", "path", "absent-model")
+    assert done.code == 4
+    assert "Traceback" in done.err
+
+
+def test_torch_running_out_of_memory_is_exit_5(
+    seqexpr: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    def fail() -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("seqexpr.models.registry.list_models", fail)
+    assert seqexpr("models", "list").code == 5
+
+
+def test_a_reader_that_leaves_early_is_no_error(program: Callable[..., subprocess.Popen[bytes]]) -> None:
+    for arguments in (["--help"], ["predict", "--help"], ["models", "list"]):
+        process = program(*arguments)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 0
+
+
+def test_each_exit_code_is_documented_in_help(seqexpr: Callable[..., Any]) -> None:
+    text = " ".join(seqexpr("--help").out.split())
+    for kind in (
+        errors.UsageError,
+        errors.InputError,
+        errors.MissingDataError,
+        errors.DeviceError,
+        errors.NetworkError,
+    ):
+        assert f" {kind.exit_code} " in text
+    assert f" {app_module.INTERRUPTED} interrupted" in text

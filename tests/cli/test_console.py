@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from seqexpr.cli.console import PlainProgress, plural, progress, set_up_logging, status
+
+
+def test_status_and_warnings_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging()
+    status("device: cpu")
+    logging.getLogger("seqexpr.anything").warning("beware of %s", "dogs")
+    logging.getLogger("seqexpr.anything").debug("hidden")
+    assert capsys.readouterr() == ("", "device: cpu\nseqexpr: warning: beware of dogs\n")
+
+
+def test_quiet_leaves_warnings(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging(quiet=True)
+    status("device: cpu")
+    logging.getLogger("seqexpr.anything").warning("beware")
+    assert capsys.readouterr() == ("", "seqexpr: warning: beware\n")
+
+
+def test_the_debug_variable_shows_debug_records(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEQEXPR_DEBUG", "1")
+    set_up_logging()
+    logging.getLogger("seqexpr.anything").debug("shown")
+    assert capsys.readouterr().err == "seqexpr: debug: shown\n"
+
+
+def test_setting_up_twice_does_not_double_the_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging()
+    set_up_logging()
+    status("once")
+    assert capsys.readouterr().err == "once\n"
+
+
+def test_plain_progress_is_a_line_every_30_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging()
+    now = 0.0
+    advance = PlainProgress("predict", "records", None, clock=lambda: now)
+    for _ in range(70):
+        now += 1.0
+        advance(50)
+    assert capsys.readouterr().err == (
+        "predict: 1,500 records, 50.0 per second\npredict: 3,000 records, 50.0 per second\n"
+    )
+
+
+def test_plain_progress_names_the_total_where_it_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging()
+    times = iter([0.0, 31.0])
+    PlainProgress("train", "epochs", 100, clock=lambda: next(times))(62)
+    assert capsys.readouterr().err == "train: 62 of 100 epochs, 2.0 per second\n"
+
+
+def test_progress_of_a_short_job_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging()
+    with progress("predict", "records") as advance:
+        advance(1)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 genes"), (1, "1 gene"), (2, "2 genes"), (12345, "12,345 genes")]
+)
+def test_plural(count: int, text: str) -> None:
+    assert plural(count, "gene") == text
+
+
+def test_plural_of_irregular_nouns() -> None:
+    assert (plural(1, "index", "indices"), plural(2, "index", "indices")) == ("1 index", "2 indices")

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from seqexpr.datasets.half_life import HalfLifeSchema
+from seqexpr.errors import UsageError
+from seqexpr.prediction.inputs import InputSources, ModelNeeds
+
+
+def test_needs_of_several_models_are_the_widest_of_each(metadata: Callable[..., Any]) -> None:
+    needs = ModelNeeds.of(
+        [
+            metadata(upstream=500, downstream=150),
+            metadata("dna-protein-perceiver", upstream=300, downstream=400, protein_length=350),
+        ]
+    )
+    assert (needs.upstream, needs.downstream, needs.window_length) == (500, 400, 900)
+    assert needs.protein_length == 350
+    assert needs.outputs == ("mrna",)
+    assert needs.half_life_names[0] == "utr5_len" and len(needs.half_life_names) == 8
+
+
+def test_a_protein_model_needs_no_window_and_no_half_life(metadata: Callable[..., Any]) -> None:
+    needs = ModelNeeds.of([metadata("protein-perceiver", names=("protein",))])
+    assert (needs.window_length, needs.protein_length, needs.half_life_names) == (0, 300, ())
+
+
+def test_models_that_predict_different_things_are_no_ensemble(metadata: Callable[..., Any]) -> None:
+    with pytest.raises(UsageError, match=r"mrna \[log10\] / protein \[log10\]"):
+        ModelNeeds.of([metadata(names=("mrna",)), metadata(names=("protein",))])
+    with pytest.raises(UsageError, match=r"mrna \[log10\] / mrna \[log2\]"):
+        ModelNeeds.of([metadata(), metadata(unit="log2")])
+
+
+def test_models_with_different_half_life_features_are_no_ensemble(metadata: Callable[..., Any]) -> None:
+    names = tuple("abcdefgh")
+    other = HalfLifeSchema(names, ("identity",) * 8, (0.0,) * 8, (1.0,) * 8)
+    with pytest.raises(UsageError, match="different half-life features"):
+        ModelNeeds.of([metadata(), metadata(schema=other)])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "no input: give --fasta"),
+        ({"half_life": "h.tsv"}, "no input: give --fasta"),
+        ({"fasta": "a.fa", "genome": "g.fa", "tss": "t.bed"}, "--fasta and --genome/--tss"),
+        ({"genome": "g.fa"}, "--genome needs --tss"),
+        ({"tss": "t.bed"}, "--tss needs --genome"),
+        ({"fasta": "a.fa", "genes": ("MYC",)}, "--genes picks genes of --tss"),
+        ({"genome": "g.fa", "tss": "t.bed", "tss_at": 0}, "--tss-at says where"),
+        ({"proteins": "p.fa", "tss_at": "center"}, "--tss-at says where"),
+        ({"genome": "-", "tss": "t.bed"}, "--genome must be a file"),
+        ({"fasta": "-", "proteins": "-"}, "only one input can come from standard input"),
+    ],
+)
+def test_options_that_do_not_fit_together(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        InputSources(**options).check()
+
+
+@pytest.mark.parametrize(
+    ("preset", "options", "message"),
+    [
+        ("dna-perceiver", {"proteins": "p.fa"}, "reads DNA: give --fasta"),
+        ("dna-perceiver", {"fasta": "a.fa", "proteins": "p.fa"}, "reads no proteins: leave --proteins out"),
+        ("protein-perceiver", {"fasta": "a.fa"}, "reads no DNA: leave --fasta out"),
+        ("protein-perceiver", {"genome": "g.fa", "tss": "t.bed"}, "reads no DNA: leave --genome/--tss out"),
+        ("protein-perceiver", {"proteins": "p.fa", "half_life": "h.tsv"}, "leave --half-life out"),
+        ("dna-protein-perceiver", {"fasta": "a.fa"}, "reads proteins: give --proteins"),
+    ],
+)
+def test_inputs_that_the_model_lacks_or_does_not_read(
+    preset: str, options: dict[str, Any], message: str, metadata: Callable[..., Any]
+) -> None:
+    sources = InputSources(**options)
+    sources.check()
+    with pytest.raises(UsageError, match=message):
+        sources.check_fit(ModelNeeds.of([metadata(preset)]))
+
+
+def test_options_that_fit_pass(metadata: Callable[..., Any]) -> None:
+    sources = InputSources(fasta="-", proteins="p.fa", half_life="h.tsv", tss_at=5)
+    sources.check()
+    sources.check_fit(ModelNeeds.of([metadata("protein-dna-perceiver")]))

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from seqexpr.errors import DeviceError, InputError, UsageError
+from seqexpr.models.checkpoint import TrainedModel
+from seqexpr.models.perceiver import Perceiver
+from seqexpr.prediction.inputs import InputRecord
+from seqexpr.prediction.predictor import Predictor
+
+PRESETS = ("dna-perceiver", "protein-perceiver", "protein-dna-perceiver", "dna-protein-perceiver")
+
+
+def expected(record: InputRecord, preset: str) -> float:
+    total = 0.0
+    if "dna" in preset:
+        assert record.dna is not None and record.half_life is not None
+        total += float(record.dna @ np.arange(1.0, 433.0)) + float(np.nansum(record.half_life))
+    if "protein" in preset:
+        assert record.protein is not None
+        total += 1000.0 * float(record.protein.sum(dtype=float))
+    return total
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("batch_size", [1, 3, 8, 64, "auto"])
+def test_each_record_has_its_own_answer_in_input_order_whatever_the_batch_size(
+    preset: str, batch_size: Any, toy: Callable[..., Any], random_records: Callable[..., Any]
+) -> None:
+    records = list(random_records(50))
+    rows = list(Predictor([toy(preset)], "cpu", batch_size).predict(records))
+    assert [row.id for row in rows] == [record.id for record in records]
+    np.testing.assert_allclose(
+        [row.values[0] for row in rows], [expected(record, preset) for record in records]
+    )
+    assert all(row.sd is None and row.values.dtype == np.float64 for row in rows)
+
+
+def test_no_records_give_no_rows(toy: Callable[..., Any]) -> None:
+    assert list(Predictor([toy()]).predict([])) == []
+
+
+def test_a_number_bounds_the_batches(toy: Callable[..., Any], random_records: Callable[..., Any]) -> None:
+    model = toy("protein-perceiver")
+    list(Predictor([model], "cpu", 7).predict(random_records(100)))
+    assert sum(size for size, _ in model.calls) == 100
+    assert max(size for size, _ in model.calls) == 7
+
+
+def test_auto_puts_short_proteins_into_larger_batches_of_bounded_letters(
+    toy: Callable[..., Any], random_records: Callable[..., Any]
+) -> None:
+    model = toy("protein-perceiver")
+    list(Predictor([model]).predict(random_records(600)))
+    assert max(size for size, _ in model.calls) > 4
+    assert all(size <= 4 or size * width <= 4 * 300 for size, width in model.calls)
+
+
+def test_little_padding_is_computed(toy: Callable[..., Any], random_records: Callable[..., Any]) -> None:
+    records = list(random_records(600))
+    model = toy("protein-perceiver")
+    list(Predictor([model]).predict(records))
+    residues = sum(len(record.protein) for record in records if record.protein is not None)
+    assert sum(size * width for size, width in model.calls) < 1.25 * residues
+
+
+def test_models_of_an_ensemble_crop_their_own_window(
+    toy: Callable[..., Any], random_records: Callable[..., Any]
+) -> None:
+    wide, narrow = toy(upstream=300, downstream=200), toy(upstream=288, downstream=150)
+    (record,) = random_records(1, window=500)
+    (row,) = Predictor([wide, narrow]).predict([record])
+    half_life = float(np.nansum(record.half_life))
+    ofwide = float(record.dna @ np.arange(1.0, 501.0)) + half_life
+    ofnarrow = float(record.dna[12:450] @ np.arange(1.0, 439.0)) + half_life
+    assert row.values[0] == pytest.approx((ofwide + ofnarrow) / 2)
+    assert row.sd[0] == pytest.approx(abs(ofwide - ofnarrow) / np.sqrt(2))
+
+
+def test_an_ensemble_gives_mean_and_sample_sd_of_each_output(
+    toy: Callable[..., Any], random_records: Callable[..., Any]
+) -> None:
+    models = [toy(offset=offset, names=("mrna", "protein")) for offset in (0.0, 1.0, 5.0)]
+    records = list(random_records(9))
+    for record, row in zip(records, Predictor(models, "cpu", 4).predict(records), strict=True):
+        base = expected(record, "dna-perceiver")
+        np.testing.assert_allclose(row.values, [base + 2, base + 3])
+        np.testing.assert_allclose(row.sd, [np.sqrt(7), np.sqrt(7)])  # ((-2)^2 + (-1)^2 + 3^2) / 2
+
+
+def test_models_that_predict_different_things_are_refused(toy: Callable[..., Any]) -> None:
+    with pytest.raises(UsageError):
+        Predictor([toy(names=("mrna",)), toy(names=("protein",))])
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_records_before_a_bad_one_are_predicted(
+    preset: str, toy: Callable[..., Any], random_records: Callable[..., Any]
+) -> None:
+    def stream() -> Iterator[InputRecord]:
+        yield from random_records(11)
+        raise InputError("x.fa", record="record 12", found="a protein", expected="DNA")
+
+    seen = []
+    with pytest.raises(InputError, match="record 12"):
+        for row in Predictor([toy(preset)], "cpu", 4).predict(stream()):
+            seen.append(row.id)
+    assert seen == [f"g{number}" for number in range(11)]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_reading_stays_a_bounded_way_ahead(
+    preset: str, toy: Callable[..., Any], random_records: Callable[..., Any]
+) -> None:
+    read = 0
+
+    def stream() -> Iterator[InputRecord]:
+        nonlocal read
+        for record in random_records(2000):
+            read += 1
+            yield record
+
+    for given, _ in enumerate(Predictor([toy(preset)], "cpu", 4).predict(stream())):
+        assert read - given <= 256 + 2 * 4 + 2
+
+
+def test_memory_that_runs_out_halves_the_batch_and_goes_on(
+    toy: Callable[..., Any], random_records: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    model = toy()
+    whole = model.predict
+
+    def small_memory(dna: Any, protein: Any, half_life: Any) -> np.ndarray:
+        if len(dna) > 1:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return whole(dna, protein, half_life)
+
+    model.predict = small_memory
+    records = list(random_records(10))
+    with caplog.at_level(logging.WARNING):
+        rows = list(Predictor([model]).predict(records))
+    assert [row.values[0] for row in rows] == pytest.approx([expected(r, "dna-perceiver") for r in records])
+    sizes = [message.rsplit(" ", 1)[1] for message in caplog.messages]
+    assert sizes == ["2", "1"]  # once for each size, although both halves of the first batch failed
+
+
+def test_memory_too_small_for_one_record_is_a_device_error(
+    toy: Callable[..., Any], random_records: Callable[..., Any]
+) -> None:
+    model = toy()
+    model.predict = lambda *inputs: (_ for _ in ()).throw(MemoryError())
+    with pytest.raises(DeviceError, match="a single record"):
+        list(Predictor([model]).predict(random_records(3)))
+
+
+def test_memory_too_small_for_the_batch_size_asked_for_is_a_device_error(
+    toy: Callable[..., Any], random_records: Callable[..., Any]
+) -> None:
+    model = toy()
+    model.predict = lambda *inputs: (_ for _ in ()).throw(MemoryError())
+    with pytest.raises(DeviceError, match="a batch of 3; try --batch-size auto"):
+        list(Predictor([model], "cpu", 3).predict(random_records(3)))
+
+
+def test_other_errors_of_a_model_are_not_hidden(
+    toy: Callable[..., Any], random_records: Callable[..., Any]
+) -> None:
+    model = toy()
+    model.predict = lambda *inputs: (_ for _ in ()).throw(RuntimeError("shapes do not fit"))
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        list(Predictor([model]).predict(random_records(3)))
+
+
+def test_a_record_without_what_the_model_reads_is_an_error(toy: Callable[..., Any]) -> None:
+    with pytest.raises(ValueError, match="'a' has no DNA"):
+        list(Predictor([toy()]).predict([InputRecord("a", None, None, None)]))
+
+
+def test_a_batch_size_below_one_is_an_error(toy: Callable[..., Any]) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        Predictor([toy()], "cpu", 0)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_real_networks_give_the_same_numbers_at_batch_sizes_1_8_and_64(
+    preset: str, metadata: Callable[..., Any], random_records: Callable[..., Any]
+) -> None:
+    torch.manual_seed(1)
+    described = metadata(preset)
+    model = TrainedModel("tiny", Perceiver(described.config), described)
+    records = list(random_records(70))
+    answers = [
+        [row.values[0] for row in Predictor([model], "cpu", size).predict(records)]
+        for size in (1, 8, 64, "auto")
+    ]
+    for other in answers[1:]:
+        np.testing.assert_allclose(other, answers[0], rtol=1e-5, atol=1e-5)
+    assert len({round(value, 4) for value in answers[0]}) > 35

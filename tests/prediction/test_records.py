@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import gzip
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from seqexpr.datasets.half_life import FEATURES
+from seqexpr.errors import InputError
+from seqexpr.prediction.inputs import InputCounts, InputRecord, InputSources, ModelNeeds
+from seqexpr.prediction.records import pair_by_id, read_records
+
+DNA = ModelNeeds(("mrna",), upstream=6, downstream=4, protein_length=0, half_life_names=())
+HALF_LIFE = ModelNeeds(("mrna",), upstream=6, downstream=4, protein_length=0, half_life_names=FEATURES)
+PROTEIN = ModelNeeds(("protein",), upstream=0, downstream=0, protein_length=12, half_life_names=())
+BOTH = ModelNeeds(("protein",), upstream=6, downstream=4, protein_length=12, half_life_names=())
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text)
+    return str(path)
+
+
+def read(needs: ModelNeeds, **options: Any) -> tuple[list[InputRecord], InputCounts]:
+    counts = InputCounts()
+    return list(read_records(InputSources(**options), needs, counts)), counts
+
+
+def letters(tokens: np.ndarray | None) -> str:
+    assert tokens is not None and tokens.dtype == np.uint8
+    return "".join("-ACGT"[token] for token in tokens)
+
+
+def test_records_of_the_windows_length_are_windows(tmp_path: Path) -> None:
+    fasta = write(tmp_path / "w.fa", ">a x\nACGTACGTAC\n>b\nnnacgtRRTT\n")
+    (a, b), counts = read(DNA, fasta=fasta)
+    assert (a.id, letters(a.dna), a.protein, a.half_life) == ("a", "ACGTACGTAC", None, None)
+    assert (b.id, letters(b.dna)) == ("b", "--ACGT--TT")
+    assert counts == InputCounts(records=2, unknown_windows=1, unknown_bases=4)
+
+
+def test_gzip_is_read(tmp_path: Path) -> None:
+    (tmp_path / "w.fa.gz").write_bytes(gzip.compress(b">a\nACGTACGTAC\n"))
+    (a,), _ = read(DNA, fasta=str(tmp_path / "w.fa.gz"))
+    assert letters(a.dna) == "ACGTACGTAC"
+
+
+@pytest.mark.parametrize("length", [1, 9, 11, 400])
+def test_another_length_without_tss_at_is_an_error_that_names_the_option(length: int, tmp_path: Path) -> None:
+    fasta = write(tmp_path / "w.fa", f">fine\nACGTACGTAC\n>odd\n{'A' * length}\n")
+    stream = read_records(InputSources(fasta=fasta), DNA, InputCounts())
+    assert next(stream).id == "fine"
+    with pytest.raises(InputError) as caught:
+        next(stream)
+    message = str(caught.value)
+    assert "w.fa, record 2 'odd'" in message
+    assert f"found {length} letters" in message
+    assert "exactly 10 (6 before the TSS and 4 from it on)" in message
+    assert "--tss-at" in message
+
+
+@pytest.mark.parametrize(
+    ("sequence", "tss_at", "window", "padded", "cropped"),
+    [
+        ("AAAAAACCCCCCGGGG", 8, "AAAACCCCCC", 0, 1),  # 16 letters: [2, 12)
+        ("AACCGG", 2, "----AACCGG", 4, 0),
+        ("AACCGG", 6, "AACCGG----", 4, 0),
+        ("AACCGG", 0, "------AACC", 6, 1),
+        ("AACCGG", "center", "---AACCGG-", 4, 0),
+        ("AACCG", "center", "----AACCG-", 5, 0),  # 5 // 2 = 2 letters come before the TSS
+    ],
+)
+def test_tss_at_crops_and_pads(
+    sequence: str, tss_at: Any, window: str, padded: int, cropped: int, tmp_path: Path
+) -> None:
+    (record,), counts = read(DNA, fasta=write(tmp_path / "w.fa", f">a\n{sequence}\n"), tss_at=tss_at)
+    assert letters(record.dna) == window
+    assert counts == InputCounts(
+        records=1, padded_windows=int(padded > 0), padded_bases=padded, cropped_records=cropped
+    )
+
+
+def test_padding_and_unknown_letters_are_counted_apart(tmp_path: Path) -> None:
+    (record,), counts = read(DNA, fasta=write(tmp_path / "w.fa", ">a\nNACGN\n"), tss_at=1)
+    assert letters(record.dna) == "------ACG-"
+    assert (counts.padded_bases, counts.unknown_bases) == (5, 2)
+
+
+def test_a_tss_behind_the_records_end_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="found 4 letters; expected at least the 5 that --tss-at names"):
+        read(DNA, fasta=write(tmp_path / "w.fa", ">a\nACGT\n"), tss_at=5)
+
+
+def test_windows_that_tss_at_does_not_touch_are_counted(tmp_path: Path) -> None:
+    fasta = write(tmp_path / "w.fa", ">a\nACGTACGTAC\n>b\nACG\n")
+    assert read(DNA, fasta=fasta, tss_at=3)[1].windows_as_given == 1
+    assert read(DNA, fasta=fasta, tss_at="center")[1].windows_as_given == 1
+    assert read(DNA, fasta=write(tmp_path / "v.fa", ">a\nACGTACGTAC\n"), tss_at=6)[1].windows_as_given == 0
+
+
+GENOME = ">chr1\nAAAAACCCCCGGGGGTTTTT\n>2\nACGTNACGTACGTACGTACG\n"
+
+
+def test_windows_are_cut_from_a_genome_on_both_strands(tmp_path: Path) -> None:
+    genome = write(tmp_path / "g.fa", GENOME)
+    bed = write(tmp_path / "t.bed", "chr1\t9\t10\tplus\t0\t+\nchr1\t9\t10\tminus\t0\t-\n")
+    (plus, minus), counts = read(DNA, genome=genome, tss=bed)
+    assert (plus.id, letters(plus.dna)) == ("plus", "AACCCCCGGG")  # [3, 13)
+    assert (minus.id, letters(minus.dna)) == ("minus", "ACCCCCGGGG")  # [6, 16), reverse complemented
+    assert counts == InputCounts(records=2)
+
+
+def test_padding_aliases_and_unknown_bases_of_a_genome_are_counted(tmp_path: Path) -> None:
+    genome = write(tmp_path / "g.fa", GENOME)
+    bed = write(tmp_path / "t.bed", "chr2\t2\t3\ta\t0\t+\n1\t19\t20\tb\t0\t-\n")
+    (a, b), counts = read(DNA, genome=genome, tss=bed)
+    assert letters(a.dna) == "----ACGT-A"
+    assert letters(b.dna) == "------AAAA"
+    assert counts == InputCounts(
+        records=2,
+        padded_windows=2,
+        padded_bases=10,
+        unknown_windows=1,
+        unknown_bases=1,
+        contig_aliases={"chr2": "2", "1": "chr1"},
+    )
+
+
+def test_genes_are_picked(tmp_path: Path) -> None:
+    genome = write(tmp_path / "g.fa", GENOME)
+    bed = write(tmp_path / "t.bed", "chr1\t9\t10\ta\t0\t+\nchr1\t8\t9\tb\t0\t+\n")
+    records, _ = read(DNA, genome=genome, tss=bed, genes=("b",))
+    assert [record.id for record in records] == ["b"]
+
+
+def test_proteins_are_cut_at_the_longest_and_counted(tmp_path: Path) -> None:
+    (a, b), counts = read(PROTEIN, proteins=write(tmp_path / "p.fa", ">a\nMKV\n>b\nMKVLAAGIVGLCAKAY\n"))
+    assert a.protein is not None and a.protein.tolist() == [11, 9, 18]
+    assert b.protein is not None and len(b.protein) == 12
+    assert counts == InputCounts(records=2, truncated_proteins=1)
+
+
+def test_half_life_rows_are_joined_and_what_is_missing_is_counted(tmp_path: Path) -> None:
+    fasta = write(tmp_path / "w.fa", "".join(f">{name}\nACGTACGTAC\n" for name in "abc"))
+    table = write(
+        tmp_path / "h.tsv",
+        "\t".join(["gene_id", *FEATURES]) + "\nc\t1\t2\t3\t4\t.5\t.6\t.7\t8\na\t1\t2\t3\t4\tNA\t\t.7\t8\n",
+    )
+    (a, b, c), counts = read(HALF_LIFE, fasta=fasta, half_life=table)
+    np.testing.assert_array_equal(a.half_life, [1, 2, 3, 4, np.nan, np.nan, 0.7, 8])
+    np.testing.assert_array_equal(b.half_life, [np.nan] * 8)
+    np.testing.assert_array_equal(c.half_life, [1, 2, 3, 4, 0.5, 0.6, 0.7, 8])
+    assert counts == InputCounts(records=3, half_life_absent=1, half_life_incomplete=1)
+
+
+def test_without_a_table_half_life_is_unknown(tmp_path: Path) -> None:
+    (a,), counts = read(HALF_LIFE, fasta=write(tmp_path / "w.fa", ">a\nACGTACGTAC\n"))
+    np.testing.assert_array_equal(a.half_life, [np.nan] * 8)
+    assert counts == InputCounts(records=1)
+
+
+def test_windows_and_proteins_are_paired_by_id_or_accession(tmp_path: Path) -> None:
+    fasta = write(tmp_path / "w.fa", "".join(f">{name}\nACGTACGTAC\n" for name in ("x", "O43657", "y")))
+    proteins = write(tmp_path / "p.fa", ">y\nMY\n>extra\nMK\n>sp|O43657|TSN6_HUMAN\nMT\n>x\nMC\n>more\nMK\n")
+    records, counts = read(BOTH, fasta=fasta, proteins=proteins)
+    assert [record.id for record in records] == ["x", "O43657", "y"]
+    assert [record.protein.tolist()[1] for record in records if record.protein is not None] == [2, 17, 20]
+    assert counts == InputCounts(records=3, unused_proteins=2)
+
+
+def test_windows_without_a_protein_are_an_error_that_counts_them(tmp_path: Path) -> None:
+    fasta = write(tmp_path / "w.fa", "".join(f">{name}\nACGTACGTAC\n" for name in "abcde"))
+    proteins = write(tmp_path / "p.fa", ">d\nMY\n>a\nMK\n")
+    stream = read_records(InputSources(fasta=fasta, proteins=proteins), BOTH, InputCounts())
+    assert next(stream).id == "a"
+    with pytest.raises(InputError, match="found no protein for 3 windows, the first being 'b'"):
+        next(stream)
+
+
+def test_two_proteins_of_one_accession_are_an_error(tmp_path: Path) -> None:
+    fasta = write(tmp_path / "w.fa", ">a\nACGTACGTAC\n")
+    proteins = write(tmp_path / "p.fa", ">sp|O43657|ONE\nMY\n>tr|O43657|TWO\nMK\n>a\nMK\n")
+    with pytest.raises(InputError, match="accession O43657 a second time"):
+        read(BOTH, fasta=fasta, proteins=proteins)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(names=st.lists(st.text("abc123", min_size=1), unique=True), seed=st.integers(0, 1000))
+def test_pairing_does_not_depend_on_the_order_of_the_proteins(names: list[str], seed: int) -> None:
+    shuffled = random.Random(seed).sample(names, len(names))
+    windows = ((name, np.frombuffer(name.encode(), np.uint8)) for name in names)
+    proteins = ((name, np.frombuffer(name.encode(), np.uint8)) for name in shuffled)
+    paired = list(pair_by_id(windows, proteins, InputSources(fasta="w", proteins="p"), InputCounts()))
+    assert [name for name, _, _ in paired] == names
+    assert all(window.tobytes() == protein.tobytes() == name.encode() for name, window, protein in paired)
+
+
+def test_files_of_one_order_are_read_in_step() -> None:
+    read_ahead: list[int] = []
+
+    def proteins() -> Any:
+        for number in range(100):
+            read_ahead.append(number)
+            yield f"g{number}", np.zeros(1, np.uint8)
+
+    windows = ((f"g{number}", np.zeros(1, np.uint8)) for number in range(100))
+    for given_, _ in enumerate(pair_by_id(windows, proteins(), InputSources(fasta="w"), InputCounts())):
+        assert len(read_ahead) == given_ + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "an empty file"),
+        ("hello\n", "FASTA"),
+        (">a\nACGTACGTAC\n>a\nACGTACGTAC\n", "the id of an earlier record"),
+        (">a\nMKVLAAGIVGLCAKAY\n", "looks like a protein"),
+        (">a\nAC\0GT\n", "byte 0x00"),
+        (">a\n>b\nACGT\n", "no sequence"),
+    ],
+)
+def test_bad_fasta(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        read(DNA, fasta=write(tmp_path / "w.fa", text))
+
+
+def test_dna_in_place_of_proteins_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="looks like DNA"):
+        read(PROTEIN, proteins=write(tmp_path / "p.fa", f">a\n{'ACGT' * 10}\n"))

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqexpr.errors import InputError
+from seqexpr.sequences.alphabet import ALPHABETS, DNA, PROTEIN, Alphabet, reverse_complement
+
+dna_tokens = st.lists(st.integers(0, 4), max_size=50).map(lambda tokens: np.array(tokens, dtype=np.uint8))
+
+
+def test_dna_tokens() -> None:
+    assert DNA.size == 5
+    assert DNA.encode(b"ACGTacgt").tolist() == [1, 2, 3, 4] * 2
+    assert DNA.encode(b"NURYSWKMBDHV-.nury").tolist() == [0] * 18
+
+
+def test_protein_tokens() -> None:
+    assert PROTEIN.size == 23
+    assert PROTEIN.encode(b"ACDEFGHIKLMNPQRSTVWYUX").tolist() == list(range(1, 23))
+    assert PROTEIN.encode(b"BZJO*bzjo").tolist() == [22] * 9
+    assert PROTEIN.encode(b"acdefghiklmnpqrstvwyux").tolist() == list(range(1, 23))
+
+
+def test_tokens_are_uint8_and_writeable() -> None:
+    tokens = DNA.encode(b"ACGT")
+    assert tokens.dtype == np.uint8
+    tokens[0] = 0
+
+
+def test_empty_sequence_has_no_tokens() -> None:
+    assert len(DNA.encode(b"")) == 0
+    assert len(PROTEIN.encode(b"")) == 0
+
+
+def test_foreign_letter_is_named_with_its_position() -> None:
+    with pytest.raises(
+        InputError, match=r"a\.fa, record 'g': found '7' at position 5 of 6; expected a DNA seq"
+    ):
+        DNA.encode(b"ACGT7A", file="a.fa", record="record 'g'")
+    with pytest.raises(InputError, match="byte 0xff at position 1"):
+        DNA.encode(b"\xffA")
+    with pytest.raises(InputError, match="'-' at position 2"):
+        PROTEIN.encode(b"M-K")
+
+
+def test_protein_in_place_of_dna_is_recognised() -> None:
+    with pytest.raises(InputError, match="looks like a protein"):
+        DNA.encode(b"MASPSRRLQTKPVITCFKSVLLIYTFIFWITGVILLAVG")
+    with pytest.raises(InputError) as error:
+        DNA.encode(b"ACGT" * 10 + b"E")
+    assert "looks like" not in str(error.value)  # one odd letter makes no protein
+
+
+def test_dna_in_place_of_protein_is_refused() -> None:
+    with pytest.raises(InputError, match="looks like DNA"):
+        PROTEIN.encode(b"ACGTN" * 6)
+    with pytest.raises(InputError, match="looks like DNA"):
+        PROTEIN.encode(b"acgu" * 10)
+    assert len(PROTEIN.encode(b"ACGTN" * 5 + b"ACGT")) == 29  # too short to tell
+    assert len(PROTEIN.encode(b"ACGTN" * 6 + b"E")) == 31
+
+
+def test_decode() -> None:
+    assert DNA.decode(np.array([0, 1, 2, 3, 4, 0], dtype=np.uint8)) == "NACGTN"
+    assert PROTEIN.decode(np.array([1, 22, 0, 21, 0, 0], dtype=np.uint8)) == "AX-U"
+
+
+@given(dna_tokens)
+def test_dna_round_trip(tokens: np.ndarray) -> None:
+    assert DNA.encode(DNA.decode(tokens).encode()).tolist() == tokens.tolist()
+
+
+@given(st.text(alphabet=PROTEIN.letters, max_size=29))
+def test_protein_round_trip(letters: str) -> None:
+    assert PROTEIN.decode(PROTEIN.encode(letters.lower().encode())) == letters
+
+
+@pytest.mark.parametrize("alphabet", ALPHABETS.values(), ids=ALPHABETS)
+def test_alphabet_survives_json(alphabet: Alphabet) -> None:
+    assert Alphabet.from_dict(json.loads(json.dumps(alphabet.to_dict()))) == alphabet
+
+
+def test_reverse_complement_of_known_letters() -> None:
+    assert DNA.decode(reverse_complement(DNA.encode(b"AACGTNG"))) == "CNACGTT"
+    both = np.stack([DNA.encode(b"AC"), DNA.encode(b"GN")])
+    assert reverse_complement(both).tolist() == [[3, 4], [0, 2]]
+
+
+@given(dna_tokens)
+def test_reverse_complement_twice_is_the_same(tokens: np.ndarray) -> None:
+    assert reverse_complement(reverse_complement(tokens)).tolist() == tokens.tolist()

@@ -1,0 +1,110 @@
+"""The example files are real genes, cut where they say: checked against known coding sequences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from Bio.Seq import Seq
+
+from seqexpr.datasets.half_life import FEATURES, read_half_life
+from seqexpr.sequences.alphabet import DNA
+from seqexpr.sequences.annotation import read_bed
+from seqexpr.sequences.fasta import read_fasta
+from seqexpr.sequences.genome import Genome
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+UPSTREAM, DOWNSTREAM = 7_000, 3_500
+
+
+def sequences(name: str) -> dict[str, str]:
+    return {record.id: record.sequence.decode() for record in read_fasta(EXAMPLES / name)}
+
+
+@pytest.fixture(scope="module")
+def windows() -> dict[str, str]:
+    return sequences("genes.fa")
+
+
+@pytest.fixture(scope="module")
+def proteins() -> dict[str, str]:
+    return sequences("proteins.fa")
+
+
+def test_windows_are_twelve_genes_of_the_models_length(windows: dict[str, str]) -> None:
+    assert len(windows) == 12
+    assert {len(letters) for letters in windows.values()} == {UPSTREAM + DOWNSTREAM}
+    assert set("".join(windows.values())) == set("ACGT")
+    assert len(set(windows.values())) == 12
+
+
+def test_both_strands_are_there() -> None:
+    assert {tss.strand for tss in read_bed(EXAMPLES / "tss.bed")} == {"+", "-"}
+
+
+def test_genome_and_bed_give_the_same_windows_in_the_same_order(
+    windows: dict[str, str], tmp_path: Path
+) -> None:
+    genome = tmp_path / "genome.fa"  # a copy, so that no index appears in examples/
+    genome.write_bytes((EXAMPLES / "genome.fa").read_bytes())
+    rows = read_bed(EXAMPLES / "tss.bed")
+    assert [tss.id for tss in rows] == list(windows)
+    with Genome(genome) as opened:
+        for tss in rows:
+            tokens = opened.window(tss, UPSTREAM, DOWNSTREAM)
+            np.testing.assert_array_equal(tokens, DNA.encode(windows[tss.id].encode()), err_msg=tss.id)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "untranslated", "start"),
+    [
+        ("HBB", 50, "ATGGTGCACCTGACTCCTGAGGAGAAGTCTGCCG"),  # CAC, where GRCh38 has the synonym CAT
+        ("HBD", 50, "ATGGTGCATCTGACTCCTGAGGAGAAG"),
+        ("HBG1", 53, "ATGGGTCATTTCACAGAGGAGGACAAG"),
+        ("HBG2", 53, "ATGGGTCATTTCACAGAGGAGGACAAG"),
+        ("TNF", 152, "ATGAGCACTGAAAGCATGATCCGGGAC"),
+        ("AIF1", 26, "ATGAGCCAAACC"),
+    ],
+)
+def test_coding_sequence_starts_after_the_known_untranslated_region(
+    windows: dict[str, str], symbol: str, untranslated: int, start: str
+) -> None:
+    assert windows[symbol].index(start, UPSTREAM) == UPSTREAM + untranslated
+
+
+def test_cap_site_of_beta_globin(windows: dict[str, str]) -> None:
+    """The mRNA starts ACATTTGCTTCTGACACA, with the CATAAA box some 30 bases before it."""
+    assert windows["HBB"][UPSTREAM:].startswith("ACATTTGCTTCTGACACAACTG")
+    assert -35 < windows["HBB"].rindex("CATAAA", 0, UPSTREAM) - UPSTREAM < -25
+
+
+@pytest.mark.parametrize(
+    ("symbol", "protein", "exons"),
+    [  # coding exons from the records, relative to the TSS
+        ("HBB", "sp|P68871|HBB_HUMAN", [(50, 142), (272, 495), (1345, 1474)]),
+        ("TNF", "sp|P01375|TNFA_HUMAN", [(152, 338), (944, 990), (1177, 1225), (1526, 1948)]),
+    ],
+)
+def test_spliced_window_translates_to_the_uniprot_entry(
+    windows: dict[str, str], proteins: dict[str, str], symbol: str, protein: str, exons: list[tuple[int, int]]
+) -> None:
+    downstream = windows[symbol][UPSTREAM:]
+    coding = "".join(downstream[start:end] for start, end in exons)
+    assert str(Seq(coding).translate(to_stop=True)) == proteins[protein]
+
+
+def test_half_life_table_fits_the_genes(windows: dict[str, str]) -> None:
+    table = read_half_life(EXAMPLES / "half_life.tsv")
+    assert table.ids == list(windows)
+    hbb = dict(zip(FEATURES, table.rows(["HBB"])[0], strict=True))
+    # U01317.1: exons of 142, 223 and 261 bp; 147 codons and a stop, a leader of 50 bp, a trailer of 132
+    assert (hbb["utr5_len"], hbb["cds_len"], hbb["utr3_len"]) == (50, 444, 132)
+    assert hbb["intron_len"] == 130 + 850
+    assert hbb["orf_exon_density"] == pytest.approx(2 / 0.444)
+
+
+def test_proteins_are_eight_whole_entries(proteins: dict[str, str]) -> None:
+    assert len(proteins) == 8
+    assert all(letters.startswith("M") and letters.isalpha() for letters in proteins.values())
+    assert len(proteins["sp|P04637|P53_HUMAN"]) == 393

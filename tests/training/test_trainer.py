@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from seqexpr.errors import InputError, UsageError
+from seqexpr.models.checkpoint import load_model
+from seqexpr.prediction.rows import predict_rows
+from seqexpr.training.trainer import TrainingJob, train
+
+from .conftest import tiny_config
+
+CPU = torch.device("cpu")
+
+
+class StopAt:
+    """An observer that interrupts a training in the middle of an epoch."""
+
+    def __init__(self, epoch: int, step: int) -> None:
+        self.at = (epoch, step)
+
+    def on_step(self, epoch: int, step: int, steps: int) -> None:
+        if (epoch, step) == self.at:
+            raise KeyboardInterrupt
+
+    def on_epoch(self, row) -> None:
+        pass
+
+
+def same_tensors(one, other) -> bool:
+    a, b = load_file(one), load_file(other)
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_run_leaves_weights_and_a_line_of_metrics_an_epoch(job, tmp_path):
+    result = train(job, tmp_path, CPU, name="small")
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert rows == result.rows
+    model = load_model(tmp_path / "weights.safetensors")
+    assert model.metadata.outputs[0].unit == "log10(RPKM + 0.1)"
+    assert model.metadata.training["train_genes"] == 36
+    expected = predict_rows(result.model, job.dataset, job.valid, 5)
+    np.testing.assert_allclose(predict_rows(model, job.dataset, job.valid, 12), expected, atol=1e-5)
+
+
+def test_kept_weights_are_those_of_the_best_epoch(job, tmp_path):
+    """The stored validation loss is reached again by the stored weights."""
+    result = train(job, tmp_path, CPU, name="small")
+    best = min(result.rows, key=lambda row: row["valid_loss"])
+    assert result.best_epoch == best["epoch"]
+    labels = job.dataset.labels(job.label_names)
+    predicted = predict_rows(result.model, job.dataset, job.valid, 8)
+    scaled = (predicted - labels[job.valid]) / result.model.metadata.outputs[0].sd
+    assert float((scaled**2).mean()) == pytest.approx(best["valid_loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize("recipe", ["adam", "adamw", "lamb"])
+def test_resumed_equals_uninterrupted(job, tmp_path, recipe):
+    job = replace(job, recipe=job.recipe.changed(optimizer=recipe, average_decay=0.0 if recipe == "adam" else 0.9))
+    train(job, tmp_path / "whole", CPU, name="w")
+    for at in (StopAt(1, 2), StopAt(2, 3), StopAt(3, 1)):  # also before the first checkpoint
+        with pytest.raises(KeyboardInterrupt):
+            train(job, tmp_path / "parts", CPU, name="w", observer=at)
+    train(job, tmp_path / "parts", CPU, name="w")
+    assert same_tensors(tmp_path / "whole/weights.safetensors", tmp_path / "parts/weights.safetensors")
+
+
+def test_same_seed_same_weights_other_seed_other_weights(job, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        train(replace(job, seed=seed), tmp_path / name, CPU, name="w")
+    assert same_tensors(tmp_path / "a/weights.safetensors", tmp_path / "b/weights.safetensors")
+    assert not same_tensors(tmp_path / "a/weights.safetensors", tmp_path / "c/weights.safetensors")
+
+
+def test_checkpoint_of_another_job_is_refused(job, tmp_path):
+    train(job, tmp_path, CPU, name="w")
+    with pytest.raises(InputError, match="other data, options, recipe or seed"):
+        train(replace(job, seed=9), tmp_path, CPU, name="w")
+
+
+def test_damaged_checkpoint_is_refused(job, tmp_path):
+    train(job, tmp_path, CPU, name="w")
+    state = tmp_path / "checkpoint/state.safetensors"
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(InputError, match="damaged"):
+        train(job, tmp_path, CPU, name="w")
+
+
+def test_learns_a_planted_signal(job, tmp_path):
+    """The label is the GC content of the window: within some epochs most of it is explained."""
+    recipe = job.recipe.changed(max_epochs=25, average_decay=0.0, half_life_dropout=0.9)
+    result = train(replace(job, recipe=recipe), tmp_path, CPU, name="w")
+    assert max(row["valid_r2"] for row in result.rows) > 0.5
+
+
+def test_patience_ends_the_training(job, tmp_path):
+    recipe = job.recipe.changed(learning_rate=1e-12, average_decay=0.0, max_epochs=50, patience=2)
+    rows = train(replace(job, recipe=recipe), tmp_path, CPU, name="w").rows
+    assert len(rows) < 50
+    best = min(range(len(rows)), key=lambda i: rows[i]["valid_loss"])
+    assert len(rows) == best + 1 + 2
+
+
+@pytest.mark.parametrize("preset", ["protein-perceiver", "protein-dna-perceiver", "dna-protein-perceiver"])
+def test_other_presets_and_two_outputs_with_missing_labels(job, tmp_path, preset):
+    config = tiny_config(preset, outputs=2)
+    recipe = job.recipe.changed(max_epochs=1, output_weights={"a": 10.0})
+    result = train(replace(job, config=config, recipe=recipe, label_names=("a", "b")), tmp_path, CPU, name="w")
+    predicted = predict_rows(load_model(tmp_path / "weights.safetensors"), job.dataset, job.valid, 4)
+    assert predicted.shape == (12, 2)
+    assert np.isfinite(predicted).all()
+    assert np.isfinite(result.rows[0]["train_loss"])
+
+
+def test_missing_labels_have_no_part_in_the_loss(job):
+    from seqexpr.training.trainer import _Trainer
+
+    predicted = torch.tensor([[1.0, 5.0], [2.0, 100.0]])
+    labels = torch.tensor([[0.0, 3.0], [4.0, float("nan")]])
+    trainer = object.__new__(_Trainer)
+    trainer.output_weights = torch.tensor([10.0, 1.0])
+    # (10 x 1 + 10 x 4 + 1 x 4) / 3 labels
+    assert float(trainer._loss(predicted, labels)) == pytest.approx(54 / 3)
+
+
+def test_scalings_come_from_training_genes_alone(job, tmp_path, dataset):
+    """Validation labels moved by a constant leave the network's scaling as it was."""
+    shifted = replace(job, valid=job.valid[:6])
+    one = train(job, tmp_path / "a", CPU, name="w").model.metadata
+    other = train(shifted, tmp_path / "b", CPU, name="w").model.metadata
+    assert one.outputs == other.outputs
+    assert one.half_life == other.half_life
+    labels = dataset.labels(("a",))[job.train]
+    assert one.outputs[0].mean == pytest.approx(labels.mean())
+    assert one.outputs[0].sd == pytest.approx(labels.std())
+
+
+def test_diverging_training_says_so(job, tmp_path):
+    recipe = job.recipe.changed(learning_rate=1e30, clip_norm=0.0, optimizer="adam", average_decay=0.0)
+    with pytest.raises(UsageError, match="lower the recipe's learning rate"):
+        train(replace(job, recipe=recipe), tmp_path, CPU, name="w")
+
+
+def test_jobs_that_cannot_be_trained(job):
+    with pytest.raises(UsageError, match="share genes"):
+        replace(job, valid=np.arange(30, 48))
+    with pytest.raises(UsageError, match="too few"):
+        replace(job, valid=np.arange(0))
+    with pytest.raises(UsageError, match="2 outputs for 1 labels"):
+        replace(job, config=tiny_config(outputs=2))
+
+
+def test_constant_label_is_refused(job, tmp_path, dataset):
+    constant = object.__new__(type(dataset))
+    constant.__dict__ = {**dataset.__dict__, "genes": dataset.genes.assign(a=1.0)}
+    with pytest.raises(UsageError, match="nothing to learn"):
+        train(TrainingJob(constant, ("a",), job.train, job.valid, job.config, job.recipe, 0), tmp_path, CPU, name="w")
