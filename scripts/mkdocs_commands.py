@@ -1,4 +1,4 @@
-"""An mkdocs hook that puts the help of every command into docs/reference/cli.md, so that the two cannot drift."""
+"""An mkdocs hook: puts the help of every command into docs/reference/cli.md, so that the two cannot drift."""
 
 from __future__ import annotations
 

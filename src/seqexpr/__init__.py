@@ -1,3 +1,59 @@
-"""seqexpr: expression levels of genes, mRNA and protein, from DNA around the TSS and protein sequences."""
+"""seqexpr: expression levels of genes, mRNA and protein, from DNA around the TSS and protein sequences.
+
+The public Python interface. Names are loaded at first use, so that importing seqexpr imports neither torch nor pandas.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "DNA": "seqexpr.sequences.alphabet",
+    "PROTEIN": "seqexpr.sequences.alphabet",
+    "FastaRecord": "seqexpr.sequences.fasta",
+    "Genome": "seqexpr.sequences.genome",
+    "Interval": "seqexpr.sequences.windows",
+    "Perceiver": "seqexpr.models.perceiver",
+    "PerceiverConfig": "seqexpr.models.config",
+    "PreparedDataset": "seqexpr.datasets.prepared",
+    "SeqexprError": "seqexpr.errors",
+    "Task": "seqexpr.datasets.tasks",
+    "TrainedModel": "seqexpr.models.checkpoint",
+    "Tss": "seqexpr.sequences.windows",
+    "list_models": "seqexpr.models.registry",
+    "list_tasks": "seqexpr.datasets.tasks",
+    "load_model": "seqexpr.models.checkpoint",
+    "read_annotation": "seqexpr.sequences.annotation",
+    "read_bed": "seqexpr.sequences.annotation",
+    "read_fasta": "seqexpr.sequences.fasta",
+    "resolve_models": "seqexpr.models.registry",
+}
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+
+if TYPE_CHECKING:
+    from seqexpr.datasets.prepared import PreparedDataset
+    from seqexpr.datasets.tasks import Task, list_tasks
+    from seqexpr.errors import SeqexprError
+    from seqexpr.models.checkpoint import TrainedModel, load_model
+    from seqexpr.models.config import PerceiverConfig
+    from seqexpr.models.perceiver import Perceiver
+    from seqexpr.models.registry import list_models, resolve_models
+    from seqexpr.sequences.alphabet import DNA, PROTEIN
+    from seqexpr.sequences.annotation import read_annotation, read_bed
+    from seqexpr.sequences.fasta import FastaRecord, read_fasta
+    from seqexpr.sequences.genome import Genome
+    from seqexpr.sequences.windows import Interval, Tss
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'seqexpr' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def program() -> Callable[..., subprocess.Popen[bytes]]:
     def start(*arguments: object, **options: object) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [sys.executable, "-m", "seqexpr", *map(str, arguments)],
-            **{name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")} | options,  # type: ignore[arg-type]
+            **dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE) | options,  # type: ignore[arg-type]
             env={**os.environ, "TERM": "dumb", "COLUMNS": "100"},
         )
 
@@ -65,6 +66,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
     folder = tmp_path_factory.mktemp("weights")
 
+    @cache
     def make(
         preset: str = "dna-perceiver",
         output: str = "mrna",

@@ -28,7 +28,8 @@ def test_list_is_a_table_and_a_bad_file_does_not_hide_the_others(
     assert (done.code, done.err) == (0, "")
     assert done.out == (
         "name\toutputs\tinputs\torigin\tsize\n"
-        f"mine\tmrna\tDNA 432 bp (288 upstream, 144 downstream); half-life features (optional)\tcached\t{size}\n"
+        "mine\tmrna\tDNA 432 bp (288 upstream, 144 downstream); half-life features (optional)\t"
+        f"cached\t{size}\n"
         "torn\tunreadable\tunreadable\tcached\t0.0 MB\n"
     )
 

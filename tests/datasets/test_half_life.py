@@ -124,7 +124,7 @@ def transcript(strand: str, cds: tuple[tuple[int, int], ...] = ((15, 20), (30, 4
 def test_features_by_hand_on_both_strands() -> None:
     plus = half_life_features(transcript("+"), None)
     minus = half_life_features(transcript("-"), None)
-    # 5 bases before the CDS and 20 after it; 15 coding ones; introns 10 + 5; 2 junctions per 0.015 kb
+    # 5 bases before the CDS, 20 after it; 15 coding ones; introns 10 + 5; 2 junctions per 0.015 kb
     np.testing.assert_allclose(plus, [5, 15, 15, 20, np.nan, np.nan, np.nan, 2 / 0.015])
     np.testing.assert_allclose(minus, [20, 15, 15, 5, np.nan, np.nan, np.nan, 2 / 0.015])
 
@@ -155,7 +155,7 @@ def test_a_transcript_without_cds_has_no_features() -> None:
 def test_the_real_table(shared_data: Path) -> None:
     table = read_half_life(shared_data / "human" / "half_life.tsv.gz")
     assert len(table.ids) == 16_920
-    # ACTB has 6 exons of which 5 are coding: its density of 4.4326 counts all 5 junctions over 1,128 bp of CDS
+    # ACTB has 6 exons, 5 of them coding: its density counts all 5 junctions over 1,128 bp of CDS
     actb = table.rows(["ENSG00000075624"])[0]
     np.testing.assert_allclose(actb[[1, 7]], [1128, 5 / 1.128], atol=1e-4)
     assert np.isfinite(HalfLifeSchema.fit(table.values).standardise(table.values)).all()

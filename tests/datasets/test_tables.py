@@ -70,7 +70,7 @@ def test_bad_tables_are_one_clear_line(tmp_path: Path, content: bytes, message: 
 def test_a_folder_and_an_absent_file_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="folder"):
         read_table(tmp_path)
-    with pytest.raises(InputError, match="absent.tsv"):
+    with pytest.raises(InputError, match=r"absent\.tsv"):
         read_table(tmp_path / "absent.tsv")
 
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyfaidx
 import pytest
 from Bio import bgzf
 from hypothesis import HealthCheck, given, settings
@@ -174,8 +175,9 @@ def test_index_is_written_beside_and_used(plain: Path) -> None:
     Genome(plain)
     index = plain.with_name("genome.plain.fai")
     assert index.read_text().splitlines()[0] == "chr1\t1003\t12\t50\t51"
-    index.write_text(index.read_text().replace("chr2", "chrB"))
-    assert "chrB" in Genome(plain).contigs
+    before = index.stat()
+    Genome(plain)
+    assert index.stat().st_ino == before.st_ino  # not replaced: it was used
 
 
 def test_stale_index_is_rebuilt(plain: Path) -> None:
@@ -186,17 +188,31 @@ def test_stale_index_is_rebuilt(plain: Path) -> None:
     assert index.read_text().startswith("chr1\t")
 
 
-@pytest.mark.parametrize("content", ["", "half a li", "chr1\t999999\t12\t50\t51\n"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "half a li",
+        "chr1\t999999\t12\t50\t51\n",
+        "chr1\t1003\t12\t0\t0\n",
+        "chr1\t1003\t12\t60\t61\n",
+        "chrB\t1003\t12\t50\t51\n",
+        "chr1\t1003\t13\t50\t51\n",
+        "chr1\t1003\t-5\t50\t51\n",
+        "chr1\t1003\t12\t50\t51\nchr1\t1003\t12\t50\t51\n",
+        "\0\0\0",
+    ],
+)
 def test_index_that_does_not_fit_is_rebuilt(plain: Path, content: str) -> None:
     plain.with_name("genome.plain.fai").write_text(content)
     assert Genome(plain).contigs["chr1"] == 1003
 
 
-def test_index_that_lies_is_noticed(tmp_path: Path) -> None:
-    path = write_genome(tmp_path, "bgzip")
-    path.with_name("genome.bgzip.fai").write_text("chr1\t999999\t12\t50\t51\n")
+def test_genome_that_shrinks_while_it_is_read(plain: Path) -> None:
+    genome = Genome(plain)
+    plain.write_bytes(fasta_text()[:400])
     with pytest.raises(InputError, match="found the end of the file"):
-        Genome(path).window(Tss("g", "chr1", 900_000, "+"), 5, 5)
+        genome.window(Tss("g", "chr1", 900, "+"), 5, 5)
 
 
 def test_read_only_folder_has_its_index_in_the_cache(
@@ -217,20 +233,22 @@ def test_read_only_folder_has_its_index_in_the_cache(
     def unexpected(*args: object, **options: object) -> None:
         raise AssertionError("the cached index was not used")
 
-    monkeypatch.setattr(genome_files, "build_index", unexpected)
+    monkeypatch.setattr(pyfaidx.Faidx, "build_index", unexpected)
     assert Genome(plain).window(Tss("g", "chr1", 500, "+"), 50, 50).tolist() == expected.tolist()
     index.unlink()
     with pytest.raises(AssertionError):
         Genome(plain)
 
 
-def test_plain_gzip_is_decompressed_once_and_says_so(
-    tmp_path: Path, private_cache: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("form", ["gzip", "bgzip"])
+def test_compressed_genome_is_decompressed_once_and_says_so(
+    tmp_path: Path, private_cache: Path, caplog: pytest.LogCaptureFixture, form: str
 ) -> None:
-    path = write_genome(tmp_path, "gzip")
+    path = write_genome(tmp_path, form)
     with caplog.at_level(logging.WARNING):
         Genome(path)
     assert "decompressed once to" in caplog.text
+    assert "(0 MB)" in caplog.text
     caplog.clear()
     Genome(path)
     assert caplog.text == ""
@@ -238,35 +256,35 @@ def test_plain_gzip_is_decompressed_once_and_says_so(
     assert not list(tmp_path.glob("*.fai"))
 
 
-def test_truncated_gzip_leaves_nothing_behind(tmp_path: Path, private_cache: Path) -> None:
-    path = tmp_path / "genome.fa.gz"
-    path.write_bytes(gzip.compress(fasta_text())[:-20])
+def test_changed_gzip_is_decompressed_again(tmp_path: Path) -> None:
+    path = write_genome(tmp_path, "gzip")
+    Genome(path)
+    path.write_bytes(gzip.compress(b">other\nACGT\n"))
+    assert Genome(path).contigs == {"other": 4}
+
+
+@pytest.mark.parametrize("form", ["gzip", "bgzip"])
+def test_truncated_gzip_leaves_nothing_behind(tmp_path: Path, private_cache: Path, form: str) -> None:
+    path = write_genome(tmp_path, form)
+    path.write_bytes(path.read_bytes()[:-20])  # of bgzip: within the block that marks its end
     with pytest.raises(InputError, match="cut short"):
         Genome(path)
     assert not [file for file in (private_cache / "genomes").iterdir() if file.suffix != ".lock"]
 
 
-def test_truncated_bgzip(tmp_path: Path) -> None:
-    path = write_genome(tmp_path, "bgzip")
-    Genome(path)
-    whole = path.read_bytes()
-    index = path.with_name("genome.bgzip.fai")
-    for cut in (28, 40, 5):  # the end marker; a part of the last block too; the trailer of the end marker
-        path.write_bytes(whole[:-cut])
-        os.utime(index)
-        with pytest.raises(InputError, match="cut short"):
-            Genome(path).window(Tss("g", "chr1", 5, "+"), 5, 5)
-
-
 def test_damaged_bgzip(tmp_path: Path) -> None:
     path = write_genome(tmp_path, "bgzip")
-    Genome(path)
     content = bytearray(path.read_bytes())
     content[25:30] = b"\xff" * 5
     path.write_bytes(content)
-    os.utime(path.with_name("genome.bgzip.fai"))
     with pytest.raises(InputError, match="damaged"):
-        Genome(path).window(Tss("g", "chr1", 5, "+"), 5, 5)
+        Genome(path)
+
+
+def test_plain_text_under_a_compressed_name(tmp_path: Path) -> None:
+    path = tmp_path / "genome.fa.gz"
+    path.write_bytes(fasta_text())
+    assert Genome(path).letters(Interval("chr2", 0, 61)) == CHR2.encode()
 
 
 @pytest.mark.parametrize(
@@ -275,13 +293,69 @@ def test_damaged_bgzip(tmp_path: Path) -> None:
         (b"", "empty file"),
         (b"ACGT\n", "text before the first '>'"),
         (b">c\nAC\0T\n", "byte 0x00 at position 3"),
+        (b">c\nAC\xffT\n", "bytes that are not text"),
         (gzip.compress(b"hello"), "gzip of something else"),
+        (gzip.compress(b""), "gzip of something else"),
+        (b">c\nACGT\nAC\nACGT\n", "contig 'c': found lines of different lengths"),
+        (b">c\nACGT\n\nACGT\n", "contig 'c': found lines of different lengths"),
+        (b">c\nACGT\r\nACGT\nACGT\r\n", "contig 'c': found lines of different lengths"),
+        (b">c\n>d\nA\n", "contig 'c': found no sequence"),
+        (b">c\nA\n>d\n", "contig 'd': found no sequence"),
+        (b">c\nA\n>c\nA\n", 'found contig names that repeat .*"c"'),
+        (b">\nA\n", "found text that cannot be indexed"),
     ],
 )
 def test_files_that_are_no_genome(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "g.fa").write_bytes(content)
     with pytest.raises(InputError, match=message):
         Genome(tmp_path / "g.fa").window(Tss("g", "c", 2, "+"), 2, 2)
+
+
+@given(
+    st.integers(1, 9), st.integers(1, 40), st.integers(0, 3), st.integers(0, 2), st.sampled_from(["", "d"])
+)
+def test_longer_last_line_is_refused(
+    tmp_path_factory: pytest.TempPathFactory,
+    width: int,
+    more: int,
+    whole_lines: int,
+    ends: int,
+    following: str,
+) -> None:
+    """pyfaidx indexes such a contig, and would give wrong letters for it."""
+    lines = [">c", *["A" * width] * (whole_lines + 1), "C" * (width + more)]
+    text = "\n".join(lines) + "\n" * (max(ends, 1) if following else ends)
+    path = tmp_path_factory.mktemp("uneven") / "g.fa"
+    path.write_text(text + (f">{following}\n" + "G" * 50 + "\n" if following else ""))
+    with pytest.raises(InputError, match="contig 'c': found lines of different lengths"):
+        Genome(path)
+    assert [file.name for file in path.parent.iterdir()] == ["g.fa"]
+
+
+@given(
+    st.lists(st.text("ACGTN", min_size=1, max_size=60), min_size=1, max_size=5),
+    st.integers(1, 25),
+    st.sampled_from(["\n", "\r\n"]),
+    st.booleans(),
+)
+def test_every_regular_fasta_is_read(
+    tmp_path_factory: pytest.TempPathFactory,
+    sequences: list[str],
+    width: int,
+    newline: str,
+    last_newline: bool,
+) -> None:
+    lines: list[str] = []
+    for number, sequence in enumerate(sequences):
+        lines.append(f">contig{number} text > more")
+        lines += [sequence[at : at + width] for at in range(0, len(sequence), width)]
+    path = tmp_path_factory.mktemp("regular") / "genome.fa"
+    path.write_bytes((newline.join(lines) + newline * last_newline).encode())
+    with Genome(path) as genome:
+        for number, sequence in enumerate(sequences):
+            for start in range(len(sequence)):
+                interval = Interval(f"contig{number}", start, len(sequence))
+                assert genome.letters(interval).decode() == sequence[start:]
 
 
 def test_no_file_at_all(tmp_path: Path) -> None:
@@ -293,7 +367,7 @@ def test_no_file_at_all(tmp_path: Path) -> None:
         Genome("-")
 
 
-@pytest.mark.parametrize("form", ["plain", "gzip"])
+@pytest.mark.parametrize("form", ["plain", "gzip", "bgzip"])
 def test_two_processes_at_once_on_one_new_genome(tmp_path: Path, form: str) -> None:
     path = write_genome(tmp_path, form)
     code = (

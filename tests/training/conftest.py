@@ -1,49 +1,18 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from seqexpr.datasets.half_life import FEATURES, TRANSFORMS
-from seqexpr.datasets.prepared import DatasetWriter, PreparedDataset
-from seqexpr.models.config import PerceiverConfig
+from seqexpr.datasets.prepared import PreparedDataset
 from seqexpr.training.recipe import Recipe
 from seqexpr.training.trainer import TrainingJob
 
-UPSTREAM, DOWNSTREAM = 300, 180
+from ..small_dataset import make_small_dataset, tiny_config
 
 
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory) -> PreparedDataset:
-    """48 genes with windows of 480 bp, short proteins, two labels and half-life features, some values missing."""
-    generator = np.random.default_rng(5)
-    folder = tmp_path_factory.mktemp("data") / "small"
-    genes, size = [], 48
-    half_life = generator.lognormal(6, 1, (size, 8))
-    half_life[:, 4:7] = generator.random((size, 3))
-    half_life[3, 2] = np.nan
-    with DatasetWriter(folder, UPSTREAM, DOWNSTREAM, with_protein=True) as writer:
-        for row in range(size):
-            content = generator.uniform(0.3, 0.7)
-            weights = [(1 - content) / 2, content / 2, content / 2, (1 - content) / 2]
-            dna = generator.choice(4, UPSTREAM + DOWNSTREAM, p=weights).astype(np.uint8) + 1
-            protein = generator.integers(1, 23, generator.integers(20, 90)).astype(np.uint8)
-            writer.add(f"g{row}", dna, protein)
-            genes.append({"id": f"g{row}", "chrom": str(row % 6 + 1), "a": 3 + 10 * content, "b": content})
-        table = pd.DataFrame(genes)
-        table.loc[5, "b"] = np.nan
-        table = pd.concat([table, pd.DataFrame(half_life, columns=FEATURES)], axis=1)
-        writer.finish(
-            table,
-            {
-                "kind": "dataset",
-                "format": 1,
-                "labels": ["a", "b"],
-                "label_units": {"a": "log10(RPKM + 0.1)"},
-                "half_life": {"names": list(FEATURES), "transforms": list(TRANSFORMS)},
-            },
-        )
-    return PreparedDataset.open(folder)
+    return make_small_dataset(tmp_path_factory.mktemp("data") / "small")
 
 
 @pytest.fixture
@@ -60,12 +29,4 @@ def job(dataset) -> TrainingJob:
             tss_jitter=8, average_decay=0.9, patience=0,
         ),  # fmt: skip
         seed=1,
-    )
-
-
-def tiny_config(preset: str = "dna-perceiver", **changes) -> PerceiverConfig:
-    windows = {} if preset == "protein-perceiver" else {"upstream": 240, "downstream": 120}
-    proteins = {} if preset == "dna-perceiver" else {"protein_length": 100}
-    return PerceiverConfig.from_preset(
-        preset, **windows, **proteins, stem_pool=5, tower_pool=3, latents=8, latent_dim=16, **changes
     )

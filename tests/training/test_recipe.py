@@ -20,6 +20,11 @@ def test_default_recipes_say_what_they_are(latent_input):
     assert load_recipe("default", latent_input).name == f"default-{latent_input}"
 
 
+def test_a_tasks_own_recipe_comes_first():
+    assert load_recipe("default", "dna", "synthetic").name == "default-synthetic"
+    assert load_recipe("paper", "dna", "synthetic").name == "paper-dna"
+
+
 def test_a_users_own_file(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('optimizer = "adam"\nlearning_rate = 1\noutput_weights = {mrna = 10}\n')

@@ -10,10 +10,11 @@ from safetensors.torch import load_file
 
 from seqexpr.errors import InputError, UsageError
 from seqexpr.models.checkpoint import load_model
+from seqexpr.models.config import PerceiverConfig
 from seqexpr.prediction.rows import predict_rows
 from seqexpr.training.trainer import TrainingJob, train
 
-from .conftest import tiny_config
+from ..small_dataset import tiny_config
 
 CPU = torch.device("cpu")
 
@@ -116,6 +117,13 @@ def test_other_presets_and_two_outputs_with_missing_labels(job, tmp_path, preset
     assert predicted.shape == (12, 2)
     assert np.isfinite(predicted).all()
     assert np.isfinite(result.rows[0]["train_loss"])
+
+
+def test_running_mean_goes_on_after_a_validation_of_short_proteins(job, tmp_path):
+    """Short proteins make the validated network remember the features of an empty sequence."""
+    config = PerceiverConfig.from_dict({**tiny_config("protein-perceiver").to_dict(), "protein_length": 900})
+    rows = train(replace(job, config=config), tmp_path, CPU, name="w").rows
+    assert len(rows) == 3
 
 
 def test_missing_labels_have_no_part_in_the_loss(job):

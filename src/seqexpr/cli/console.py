@@ -67,20 +67,21 @@ class StatusHandler(logging.Handler):
 
 
 @contextmanager
-def progress(what: str, unit: str, total: int | None = None) -> Iterator[Advance]:
+def progress(what: str, unit: str, total: int | None = None, *, live: bool = True) -> Iterator[Advance]:
     """Show how far a long job is: `with progress("predict", "records") as advance: advance(1)`.
 
     Args:
         what: name of the job.
         unit: what is counted, in the plural.
         total: how many there will be, where that is known.
+        live: False when rows of the result scroll by on the same terminal, which a live line would break.
     """
     if not logger.isEnabledFor(logging.INFO):
         yield lambda _: None
-    elif sys.stderr.isatty() and not sys.stdout.isatty():
+    elif live and sys.stderr.isatty():
         with _live_progress(what, unit, total) as advance:
             yield advance
-    else:  # rows that scroll by on the terminal are progress enough, and a live line would break them
+    else:
         yield PlainProgress(what, unit, total)
 
 

@@ -79,14 +79,15 @@ def fetch(
 def _fetch(sources: list[Source], options: FetchOptions) -> None:
     from seqexpr.datasets import fetch as library
 
+    paths = []
     with _watching() as watch:
         for fetched in library.fetch(sources, options, watch):
-            label, size = fetched.file.label, _bytes(fetched.file.path.stat().st_size)
-            status(
-                f"{label}: {size}, "
-                + (f"from {fetched.origin}" if fetched.origin else "here already, checked")
-            )
-            typer.echo(fetched.file.path)
+            path = fetched.file.path
+            came = f"from {fetched.origin}" if fetched.origin else "here already, checked"
+            status(f"{fetched.file.label}: {_bytes(path.stat().st_size)}, {came}")
+            paths.append(path)
+    for path in paths:  # after the live display, which would mix with them on a terminal
+        typer.echo(path)
 
 
 def _show_pending(sources: list[Source], options: FetchOptions) -> None:

@@ -79,7 +79,7 @@ def _inputs(metadata: ModelMetadata) -> list[str]:
         )
     if config.reads_protein:
         inputs.append(f"protein up to {config.protein_length} residues")
-    if config.reads_half_life:
+    if metadata.half_life is not None:
         inputs.append("half-life features (optional)")
     return inputs
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -72,13 +73,17 @@ def predict(
     records = read_records(sources, needs, counts)
     with (
         open_writer(out, chosen_format, needs.outputs, ensemble=len(models) > 1) as writer,
-        progress("predict", "records") as advance,
+        progress("predict", "records", live=not _shows_rows(out)) as advance,
     ):
         for prediction in predictor.predict(records):
             writer.write(prediction)
             advance(1)
     for line in summarise(counts, sources, needs):
         status(line)
+
+
+def _shows_rows(out: str | None) -> bool:
+    return out in (None, "-") and sys.stdout.isatty()
 
 
 def _offset(tss_at: str | None) -> int | Literal["center"] | None:

@@ -1,7 +1,8 @@
 """Prepare the datasets of named tasks from their fetched sources, into the cache.
 
 - Xpresso (HDF5): `promoter` (genes, 20000, 4) one-hot A C G T with the TSS at 10,000, `data` (genes, 8)
-  half-life features that are z-scores already, `label` (genes,) z-scored log10 mRNA, `geneName`; a file per split.
+  half-life features that are z-scores already, `label` (genes,) z-scored log10 mRNA, `geneName`; a file per
+  split.
 - CPTAC (text): rows are versioned Ensembl genes, columns are tumours. The label is the mean over tumours;
   `_PAR_Y` copies are left out, as is a gene that no tumour has a value for.
 - UniProt: reviewed human proteins and their Ensembl genes; a gene's first entry in the file counts.

@@ -167,18 +167,12 @@ def _read_genes(path: Path, numbers: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        genes = pd.read_csv(
-            path,
-            sep="\t",
-            quoting=csv.QUOTE_NONE,
-            dtype=dict.fromkeys(GENE_COLUMNS, str),
-            keep_default_na=False,  # a gene called NA is a gene
-            na_values={name: [""] for name in numbers},
-            float_precision="round_trip",
-        )
+        # As text first: a gene called NA is a gene, and float() reads back exactly what was written.
+        genes = pd.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE, dtype=str, keep_default_na=False)
         if tuple(genes.columns) != (*GENE_COLUMNS, *numbers):
             raise ValueError("other columns than the manifest says")
-        genes = genes.astype(dict.fromkeys(numbers, np.float64))
+        for name in numbers:
+            genes[name] = [float(cell) if cell else np.nan for cell in genes[name]]
         genes["tss"] = pd.to_numeric(genes["tss"].replace("", None)).astype("Int64")
     except (OSError, ValueError) as problem:
         found = problem.strerror if isinstance(problem, OSError) else str(problem)
@@ -232,7 +226,11 @@ class DatasetWriter:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: BaseException | TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(self.folder)  # a full disk does not say by itself which file it stopped
         try:
             self._store.__exit__(kind)
         finally:

@@ -71,7 +71,7 @@ def resolve_setup(
     dataset = open_task_dataset(task, preset)
     names = _choose_labels(dataset, named, labels)
     config = _fit_config(dataset, preset or (named.preset if named else _natural_preset(dataset)), len(names))
-    chosen = load_recipe(recipe, config.latent_input)
+    chosen = load_recipe(recipe, config.latent_input, named.name if named else "")
     if named and recipe == "paper":
         weights = dict(zip(named.labels, named.loss_weights, strict=True)) if named.loss_weights else {}
         weights = {name: weights.get(name, 1.0) for name in names}

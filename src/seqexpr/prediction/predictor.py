@@ -179,7 +179,7 @@ class Predictor:
             protein = _pad(
                 [_given(record.protein, record, "protein") for record in batch], config.protein_length
             )
-        if config.reads_half_life:
+        if model.metadata.half_life is not None:  # else it was trained without the features
             half_life = np.stack([_given(record.half_life, record, "half-life features") for record in batch])
         return model.predict(dna, protein, half_life)
 

@@ -1,7 +1,7 @@
 """A genome in FASTA, read at random: windows around TSSs, and letters of intervals.
 
-Plain and bgzip FASTA are read in place. A plain gzip file cannot be read at random; it is decompressed once,
-into the cache folder.
+pyfaidx finds the letters. Plain FASTA is read in place; a compressed one is decompressed once, into the cache
+folder.
 """
 
 from __future__ import annotations
@@ -9,19 +9,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from seqexpr.errors import InputError
 from seqexpr.sequences.alphabet import COMPLEMENT_TOKENS, DNA
-from seqexpr.sequences.faidx import Contig
-from seqexpr.sequences.genome_files import decompress_once, load_index
-from seqexpr.sequences.random_access import BgzfReader, PlainReader, RandomReader, is_bgzf
-from seqexpr.sequences.streams import GZIP_MAGIC, open_input
+from seqexpr.sequences.genome_files import ensure_index, open_indexed, plain_fasta
 from seqexpr.sequences.windows import Interval, Tss, place_window
 
-_LINE_ENDS = b"\r\n"
+if TYPE_CHECKING:
+    from pyfaidx import Faidx
+
 _PLUS_TOKENS = DNA.table
 _MINUS_TOKENS = DNA.table.translate(COMPLEMENT_TOKENS)
 _COMPLEMENT_LETTERS = bytes.maketrans(b"ACGTURYSWKMBDHVN", b"TGCAAYRSWMKVHDBN")
@@ -40,6 +39,7 @@ class Genome:
 
     Raises:
         InputError: absent, not FASTA, damaged, or not indexable.
+        OSError: the cache's disk is full.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -49,20 +49,17 @@ class Genome:
         """The file as the user named it."""
         self.aliases: dict[str, str] = {}
         """Contig names that were asked for and found under another name: asked -> found."""
-        with open_input(path) as handle:
-            head = handle.read(32)
-        self._bgzip = is_bgzf(head)
-        unpack = head.startswith(GZIP_MAGIC) and not self._bgzip
-        self._file = decompress_once(self.path) if unpack else self.path
-        self._contigs = load_index(self._file, shown=self.path, bgzip=self._bgzip)
+        self._file = plain_fasta(self.path)
+        self._index = ensure_index(self._file, shown=self.path)
         self._names: dict[str, str] = {}
-        self._reader: RandomReader | None = None
+        self._reader: Faidx | None = None
         self._reader_process = 0
+        self._lengths = {name: int(contig.rlen) for name, contig in self._open().index.items()}
 
     @property
     def contigs(self) -> dict[str, int]:
         """Length of each contig, in the file's order."""
-        return {contig.name: contig.length for contig in self._contigs.values()}
+        return dict(self._lengths)
 
     def contig(self, name: str, *, record: str | None = None) -> str:
         """The file's own name of a contig.
@@ -79,10 +76,10 @@ class Genome:
         """
         found = self._names.get(name)
         if found is None:
-            found = next((alias for alias in _aliases(name) if alias in self._contigs), None)
+            found = next((alias for alias in _aliases(name) if alias in self._lengths), None)
             if found is None:
-                some = ", ".join(list(self._contigs)[:5])
-                more = f", ... ({len(self._contigs):,} in all)" if len(self._contigs) > 5 else ""
+                some = ", ".join(list(self._lengths)[:5])
+                more = f", ... ({len(self._lengths):,} in all)" if len(self._lengths) > 5 else ""
                 raise InputError(
                     self.path, record=record, found=f"no contig {name!r}", expected=f"one of {some}{more}"
                 )
@@ -101,9 +98,9 @@ class Genome:
         Raises:
             InputError: unknown contig, a TSS outside its contig, or letters that are not DNA.
         """
-        contig = self._contig_of(tss)
+        contig, length = self._contig_of(tss)
         window = tss.window(upstream, downstream)
-        inside = window.clip(contig.length)
+        inside = window.clip(length)
         tokens = self._tokens(contig, inside)
         if len(tokens) == len(window):
             return tokens
@@ -111,7 +108,7 @@ class Genome:
 
     def padded(self, tss: Tss, upstream: int, downstream: int) -> int:
         """How many bases of that window are PAD because they lie outside the contig."""
-        return tss.window(upstream, downstream).overhang(self._contig_of(tss).length)
+        return tss.window(upstream, downstream).overhang(self._contig_of(tss)[1])
 
     def letters(self, interval: Interval) -> bytes:
         """Upper-case letters of an interval, reverse complemented on the - strand.
@@ -119,15 +116,15 @@ class Genome:
         Raises:
             InputError: unknown contig, or the interval is not wholly inside it.
         """
-        contig = self._contigs[self.contig(interval.chrom, record=str(interval))]
-        if interval.start < 0 or interval.end > contig.length:
+        contig = self.contig(interval.chrom, record=str(interval))
+        if interval.start < 0 or interval.end > self._lengths[contig]:
             raise InputError(
                 self.path,
                 record=str(interval),
                 found="an interval outside its contig",
-                expected=f"0 to {contig.length:,}",
+                expected=f"0 to {self._lengths[contig]:,}",
             )
-        letters = self._bytes(contig, interval).translate(None, _LINE_ENDS).upper()
+        letters = self._plus_letters(contig, interval).upper()
         return letters if interval.strand == "+" else letters.translate(_COMPLEMENT_LETTERS)[::-1]
 
     def close(self) -> None:
@@ -147,51 +144,57 @@ class Genome:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_reader": None}
 
-    def _contig_of(self, tss: Tss) -> Contig:
+    def _contig_of(self, tss: Tss) -> tuple[str, int]:
+        """Name and length of the contig that a TSS lies on."""
         record = f"TSS of {tss.id!r}"
-        contig = self._contigs[self.contig(tss.chrom, record=record)]
-        if not 0 <= tss.first_base < contig.length:
+        contig = self.contig(tss.chrom, record=record)
+        length = self._lengths[contig]
+        if not 0 <= tss.first_base < length:
             raise InputError(
                 self.path,
                 record=record,
-                found=f"position {tss.first_base + 1:,} of contig {contig.name}",
-                expected=f"1 to {contig.length:,}, the contig's length (is it the same assembly?)",
+                found=f"position {tss.first_base + 1:,} of contig {contig}",
+                expected=f"1 to {length:,}, the contig's length (is it the same assembly?)",
             )
-        return contig
+        return contig, length
 
-    def _tokens(self, contig: Contig, interval: Interval) -> np.ndarray:
+    def _tokens(self, contig: str, interval: Interval) -> np.ndarray:
+        letters = self._plus_letters(contig, interval)
         plus = interval.strand == "+"
-        text = self._bytes(contig, interval)
-        if not plus:
-            text = text[::-1]
-        # One pass drops the line ends, makes tokens and, on the - strand, complements them.
-        tokens = np.frombuffer(
-            bytearray(text.translate(_PLUS_TOKENS if plus else _MINUS_TOKENS, _LINE_ENDS)), dtype=np.uint8
-        )
+        # One pass makes tokens and, on the - strand, complements them.
+        text = bytearray(letters.translate(_PLUS_TOKENS if plus else _MINUS_TOKENS))
+        tokens = np.frombuffer(text, dtype=np.uint8)
         if tokens.size and tokens.max() == _FOREIGN:
-            letters = self._bytes(contig, interval).translate(None, _LINE_ENDS)
-            where = f"contig {contig.name!r} from base {interval.start + 1:,}"
+            where = f"contig {contig!r} from base {interval.start + 1:,}"
             DNA.encode(letters, file=self.path, record=where)  # raises, and says which letter
-        return tokens
+        return tokens if plus else tokens[::-1].copy()
 
-    def _bytes(self, contig: Contig, interval: Interval) -> bytes:
-        """The file's bytes of an interval, line ends included."""
+    def _plus_letters(self, contig: str, interval: Interval) -> bytes:
+        """The file's letters of an interval inside its contig, on the + strand."""
         if not len(interval):
             return b""
-        begin, end = contig.byte_at(interval.start), contig.byte_at(interval.end - 1) + 1
-        if self._reader is None or self._reader_process != os.getpid():
-            # A handle that came through a fork shares its position with the parent's: never use it.
-            self._reader = (BgzfReader if self._bgzip else PlainReader)(self._file)
-            self._reader_process = os.getpid()
-        text = self._reader.read_at(begin, end - begin)
-        if len(text) < end - begin:
+        try:
+            letters = self._open().fetch(contig, interval.start + 1, interval.end).encode()
+        except UnicodeDecodeError:
+            raise InputError(
+                self.path, record=str(interval), found="bytes that are not text", expected="letters of DNA"
+            ) from None
+        if len(letters) < len(interval):
             raise InputError(
                 self.path,
                 record=str(interval),
                 found="the end of the file",
                 expected="the letters that its .fai index promises",
             )
-        return text
+        return letters
+
+    def _open(self) -> Faidx:
+        """This process's reader."""
+        if self._reader is None or self._reader_process != os.getpid():
+            # A handle that came through a fork shares its position with the parent's: never use it.
+            self._reader = open_indexed(self._file, self._index)
+            self._reader_process = os.getpid()
+        return self._reader
 
 
 def _aliases(name: str) -> list[str]:

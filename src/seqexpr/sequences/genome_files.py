@@ -1,4 +1,4 @@
-"""What a genome FASTA needs on disk before it can be read at random: its index, and no plain gzip.
+"""What a genome FASTA needs on disk before pyfaidx can read it at random: plain text, and an index that fits.
 
 Two processes may meet here on one file: each step happens under a lock and its result appears by rename.
 """
@@ -7,82 +7,189 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
 from seqexpr.errors import InputError
 from seqexpr.files import atomic_path
 from seqexpr.paths import cache_folder
-from seqexpr.sequences.faidx import Contig, build_index, format_index, parse_index
-from seqexpr.sequences.streams import read_blocks
+from seqexpr.sequences.streams import GZIP_MAGIC, open_input, read_blocks
+
+if TYPE_CHECKING:
+    from pyfaidx import Faidx
 
 logger = logging.getLogger(__name__)
 
+_COMPRESSED_NAMES = (".gz", ".bgz", ".bz2", ".zip")  # pyfaidx goes by these, whatever the content
+_LONGEST_HEADER = 1 << 16  # bytes
+_UNEVEN_LINES = re.compile(r"Inconsistent line found in >(\S+)")
 
-def load_index(fasta: Path, *, shown: Path, bgzip: bool) -> dict[str, Contig]:
-    """The index beside the FASTA or in the cache; built, under a lock, when there is none that fits.
 
-    Args:
-        fasta: the file that is read.
-        shown: the file that the user named, for errors.
-        bgzip: whether the file is bgzip.
+def plain_fasta(path: Path) -> Path:
+    """The file itself when it is plain text, else a decompressed copy in the cache.
+
+    bgzip, too, is decompressed: reading windows from it at random takes 5 to 8 times as long.
 
     Raises:
-        InputError: see `build_index`.
+        InputError: absent, empty, not FASTA, or gzip that is damaged.
+        OSError: the cache's disk is full.
+    """
+    with open_input(path) as handle:
+        compressed = handle.read(2) == GZIP_MAGIC
+    start = next(read_blocks(path), b"").lstrip()
+    if not start.startswith(b">"):
+        found = "text before the first '>'" if start else "an empty file"
+        raise InputError(
+            path, found="gzip of something else" if compressed else found, expected="a genome in FASTA"
+        )
+    if compressed or path.name.lower().endswith(_COMPRESSED_NAMES):
+        return _decompress_once(path)
+    return path
+
+
+def ensure_index(fasta: Path, *, shown: Path) -> Path:
+    """The `.fai` index beside the FASTA, or in the cache; built, under a lock, when there is none that fits.
+
+    Args:
+        fasta: the plain file that is read.
+        shown: the file that the user named, for errors.
+
+    Raises:
+        InputError: lines of different lengths within a contig (then no base could be found by arithmetic), a
+            contig without name or letters, a name twice, or bytes that are not text.
+        OSError: the index can be written nowhere.
     """
     key = _key(fasta)
-    places = (fasta.with_name(f"{fasta.name}.fai"), cache_folder("genomes") / f"{fasta.name}.{key}.fai")
-    contigs = _read_index(places, fasta, bgzip)
-    if contigs is not None:
-        return contigs
-    with FileLock(cache_folder("genomes") / f"{key}.lock"):
-        contigs = _read_index(places, fasta, bgzip)  # another process may have built it meanwhile
-        if contigs is None:
-            contigs = build_index(fasta, shown=shown)
-            _write_index(places, contigs)
-    return contigs
+    beside = fasta.with_name(f"{fasta.name}.fai")
+    cached = cache_folder("genomes") / f"{fasta.name}.{key}.fai"
+    index = _fitting_index(fasta, beside, cached)
+    if index is None:
+        with FileLock(cache_folder("genomes") / f"{key}.lock"):
+            index = _fitting_index(fasta, beside, cached)  # another process may have built it meanwhile
+            if index is None:
+                index = _build_index(fasta, beside, cached, shown)
+    return index
 
 
-def _read_index(places: tuple[Path, Path], fasta: Path, bgzip: bool) -> dict[str, Contig] | None:
-    """The first index that is whole and describes this FASTA, if any."""
-    status = fasta.stat()
-    for place in places:
+def open_indexed(fasta: Path, index: Path) -> Faidx:
+    """A reader for one process; it never writes an index.
+
+    Raises:
+        ValueError: the index is damaged, or names a contig twice.
+        OSError: a file is absent or cannot be read.
+    """
+    from pyfaidx import Faidx
+
+    return Faidx(fasta, indexname=index, as_raw=True, build_index=False)
+
+
+def _fitting_index(fasta: Path, beside: Path, cached: Path) -> Path | None:
+    """The first index that is not older than the FASTA and describes it, if any."""
+    for index in (beside, cached):
         try:
-            if place.stat().st_mtime_ns < status.st_mtime_ns:
-                logger.info("%s is older than its FASTA and is not used", place)
+            # The cached one needs no look at the time: its name holds that of the FASTA.
+            if index == beside and index.stat().st_mtime_ns < fasta.stat().st_mtime_ns:
+                logger.info("%s is older than its FASTA and is not used", index)
                 continue
-            contigs = parse_index(place.read_text(encoding="utf-8"))
+            with open_indexed(fasta, index) as reader:
+                if reader.index and _misplaced_contig(reader) is None:
+                    return index
+            logger.info("%s does not describe its FASTA and is not used", index)
         except FileNotFoundError:
             continue
-        except (OSError, ValueError, TypeError) as error:
-            logger.info("%s is not used: %s", place, error)
-            continue
-        last = max(contig.byte_at(contig.length - 1) for contig in contigs.values())
-        if bgzip or last < status.st_size:
-            return contigs
-        logger.info("%s describes a longer FASTA and is not used", place)
+        except (OSError, ValueError) as error:
+            logger.info("%s is not used: %s", index, error)
     return None
 
 
-def _write_index(places: tuple[Path, Path], contigs: dict[str, Contig]) -> None:
-    """Keep the index at the first place that can be written."""
-    for place in places:
+def _build_index(fasta: Path, beside: Path, cached: Path, shown: Path) -> Path:
+    """Build the index at the first of two places that can be written."""
+    try:
+        return _build_index_at(beside, fasta, shown)
+    except OSError as error:
+        logger.info("no index is kept at %s (%s)", beside, error)
+    return _build_index_at(cached, fasta, shown)
+
+
+def _build_index_at(index: Path, fasta: Path, shown: Path) -> Path:
+    from pyfaidx import Faidx, FastaIndexingError
+
+    with atomic_path(index) as temporary:
+        temporary.unlink()  # pyfaidx builds only what is not there
         try:
-            with atomic_path(place) as temporary:
-                temporary.write_text(format_index(contigs), encoding="utf-8")
-            return
-        except OSError as error:
-            logger.info("no index is kept at %s (%s)", place, error.strerror)
+            with Faidx(fasta, indexname=temporary) as reader:
+                empty = next((name for name, contig in reader.index.items() if not contig.rlen), None)
+                uneven = _misplaced_contig(reader)
+        except FastaIndexingError as error:
+            raise _not_indexable(shown, error) from None
+        except UnicodeDecodeError:
+            raise InputError(shown, found="bytes that are not text", expected="a genome in FASTA") from None
+        except ValueError as error:
+            raise InputError(
+                shown, found=f"contig names that repeat ({error})", expected="each name once"
+            ) from None
+        if empty is not None:
+            raise InputError(
+                shown,
+                record=f"contig {empty!r}",
+                found="no sequence",
+                expected="lines of letters after the header",
+            )
+        if uneven is not None:
+            raise _uneven_lines(shown, uneven)
+    return index
 
 
-def decompress_once(path: Path) -> Path:
-    """A plain copy of a gzip FASTA in the cache, made by the first process that needs it.
+def _misplaced_contig(reader: Faidx) -> str | None:
+    """The first contig that is not where its index has it.
 
-    Raises:
-        InputError: the gzip is damaged, or holds something else.
-        OSError: the cache's disk is full.
+    An index may belong to another state of the file; and pyfaidx accepts a last line that is longer than the
+    others, whose letters it would then look for in wrong places.
     """
+    file = reader.file
+    previous = None
+    for name, contig in reader.index.items():
+        if contig.rlen < 1 or contig.lenc < 1:
+            return name
+        file.seek(max(contig.prev_bend, contig.offset - _LONGEST_HEADER))
+        header = file.read(max(contig.offset - file.tell(), 0)).rstrip(b"\r\n").rpartition(b"\n")[2]
+        if header[:1] != b">" or header[1:].split()[:1] != [name.encode()]:
+            return previous or name  # the one before reaches into this header
+        file.seek(contig.offset + (contig.rlen - 1) // contig.lenc * contig.lenb - 1)
+        if file.read(1) != b"\n":  # just before its last line
+            return name
+        file.seek(contig.bend - (contig.lenb - contig.lenc) - 1)
+        if file.read(1) in b"\r\n":  # its last base; b"" past the end of the file
+            return name
+        previous = name
+    return None
+
+
+def _not_indexable(shown: Path, error: Exception) -> InputError:
+    uneven = _UNEVEN_LINES.search(str(error))
+    if uneven:
+        return _uneven_lines(shown, uneven[1])
+    return InputError(
+        shown,
+        found=f"text that cannot be indexed ({error})",
+        expected="'>' and the contig's name, then letters",
+    )
+
+
+def _uneven_lines(shown: Path, contig: str) -> InputError:
+    return InputError(
+        shown,
+        record=f"contig {contig!r}",
+        found="lines of different lengths",
+        expected="lines of one length, as random access needs (seqkit seq -w 60)",
+    )
+
+
+def _decompress_once(path: Path) -> Path:
+    """A plain copy in the cache, made by the first process that needs it."""
     target = cache_folder("genomes") / f"{Path(path.stem).stem}.{_key(path)}.fa"
     if target.exists():
         return target
@@ -90,17 +197,13 @@ def decompress_once(path: Path) -> Path:
         if target.exists():
             return target
         with atomic_path(target) as temporary, temporary.open("wb") as copy:
-            for number, block in enumerate(read_blocks(path)):
-                if number == 0 and not block.lstrip().startswith(b">"):
-                    raise InputError(path, found="gzip of something else", expected="a genome in FASTA")
+            for block in read_blocks(path):
                 copy.write(block)
-    size = target.stat().st_size / 1e6
     logger.warning(
-        "%s is gzip, which cannot be read at random: decompressed once to %s (%.0f MB); "
-        "compress it with bgzip instead to save the space",
+        "%s is compressed, which is slow to read at random: decompressed once to %s (%.0f MB)",
         path,
         target,
-        size,
+        target.stat().st_size / 1e6,
     )
     return target
 

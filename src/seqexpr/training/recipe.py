@@ -1,7 +1,7 @@
 """How a network is trained: every choice that is not the network, as a TOML file.
 
 `paper` follows Stefanini et al. 2023 (sections 2.3 to 2.5), `default` is the best known here; both exist once for
-DNA and once for protein as the latent input. A user's own file has the same keys.
+DNA and once for protein as the latent input, and for a task where it needs its own. A user's own file has the same keys.
 """
 
 from __future__ import annotations
@@ -100,18 +100,25 @@ class Recipe:
         return replace(self, **changes)
 
 
-def load_recipe(name: str, latent_input: str) -> Recipe:
-    """A packaged recipe for networks whose latents read `latent_input` ("dna" or "protein"), or a user's TOML file.
+def load_recipe(name: str, latent_input: str, task: str = "") -> Recipe:
+    """A packaged recipe, or a user's TOML file.
+
+    Args:
+        name: "default", "paper", or the path of a file that ends in .toml.
+        latent_input: "dna" or "protein": what the network's latents read.
+        task: a task whose own recipe of that name, if there is one, comes first.
 
     Raises:
         UsageError: neither a packaged recipe nor a file.
         InputError: a file that is not TOML, or has unknown keys or values of a wrong type.
     """
-    packaged = f"{name}-{latent_input}.toml"
-    if packaged in _packaged():
-        return _from_settings({"name": f"{name}-{latent_input}", **packaged_toml(__package__, f"recipes/{packaged}")})
+    packaged = _packaged()
+    for purpose in (task, latent_input):
+        if f"{name}-{purpose}" in packaged:
+            chosen = f"{name}-{purpose}"
+            return _from_settings({"name": chosen, **packaged_toml(__package__, f"recipes/{chosen}.toml")})
     if not name.endswith(".toml"):
-        names = sorted({file.rsplit("-", 1)[0] for file in _packaged()})
+        names = sorted({recipe.split("-", 1)[0] for recipe in packaged})
         raise UsageError(f"no recipe {name!r}; there are {', '.join(names)}, or name a .toml file")
     settings = read_toml(name)
     _check(settings, name)
@@ -119,7 +126,7 @@ def load_recipe(name: str, latent_input: str) -> Recipe:
 
 
 def _packaged() -> set[str]:
-    return {entry.name for entry in resources.files(__package__).joinpath("recipes").iterdir()}
+    return {Path(entry.name).stem for entry in resources.files(__package__).joinpath("recipes").iterdir()}
 
 
 def _check(settings: Mapping[str, Any], file: str) -> None:

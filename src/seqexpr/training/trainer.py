@@ -304,9 +304,8 @@ def _fit_half_life(job: TrainingJob) -> HalfLifeSchema | None:
 @torch.no_grad()
 def _follow(averaged: Perceiver, network: Perceiver, decay: float) -> None:
     """Move the running mean towards the network: mean = decay x mean + (1 - decay) x network."""
-    for mean, value in zip(averaged.parameters(), network.parameters(), strict=True):
-        mean.lerp_(value, 1 - decay)
-    for mean, value in zip(averaged.buffers(), network.buffers(), strict=True):
+    # The state dicts, not the buffers: after a validation one network remembers an empty sequence's features.
+    for mean, value in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):
         if mean.is_floating_point():
             mean.lerp_(value, 1 - decay)
         else:

@@ -1,0 +1,1 @@
+"""Every speed or accuracy claim of the documentation, one command each."""

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LABELS = "id\tlevel\tother\ng1\t1.5\t\ng2\tNA\t2\n"
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("windows.fa").write_text(">g1\nACGTN\n>g2\nAAAAA\n>g3\nCCCCC\n")
+    Path("labels.tsv").write_text(LABELS)
+    return tmp_path
+
+
+def test_counts_go_to_stderr_and_nothing_to_stdout(files: Path, seqexpr: Callable[..., Any]) -> None:
+    done = seqexpr(
+        "prepare", "--out", "set", "--windows", "windows.fa", "--tss-at", "center", "--labels", "labels.tsv",
+        "--label", "level",
+    )  # fmt: skip
+    assert (done.code, done.out) == (0, "")
+    assert done.err == (
+        "the windows: 1 of 3 used (windows.fa)\n"
+        "labels: 1 of 1 used (labels.tsv)\n"
+        "windows: 2 bp upstream and 3 bp downstream of the TSS; "
+        "0 bases padded in 0 windows, 1 unknown, 0 cropped\n"
+        "label level: 1 genes\n"
+        "1 genes prepared in set\n"
+    )
+    assert json.loads(Path("set/manifest.json").read_text())["labels"] == ["level"]
+
+
+def test_standard_input_is_a_file_too(files: Path, seqexpr: Callable[..., Any]) -> None:
+    done = seqexpr("prepare", "--out", "set", "--windows", "-", "--tss-at", "1", stdin=b">g1\nACGTN\n")
+    assert done.code == 0
+    assert json.loads(Path("set/manifest.json").read_text())["sources"][0]["file"] == "-"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "needs a task, or --out DIR"),
+        (["nothing"], 2, "no task 'nothing'"),
+        (["mrna-human", "--labels", "labels.tsv"], 2, "leave away --labels"),
+        (["mrna-human"], 4, "run: seqexpr fetch mrna-human"),
+        (["--out", "set"], 2, "give --windows"),
+        (["--out", "set", "--windows", "windows.fa", "--tss-at", "mid"], 2, "--tss-at mid"),
+        (["--out", "set", "--windows", "windows.fa"], 3, "--tss-at"),
+        (["--out", "set", "--windows", "absent.fa"], 3, "absent.fa"),
+        (["--out", "labels.tsv", "--windows", "windows.fa"], 2, "is a file"),
+        (["--out", ".", "--windows", "windows.fa", "--force"], 2, "not a prepared dataset"),
+    ],
+)
+def test_exit_codes(
+    files: Path, seqexpr: Callable[..., Any], arguments: list[str], code: int, message: str
+) -> None:
+    done = seqexpr("prepare", *arguments)
+    assert (done.code, done.out) == (code, "")
+    assert message in done.err
+    assert done.err.count("\n") == 1
+    assert sorted(path.name for path in files.iterdir()) == ["labels.tsv", "windows.fa"]
+
+
+def test_a_dataset_is_replaced_only_by_force(files: Path, seqexpr: Callable[..., Any]) -> None:
+    arguments = ("prepare", "--out", "set", "--windows", "windows.fa", "--tss-at", "0")
+    assert [seqexpr(*arguments).code for _ in range(2)] == [0, 2]
+    assert seqexpr(*arguments, "--force").code == 0

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seqexpr.errors import UsageError
+from seqexpr.evaluation.run_folder import (
+    is_done,
+    mark_done,
+    prediction_rows,
+    read_lines,
+    read_table,
+    start_run,
+    write_lines,
+    write_table,
+)
+
+
+def manifest(**options):
+    return {"kind": "cv", "format": 1, "created": "now", "options": options, "device": "cpu"}
+
+
+def test_manifest_is_the_first_file(tmp_path):
+    start_run(tmp_path / "run", manifest(seed=1), resume=False)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["manifest.json"]
+
+
+def test_used_folder_needs_resume(tmp_path):
+    start_run(tmp_path, manifest(seed=1), resume=False)
+    with pytest.raises(UsageError, match="go on with --resume"):
+        start_run(tmp_path, manifest(seed=1), resume=False)
+    start_run(tmp_path, {**manifest(seed=1), "created": "later", "device": "cuda"}, resume=True)
+
+
+def test_resume_with_other_options_names_the_difference(tmp_path):
+    start_run(tmp_path, manifest(recipe={"seed": 1, "lr": 2}), resume=False)
+    with pytest.raises(UsageError, match=r"lr was 2, now 3"):
+        start_run(tmp_path, manifest(recipe={"seed": 1, "lr": 3}), resume=True)
+
+
+def test_done_is_a_file(tmp_path):
+    assert not is_done(tmp_path)
+    mark_done(tmp_path)
+    assert is_done(tmp_path)
+
+
+def test_prediction_table_is_long_and_survives_the_disk(tmp_path):
+    genes = pd.DataFrame({"id": ["g0", "g1", "NA"], "chrom": ["1", "X", ""]})
+    labels = np.array([[1.0, 10.0], [2.0, np.nan], [1 / 3, 30.0]])
+    table = prediction_rows(genes, np.array([2, 1]), np.array([[0.1, 0.2], [0.3, 0.4]]), labels, ("a", "b"), fold=4)
+    assert table.to_dict("list") == {
+        "id": ["NA", "g1", "NA", "g1"],
+        "chrom": ["", "X", "", "X"],
+        "fold": [4, 4, 4, 4],
+        "output": ["a", "a", "b", "b"],
+        "label": [1 / 3, 2.0, 30.0, pytest.approx(np.nan, nan_ok=True)],
+        "prediction": [0.1, 0.3, 0.2, 0.4],
+    }
+    write_table(tmp_path / "p.tsv", table)
+    pd.testing.assert_frame_equal(read_table(tmp_path / "p.tsv"), table, check_dtype=False, rtol=1e-15)
+
+
+def test_lines_round_trip(tmp_path):
+    rows = [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": None}]
+    write_lines(tmp_path / "m.jsonl", rows)
+    assert read_lines(tmp_path / "m.jsonl") == rows
