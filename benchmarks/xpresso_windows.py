@@ -6,8 +6,8 @@ must do worse. It saw most of these genes in training, so its score is no clean 
 
     python -m benchmarks.xpresso_windows --weights human_median.h5 --dataset mrna847 --label roadmap_median_log10rpkm
 
-`--dataset` is a folder of `seqexpr prepare` whose windows hold 8,000 bp upstream and 4,500 downstream at least. Half-life
-inputs are zeros, which stands for the average gene.
+`--dataset` is a folder of `seqexpr prepare` whose windows hold 8,000 bp upstream and 4,500 downstream at least.
+Half-life inputs are zeros, which stands for the average gene.
 """
 
 from __future__ import annotations

@@ -96,14 +96,10 @@ class Gene:
 
 def main() -> None:
     """Write every generated file of examples/."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--genbank", type=Path, required=True, help="GenBank flat file with both records")
     parser.add_argument("--proteins", type=Path, required=True, help="UniProt FASTA file (.gz or plain)")
-    parser.add_argument(
-        "--out", type=Path, default=Path("examples"), help="folder to write (default: examples)"
-    )
+    parser.add_argument("--out", type=Path, default=Path("examples"), help="folder to write (default: examples)")
     options = parser.parse_args()
 
     wanted = list(dict.fromkeys(accession for accession, _ in GENES.values()))
@@ -128,9 +124,7 @@ def find_gene(symbol: str, record: SeqRecord, label: str) -> Gene:
     """The mRNA and CDS features of a gene; both must be there once, and the mRNA complete at its 5' end."""
     found = {}
     for kind in ("mRNA", "CDS"):
-        features = [
-            feature for feature in record.features if feature.type == kind and label in _names(feature)
-        ]
+        features = [feature for feature in record.features if feature.type == kind and label in _names(feature)]
         if len(features) != 1:
             raise SystemExit(f"{record.id}: {len(features)} {kind} features for {label!r}, expected 1")
         found[kind] = features[0]

@@ -43,9 +43,7 @@ def test_both_strands_are_there() -> None:
     assert {tss.strand for tss in read_bed(EXAMPLES / "tss.bed")} == {"+", "-"}
 
 
-def test_genome_and_bed_give_the_same_windows_in_the_same_order(
-    windows: dict[str, str], tmp_path: Path
-) -> None:
+def test_genome_and_bed_give_the_same_windows_in_the_same_order(windows: dict[str, str], tmp_path: Path) -> None:
     genome = tmp_path / "genome.fa"  # a copy, so that no index appears in examples/
     genome.write_bytes((EXAMPLES / "genome.fa").read_bytes())
     rows = read_bed(EXAMPLES / "tss.bed")

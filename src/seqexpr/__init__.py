@@ -32,7 +32,7 @@ _HOMES = {
     "resolve_models": "seqexpr.models.registry",
 }
 
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+__all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
     from seqexpr.datasets.prepared import PreparedDataset

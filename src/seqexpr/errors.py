@@ -40,9 +40,7 @@ class InputError(SeqexprError):
 
     exit_code = 3
 
-    def __init__(
-        self, file: str | PathLike[str], *, found: str, expected: str, record: str | None = None
-    ) -> None:
+    def __init__(self, file: str | PathLike[str], *, found: str, expected: str, record: str | None = None) -> None:
         self.file = "standard input" if str(file) == "-" else str(file)
         self.record = record
         self.found = found

@@ -24,9 +24,7 @@ class Finished:
 
 
 @pytest.fixture
-def seqexpr(
-    capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Finished]:
+def seqexpr(capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Finished]:
     """Run a command line in this process: `seqexpr("predict", "--fasta", "-", stdin=b">a...")`."""
     from seqexpr.cli.app import run
 

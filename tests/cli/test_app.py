@@ -43,9 +43,7 @@ def test_version(seqexpr: Callable[..., Any]) -> None:
     assert (done.code, done.out, done.err) == (0, f"seqexpr {package.__version__}\n", "")
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["predict", "--help"], ["models", "list"], ["fetch", "--list"]]
-)
+@pytest.mark.parametrize("arguments", [["--help"], ["predict", "--help"], ["models", "list"], ["fetch", "--list"]])
 def test_light_commands_import_no_heavy_library(arguments: list[str]) -> None:
     code = (
         "import sys\nfrom seqexpr.cli.app import run\ncode = run(sys.argv[1:])\n"
@@ -64,9 +62,7 @@ def test_light_commands_import_no_heavy_library(arguments: list[str]) -> None:
         (["models", "path"], "seqexpr: error: Missing argument 'MODEL'. (see: seqexpr models path --help)\n"),
     ],
 )
-def test_usage_errors_are_one_line_and_exit_2(
-    arguments: list[str], line: str, seqexpr: Callable[..., Any]
-) -> None:
+def test_usage_errors_are_one_line_and_exit_2(arguments: list[str], line: str, seqexpr: Callable[..., Any]) -> None:
     done = seqexpr(*arguments)
     assert (done.code, done.out) == (2, "")
     assert done.err.lower().replace("'", "") == line.lower().replace("'", "")
@@ -121,9 +117,7 @@ def test_each_way_of_ending_has_its_exit_code_and_line(
     assert (done.code, done.out, done.err) == (code, "", line)
 
 
-def test_a_bug_is_exit_1_with_a_traceback(
-    seqexpr: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bug_is_exit_1_with_a_traceback(seqexpr: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("seqexpr.models.registry.list_models", lambda: 1 / 0)
     done = seqexpr("models", "list")
     assert (done.code, done.out) == (1, "")
@@ -139,9 +133,7 @@ def test_debugging_adds_tracebacks(seqexpr: Callable[..., Any], monkeypatch: pyt
     assert "Traceback" in done.err
 
 
-def test_torch_running_out_of_memory_is_exit_5(
-    seqexpr: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_torch_running_out_of_memory_is_exit_5(seqexpr: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     def fail() -> None:

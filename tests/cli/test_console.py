@@ -64,9 +64,7 @@ def test_progress_of_a_short_job_says_nothing(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize(
-    ("count", "text"), [(0, "0 genes"), (1, "1 gene"), (2, "2 genes"), (12345, "12,345 genes")]
-)
+@pytest.mark.parametrize(("count", "text"), [(0, "0 genes"), (1, "1 gene"), (2, "2 genes"), (12345, "12,345 genes")])
 def test_plural(count: int, text: str) -> None:
     assert plural(count, "gene") == text
 

@@ -17,9 +17,7 @@ from seqexpr.datasets.sources import SourceFile, list_sources
 
 def run(*arguments: str) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of the real command."""
-    done = subprocess.run(
-        [sys.executable, "-m", "seqexpr", "fetch", *arguments], capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-m", "seqexpr", "fetch", *arguments], capture_output=True, text=True)
     return done.returncode, done.stdout, done.stderr
 
 

@@ -20,9 +20,7 @@ def cached(private_cache: Path, weights: Callable[..., Path], monkeypatch: pytes
     return folder
 
 
-def test_list_is_a_table_and_a_bad_file_does_not_hide_the_others(
-    cached: Path, seqexpr: Callable[..., Any]
-) -> None:
+def test_list_is_a_table_and_a_bad_file_does_not_hide_the_others(cached: Path, seqexpr: Callable[..., Any]) -> None:
     done = seqexpr("models", "list")
     size = f"{(cached / 'mine.safetensors').stat().st_size / 1e6:.1f} MB"
     assert (done.code, done.err) == (0, "")
@@ -52,9 +50,7 @@ def test_show_prints_the_card(cached: Path, seqexpr: Callable[..., Any]) -> None
     )
 
 
-def test_show_of_a_protein_model_says_what_it_reads(
-    weights: Callable[..., Path], seqexpr: Callable[..., Any]
-) -> None:
+def test_show_of_a_protein_model_says_what_it_reads(weights: Callable[..., Path], seqexpr: Callable[..., Any]) -> None:
     done = seqexpr("models", "show", weights("protein-perceiver", "protein"))
     assert "inputs:\n  protein up to 300 residues\noutputs:\n" in done.out
 
@@ -79,7 +75,5 @@ def test_path_of_a_cv_run_prints_a_line_for_each_fold(
 def test_an_unknown_name_is_missing_data(command: str, cached: Path, seqexpr: Callable[..., Any]) -> None:
     done = seqexpr("models", command, "mime")
     assert (done.code, done.out) == (4, "")
-    assert done.err.startswith(
-        "seqexpr: error: no model, weights file or run folder 'mime'; did you mean 'mine'?"
-    )
+    assert done.err.startswith("seqexpr: error: no model, weights file or run folder 'mime'; did you mean 'mine'?")
     assert done.err.count("\n") == 1

@@ -83,14 +83,10 @@ def test_windows_give_a_row_each_and_all_is_told(
     for line, wanted in zip(done.out.splitlines()[1:], expected, strict=True):
         assert line.split("\t")[0] == wanted.split("\t")[0]
         assert float(line.split("\t")[1]) == pytest.approx(float(wanted.split("\t")[1]), rel=1e-5)
-    assert done.err == (
-        f"{device_line}11 records: all used as given\nhalf-life: no --half-life given; {AVERAGE}\n"
-    )
+    assert done.err == (f"{device_line}11 records: all used as given\nhalf-life: no --half-life given; {AVERAGE}\n")
 
 
-def test_standard_input_gzip_and_files_give_the_same(
-    windows: Path, weights: Weights, seqexpr: Command
-) -> None:
+def test_standard_input_gzip_and_files_give_the_same(windows: Path, weights: Weights, seqexpr: Command) -> None:
     options = ("--model", weights(), "--quiet")
     plain = seqexpr("predict", "--fasta", windows, *options)
     piped = seqexpr("predict", "--fasta", "-", *options, stdin=gzip.compress(windows.read_bytes()))
@@ -124,9 +120,7 @@ def test_files_hold_what_standard_output_shows(
 def test_the_batch_size_does_not_change_the_result(
     batch_size: str, windows: Path, weights: Weights, seqexpr: Command
 ) -> None:
-    done = seqexpr(
-        "predict", "--fasta", windows, "--model", weights(), "--batch-size", batch_size, "--threads", 1
-    )
+    done = seqexpr("predict", "--fasta", windows, "--model", weights(), "--batch-size", batch_size, "--threads", 1)
     assert done.err.startswith("device: ")
     for number, row in enumerate(rows(done.out)):
         assert float(row["mrna"]) == pytest.approx(by_hand(weights(), bases(number)), rel=1e-4)
@@ -134,9 +128,7 @@ def test_the_batch_size_does_not_change_the_result(
 
 def test_an_ensemble_gives_mean_and_sd(windows: Path, weights: Weights, seqexpr: Command) -> None:
     files = [weights(seed=seed) for seed in (0, 1, 2)]
-    done = seqexpr(
-        "predict", "--fasta", windows, "-q", *(part for file in files for part in ("--model", file))
-    )
+    done = seqexpr("predict", "--fasta", windows, "-q", *(part for file in files for part in ("--model", file)))
     assert done.out.splitlines()[0] == "id\tmrna\tmrna_sd"
     for number, row in enumerate(rows(done.out)):
         single = [by_hand(file, bases(number)) for file in files]
@@ -154,9 +146,7 @@ def test_a_cv_run_is_an_ensemble(tmp_path: Path, windows: Path, weights: Weights
     assert done.out.splitlines()[0] == "id\tmrna\tmrna_sd"
 
 
-def test_models_of_different_windows_each_crop_theirs(
-    tmp_path: Path, weights: Weights, seqexpr: Command
-) -> None:
+def test_models_of_different_windows_each_crop_theirs(tmp_path: Path, weights: Weights, seqexpr: Command) -> None:
     narrow, wide = weights(), weights(seed=1, upstream=300, downstream=200)
     window = bases(5, 500)
     file = fasta(tmp_path / "w.fa", {"a": window})
@@ -215,9 +205,7 @@ def test_windows_from_a_genome_on_both_strands(
     assert float(plus["mrna"]) == pytest.approx(by_hand(weights(), chr1[999 - 288 : 999 + 144]), rel=1e-5)
     opposite = chr1[1000 - 144 : 1000 + 288].translate(complement)[::-1]
     assert float(minus["mrna"]) == pytest.approx(by_hand(weights(), opposite), rel=1e-5)
-    assert float(edge["mrna"]) == pytest.approx(
-        by_hand(weights(), "N" * 278 + bases(78, 500)[:154]), rel=1e-5
-    )
+    assert float(edge["mrna"]) == pytest.approx(by_hand(weights(), "N" * 278 + bases(78, 500)[:154]), rel=1e-5)
     assert done.err.splitlines()[1] == (
         "3 records: 1 window padded (278 bases); contigs found under another name (chr2 as 2)"
     )
@@ -252,24 +240,16 @@ def test_proteins_of_any_length(tmp_path: Path, weights: Weights, seqexpr: Comma
     done = seqexpr("predict", "--proteins", file, "--model", model)
     assert [row["id"] for row in rows(done.out)] == list(proteins)
     for row in rows(done.out):
-        assert float(row["protein"]) == pytest.approx(
-            by_hand(model, protein=proteins[row["id"]][:300]), rel=1e-4
-        )
+        assert float(row["protein"]) == pytest.approx(by_hand(model, protein=proteins[row["id"]][:300]), rel=1e-4)
     assert done.err.splitlines()[1:] == ["6 records: 1 protein cut to 300 residues"]
 
 
 @pytest.mark.parametrize("preset", ["protein-dna-perceiver", "dna-protein-perceiver"])
-def test_windows_and_proteins_are_paired(
-    preset: str, tmp_path: Path, weights: Weights, seqexpr: Command
-) -> None:
+def test_windows_and_proteins_are_paired(preset: str, tmp_path: Path, weights: Weights, seqexpr: Command) -> None:
     windows = fasta(tmp_path / "w.fa", {"a": bases(1), "O43657": bases(2)})
-    proteins = fasta(
-        tmp_path / "p.fa", {"sp|O43657|X": residues(1, 90), "extra": residues(2, 9), "a": residues(3, 50)}
-    )
+    proteins = fasta(tmp_path / "p.fa", {"sp|O43657|X": residues(1, 90), "extra": residues(2, 9), "a": residues(3, 50)})
     model = weights(preset, "protein")
-    done = seqexpr(
-        "predict", "--fasta", windows, "--proteins", "-", "--model", model, stdin=proteins.read_bytes()
-    )
+    done = seqexpr("predict", "--fasta", windows, "--proteins", "-", "--model", model, stdin=proteins.read_bytes())
     first, second = rows(done.out)
     assert float(first["protein"]) == pytest.approx(by_hand(model, bases(1), residues(3, 50)), rel=1e-4)
     assert float(second["protein"]) == pytest.approx(by_hand(model, bases(2), residues(1, 90)), rel=1e-4)
@@ -299,9 +279,7 @@ def test_the_example_runs(seqexpr: Command, weights: Weights, windows: Path) -> 
     assert "--example brings its own input" in other.err
 
 
-def test_an_absent_device_is_exit_5(
-    windows: Path, weights: Weights, seqexpr: Command, monkeypatch: Any
-) -> None:
+def test_an_absent_device_is_exit_5(windows: Path, weights: Weights, seqexpr: Command, monkeypatch: Any) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     done = seqexpr("predict", "--fasta", windows, "--model", weights(), "--device", "cuda")
     assert (done.code, done.out) == (5, "")
@@ -343,9 +321,7 @@ def test_bad_fasta_is_exit_3_with_one_line_and_no_file(
     assert set(os.listdir(tmp_path)) == before
 
 
-def test_rows_before_a_bad_record_are_on_standard_output(
-    tmp_path: Path, weights: Weights, seqexpr: Command
-) -> None:
+def test_rows_before_a_bad_record_are_on_standard_output(tmp_path: Path, weights: Weights, seqexpr: Command) -> None:
     (tmp_path / "in.fa").write_text(GOOD + ">b\nACGT\n")
     done = seqexpr("predict", "--fasta", tmp_path / "in.fa", "--model", weights(), "-q")
     assert (done.code, [row["id"] for row in rows(done.out)]) == (3, ["a"])
@@ -367,14 +343,10 @@ BAD_TABLES = {
 
 
 @pytest.mark.parametrize("case", BAD_TABLES)
-def test_bad_half_life_tables(
-    case: str, tmp_path: Path, windows: Path, weights: Weights, seqexpr: Command
-) -> None:
+def test_bad_half_life_tables(case: str, tmp_path: Path, windows: Path, weights: Weights, seqexpr: Command) -> None:
     text, words = BAD_TABLES[case]
     (tmp_path / "h.tsv").write_text(text)
-    done = seqexpr(
-        "predict", "--fasta", windows, "--half-life", tmp_path / "h.tsv", "--model", weights(), "-q"
-    )
+    done = seqexpr("predict", "--fasta", windows, "--half-life", tmp_path / "h.tsv", "--model", weights(), "-q")
     assert (done.code, done.out, done.err.count("\n")) == (3, "", 1)
     assert str(tmp_path / "h.tsv") in done.err and words in done.err
 
@@ -424,9 +396,7 @@ def test_absent_files_and_folders(
         "--genome": ["--tss", tmp_path / "t.bed"],
     }
     model = weights("protein-perceiver", "protein") if option == "--proteins" else weights()
-    done = seqexpr(
-        "predict", option, bad, *others[option], "--model", model, "-q", "--out", tmp_path / "o.tsv"
-    )
+    done = seqexpr("predict", option, bad, *others[option], "--model", model, "-q", "--out", tmp_path / "o.tsv")
     assert (done.code, done.out, done.err.count("\n")) == (3, "", 1)
     assert str(bad) in done.err and not (tmp_path / "o.tsv").exists()
 
@@ -494,9 +464,7 @@ def test_an_output_that_cannot_be_written_is_exit_3(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_full_disk_is_exit_3_and_nothing_else_is_said(
-    windows: Path, weights: Weights, program: Command
-) -> None:
+def test_a_full_disk_is_exit_3_and_nothing_else_is_said(windows: Path, weights: Weights, program: Command) -> None:
     with open("/dev/full", "wb") as full:
         process = program("predict", "--fasta", windows, "--model", weights(), "-q", stdout=full)
         error = process.stderr.read()

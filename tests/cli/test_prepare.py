@@ -56,9 +56,7 @@ def test_standard_input_is_a_file_too(files: Path, seqexpr: Callable[..., Any]) 
         (["--out", ".", "--windows", "windows.fa", "--force"], 2, "not a prepared dataset"),
     ],
 )
-def test_exit_codes(
-    files: Path, seqexpr: Callable[..., Any], arguments: list[str], code: int, message: str
-) -> None:
+def test_exit_codes(files: Path, seqexpr: Callable[..., Any], arguments: list[str], code: int, message: str) -> None:
     done = seqexpr("prepare", *arguments)
     assert (done.code, done.out) == (code, "")
     assert message in done.err

@@ -139,9 +139,7 @@ def test_gc_comes_from_the_genome(tmp_path: Path) -> None:
     with Genome(path) as genome:
         plus = half_life_features(transcript("+"), genome)
         minus = half_life_features(transcript("-"), genome)
-        single = half_life_features(
-            Transcript("t", "g", "", "chr1", "+", ((10, 20),), ((10, 20),), False), genome
-        )
+        single = half_life_features(Transcript("t", "g", "", "chr1", "+", ((10, 20),), ((10, 20),), False), genome)
     np.testing.assert_allclose(plus[4:7], [4 / 5, 2 / 15, 3 / 4])
     np.testing.assert_allclose(minus[4:7], [3 / 4, 2 / 15, 4 / 5])
     np.testing.assert_allclose(single, [0, 10, 0, 0, np.nan, 6 / 10, np.nan, 0])

@@ -48,9 +48,7 @@ def lung() -> None:
     )
     put("cptac-lscc-protein", 0, table.encode())
     put("uniprot-human", 0, gzip.compress(b">sp|P1|A\nMK\n>sp|P2|B\nMKL\n"))
-    text = (
-        'Entry\tGene\tEnsembl\nP1\tA\t"ENST1.1; ENSG00000000001.9."\nP2\tB\tENST2 [P2-1]; ENSG00000000002.1\n'
-    )
+    text = 'Entry\tGene\tEnsembl\nP1\tA\t"ENST1.1; ENSG00000000001.9."\nP2\tB\tENST2 [P2-1]; ENSG00000000002.1\n'
     put("uniprot-human", 1, gzip.compress(text.encode()))
 
 

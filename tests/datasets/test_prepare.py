@@ -24,8 +24,7 @@ def files(tmp_path: Path) -> Path:
         "proteins.fa": ">sp|P2|B_X\nMKL\n>sp|P1|A_X\nMKLV\n>sp|P9|Z_X\nMM\n>sp|P3|C_X\nMA*\n",
         "own.fa": ">g2\nMKL\n>g1\nMKLV\n>other\nMM\n",
         "map.tsv": "symbol\tgene_id\tuniprot\nA\tg1\tP1\nB\tg2\tP2\nC\tg3\tP3\nC2\tg4\tP3\nD\tg5\t\n",
-        "labels.tsv": "id\tchrom\tlung\tbrain\n"
-        "g1\t1\t0.5\t\ng2\t2\t1.5\t2\ng3\t3\t\t\nlone\t4\t1\t1\ng4\tX\t\t7\n",
+        "labels.tsv": "id\tchrom\tlung\tbrain\ng1\t1\t0.5\t\ng2\t2\t1.5\t2\ng3\t3\t\t\nlone\t4\t1\t1\ng4\tX\t\t7\n",
         "half_life.tsv": HALF_LIFE + "g1\t9\t9\t9\t9\t\t0.5\t\t1\nlone" + "\t0.5" * 8 + "\n",
         "genome.fa": ">chr1\n" + "AACCGGTTAC" * 5 + "\n>2\n" + "ACGTN" * 10 + "\n",
         "tss.bed": "1\t20\t21\tg1\t0\t+\nchr1\t3\t4\tg2\t0\t-\n2\t30\t31\tg9\t0\t+\n",
@@ -274,9 +273,7 @@ def test_the_same_files_give_the_same_dataset(files: Path) -> None:
     contents = []
     for name in ("a", "b"):
         run(files, windows="windows.fa", proteins="own.fa", labels="labels.tsv", tss_at=4, out=files / "out")
-        contents.append(
-            [(files / "out" / part).read_bytes() for part in ("genes.tsv", "sequences.safetensors")]
-        )
+        contents.append([(files / "out" / part).read_bytes() for part in ("genes.tsv", "sequences.safetensors")])
         (files / "out").rename(files / name)
     assert contents[0] == contents[1]
 

@@ -58,9 +58,7 @@ def test_a_model_crops_the_part_that_it_reads(tmp_path: Path) -> None:
     np.testing.assert_array_equal(dataset.dna([2, 0], 2, 3), [[4, 0, 1, 2, 3]] * 2)
     assert dataset.dna([1], 6, 4).shape == (1, 10)
     np.testing.assert_array_equal(dataset.proteins([2, 0], 2), [[3, 3], [1, 0]])
-    with pytest.raises(
-        InputError, match="windows of 6 bp upstream and 4 bp downstream; expected at least 7 and 4"
-    ):
+    with pytest.raises(InputError, match="windows of 6 bp upstream and 4 bp downstream; expected at least 7 and 4"):
         dataset.dna([0], 7, 4)
     with pytest.raises(InputError, match="no label 'x'; expected one of level"):
         dataset.labels(["x"])

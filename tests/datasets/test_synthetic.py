@@ -46,9 +46,7 @@ def r2(dataset: PreparedDataset, names: list[str]) -> float:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_planted_function_reaches_the_ceiling(tmp_path: Path, preset: str) -> None:
-    dataset = make_synthetic(
-        tmp_path / "s", preset, genes=300, upstream=100, downstream=60, protein_length=120
-    )
+    dataset = make_synthetic(tmp_path / "s", preset, genes=300, upstream=100, downstream=60, protein_length=120)
     inputs = set(inputs_of(preset))
     assert (dataset.has_dna, dataset.has_protein) == ("dna" in inputs, "protein" in inputs)
     assert (dataset.half_life() is not None) == dataset.has_dna
@@ -73,10 +71,7 @@ def test_only_the_carrier_carries(tmp_path: Path, carrier: str, informative: str
 
 def test_the_same_seed_gives_the_same_dataset(tmp_path: Path) -> None:
     parts = ("genes.tsv", "sequences.safetensors")
-    make = {
-        name: make_synthetic(tmp_path / name, genes=20, seed=seed)
-        for name, seed in (("a", 1), ("b", 1), ("c", 2))
-    }
+    make = {name: make_synthetic(tmp_path / name, genes=20, seed=seed) for name, seed in (("a", 1), ("b", 1), ("c", 2))}
     contents = {name: [(tmp_path / name / part).read_bytes() for part in parts] for name in make}
     assert contents["a"] == contents["b"]
     assert contents["a"] != contents["c"]

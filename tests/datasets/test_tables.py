@@ -9,9 +9,7 @@ from hypothesis import strategies as st
 from seqexpr.datasets.tables import read_table
 from seqexpr.errors import InputError
 
-CELLS = st.text(
-    st.characters(min_codepoint=33, max_codepoint=0x2FF, exclude_characters='"\x7f\x85\xa0'), max_size=8
-)
+CELLS = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF, exclude_characters='"\x7f\x85\xa0'), max_size=8)
 
 
 def write(folder: Path, text: str | bytes, name: str = "table.tsv") -> Path:
@@ -35,9 +33,7 @@ def test_gzip_is_told_by_content_and_csv_by_suffix(tmp_path: Path) -> None:
     assert packed.rows == [["g", "2"]]
 
 
-@pytest.mark.parametrize(
-    "cell", ["NaN", "nan", "inf", "-inf", "1e999", "high", "1_000", "1,5", "0x10", "--1", "٣"]
-)
+@pytest.mark.parametrize("cell", ["NaN", "nan", "inf", "-inf", "1e999", "high", "1_000", "1,5", "0x10", "--1", "٣"])
 def test_what_is_no_number_is_refused_with_its_place(tmp_path: Path, cell: str) -> None:
     table = read_table(write(tmp_path, f"id\tx\ng1\t1\ng2\t{cell}\n"))
     with pytest.raises(InputError, match=r"line 3, column 'x': found .*; expected a finite number"):

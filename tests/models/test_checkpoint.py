@@ -39,9 +39,7 @@ def test_saved_model_predicts_the_same(model, dna, tmp_path):
     loaded = load_model(tmp_path / "m.safetensors")
     assert loaded.name == "m"
     assert loaded.metadata == model.metadata
-    np.testing.assert_array_equal(
-        loaded.predict(dna, None, half_life), model.predict(dna, None, half_life)
-    )
+    np.testing.assert_array_equal(loaded.predict(dna, None, half_life), model.predict(dna, None, half_life))
 
 
 def test_predictions_are_in_the_unit_of_the_label(model, dna):
@@ -116,7 +114,7 @@ def test_tensors_of_another_network_are_refused(model, tmp_path):
     path = tmp_path / "m.safetensors"
     save_model(path, model)
     rewrite(path, lambda stored: stored["config"].update(latents=9))
-    with pytest.raises(InputError, match="size mismatch.*expected the tensors that its own config describes"):
+    with pytest.raises(InputError, match=r"size mismatch.*expected the tensors that its own config describes"):
         load_model(path)
 
 

@@ -90,9 +90,7 @@ def test_cross_attention_equals_unfolded_projections():
 def test_sinusoids_by_hand():
     code = _sinusoids(3, 4)
     torch.testing.assert_close(code[0], torch.tensor([0.0, 1.0, 0.0, 1.0]))
-    torch.testing.assert_close(
-        code[2], torch.tensor([math.sin(2), math.cos(2), math.sin(0.02), math.cos(0.02)])
-    )
+    torch.testing.assert_close(code[2], torch.tensor([math.sin(2), math.cos(2), math.sin(0.02), math.cos(0.02)]))
 
 
 def test_same_answer_at_any_batch_size(small_config, tokens):
@@ -101,9 +99,7 @@ def test_same_answer_at_any_batch_size(small_config, tokens):
     with torch.inference_mode():
         whole = network(dna, dna, half_life)
         for size in (1, 8):
-            parts = [
-                network(dna[i : i + size], dna[i : i + size], half_life[i : i + size]) for i in range(0, 64, size)
-            ]
+            parts = [network(dna[i : i + size], dna[i : i + size], half_life[i : i + size]) for i in range(0, 64, size)]
             torch.testing.assert_close(torch.cat(parts), whole, atol=1e-5, rtol=1e-5)
 
 
@@ -128,6 +124,23 @@ def test_short_protein_equals_the_padded_one_for_other_towers(pool, kernel, toke
         padded = functional.pad(short, (0, 800 - length))
         with torch.inference_mode():
             torch.testing.assert_close(network(short, short), network(padded, padded), atol=1e-5, rtol=1e-5)
+
+
+def test_short_proteins_train_like_padded_ones_but_for_batch_statistics(tokens, monkeypatch):
+    """With BatchNorm's running statistics and no dropout, the gradients of both are the same."""
+    config = PerceiverConfig.from_preset("protein-perceiver", protein_length=1_500, dropout=0.0)
+    network, short = randomise(Perceiver(config)), tokens(3, 200, letters=22)
+    monkeypatch.setattr(nn.BatchNorm1d, "train", lambda module, mode=True: module)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm1d):
+            module.training = False
+    gradients = []
+    for given in (short, functional.pad(short, (0, 1_300))):
+        network.zero_grad()
+        network(given, given).square().sum().backward()
+        gradients.append([parameter.grad.clone() for parameter in network.parameters()])
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
 
 
 def test_padding_features_are_forgotten_when_weights_change(tokens):

@@ -39,7 +39,7 @@ def test_a_cv_run_stands_for_all_its_folds(tmp_path):
 
 
 def test_unknown_names_get_a_hint():
-    with pytest.raises(MissingDataError, match="did you mean 'human-mrna'.*seqexpr models list"):
+    with pytest.raises(MissingDataError, match=r"did you mean 'human-mrna'.*seqexpr models list"):
         resolve_models(["human-mrnaa"])
 
 

@@ -24,9 +24,7 @@ class ToyModel:
     offset: float = 0.0
     calls: list[tuple[int, int]] = field(default_factory=list)
 
-    def predict(
-        self, dna: np.ndarray | None, protein: np.ndarray | None, half_life: np.ndarray | None
-    ) -> np.ndarray:
+    def predict(self, dna: np.ndarray | None, protein: np.ndarray | None, half_life: np.ndarray | None) -> np.ndarray:
         config = self.metadata.config
         assert (dna is not None) == config.reads_dna
         assert (protein is not None) == config.reads_protein

@@ -4,24 +4,18 @@ import pytest
 import torch
 
 from seqexpr.errors import DeviceError
-from seqexpr.prediction.device import choose_device, describe_device, is_out_of_memory
+from seqexpr.prediction.device import choose_device, describe_device, is_out_of_memory, use_threads
 
 
-@pytest.mark.parametrize(
-    ("cuda", "mps", "chosen"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")]
-)
-def test_auto_prefers_cuda_then_mps(
-    cuda: bool, mps: bool, chosen: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(("cuda", "mps", "chosen"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")])
+def test_auto_prefers_cuda_then_mps(cuda: bool, mps: bool, chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
     assert choose_device("auto").type == chosen
 
 
 @pytest.mark.parametrize("name", ["cuda", "mps"])
-def test_a_device_that_is_absent_is_an_error_and_no_fall_back(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_device_that_is_absent_is_an_error_and_no_fall_back(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     with pytest.raises(DeviceError, match=f"device '{name}' is not available"):
@@ -59,3 +53,23 @@ def test_cuda_is_described_by_its_name() -> None:
 )
 def test_exhausted_memory_is_told_from_other_errors(error: Exception, expected: bool) -> None:
     assert is_out_of_memory(error) is expected
+
+
+def test_threads_of_a_cpu_are_workers_of_one_thread_each() -> None:
+    before = torch.get_num_threads()
+    try:
+        assert use_threads(torch.device("cpu"), 3) == 3
+        assert torch.get_num_threads() == 1
+        assert describe_device(torch.device("cpu"), 3) == "cpu (3 threads)"
+        assert use_threads(torch.device("cpu"), None) == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_threads_of_a_gpu_are_torchs_own() -> None:
+    before = torch.get_num_threads()
+    try:
+        assert use_threads(torch.device("cuda"), 2) == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

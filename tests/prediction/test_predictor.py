@@ -11,6 +11,7 @@ import torch
 from seqexpr.errors import DeviceError, InputError, UsageError
 from seqexpr.models.checkpoint import TrainedModel
 from seqexpr.models.perceiver import Perceiver
+from seqexpr.prediction import predictor
 from seqexpr.prediction.inputs import InputRecord
 from seqexpr.prediction.predictor import Predictor
 
@@ -36,9 +37,7 @@ def test_each_record_has_its_own_answer_in_input_order_whatever_the_batch_size(
     records = list(random_records(50))
     rows = list(Predictor([toy(preset)], "cpu", batch_size).predict(records))
     assert [row.id for row in rows] == [record.id for record in records]
-    np.testing.assert_allclose(
-        [row.values[0] for row in rows], [expected(record, preset) for record in records]
-    )
+    np.testing.assert_allclose([row.values[0] for row in rows], [expected(record, preset) for record in records])
     assert all(row.sd is None and row.values.dtype == np.float64 for row in rows)
 
 
@@ -131,8 +130,12 @@ def test_reading_stays_a_bounded_way_ahead(
 
 
 def test_memory_that_runs_out_halves_the_batch_and_goes_on(
-    toy: Callable[..., Any], random_records: Callable[..., Any], caplog: pytest.LogCaptureFixture
+    toy: Callable[..., Any],
+    random_records: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setitem(predictor._AUTO_BATCH, "cpu", 4)
     model = toy()
     whole = model.predict
 
@@ -168,9 +171,7 @@ def test_memory_too_small_for_the_batch_size_asked_for_is_a_device_error(
         list(Predictor([model], "cpu", 3).predict(random_records(3)))
 
 
-def test_other_errors_of_a_model_are_not_hidden(
-    toy: Callable[..., Any], random_records: Callable[..., Any]
-) -> None:
+def test_other_errors_of_a_model_are_not_hidden(toy: Callable[..., Any], random_records: Callable[..., Any]) -> None:
     model = toy()
     model.predict = lambda *inputs: (_ for _ in ()).throw(RuntimeError("shapes do not fit"))
     with pytest.raises(RuntimeError, match="shapes do not fit"):
@@ -196,9 +197,32 @@ def test_real_networks_give_the_same_numbers_at_batch_sizes_1_8_and_64(
     model = TrainedModel("tiny", Perceiver(described.config), described)
     records = list(random_records(70))
     answers = [
-        [row.values[0] for row in Predictor([model], "cpu", size).predict(records)]
-        for size in (1, 8, 64, "auto")
+        [row.values[0] for row in Predictor([model], "cpu", size).predict(records)] for size in (1, 8, 64, "auto")
     ]
     for other in answers[1:]:
         np.testing.assert_allclose(other, answers[0], rtol=1e-5, atol=1e-5)
     assert len({round(value, 4) for value in answers[0]}) > 35
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_real_networks_give_the_same_numbers_with_any_number_of_workers(
+    preset: str, metadata: Callable[..., Any], random_records: Callable[..., Any]
+) -> None:
+    torch.manual_seed(1)
+    described = metadata(preset)
+    model = TrainedModel("tiny", Perceiver(described.config), described)
+    records = list(random_records(70))
+    one, three = (list(Predictor([model], "cpu", "auto", workers).predict(records)) for workers in (1, 3))
+    assert [row.id for row in three] == [record.id for record in records]
+    np.testing.assert_allclose([row.values[0] for row in three], [row.values[0] for row in one], rtol=1e-5, atol=1e-5)
+
+
+def test_an_error_in_one_of_several_workers_is_raised(toy: Callable[..., Any], random_records: Callable[..., Any]):
+    model = toy()
+
+    def broken(*_: Any) -> np.ndarray:
+        raise ArithmeticError("no")
+
+    model.predict = broken
+    with pytest.raises(ArithmeticError, match="no"):
+        list(Predictor([model], "cpu", 2, workers=3).predict(random_records(20)))

@@ -148,9 +148,7 @@ def test_a_full_disk_is_told_with_the_files_name(format: str) -> None:
         ("a.tsv", "jsonl", "jsonl"),
     ],
 )
-def test_the_format_is_the_one_asked_for_else_by_suffix(
-    out: str | None, format: str | None, chosen: str
-) -> None:
+def test_the_format_is_the_one_asked_for_else_by_suffix(out: str | None, format: str | None, chosen: str) -> None:
     assert choose_format(out, format) == chosen
 
 

@@ -38,9 +38,7 @@ def test_empty_sequence_has_no_tokens() -> None:
 
 
 def test_foreign_letter_is_named_with_its_position() -> None:
-    with pytest.raises(
-        InputError, match=r"a\.fa, record 'g': found '7' at position 5 of 6; expected a DNA seq"
-    ):
+    with pytest.raises(InputError, match=r"a\.fa, record 'g': found '7' at position 5 of 6; expected a DNA seq"):
         DNA.encode(b"ACGT7A", file="a.fa", record="record 'g'")
     with pytest.raises(InputError, match="byte 0xff at position 1"):
         DNA.encode(b"\xffA")

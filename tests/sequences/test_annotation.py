@@ -22,9 +22,7 @@ def bed(folder: Path, text: str | bytes) -> list[Tss]:
 
 
 # TSPAN6 and TNMD of hg38; their first transcribed bases, 0-based.
-GOLDEN_BED = (
-    "chrX\t100636749\t100636750\tENSG00000000003\t0\t-\nchrX\t100584935\t100584936\tENSG00000000005\t0\t+\n"
-)
+GOLDEN_BED = "chrX\t100636749\t100636750\tENSG00000000003\t0\t-\nchrX\t100584935\t100584936\tENSG00000000005\t0\t+\n"
 GOLDEN_SITES = [
     Tss("ENSG00000000003", "chrX", 100_636_750, "-"),
     Tss("ENSG00000000005", "chrX", 100_584_935, "+"),
@@ -166,17 +164,14 @@ GFF3 = """\
 ACGT
 """
 
-ALPHA = Transcript(
-    "t1", "g1.4", "ALPHA", "1", "-", ((100, 300), (600, 800)), ((200, 300), (600, 700)), canonical=True
-)
+ALPHA = Transcript("t1", "g1.4", "ALPHA", "1", "-", ((100, 300), (600, 800)), ((200, 300), (600, 700)), canonical=True)
 SECOND = Transcript("t3", "g2", "", "2", "+", ((50, 60), (70, 90)), (), canonical=False)
 
 
 def tabs(text: str) -> str:
     """Columns are written with spaces above, for the reader's sake."""
     return "\n".join(
-        line if line.startswith((">", "#", "ACGT")) else "\t".join(line.split(" ", 8))
-        for line in text.split("\n")
+        line if line.startswith((">", "#", "ACGT")) else "\t".join(line.split(" ", 8)) for line in text.split("\n")
     )
 
 
@@ -300,9 +295,7 @@ def test_gtf_and_gff3_round_trip(
         expected.append(Transcript(f"t{number}", f"g{number}", "", "c", strand, tuple(exons), (), False))
         shuffler.shuffle(exons)
         for start, end in exons:
-            gtf += (
-                f'c x exon {start + 1} {end} . {strand} . gene_id "g{number}"; transcript_id "t{number}";\n'
-            )
+            gtf += f'c x exon {start + 1} {end} . {strand} . gene_id "g{number}"; transcript_id "t{number}";\n'
             gff3 += f"c x exon {start + 1} {end} . {strand} . Parent=transcript:t{number}\n"
         gff3 += f"c x mRNA 1 {at} . {strand} . ID=transcript:t{number};Parent=gene:g{number}\n"
     assert annotation(folder, gtf) == expected
@@ -322,9 +315,7 @@ GENES_BED = "1\t5\t6\tENSG01.3\t0\t+\n1\t7\t8\tENSG02\t0\t+\n1\t9\t10\tENSG03.1_
         ({"ENSG01.3": 0, "ENSG02": 0}, ["ENSG01.3", "ENSG02"]),
     ],
 )
-def test_genes_are_picked_with_or_without_version(
-    tmp_path: Path, wanted: list[str], found: list[str]
-) -> None:
+def test_genes_are_picked_with_or_without_version(tmp_path: Path, wanted: list[str], found: list[str]) -> None:
     (tmp_path / "tss.bed").write_text(GENES_BED)
     assert [site.id for site in read_tss(tmp_path / "tss.bed", wanted)] == found
 

@@ -41,9 +41,7 @@ def records(folder: Path, content: bytes) -> list[FastaRecord]:
     ids=["plain", "crlf", "no-newline", "blank-lines", "bom", "spaces", "gzip", "two-members", "padded-gzip"],
 )
 @pytest.mark.parametrize("block", [1, 2, 7, 1 << 20])
-def test_forms_of_one_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, block: int
-) -> None:
+def test_forms_of_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, block: int) -> None:
     monkeypatch.setattr(streams, "_BLOCK", block)
     assert records(tmp_path, content) == TWO_RECORDS
 
@@ -65,13 +63,8 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_records_of_a_slow_pipe_come_as_they_are_whole() -> None:
-    code = (
-        "from seqexpr.sequences.fasta import read_fasta\n"
-        "for record in read_fasta('-'): print(record.id, flush=True)"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as reader:
+    code = "from seqexpr.sequences.fasta import read_fasta\nfor record in read_fasta('-'): print(record.id, flush=True)"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
         assert reader.stdin is not None and reader.stdout is not None
         reader.stdin.write(TWO_GENES)
         reader.stdin.flush()
@@ -115,9 +108,7 @@ def test_what_was_written_is_read(
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_give_records_or_an_input_error(
-    tmp_path_factory: pytest.TempPathFactory, content: bytes
-) -> None:
+def test_any_bytes_give_records_or_an_input_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "fuzz.fa"
     path.write_bytes(b">" + content)
     try:

@@ -138,18 +138,14 @@ def test_alias_without_chr(tmp_path: Path) -> None:
 
 
 def test_unknown_contig(plain: Path) -> None:
-    with pytest.raises(
-        InputError, match="TSS of 'g': found no contig 'chr9'; expected one of chr1, chr2, MT"
-    ):
+    with pytest.raises(InputError, match="TSS of 'g': found no contig 'chr9'; expected one of chr1, chr2, MT"):
         Genome(plain).window(Tss("g", "chr9", 5, "+"), 1, 1)
 
 
 @pytest.mark.parametrize(("boundary", "strand"), [(61, "+"), (62, "-"), (0, "-"), (-1, "+")])
 def test_tss_outside_its_contig(plain: Path, boundary: int, strand: str) -> None:
     with Genome(plain) as genome:
-        with pytest.raises(
-            InputError, match=r"TSS of 'g': found position .* of contig chr2; expected 1 to 61"
-        ):
+        with pytest.raises(InputError, match=r"TSS of 'g': found position .* of contig chr2; expected 1 to 61"):
             genome.window(Tss("g", "chr2", boundary, strand), 5, 5)
         for inside, side in ((60, "+"), (61, "-"), (1, "-"), (0, "+")):
             assert len(genome.window(Tss("g", "chr2", inside, side), 5, 5)) == 10
@@ -311,9 +307,7 @@ def test_files_that_are_no_genome(tmp_path: Path, content: bytes, message: str) 
         Genome(tmp_path / "g.fa").window(Tss("g", "c", 2, "+"), 2, 2)
 
 
-@given(
-    st.integers(1, 9), st.integers(1, 40), st.integers(0, 3), st.integers(0, 2), st.sampled_from(["", "d"])
-)
+@given(st.integers(1, 9), st.integers(1, 40), st.integers(0, 3), st.integers(0, 2), st.sampled_from(["", "d"]))
 def test_longer_last_line_is_refused(
     tmp_path_factory: pytest.TempPathFactory,
     width: int,
@@ -378,9 +372,7 @@ def test_two_processes_at_once_on_one_new_genome(tmp_path: Path, form: str) -> N
         "print(Genome(sys.argv[1]).letters(Interval('chr2', 0, 61)).decode())"
     )
     command = [sys.executable, "-c", code, str(path)]
-    processes = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)
-    ]
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     for process in processes:  # both have imported everything: let them go together
         assert process.stdin is not None
         process.stdin.write("\n")
@@ -404,9 +396,7 @@ def _read_many(genome: Genome, seed: int, results: multiprocessing.Queue[bool]) 
     good = True
     for _ in range(300):
         start = places.randrange(len(CHR1) - 60)
-        good &= (
-            genome.letters(Interval("chr1", start, start + 60)) == CHR1[start : start + 60].upper().encode()
-        )
+        good &= genome.letters(Interval("chr1", start, start + 60)) == CHR1[start : start + 60].upper().encode()
     results.put(good)
 
 
@@ -429,8 +419,7 @@ def test_forked_workers_do_not_disturb_each_other(plain: Path) -> None:
 def test_windows_of_real_genes_letter_by_letter(shared_data: Path) -> None:
     """GRCh37's first 10 Mb with its BED, against windows that were cut elsewhere, both strands."""
     reference = {
-        record.id: DNA.encode(record.sequence)
-        for record in read_fasta(shared_data / "human" / "tss_windows.fa.gz")
+        record.id: DNA.encode(record.sequence) for record in read_fasta(shared_data / "human" / "tss_windows.fa.gz")
     }
     compared = letters = 0
     with Genome(shared_data / "grch37_chr1" / "chr1_10Mb.fa.gz") as genome:

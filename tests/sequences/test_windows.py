@@ -31,9 +31,7 @@ def test_interval_text() -> None:
     assert len(Interval("chr1", 100, 200)) == 100
 
 
-@pytest.mark.parametrize(
-    "text", ["", "chr1", "chr1:5", "chr1:5-3", "chr1:5-9:.", ":1-2", "chr1:1.5-2", "c 1:1-2"]
-)
+@pytest.mark.parametrize("text", ["", "chr1", "chr1:5", "chr1:5-3", "chr1:5-9:.", ":1-2", "chr1:1.5-2", "c 1:1-2"])
 def test_text_that_is_no_interval(text: str) -> None:
     with pytest.raises(ValueError):
         Interval.parse(text)
@@ -49,8 +47,7 @@ def test_clip_and_overhang(interval: Interval, length: int) -> None:
     inside = interval.clip(length)
     assert 0 <= inside.start <= inside.end <= length
     assert interval.overhang(length) == sum(
-        max(0, min(interval.end, end) - max(interval.start, start))
-        for start, end in ((-(10**9), 0), (length, 10**10))
+        max(0, min(interval.end, end) - max(interval.start, start)) for start, end in ((-(10**9), 0), (length, 10**10))
     )
 
 
@@ -81,9 +78,7 @@ def test_boundary_is_at_offset_upstream(boundary: int, strand: str, upstream: in
 
 
 @given(st.integers(0, 500), st.integers(1, 500), strands)
-def test_window_of_a_whole_transcript_starts_at_its_five_prime_end(
-    start: int, length: int, strand: str
-) -> None:
+def test_window_of_a_whole_transcript_starts_at_its_five_prime_end(start: int, length: int, strand: str) -> None:
     transcript = Interval("chr1", start, start + length, strand)
     assert Tss("g", "chr1", transcript.five_prime, strand).window(0, length) == transcript
 
@@ -105,14 +100,10 @@ def test_place_window_pads_both_ends() -> None:
 
 
 @given(st.data(), st.lists(st.integers(1, 4), max_size=40), st.integers(0, 60), st.integers(0, 60))
-def test_place_window_on_both_strands(
-    data: st.DataObject, letters: list[int], upstream: int, downstream: int
-) -> None:
+def test_place_window_on_both_strands(data: st.DataObject, letters: list[int], upstream: int, downstream: int) -> None:
     tokens = np.array(letters, dtype=np.uint8)
     tss_at = data.draw(st.integers(0, len(tokens)))
     window, padded = place_window(tokens, tss_at, upstream, downstream)
-    mirrored, mirrored_padded = place_window(
-        reverse_complement(tokens), len(tokens) - tss_at, downstream, upstream
-    )
+    mirrored, mirrored_padded = place_window(reverse_complement(tokens), len(tokens) - tss_at, downstream, upstream)
     assert reverse_complement(mirrored).tolist() == window.tolist()
     assert padded == mirrored_padded == np.count_nonzero(window == 0)

@@ -25,8 +25,15 @@ def job(dataset) -> TrainingJob:
         np.arange(36, 48),
         tiny_config(),
         Recipe(
-            "test", learning_rate=3e-3, batch_size=8, max_epochs=3, warmup_steps=2, half_life_dropout=0.2,
-            tss_jitter=8, average_decay=0.9, patience=0,
-        ),  # fmt: skip
+            "test",
+            learning_rate=3e-3,
+            batch_size=8,
+            max_epochs=3,
+            warmup_steps=2,
+            half_life_dropout=0.2,
+            tss_jitter=8,
+            average_decay=0.9,
+            patience=0,
+        ),
         seed=1,
     )

@@ -134,7 +134,7 @@ def test_missing_labels_have_no_part_in_the_loss(job):
     trainer = object.__new__(_Trainer)
     trainer.output_weights = torch.tensor([10.0, 1.0])
     # (10 x 1 + 10 x 4 + 1 x 4) / 3 labels
-    assert float(trainer._loss(predicted, labels)) == pytest.approx(54 / 3)
+    assert float(trainer._loss(predicted, labels, 3)) == pytest.approx(54 / 3)
 
 
 def test_scalings_come_from_training_genes_alone(job, tmp_path, dataset):
@@ -147,6 +147,24 @@ def test_scalings_come_from_training_genes_alone(job, tmp_path, dataset):
     labels = dataset.labels(("a",))[job.train]
     assert one.outputs[0].mean == pytest.approx(labels.mean())
     assert one.outputs[0].sd == pytest.approx(labels.std())
+
+
+@pytest.mark.parametrize("preset", ["dna-perceiver", "protein-perceiver"])
+def test_groups_add_up_to_the_gradient_of_the_batch(job, tmp_path, preset):
+    """With BatchNorm's statistics fixed and no dropout, groups of 5 give the step of one batch of 16."""
+    from seqexpr.training.trainer import _Trainer
+
+    gradients = []
+    for size in (0, 5):
+        config = tiny_config(preset, outputs=2, dropout=0.0)
+        recipe = job.recipe.changed(group_size=size, clip_norm=0.0)
+        own = replace(job, config=config, recipe=recipe, label_names=("a", "b"))
+        trainer = _Trainer(own, tmp_path / f"{size}", CPU, None)
+        trainer.network.eval()
+        trainer._step(np.arange(16), 0, np.zeros(16, bool), 1)
+        gradients.append([parameter.grad.clone() for parameter in trainer.network.parameters()])
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
 
 
 def test_diverging_training_says_so(job, tmp_path):

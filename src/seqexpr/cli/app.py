@@ -152,10 +152,7 @@ def _end_streams() -> None:
 
 def _end_on_sigterm() -> None:
     """Let a batch system's SIGTERM end the command like an exception, so that temporary files are removed."""
-    if (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    ):
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)
 
 

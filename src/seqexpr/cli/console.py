@@ -88,9 +88,7 @@ def progress(what: str, unit: str, total: int | None = None, *, live: bool = Tru
 class PlainProgress:
     """A status line every so many seconds, none for a job that ends before."""
 
-    def __init__(
-        self, what: str, unit: str, total: int | None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, what: str, unit: str, total: int | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._what, self._unit, self._total = what, unit, total
         self._clock = clock
         self._begin = self._last = clock()

@@ -26,9 +26,7 @@ _LINE_SECONDS = 15.0  # between two progress lines where standard error is no te
 def fetch(
     names: Annotated[
         Optional[list[str]],  # noqa: UP045 - typer reads annotations at run time, on Python 3.10 too
-        typer.Argument(
-            metavar="[NAME]...", help="Sources, or tasks: a task stands for the sources it needs."
-        ),
+        typer.Argument(metavar="[NAME]...", help="Sources, or tasks: a task stands for the sources it needs."),
     ] = None,
     show: Annotated[bool, typer.Option("--list", help="Show the sources, and what of them is here.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --list: as JSON, with addresses.")] = False,
@@ -101,9 +99,7 @@ def _list(as_json: bool) -> None:
     from seqexpr.datasets.sources import list_sources
 
     if as_json:
-        typer.echo(
-            json.dumps([_description(source) for source in list_sources()], indent=2, ensure_ascii=False)
-        )
+        typer.echo(json.dumps([_description(source) for source in list_sources()], indent=2, ensure_ascii=False))
         return
     rows = [_row(source) for source in list_sources()]
     if sys.stdout.isatty():

@@ -11,9 +11,7 @@ if TYPE_CHECKING:
     from seqexpr.models.checkpoint import ModelMetadata
     from seqexpr.models.registry import ModelEntry
 
-models = typer.Typer(
-    no_args_is_help=True, help="List the models there are, show their cards, name their files."
-)
+models = typer.Typer(no_args_is_help=True, help="List the models there are, show their cards, name their files.")
 
 ModelName = Annotated[
     str, typer.Argument(metavar="MODEL", help="A name of `models list`, a weights file, or a run folder.")
@@ -74,9 +72,7 @@ def _row(entry: ModelEntry) -> tuple[str, ...]:
 def _inputs(metadata: ModelMetadata) -> list[str]:
     config, inputs = metadata.config, []
     if config.reads_dna:
-        inputs.append(
-            f"DNA {config.window_length} bp ({config.upstream} upstream, {config.downstream} downstream)"
-        )
+        inputs.append(f"DNA {config.window_length} bp ({config.upstream} upstream, {config.downstream} downstream)")
     if config.reads_protein:
         inputs.append(f"protein up to {config.protein_length} residues")
     if metadata.half_life is not None:
@@ -89,9 +85,7 @@ def _card(metadata: ModelMetadata) -> list[str]:
     lines.append("outputs:")
     for output in metadata.outputs:
         unit = f" [{output.unit}]" if output.unit else ""
-        lines.append(
-            f"  {output.name}{unit}: mean {output.mean:.4g}, sd {output.sd:.4g} over the training genes"
-        )
+        lines.append(f"  {output.name}{unit}: mean {output.mean:.4g}, sd {output.sd:.4g} over the training genes")
     schema = metadata.half_life
     if schema is not None:
         lines.append("half-life features, in the order of --half-life's columns:")

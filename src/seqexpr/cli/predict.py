@@ -56,19 +56,16 @@ def predict(
     sources.check_fit(needs)
 
     # Torch takes seconds to import: what is wrong with the options is known before.
-    import torch
-
     from seqexpr.models.checkpoint import load_model
-    from seqexpr.prediction.device import choose_device, describe_device
+    from seqexpr.prediction.device import choose_device, describe_device, use_threads
     from seqexpr.prediction.predictor import Predictor
     from seqexpr.prediction.records import read_records
 
-    if threads:
-        torch.set_num_threads(threads)
     chosen = choose_device(device.value)
-    status(f"device: {describe_device(chosen)}")
+    workers = use_threads(chosen, threads)
+    status(f"device: {describe_device(chosen, workers)}")
     models = [load_model(path, chosen) for path in paths]
-    predictor = Predictor(models, chosen, "auto" if batch_size == "auto" else int(batch_size))
+    predictor = Predictor(models, chosen, "auto" if batch_size == "auto" else int(batch_size), workers)
     counts = InputCounts()
     records = read_records(sources, needs, counts)
     with (
@@ -103,9 +100,7 @@ def _gene_names(genes: str | None) -> tuple[str, ...] | None:
         try:
             names = Path(genes).read_text(encoding="utf-8").splitlines()
         except UnicodeDecodeError:
-            raise InputError(
-                genes, found="bytes that are not UTF-8", expected="one gene on each line"
-            ) from None
+            raise InputError(genes, found="bytes that are not UTF-8", expected="one gene on each line") from None
     kept = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
     if not kept:
         raise UsageError(f"--genes {genes!r} names no gene")
@@ -150,6 +145,4 @@ def example_folder() -> Path:
     for folder in (package / "examples", package.parents[1] / "examples"):
         if (folder / "genes.fa").is_file():
             return folder
-    raise MissingDataError(
-        "the examples are not in this installation; run: pip install --force-reinstall seqexpr"
-    )
+    raise MissingDataError("the examples are not in this installation; run: pip install --force-reinstall seqexpr")

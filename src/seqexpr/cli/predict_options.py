@@ -63,9 +63,7 @@ TssAt = Annotated[
 ]
 Genome = Annotated[
     str | None,
-    typer.Option(
-        metavar="FILE", help="Genome FASTA to cut windows from, with --tss.", rich_help_panel=_INPUT
-    ),
+    typer.Option(metavar="FILE", help="Genome FASTA to cut windows from, with --tss.", rich_help_panel=_INPUT),
 ]
 Tss = Annotated[
     str | None,
@@ -129,9 +127,7 @@ BatchSize = Annotated[
 ]
 Threads = Annotated[
     int | None,
-    typer.Option(
-        metavar="N", min=1, help="Threads on the CPU. Default: torch's own.", rich_help_panel=_COMPUTING
-    ),
+    typer.Option(metavar="N", min=1, help="Threads on the CPU. Default: torch's own.", rich_help_panel=_COMPUTING),
 ]
 Out = Annotated[
     str | None,
@@ -151,7 +147,5 @@ FormatOption = Annotated[
 ]
 Quiet = Annotated[
     bool,
-    typer.Option(
-        "--quiet", "-q", help="Only warnings and errors on standard error.", rich_help_panel=_RESULT
-    ),
+    typer.Option("--quiet", "-q", help="Only warnings and errors on standard error.", rich_help_panel=_RESULT),
 ]

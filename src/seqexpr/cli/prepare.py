@@ -24,15 +24,11 @@ def prepare(
     ] = None,
     out: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(
-            "--out", metavar="DIR", help="Folder to make from your own files.", rich_help_panel=_FILES
-        ),
+        typer.Option("--out", metavar="DIR", help="Folder to make from your own files.", rich_help_panel=_FILES),
     ] = None,
     windows: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(
-            help="FASTA of strand-oriented DNA windows, one per gene; - is stdin.", rich_help_panel=_FILES
-        ),
+        typer.Option(help="FASTA of strand-oriented DNA windows, one per gene; - is stdin.", rich_help_panel=_FILES),
     ] = None,
     genome: Annotated[
         Optional[Path],  # noqa: UP045
@@ -44,9 +40,7 @@ def prepare(
     ] = None,
     proteins: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(
-            help="FASTA of proteins; ids are gene ids, or use --protein-map.", rich_help_panel=_FILES
-        ),
+        typer.Option(help="FASTA of proteins; ids are gene ids, or use --protein-map.", rich_help_panel=_FILES),
     ] = None,
     protein_map: Annotated[
         Optional[Path],  # noqa: UP045
@@ -54,9 +48,7 @@ def prepare(
     ] = None,
     labels: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(
-            help="Table of labels: gene id, then numbers; empty or NA is missing.", rich_help_panel=_FILES
-        ),
+        typer.Option(help="Table of labels: gene id, then numbers; empty or NA is missing.", rich_help_panel=_FILES),
     ] = None,
     label: Annotated[
         Optional[list[str]],  # noqa: UP045
@@ -72,15 +64,11 @@ def prepare(
     ] = None,
     annotation: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(
-            help="GTF or GFF3 to compute them from (GC contents need --genome).", rich_help_panel=_FILES
-        ),
+        typer.Option(help="GTF or GFF3 to compute them from (GC contents need --genome).", rich_help_panel=_FILES),
     ] = None,
     strip_versions: Annotated[
         bool,
-        typer.Option(
-            "--strip-versions", help="Drop .N from gene ids before joining.", rich_help_panel=_FILES
-        ),
+        typer.Option("--strip-versions", help="Drop .N from gene ids before joining.", rich_help_panel=_FILES),
     ] = False,
     tss_at: Annotated[
         Optional[str],  # noqa: UP045
@@ -92,15 +80,11 @@ def prepare(
     ] = None,
     upstream: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(
-            min=0, help="Bases stored before the TSS boundary (10,000 if omitted).", rich_help_panel=_WINDOW
-        ),
+        typer.Option(min=0, help="Bases stored before the TSS boundary (10,000 if omitted).", rich_help_panel=_WINDOW),
     ] = None,
     downstream: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(
-            min=0, help="Bases stored from the boundary on (10,000 if omitted).", rich_help_panel=_WINDOW
-        ),
+        typer.Option(min=0, help="Bases stored from the boundary on (10,000 if omitted).", rich_help_panel=_WINDOW),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a dataset that is there.")] = False,
 ) -> None:
@@ -121,17 +105,13 @@ def prepare(
     if task is not None:
         given = [name for name, value in files.items() if value is not None]
         if given:
-            raise UsageError(
-                f"prepare {task} uses fetched sources; leave away {', '.join(given)}, or the task"
-            )
+            raise UsageError(f"prepare {task} uses fetched sources; leave away {', '.join(given)}, or the task")
         from seqexpr.datasets.named import prepare_task
 
         _show_task(prepare_task(task, force))
         return
     if out is None:
-        raise UsageError(
-            "prepare needs a task, or --out DIR and files of your own; see seqexpr prepare --help"
-        )
+        raise UsageError("prepare needs a task, or --out DIR and files of your own; see seqexpr prepare --help")
     from seqexpr.datasets.prepare import PrepareOptions
     from seqexpr.datasets.prepare import prepare as build
 
@@ -170,8 +150,7 @@ def _offset(text: str | None) -> int | Literal["center"] | None:
 
 def _show(report: PrepareReport) -> None:
     lines = [
-        f"{source.role}: {source.joined:,} of {source.records:,} used ({source.file})"
-        for source in report.sources
+        f"{source.role}: {source.joined:,} of {source.records:,} used ({source.file})" for source in report.sources
     ]
     letters = report.letters
     if report.upstream + report.downstream:

@@ -107,7 +107,9 @@ def _print_rich(rows: list[dict[str, Any]]) -> None:
         for name in _SHOWN:
             estimate = row["metrics"][name]
             value, low, high = estimate["value"], estimate["low"], estimate["high"]
-            cells.append("-" if value is None else f"{value:.3f}" + ("" if low is None else f" [{low:.3f}, {high:.3f}]"))
+            cells.append(
+                "-" if value is None else f"{value:.3f}" + ("" if low is None else f" [{low:.3f}, {high:.3f}]")
+            )
         style = "bold" if row["model"] == "seqexpr" else None
         table.add_row(row["model"], row["output"], row["scope"], f"{row['n']:,}", *cells, style=style)
     Console().print(table)

@@ -47,11 +47,12 @@ def train(
     from seqexpr.datasets.tasks import find_task, list_tasks
     from seqexpr.evaluation.setup import resolve_setup
     from seqexpr.evaluation.single_run import SingleRun, train_once
-    from seqexpr.prediction.device import choose_device, describe_device
+    from seqexpr.prediction.device import choose_device, describe_device, keep_freed_memory
 
     if threads:
         torch.set_num_threads(threads)
     chosen = choose_device(device.value)
+    keep_freed_memory()
     status(f"device: {describe_device(chosen)}")
     setup = resolve_setup(
         task, labels=tuple(label or ()), preset=preset, recipe=recipe, epochs=epochs, batch_size=batch_size, seed=seed

@@ -73,9 +73,7 @@ class WindowFasta:
         self.upstream = held[0] if upstream is None else upstream
         self.downstream = held[1] if downstream is None else downstream
 
-    def stream(
-        self, clean: Callable[[str], str], wanted: Callable[[str], bool]
-    ) -> Iterator[tuple[str, np.ndarray]]:
+    def stream(self, clean: Callable[[str], str], wanted: Callable[[str], bool]) -> Iterator[tuple[str, np.ndarray]]:
         """Id and window, uint8 (upstream + downstream,), of each record whose cleaned id is wanted, once."""
         for record in self._records:
             gene = clean(record.id)
@@ -127,9 +125,7 @@ class GenomeWindows:
         InputError: a contig that the genome lacks, or a TSS outside its contig.
     """
 
-    def __init__(
-        self, genome: Genome, tss: Sequence[Tss], upstream: int | None, downstream: int | None
-    ) -> None:
+    def __init__(self, genome: Genome, tss: Sequence[Tss], upstream: int | None, downstream: int | None) -> None:
         self.counts = DnaCounts()
         self.ids: list[str] = []
         self.upstream = DEFAULT_UPSTREAM if upstream is None else upstream
@@ -137,9 +133,7 @@ class GenomeWindows:
         self._genome = genome
         self._tss = tss
 
-    def stream(
-        self, clean: Callable[[str], str], wanted: Callable[[str], bool]
-    ) -> Iterator[tuple[str, np.ndarray]]:
+    def stream(self, clean: Callable[[str], str], wanted: Callable[[str], bool]) -> Iterator[tuple[str, np.ndarray]]:
         """Id and window, uint8 (upstream + downstream,), of each TSS whose cleaned id is wanted, in order."""
         for tss in self._tss:
             gene = clean(tss.id)

@@ -60,9 +60,7 @@ class Patience:
     def wait(self, failures: int, asked: float | None) -> float:
         """Seconds to wait after so many failures (from 1); `asked` is the server's Retry-After."""
         doubled = min(self.longest_wait, self.first_wait * 2 ** (failures - 1))
-        jittered = doubled * random.uniform(
-            0.5, 1.0
-        )  # clients that failed together do not come back together
+        jittered = doubled * random.uniform(0.5, 1.0)  # clients that failed together do not come back together
         return max(jittered, asked or 0.0)
 
 
@@ -142,9 +140,7 @@ def _client(patience: Patience) -> httpx.Client:
     try:
         import httpx
     except ImportError:
-        raise UsageError(
-            "downloads need httpx, which is not installed; run: pip install 'seqexpr[fetch]'"
-        ) from None
+        raise UsageError("downloads need httpx, which is not installed; run: pip install 'seqexpr[fetch]'") from None
     return httpx.Client(
         follow_redirects=True,
         max_redirects=MAX_REDIRECTS,

@@ -46,9 +46,7 @@ class FetchOptions:
         if self.folder is not None and self.mirror is not None:
             raise UsageError("--from and --mirror both say where files come from; give one of them")
         if self.mirror is not None and urlsplit(self.mirror).scheme not in ("http", "https", "file"):
-            raise UsageError(
-                f"--mirror: found {self.mirror!r}; expected an address of http://, https:// or file://"
-            )
+            raise UsageError(f"--mirror: found {self.mirror!r}; expected an address of http://, https:// or file://")
 
     def addresses(self, file: SourceFile) -> tuple[str, ...]:
         """Where to look for a file, in order."""
@@ -83,9 +81,7 @@ def fetch(
             yield FetchedFile(file, _fetch_file(file, options, watch))
 
 
-def pending(
-    sources: Sequence[Source], options: FetchOptions = FetchOptions()
-) -> list[tuple[SourceFile, str]]:
+def pending(sources: Sequence[Source], options: FetchOptions = FetchOptions()) -> list[tuple[SourceFile, str]]:
     """The files that `fetch` would get now, each with the address tried first.
 
     Raises:

@@ -141,9 +141,7 @@ class GeneTables:
         for name in self.labels.annotations.columns:
             own = self.labels.annotations[name].tolist()
             here = columns.get(name, [""] * len(ids))
-            columns[name] = [
-                value or own[self.label_rows[gene]] for value, gene in zip(here, ids, strict=True)
-            ]
+            columns[name] = [value or own[self.label_rows[gene]] for value, gene in zip(here, ids, strict=True)]
 
 
 def read_gene_tables(options: TableOptions, clean: Callable[[str], str]) -> GeneTables:
@@ -175,9 +173,7 @@ def read_gene_tables(options: TableOptions, clean: Callable[[str], str]) -> Gene
         tables.files["half_life"] = str(options.half_life)
     if options.annotation is not None:
         transcripts = read_annotation(options.annotation)
-        ids = cleaned(
-            Side("the annotation", str(options.annotation), [item.gene_id for item in transcripts]), clean
-        )
+        ids = cleaned(Side("the annotation", str(options.annotation), [item.gene_id for item in transcripts]), clean)
         tables.transcripts = dict(zip(ids, transcripts, strict=True))
         tables.files["annotation"] = str(options.annotation)
         tables.positions = {gene: item.tss for gene, item in tables.transcripts.items()}

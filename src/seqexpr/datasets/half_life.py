@@ -205,9 +205,7 @@ def _check_range(table: TextTable, names: Sequence[str], values: np.ndarray) -> 
                 table.file,
                 record=f"line {table.lines[bad[0]]}, column {name!r}",
                 found=f"{values[bad[0], j]:g}",
-                expected="a raw value of at least 0, not a z-score"
-                if top > 1
-                else "a GC fraction between 0 and 1",
+                expected="a raw value of at least 0, not a z-score" if top > 1 else "a GC fraction between 0 and 1",
             )
 
 
@@ -227,14 +225,9 @@ def half_life_features(transcript: Transcript, genome: Genome | None) -> np.ndar
     lengths = {name: sum(end - start for start, end in parts) for name, parts in regions.items()}
     exons = transcript.exons
     introns = sum(right[0] - left[1] for left, right in pairwise(exons))
-    gc = [
-        np.nan if genome is None else _gc(transcript, regions[name], genome)
-        for name in ("utr5", "cds", "utr3")
-    ]
+    gc = [np.nan if genome is None else _gc(transcript, regions[name], genome) for name in ("utr5", "cds", "utr3")]
     density = (len(exons) - 1) / lengths["cds"] * 1000
-    return np.array(
-        [lengths["utr5"], lengths["cds"], introns, lengths["utr3"], *gc, density], dtype=np.float64
-    )
+    return np.array([lengths["utr5"], lengths["cds"], introns, lengths["utr3"], *gc, density], dtype=np.float64)
 
 
 def _regions(transcript: Transcript) -> dict[str, list[tuple[int, int]]]:

@@ -66,9 +66,7 @@ def prepare_task(name: str, force: bool = False) -> PreparedDataset:
         raise MissingDataError(f"task {name} needs {', '.join(absent)}; run: seqexpr fetch {name}")
     folder = task_folder(name)
     check_target(folder, force)
-    files = {
-        f"{source}/{file.name}": file.path for source in task.sources for file in find_source(source).files
-    }
+    files = {f"{source}/{file.name}": file.path for source in task.sources for file in find_source(source).files}
     labels = {column: _tumour_means(path) for column, path in _cptac_files(task).items()}
     known = set().union(*labels.values()) if labels else None
     proteins = _proteins(known) if "uniprot-human" in task.sources else None
@@ -124,9 +122,7 @@ def _promoters(task: Task) -> Iterator[_Promoter]:
         with _open_hdf5(path) as file:
             missing = [name for name in ("promoter", "data", "label", "geneName") if name not in file]
             if missing:
-                raise InputError(
-                    path, found=f"no dataset {', '.join(missing)}", expected="an Xpresso HDF5 file"
-                )
+                raise InputError(path, found=f"no dataset {', '.join(missing)}", expected="an Xpresso HDF5 file")
             expected = (len(file["geneName"]), UPSTREAM + DOWNSTREAM, 4)
             if file["promoter"].shape != expected or file["data"].shape != (expected[0], len(FEATURES)):
                 raise InputError(
@@ -156,9 +152,7 @@ def _open_hdf5(path: Path) -> Any:
     try:
         return h5py.File(path, "r")
     except OSError:
-        raise InputError(
-            path, found="a file that is not whole HDF5", expected="an Xpresso HDF5 file"
-        ) from None
+        raise InputError(path, found="a file that is not whole HDF5", expected="an Xpresso HDF5 file") from None
 
 
 def _cptac_files(task: Task) -> dict[str, Path]:

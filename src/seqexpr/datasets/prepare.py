@@ -201,9 +201,7 @@ def _joined(join: _Join) -> Iterator[tuple[str, np.ndarray | None, np.ndarray | 
         return
     held = None if join.proteins is None else dict(join.proteins.stream(labelled))
     seen: set[str] = set()
-    for gene, window in join.dna.stream(
-        join.clean, lambda gene: labelled(gene) and (held is None or gene in held)
-    ):
+    for gene, window in join.dna.stream(join.clean, lambda gene: labelled(gene) and (held is None or gene in held)):
         if gene in seen:
             file = join.options.windows or join.options.tss or "-"
             raise InputError(file, record=repr(gene), found="the same gene again", expected="each gene once")
@@ -227,9 +225,7 @@ def _optional_sides(join: _Join) -> list[Side]:
     """The tables that a gene may lack."""
     sides = join.tables.optional_sides()
     if join.options.tss is not None and not isinstance(join.dna, GenomeWindows):
-        sides.append(
-            Side("the TSSs", str(join.options.tss), [join.clean(place.id) for place in join.tables.tss])
-        )
+        sides.append(Side("the TSSs", str(join.options.tss), [join.clean(place.id) for place in join.tables.tss]))
     return sides
 
 
@@ -241,9 +237,7 @@ def _check_optional(join: _Join, ids: list[str]) -> None:
             raise nothing_joined([sequences, side], with_map=True)
 
 
-def _report(
-    join: _Join, ids: list[str], features: Features | None, upstream: int, downstream: int
-) -> PrepareReport:
+def _report(join: _Join, ids: list[str], features: Features | None, upstream: int, downstream: int) -> PrepareReport:
     genes = set(ids)
     sources = [
         SourceCount(side.role, side.file, len(side.ids), len(genes & set(side.ids)))
@@ -255,13 +249,9 @@ def _report(
     if join.tables.labels is None:
         notes.append("no labels: the dataset can be predicted on, not trained on")
     notes += [f"label {name}: no gene has a value" for name, count in labels.items() if not count]
-    notes += [
-        f"half-life feature {name}: no gene has a value" for name, count in half_life.items() if not count
-    ]
+    notes += [f"half-life feature {name}: no gene has a value" for name, count in half_life.items() if not count]
     if join.genome is not None:
-        notes += [
-            f"contig {asked!r} read as {found!r}" for asked, found in sorted(join.genome.aliases.items())
-        ]
+        notes += [f"contig {asked!r} read as {found!r}" for asked, found in sorted(join.genome.aliases.items())]
     return PrepareReport(
         join.options.out,
         len(ids),
@@ -277,9 +267,7 @@ def _report(
 
 
 def _manifest(join: _Join, report: PrepareReport, features: Features | None) -> dict[str, Any]:
-    options = {
-        name: str(value) if isinstance(value, Path) else value for name, value in asdict(join.options).items()
-    }
+    options = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(join.options).items()}
     alphabets = {"dna": join.dna, "protein": join.proteins}
     return {
         **describe_run("dataset", options),
@@ -291,9 +279,7 @@ def _manifest(join: _Join, report: PrepareReport, features: Features | None) -> 
         "half_life": None if features is None else features.describe(),
         "half_life_counts": report.half_life,
         "alphabets": {
-            alphabet.name: alphabet.to_dict()
-            for alphabet in (DNA, PROTEIN)
-            if alphabets[alphabet.name] is not None
+            alphabet.name: alphabet.to_dict() for alphabet in (DNA, PROTEIN) if alphabets[alphabet.name] is not None
         },
         "notes": list(report.notes),
     }

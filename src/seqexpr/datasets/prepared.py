@@ -83,9 +83,7 @@ class PreparedDataset:
             window, half_life = manifest["window"], manifest["half_life"]
             self.label_names: tuple[str, ...] = tuple(manifest["labels"])
             self.has_protein = bool(manifest["proteins"])
-            self.upstream, self.downstream = (
-                (int(window["upstream"]), int(window["downstream"])) if window else (0, 0)
-            )
+            self.upstream, self.downstream = (int(window["upstream"]), int(window["downstream"])) if window else (0, 0)
             self.half_life_names: tuple[str, ...] = tuple(half_life["names"]) if half_life else ()
             self.half_life_transforms: tuple[str, ...] = tuple(half_life["transforms"]) if half_life else ()
         except (KeyError, TypeError, ValueError) as problem:
@@ -215,9 +213,7 @@ class DatasetWriter:
         # An absolute path, so that the folder lands where it was meant to whatever happens to the process.
         self.folder = self.folder.absolute()
         self.folder.parent.mkdir(parents=True, exist_ok=True)
-        self._temporary = Path(
-            tempfile.mkdtemp(prefix=f".{self.folder.name}.", suffix=".tmp", dir=self.folder.parent)
-        )
+        self._temporary = Path(tempfile.mkdtemp(prefix=f".{self.folder.name}.", suffix=".tmp", dir=self.folder.parent))
         try:
             length = sum(self._window.values()) if self._window else 0
             self._store = TokenStoreWriter(self._temporary / _SEQUENCES, length, self._with_protein)

@@ -36,9 +36,7 @@ def check_status(url: str, response: httpx.Response) -> None:
         raise NetworkError(f"{url}: redirected to {response.url}, which is not encrypted")
     status = response.status_code
     if status in _RETRIED:
-        raise TryAgain(
-            f"HTTP {status} {response.reason_phrase}", retry_after(response.headers.get("Retry-After"))
-        )
+        raise TryAgain(f"HTTP {status} {response.reason_phrase}", retry_after(response.headers.get("Retry-After")))
     if status not in (200, 206):
         raise NetworkError(f"{url}: HTTP {status} {response.reason_phrase}")
     if response.headers.get("Content-Type", "").lower().startswith(("text/html", "application/xhtml")):
@@ -52,9 +50,7 @@ def is_web_page(start: bytes) -> bool:
 
 def web_page(url: str) -> NetworkError:
     """The error for HTML where data should be."""
-    return NetworkError(
-        f"{url}: found a web page; expected data (does a login page of this network answer instead?)"
-    )
+    return NetworkError(f"{url}: found a web page; expected data (does a login page of this network answer instead?)")
 
 
 def validator(response: httpx.Response) -> str | None:

@@ -130,9 +130,7 @@ def resolve_sources(names: Sequence[str], tasks: dict[str, Sequence[str]]) -> li
         if name not in known and name not in tasks:
             close = difflib.get_close_matches(name, [*known, *tasks], n=1)
             hint = f"did you mean {close[0]!r}? " if close else ""
-            raise UsageError(
-                f"no source or task {name!r}; {hint}`seqexpr fetch --list` shows the sources there are"
-            )
+            raise UsageError(f"no source or task {name!r}; {hint}`seqexpr fetch --list` shows the sources there are")
         for part in [name] if name in known else tasks[name]:
             chosen[part] = known[part]
     return list(chosen.values())

@@ -43,11 +43,7 @@ def inputs_of(preset: str) -> tuple[str, str]:
         UsageError: no such preset.
     """
     parts = preset.removesuffix("-perceiver").split("-")
-    if (
-        not preset.endswith("-perceiver")
-        or not set(parts) <= {"dna", "protein"}
-        or len(set(parts)) != len(parts)
-    ):
+    if not preset.endswith("-perceiver") or not set(parts) <= {"dna", "protein"} or len(set(parts)) != len(parts):
         raise UsageError(f"no preset {preset!r} for a synthetic dataset")
     return parts[0], parts[-1]
 
@@ -183,9 +179,7 @@ def _standard(values: Any) -> np.ndarray:
 def _weighted_copies(window: np.ndarray, motif: np.ndarray, upstream: int) -> float:
     if len(window) < len(motif):
         return 0.0
-    found = np.flatnonzero(
-        (np.lib.stride_tricks.sliding_window_view(window, len(motif)) == motif).all(axis=1)
-    )
+    found = np.flatnonzero((np.lib.stride_tricks.sliding_window_view(window, len(motif)) == motif).all(axis=1))
     reach = max(upstream, len(window) - upstream)
     return float(np.sum(1 - 0.5 * np.abs(found - upstream) / reach))
 
@@ -235,9 +229,7 @@ def _table(random: np.random.Generator, ids: list[str], label: np.ndarray, raw: 
     import pandas as pd
 
     genes = len(ids)
-    split = random.permuted(
-        np.repeat(["train", "valid", "test"], [genes - 2 * (genes // 10), *[genes // 10] * 2])
-    )
+    split = random.permuted(np.repeat(["train", "valid", "test"], [genes - 2 * (genes // 10), *[genes // 10] * 2]))
     columns = {
         "id": ids,
         "symbol": [f"SYN{gene + 1}" for gene in range(genes)],

@@ -111,9 +111,7 @@ def read_table(path: str | Path) -> TextTable:
                 rows.append([" ".join(cell.split()) for cell in row])
                 lines.append(reader.line_num)
     except csv.Error as problem:
-        raise InputError(
-            path, record=f"line {reader.line_num}", found=str(problem), expected="a table"
-        ) from None
+        raise InputError(path, record=f"line {reader.line_num}", found=str(problem), expected="a table") from None
     if not rows:
         raise InputError(path, found="an empty file", expected="a table with a header line")
     columns = tuple(rows[0])

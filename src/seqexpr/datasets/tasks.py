@@ -49,9 +49,7 @@ class Task:
 @cache
 def list_tasks() -> tuple[Task, ...]:
     """Every named task, in the order of tasks.toml."""
-    return tuple(
-        _task(name, entry) for name, entry in packaged_toml("seqexpr.datasets", "tasks.toml").items()
-    )
+    return tuple(_task(name, entry) for name, entry in packaged_toml("seqexpr.datasets", "tasks.toml").items())
 
 
 def _task(name: str, entry: dict[str, Any]) -> Task:
@@ -111,9 +109,7 @@ def task_folder(name: str) -> Path:
 def _open_named(name: str) -> PreparedDataset:
     folder = task_folder(name)
     if not folder.exists():
-        raise MissingDataError(
-            f"task {name} is not prepared here; run: seqexpr fetch {name} && seqexpr prepare {name}"
-        )
+        raise MissingDataError(f"task {name} is not prepared here; run: seqexpr fetch {name} && seqexpr prepare {name}")
     return PreparedDataset.open(folder)
 
 

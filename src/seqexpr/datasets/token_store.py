@@ -184,9 +184,7 @@ class TokenStore:
         self._offsets = np.zeros(1, dtype=np.int64) if offsets is None else np.array(offsets, dtype=np.int64)
         proteins = 0 if self._proteins is None else len(self._proteins)
         ordered = self._offsets.size > 0 and self._offsets[0] == 0 and (np.diff(self._offsets) >= 0).all()
-        whole = (self._proteins is None) == (offsets is None) and (
-            self.dna is not None or offsets is not None
-        )
+        whole = (self._proteins is None) == (offsets is None) and (self.dna is not None or offsets is not None)
         agree = self.dna is None or offsets is None or len(self.dna) == len(offsets) - 1
         if not (whole and ordered and agree and self._offsets[-1] == proteins):
             raise _not_a_store(self.path, "tensors that do not fit together")
@@ -210,9 +208,7 @@ def _read_header(path: Path) -> dict[str, Any]:
             (length,) = struct.unpack("<Q", file.read(8))
             if length > path.stat().st_size:
                 raise _not_a_store(path, "a file cut short, or not safetensors")
-            tensors = {
-                name: entry for name, entry in json.loads(file.read(length)).items() if name != "__metadata__"
-            }
+            tensors = {name: entry for name, entry in json.loads(file.read(length)).items() if name != "__metadata__"}
         end = max(entry["data_offsets"][1] for entry in tensors.values())
         known = all(entry["dtype"] in _DTYPES for entry in tensors.values())
     except OSError as problem:

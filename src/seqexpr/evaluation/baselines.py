@@ -111,9 +111,7 @@ class BaselineFeatures:
         if self.reads_protein:
             blocks.append(self._protein_composition())
         if not blocks:
-            raise UsageError(
-                "composition baselines need DNA windows or proteins, and the dataset has neither in use"
-            )
+            raise UsageError("composition baselines need DNA windows or proteins, and the dataset has neither in use")
         return np.concatenate(blocks, axis=1)
 
     def _dna_composition(self) -> np.ndarray:
@@ -166,9 +164,7 @@ def applicable_baselines(features: BaselineFeatures) -> list[Baseline]:
     """The baselines that the inputs in `features` allow, the simplest first."""
     composition = features.reads_dna or features.reads_protein
     half_life = features.half_life is not None
-    parts = [
-        name for name, read in (("DNA", features.reads_dna), ("protein", features.reads_protein)) if read
-    ]
+    parts = [name for name, read in (("DNA", features.reads_dna), ("protein", features.reads_protein)) if read]
     words = " and ".join(parts) + " composition"
     available = [
         (True, Baseline("training_mean", "the mean of the training genes", training_mean)),
@@ -238,12 +234,8 @@ def composition_half_life_boosted_trees(
     features: BaselineFeatures, values: np.ndarray, train: np.ndarray, test: np.ndarray, seed: int
 ) -> np.ndarray:
     """Gradient-boosted trees on sequence composition and raw half-life features: float64 (len(test),)."""
-    half_life = _required_half_life(features).astype(
-        np.float32
-    )  # trees take missing values and any scale as they are
-    return _boosted_trees(
-        np.concatenate([features.composition, half_life], axis=1), values, train, test, seed
-    )
+    half_life = _required_half_life(features).astype(np.float32)  # trees take missing values and any scale as they are
+    return _boosted_trees(np.concatenate([features.composition, half_life], axis=1), values, train, test, seed)
 
 
 def count_words(tokens: np.ndarray, k: int, letters: int) -> np.ndarray:
@@ -297,9 +289,7 @@ def _half_life_columns(features: BaselineFeatures, train: np.ndarray) -> np.ndar
 def _training_labels(values: np.ndarray, train: np.ndarray) -> np.ndarray:
     labels = np.asarray(values, np.float64)[train]
     if not len(labels) or not np.isfinite(labels).all():
-        raise ValueError(
-            f"{len(labels)} training labels, {int((~np.isfinite(labels)).sum())} of them not finite"
-        )
+        raise ValueError(f"{len(labels)} training labels, {int((~np.isfinite(labels)).sum())} of them not finite")
     return labels
 
 

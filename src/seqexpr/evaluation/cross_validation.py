@@ -84,9 +84,7 @@ def cross_validate(
     """
     setup = cv.setup
     fold_of = make_folds(setup.dataset.genes, cv.split, cv.folds, setup.seed)
-    start_run(
-        folder, {**describe_run("cv", cv.options()), "device": device.type}, resume=resume
-    )
+    start_run(folder, {**describe_run("cv", cv.options()), "device": device.type}, resume=resume)
     (folder / "folds").mkdir(exist_ok=True)
     tables = []
     for fold in range(cv.folds):
@@ -120,9 +118,7 @@ def _run_fold(
 ) -> None:
     setup = cv.setup
     labels = setup.dataset.labels(setup.label_names)
-    chosen, valid = inner_validation(
-        fold_of, fold, setup.dataset.genes, cv.split, cv.valid_fraction, setup.seed
-    )
+    chosen, valid = inner_validation(fold_of, fold, setup.dataset.genes, cv.split, cv.valid_fraction, setup.seed)
     job = TrainingJob(
         setup.dataset,
         setup.label_names,
@@ -152,9 +148,7 @@ def _in_dataset_order(predictions: pd.DataFrame, setup: Setup) -> pd.DataFrame:
     return predictions.iloc[order].reset_index(drop=True)
 
 
-def _predict_baselines(
-    cv: CrossValidation, fold_of: np.ndarray, device: torch.device
-) -> dict[str, np.ndarray]:
+def _predict_baselines(cv: CrossValidation, fold_of: np.ndarray, device: torch.device) -> dict[str, np.ndarray]:
     """Out-of-fold predictions (genes, outputs) of each baseline and of the network before training."""
     setup = cv.setup
     labels = setup.dataset.labels(setup.label_names)
@@ -168,9 +162,7 @@ def _predict_baselines(
             test = np.flatnonzero(fold_of == fold)
             for column in range(labels.shape[1]):
                 train_rows = np.flatnonzero((fold_of != fold) & ~np.isnan(labels[:, column]))
-                table[test, column] = baseline.fit_predict(
-                    features, labels[:, column], train_rows, test, setup.seed
-                )
+                table[test, column] = baseline.fit_predict(features, labels[:, column], train_rows, test, setup.seed)
     predicted[UNTRAINED] = _predict_untrained(cv, fold_of, device)
     return predicted
 
@@ -198,9 +190,7 @@ def _judge(
 ) -> list[dict[str, Any]]:
     setup = cv.setup
     labels = setup.dataset.labels(setup.label_names)
-    own = np.column_stack(
-        [predictions.loc[predictions["output"] == name, "prediction"] for name in setup.label_names]
-    )
+    own = np.column_stack([predictions.loc[predictions["output"] == name, "prediction"] for name in setup.label_names])
     rows = []
     for column, name in enumerate(setup.label_names):
         present = ~np.isnan(labels[:, column])
@@ -218,8 +208,13 @@ def _judge(
                     scope = f"fold {fold}"
                     rows.append(
                         metrics_row(
-                            model, name, scope, actual[chosen], values[chosen],
-                            resamples=cv.resamples, seed=setup.seed,
+                            model,
+                            name,
+                            scope,
+                            actual[chosen],
+                            values[chosen],
+                            resamples=cv.resamples,
+                            seed=setup.seed,
                         )
                     )
     return rows

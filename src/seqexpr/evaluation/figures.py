@@ -87,12 +87,8 @@ def predicted_against_actual(actual: np.ndarray, predicted: np.ndarray, unit: st
         if len(actual) > MAX_POINTS:
             from matplotlib.colors import LinearSegmentedColormap
 
-            shades = LinearSegmentedColormap.from_list(
-                "density", ["#d6e4f5", "#6aa0d8", MODEL_COLOUR, "#0b2545"]
-            )
-            cells = axes.hexbin(
-                actual, predicted, gridsize=38, mincnt=1, bins="log", cmap=shades, linewidths=0.2
-            )
+            shades = LinearSegmentedColormap.from_list("density", ["#d6e4f5", "#6aa0d8", MODEL_COLOUR, "#0b2545"])
+            cells = axes.hexbin(actual, predicted, gridsize=38, mincnt=1, bins="log", cmap=shades, linewidths=0.2)
             figure.colorbar(cells, ax=axes, label="genes", shrink=0.7, pad=0.02).outline.set_visible(False)
         else:
             axes.scatter(actual, predicted, s=9, color=MODEL_COLOUR, alpha=0.45, linewidths=0)
@@ -155,9 +151,7 @@ def learning_curves(history: pd.DataFrame) -> str:
                 if len(known):
                     values = known[name].to_numpy(float)
                     best = int(values.argmin() if name == "valid_loss" else values.argmax())
-                    axes.plot(
-                        [known["epoch"].iloc[best]], [values[best]], "o", color=ACCENT_COLOUR, markersize=4
-                    )
+                    axes.plot([known["epoch"].iloc[best]], [values[best]], "o", color=ACCENT_COLOUR, markersize=4)
             axes.set_xlabel("epoch")
             axes.set_title("loss" if name == "valid_loss" else "validation r²")
             axes.xaxis.get_major_locator().set_params(integer=True)
@@ -208,9 +202,7 @@ def _svg(figure: Figure) -> str:
     element = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", element)
     own = "f" + hashlib.sha256(element.encode()).hexdigest()[:8]
     used = set(re.findall(r"url\(#([^)]+)\)", element)) | set(re.findall(r'href="#([^"]+)"', element))
-    element = re.sub(
-        r'\sid="([^"]+)"', lambda match: f' id="{own}-{match[1]}"' if match[1] in used else "", element
-    )
+    element = re.sub(r'\sid="([^"]+)"', lambda match: f' id="{own}-{match[1]}"' if match[1] in used else "", element)
     return re.sub(r'(url\(|href=")#', rf"\1#{own}-", element)
 
 

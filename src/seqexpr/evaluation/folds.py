@@ -208,7 +208,6 @@ def _given_split(genes: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarra
     train, valid, test = (np.flatnonzero(parts == part) for part in _SPLIT_PARTS)
     if not len(train) or not len(valid):
         raise UsageError(
-            f"the given split has {len(train)} genes for training and {len(valid)} for validation; "
-            "both are needed"
+            f"the given split has {len(train)} genes for training and {len(valid)} for validation; both are needed"
         )
     return train, valid, test

@@ -138,9 +138,7 @@ _Weighted = Callable[[np.ndarray], np.ndarray]
 def _checked(actual: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     actual, predicted = np.asarray(actual, np.float64), np.asarray(predicted, np.float64)
     if actual.ndim != 1 or actual.shape != predicted.shape or not len(actual):
-        raise ValueError(
-            f"labels of shape {actual.shape} and predictions of {predicted.shape}; expected both (n,)"
-        )
+        raise ValueError(f"labels of shape {actual.shape} and predictions of {predicted.shape}; expected both (n,)")
     for name, values in (("labels", actual), ("predictions", predicted)):
         if bad := int((~np.isfinite(values)).sum()):
             raise ValueError(f"{bad} of {len(values)} {name} are NaN or infinite; expected finite numbers")
@@ -229,9 +227,7 @@ def _spearman(actual: np.ndarray, predicted: np.ndarray) -> _Weighted:
 def _ranks(values: np.ndarray) -> _Weighted:
     """From weights (resamples, n) to each gene's mean rank among its ties in that resample (resamples, n)."""
     order = np.argsort(values, kind="stable")
-    starts = np.flatnonzero(
-        np.diff(values[order], prepend=-np.inf) > 0
-    )  # the first gene of each distinct value
+    starts = np.flatnonzero(np.diff(values[order], prepend=-np.inf) > 0)  # the first gene of each distinct value
     group = np.empty(len(values), np.int64)
     group[order] = np.searchsorted(starts, np.arange(len(values)), side="right") - 1
 

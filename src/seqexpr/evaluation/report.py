@@ -142,14 +142,11 @@ def _header(run: _Run) -> str:
     facts = {"created": run.manifest.get("created"), **(options if isinstance(options, dict) else {})}
     shown = {name: text for name, fact in facts.items() if (text := _fact(fact))}
     items = "".join(
-        f"<div><dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(text)}</dd></div>"
-        for name, text in shown.items()
+        f"<div><dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(text)}</dd></div>" for name, text in shown.items()
     )
     version = run.manifest.get("versions", {}).get("seqexpr", "")
     lead = f"seqexpr {version}: {', '.join(run.outputs) or 'no metrics yet'}"
-    return (
-        f'<header><h1>{escape(_title(run))}</h1><p class="lead">{escape(lead)}</p><dl>{items}</dl></header>'
-    )
+    return f'<header><h1>{escape(_title(run))}</h1><p class="lead">{escape(lead)}</p><dl>{items}</dl></header>'
 
 
 def _fact(fact: Any) -> str:
@@ -231,9 +228,7 @@ def _folds(run: _Run) -> str:
         scopes = [scope for scope in scopes if scope != "all"]
         for metric in _FOLD_METRICS if scopes else ():
             models = list(dict.fromkeys(row["model"] for row in run.rows if str(row["output"]) == output))
-            head = "<th>genes tested</th><th>n</th>" + "".join(
-                f"<th>{escape(_spoken(name))}</th>" for name in models
-            )
+            head = "<th>genes tested</th><th>n</th>" + "".join(f"<th>{escape(_spoken(name))}</th>" for name in models)
             lines = [_fold_line(scope, run.select(output, scope), models, metric) for scope in scopes]
             parts.append(f"<h3>{escape(output)}, {_HEADINGS[metric]}</h3>{_table(head, lines)}")
     return _section("Folds", "".join(parts)) if parts else ""
@@ -243,8 +238,7 @@ def _fold_line(scope: str, rows: Sequence[dict[str, Any]], models: Sequence[str]
     by_model = {row["model"]: row for row in rows}
     best = _best(rows, metric)
     cells = "".join(
-        _cell(by_model[name], metric, by_model[name] is best) if name in by_model else "<td></td>"
-        for name in models
+        _cell(by_model[name], metric, by_model[name] is best) if name in by_model else "<td></td>" for name in models
     )
     return f"<tr><td>{escape(scope)}</td><td>{max(int(row['n']) for row in rows):,}</td>{cells}</tr>"
 
@@ -271,9 +265,7 @@ def _learning_curves(run: _Run) -> str:
     if "epoch" not in run.history or not {"valid_loss", "valid_r2"} & set(run.history):
         return ""
     caption = (
-        "Each line is a fold; the dot marks its best epoch"
-        if "fold" in run.history
-        else "The dot marks the best epoch"
+        "Each line is a fold; the dot marks its best epoch" if "fold" in run.history else "The dot marks the best epoch"
     )
     return _section("Learning curves", _drawn(figures.learning_curves(run.history), caption))
 

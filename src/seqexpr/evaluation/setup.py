@@ -90,9 +90,7 @@ def resolve_setup(
 def _choose_labels(dataset: PreparedDataset, task: Task | None, asked: tuple[str, ...]) -> tuple[str, ...]:
     available = dataset.label_names
     if unknown := [name for name in asked if name not in available]:
-        raise UsageError(
-            f"{dataset.folder} has no label {', '.join(unknown)}; it has {', '.join(available) or 'none'}"
-        )
+        raise UsageError(f"{dataset.folder} has no label {', '.join(unknown)}; it has {', '.join(available) or 'none'}")
     if asked:
         return asked
     if task is not None:

@@ -57,12 +57,8 @@ def train_once(
     labels = setup.dataset.labels(setup.label_names)
     parts = split_once(setup.dataset.genes, run.split, run.valid_fraction, run.test_fraction, setup.seed)
     train_rows, valid, test = (labelled(part, labels) for part in parts)
-    start_run(
-        folder, {**describe_run("train", run.options()), "device": device.type}, resume=resume
-    )
-    job = TrainingJob(
-        setup.dataset, setup.label_names, train_rows, valid, setup.config, setup.recipe, setup.seed
-    )
+    start_run(folder, {**describe_run("train", run.options()), "device": device.type}, resume=resume)
+    job = TrainingJob(setup.dataset, setup.label_names, train_rows, valid, setup.config, setup.recipe, setup.seed)
     result = train(job, folder, device, name=folder.name, observer=observer)
     observer.on_stage("predictions and intervals")
     rows: list[dict[str, Any]] = []
@@ -71,9 +67,7 @@ def train_once(
         if not len(indices):
             continue
         predicted = predict_rows(result.model, setup.dataset, indices, EVALUATION_BATCH[device.type])
-        tables.append(
-            prediction_rows(setup.dataset.genes, indices, predicted, labels, setup.label_names, split=scope)
-        )
+        tables.append(prediction_rows(setup.dataset.genes, indices, predicted, labels, setup.label_names, split=scope))
         rows += _judge(run, scope, labels[indices], predicted, labels[train_rows])
     write_table(folder / "predictions.tsv", pd.concat(tables))
     write_json(folder / "metrics.json", rows)
@@ -94,11 +88,7 @@ def _judge(
         actual = labels[present, column]
         mean = np.full(len(actual), np.nanmean(train_labels[:, column]))
         for model, values in ((MODEL, predicted[present, column]), ("training mean", mean)):
-            rows.append(
-                metrics_row(
-                    model, name, scope, actual, values, resamples=run.resamples, seed=run.setup.seed
-                )
-            )
+            rows.append(metrics_row(model, name, scope, actual, values, resamples=run.resamples, seed=run.setup.seed))
     return rows
 
 

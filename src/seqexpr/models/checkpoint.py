@@ -109,9 +109,7 @@ class TrainedModel:
     network: Perceiver
     metadata: ModelMetadata
 
-    def predict(
-        self, dna: np.ndarray | None, protein: np.ndarray | None, half_life: np.ndarray | None
-    ) -> np.ndarray:
+    def predict(self, dna: np.ndarray | None, protein: np.ndarray | None, half_life: np.ndarray | None) -> np.ndarray:
         """Labels in their own units, on whatever device the network is, without gradients.
 
         Args:

@@ -8,6 +8,9 @@ one matrix product over a strided view of its windows, and pooling reads whole r
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -15,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig
+from seqexpr.models.dropout import Dropout, drop
 from seqexpr.sequences.alphabet import ALPHABETS
 
 
@@ -100,9 +104,10 @@ class TowerBlock(nn.Module):
 class QueryTower(nn.Module):
     """The convolutional flow: tokens -> a few positions of features.
 
-    PAD is a column of zeros, so far beyond a sequence's end every position holds the same numbers. In `eval` mode a
-    batch of short proteins is therefore computed only a little past its longest member, and what follows is taken
-    from an empty sequence, computed once: the same result, several times sooner.
+    PAD is a column of zeros, so far beyond a sequence's end every position holds the same numbers. A batch of short
+    proteins is therefore computed only a little past its longest member, and what follows is taken from an empty
+    sequence: several times sooner, and in evaluation the same result. In training, BatchNorm takes its statistics from
+    the positions that are computed, instead of from padding for the most part.
     """
 
     padding_features: Tensor | None
@@ -116,24 +121,41 @@ class QueryTower(nn.Module):
         self.pool = AttentionPool(config.stem_channels, config.stem_pool)
         widths = (config.stem_channels, *config.tower_channels)
         self.blocks = nn.ModuleList(
-            TowerBlock(width, outputs, config.tower_kernel, config.tower_pool)
-            for width, outputs in zip(widths, widths[1:], strict=False)
+            TowerBlock(width, outputs, config.tower_kernel, config.tower_pool) for width, outputs in pairwise(widths)
         )
         self.register_buffer("padding_features", None, persistent=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """uint8 (batch, up to query_length) -> (batch, query_positions, channels)."""
         length = self.config.query_length
-        if self.training or tokens.shape[1] == length:
-            return self._features(_pad_to(tokens, length))
         positions, spoilt = self._positions_needed(tokens.shape[1])
-        if positions + spoilt >= self.config.query_positions:
+        if tokens.shape[1] == length or positions + spoilt >= self.config.query_positions:
             return self._features(_pad_to(tokens, length))
-        if self.padding_features is None:
-            self.padding_features = self._features(tokens.new_zeros(1, length)).detach()
         computed = self._features(_pad_to(tokens, (positions + spoilt) * self.config.query_stride))
-        beyond = self.padding_features[:, positions:].expand(len(tokens), -1, -1)
+        beyond = self._padding_features()[:, positions:].expand(len(tokens), -1, -1)
         return torch.cat([computed[:, :positions], beyond], dim=1)
+
+    def _padding_features(self) -> Tensor:
+        """The features of a sequence of padding alone, (1, query_positions, channels)."""
+        empty = torch.zeros(1, self.config.query_length, dtype=torch.uint8, device=self.pool.logits.weight.device)
+        if self.training:  # with gradients, and anew in every step
+            with self._running_statistics():
+                return self._features(empty)
+        if self.padding_features is None:
+            self.padding_features = self._features(empty).detach()
+        return self.padding_features
+
+    @contextmanager
+    def _running_statistics(self) -> Iterator[None]:
+        """BatchNorm as in evaluation: an empty sequence has no variance of its own to divide by."""
+        norms = [module for module in self.modules() if isinstance(module, ChannelNorm)]
+        for norm in norms:
+            norm.eval()
+        try:
+            yield
+        finally:
+            for norm in norms:
+                norm.train()
 
     def train(self, mode: bool = True) -> QueryTower:
         """Switch the mode; the empty sequence's features are forgotten, for the weights may change now."""
@@ -172,12 +194,27 @@ class FeedForward(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.expand = nn.Linear(width, 2 * factor * width)
         self.contract = nn.Linear(factor * width, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., width) -> the same shape."""
         values, gates = self.expand(self.norm(x)).chunk(2, dim=-1)
         return self.contract(self.dropout(values * functional.gelu(gates)))
+
+
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, scale: float, dropout: float, mask: Tensor | None = None
+) -> Tensor:
+    """softmax(query key' x scale) value, the weights dropped out; all (batch, heads, positions, width).
+
+    torch's own attention, but where it would draw slow dropout masks.
+    """
+    if dropout and query.device.type == "cpu":
+        logits = (query * scale) @ key.transpose(-1, -2)
+        if mask is not None:
+            logits = logits.masked_fill(~mask, -math.inf)
+        return drop(logits.softmax(dim=-1), dropout) @ value
+    return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, scale=scale)
 
 
 class CrossAttention(nn.Module):
@@ -202,15 +239,15 @@ class CrossAttention(nn.Module):
         """x (batch, n, width), context (batch, m, context width), mask bool (batch, m), True = attend -> as x."""
         context = self.norm_context(context).unsqueeze(1)  # (batch, 1 head, m, context width)
         query = self.to_query(self.norm(x)) @ self.to_key.weight  # (batch, n, context width)
-        attended = functional.scaled_dot_product_attention(
+        attended = attend(  # (batch, 1 head, n, context width)
             query.unsqueeze(1),
             context,
             context,
-            attn_mask=None if mask is None else mask[:, None, None, :],
-            dropout_p=self.dropout if self.training else 0.0,
-            scale=self.head_dim**-0.5,
-        ).squeeze(1)  # (batch, n, context width)
-        return self.to_output(self.to_value(attended))
+            self.head_dim**-0.5,
+            self.dropout if self.training else 0.0,
+            None if mask is None else mask[:, None, None, :],
+        )
+        return self.to_output(self.to_value(attended.squeeze(1)))
 
 
 class SelfAttention(nn.Module):
@@ -228,9 +265,8 @@ class SelfAttention(nn.Module):
         """(batch, latents, width) -> the same shape."""
         projected = self.to_query_key_value(self.norm(x))
         query, key, value = projected.unflatten(-1, (3, self.heads, self.head_dim)).permute(2, 0, 3, 1, 4)
-        attended = functional.scaled_dot_product_attention(  # (batch, heads, latents, head_dim)
-            query, key, value, dropout_p=self.dropout if self.training else 0.0
-        )
+        dropout = self.dropout if self.training else 0.0
+        attended = attend(query, key, value, self.head_dim**-0.5, dropout)  # (batch, heads, latents, head_dim)
         return self.to_output(attended.transpose(1, 2).flatten(2))
 
 
@@ -265,13 +301,11 @@ class Perceiver(nn.Module):
         self.embedding = nn.Embedding(ALPHABETS[config.latent_input].size, config.embedding_dim)
         self.positions = nn.Parameter(_sinusoids(config.latent_length, config.embedding_dim))
         self.latents = nn.Parameter(torch.randn(config.latents, config.latent_dim))
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(LatentBlock(config) for _ in range(config.depth))
         self.tower = QueryTower(config)
         self.query = nn.Linear(config.query_features, config.query_dim)
-        self.decoder = CrossAttention(
-            config.query_dim, config.latent_width, config.cross_head_dim, config.dropout
-        )
+        self.decoder = CrossAttention(config.query_dim, config.latent_width, config.cross_head_dim, config.dropout)
         self.mean_norm = nn.LayerNorm(config.latent_width)
         self.mean = nn.Linear(config.latent_width, config.query_dim)
         self.output = nn.Linear(2 * config.query_dim, config.outputs)
@@ -344,9 +378,7 @@ def _pad_to(tokens: Tensor, length: int) -> Tensor:
 
 def _sinusoids(positions: int, width: int) -> Tensor:
     """The sinusoidal position code of Vaswani et al. 2017, (positions, width)."""
-    angles = torch.arange(positions)[:, None] * torch.exp(
-        torch.arange(0, width, 2) * (-math.log(10_000.0) / width)
-    )
+    angles = torch.arange(positions)[:, None] * torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
     code = torch.empty(positions, width)
     code[:, 0::2] = angles.sin()
     code[:, 1::2] = angles.cos()

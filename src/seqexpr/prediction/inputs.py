@@ -55,14 +55,10 @@ class ModelNeeds:
         outputs = {tuple((output.name, output.unit) for output in model.outputs) for model in models}
         if len(outputs) != 1:
             named = sorted(" and ".join(f"{name} [{unit}]" for name, unit in one) for one in outputs)
-            raise UsageError(
-                f"the models of an ensemble must predict the same; these predict {' / '.join(named)}"
-            )
+            raise UsageError(f"the models of an ensemble must predict the same; these predict {' / '.join(named)}")
         names = {model.half_life.names for model in models if model.half_life is not None}
         if len(names) > 1:
-            raise UsageError(
-                "the models of an ensemble read different half-life features; run them one by one"
-            )
+            raise UsageError("the models of an ensemble read different half-life features; run them one by one")
         return cls(
             outputs=tuple(name for name, _ in next(iter(outputs))),
             upstream=max(model.config.upstream for model in models),
@@ -114,9 +110,7 @@ class InputSources:
         if self.tss_at is not None and not self.fasta:
             raise UsageError("--tss-at says where the TSS lies in records of --fasta, which is not given")
         if self.genome == "-":
-            raise UsageError(
-                "--genome must be a file: it is read at random places, which standard input is not"
-            )
+            raise UsageError("--genome must be a file: it is read at random places, which standard input is not")
         if [self.fasta, self.tss, self.proteins, self.half_life].count("-") > 1:
             raise UsageError("only one input can come from standard input (-)")
 
@@ -129,9 +123,7 @@ class InputSources:
         if needs.window_length and not self.has_dna:
             raise UsageError("the model reads DNA: give --fasta, or --genome with --tss")
         if self.has_dna and not needs.window_length:
-            raise UsageError(
-                f"the model reads no DNA: leave {'--fasta' if self.fasta else '--genome/--tss'} out"
-            )
+            raise UsageError(f"the model reads no DNA: leave {'--fasta' if self.fasta else '--genome/--tss'} out")
         if needs.protein_length and not self.proteins:
             raise UsageError("the model reads proteins: give --proteins")
         if self.proteins and not needs.protein_length:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 # Records of full length in a forward pass under "auto". A CPU is fastest when a pass stays within its cache;
 # a GPU needs many to be busy, and the number is halved when its memory does not suffice.
-_AUTO_BATCH = {"cpu": 4, "cuda": 256, "mps": 32}
+_AUTO_BATCH = {"cpu": 2, "cuda": 256, "mps": 32}
 
 # Records among which proteins of like length are put together, so that little padding is computed.
 _LOOK_AHEAD = 256
@@ -51,9 +52,7 @@ class Model(Protocol):
         """What the model reads and gives."""
         ...
 
-    def predict(
-        self, dna: np.ndarray | None, protein: np.ndarray | None, half_life: np.ndarray | None
-    ) -> np.ndarray:
+    def predict(self, dna: np.ndarray | None, protein: np.ndarray | None, half_life: np.ndarray | None) -> np.ndarray:
         """float64 (batch, outputs) from uint8 (batch, letters) tokens and float (batch, 8) raw features."""
         ...
 
@@ -64,8 +63,11 @@ class Predictor:
     Args:
         models: loaded on `device`.
         device: where they compute; decides the batch size under "auto".
-        batch_size: records in a forward pass, or "auto": 4 on a CPU and 256 on CUDA of full length, more of
+        batch_size: records in a forward pass, or "auto": 2 on a CPU and 256 on CUDA of full length, more of
             shorter proteins; halved, for good, whenever memory runs out.
+        workers: forward passes at the same time, each on a thread of its own. On a CPU, several passes of one torch
+            thread each are faster than one pass of several threads, above all where the cores are shared; see
+            `use_threads`.
 
     Raises:
         UsageError: the models predict different things.
@@ -76,14 +78,16 @@ class Predictor:
         models: Sequence[Model],
         device: str | torch.device = "cpu",
         batch_size: int | Literal["auto"] = "auto",
+        workers: int = 1,
     ) -> None:
         self.models = list(models)
         self.needs = ModelNeeds.of([model.metadata for model in self.models])
         self.device = torch.device(device)
         self._automatic = batch_size == "auto"
         self._limit = _AUTO_BATCH.get(self.device.type, 4) if batch_size == "auto" else batch_size
-        if self._limit < 1:
-            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        if self._limit < 1 or workers < 1:
+            raise ValueError(f"batch_size and workers must be at least 1, not {batch_size} and {workers}")
+        self._workers = workers
 
     def predict(self, records: Iterable[InputRecord]) -> Iterator[Prediction]:
         """One prediction for each record, in their order.
@@ -92,19 +96,22 @@ class Predictor:
             DeviceError: memory does not suffice for the batch size given, or under "auto" for one record.
             Exception: whatever `records` raises, after the predictions of the records before.
         """
-        with Prefetch(records, depth=2 * self._limit) as stream:
-            for group in self._groups(stream):
+        at_once = self._limit * self._workers
+        with Prefetch(records, depth=2 * at_once) as stream, ThreadPoolExecutor(self._workers) as pool:
+            for group in self._groups(stream, at_once):
                 values = np.empty((len(group), len(self.models), len(self.needs.outputs)))
-                for chunk in self._chunks(group):
-                    values[chunk] = self._forward([group[index] for index in chunk])
+                chunks = list(self._chunks(group))
+                passes = pool.map(self._forward, [[group[index] for index in chunk] for chunk in chunks])
+                for chunk, computed in zip(chunks, passes, strict=True):
+                    values[chunk] = computed
                 yield from map(self._combine, group, values)
 
-    def _groups(self, stream: Iterator[InputRecord]) -> Iterator[list[InputRecord]]:
+    def _groups(self, stream: Iterator[InputRecord], at_once: int) -> Iterator[list[InputRecord]]:
         """Stretches of the stream that are batched and given out together.
 
         Stretches of proteins grow from small to the look-ahead, so that the first rows come soon.
         """
-        size = self._limit
+        size = at_once
         failure: Exception | None = None
         while failure is None:
             group: list[InputRecord] = []
@@ -117,7 +124,7 @@ class Predictor:
                 failure = error
             if group:
                 yield group
-            size = min(2 * size, max(_LOOK_AHEAD, self._limit)) if self.needs.protein_length else self._limit
+            size = min(2 * size, max(_LOOK_AHEAD, at_once)) if self.needs.protein_length else at_once
         if not isinstance(failure, StopIteration):
             raise failure
 
@@ -144,9 +151,7 @@ class Predictor:
         planned = planned or self._limit
         try:
             # TF32 would round the factors of a convolution to 10 bits, and which algorithm runs would vary.
-            with torch.backends.cudnn.flags(
-                enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-            ):
+            with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
                 return np.stack([self._predict_one(model, batch) for model in self.models], axis=1)
         except Exception as error:
             if not is_out_of_memory(error):
@@ -157,9 +162,7 @@ class Predictor:
         release_memory(self.device)
         if planned == self._limit:  # else an earlier half of the same batch has lowered it already
             self._limit = max(1, self._limit // 2)
-            logger.warning(
-                "%s memory does not suffice; going on with batch size %d", self.device.type, self._limit
-            )
+            logger.warning("%s memory does not suffice; going on with batch size %d", self.device.type, self._limit)
         half, limit = len(batch) // 2, self._limit
         return np.concatenate([self._forward(batch[:half], limit), self._forward(batch[half:], limit)])
 
@@ -176,9 +179,7 @@ class Predictor:
             stop = self.needs.upstream + config.downstream
             dna = np.stack([_given(record.dna, record, "DNA")[start:stop] for record in batch])
         if config.reads_protein:
-            protein = _pad(
-                [_given(record.protein, record, "protein") for record in batch], config.protein_length
-            )
+            protein = _pad([_given(record.protein, record, "protein") for record in batch], config.protein_length)
         if model.metadata.half_life is not None:  # else it was trained without the features
             half_life = np.stack([_given(record.half_life, record, "half-life features") for record in batch])
         return model.predict(dna, protein, half_life)

@@ -105,9 +105,7 @@ def _named(record: FastaRecord) -> str:
     return f"record {record.number:,} {record.id!r}"
 
 
-def _boundary(
-    length: int, tss_at: int | Literal["center"] | None, needs: ModelNeeds, path: str, name: str
-) -> int:
+def _boundary(length: int, tss_at: int | Literal["center"] | None, needs: ModelNeeds, path: str, name: str) -> int:
     """Offset of the TSS boundary in a FASTA record of `length` letters that is not exactly a window."""
     if tss_at is None:
         raise InputError(
@@ -128,9 +126,7 @@ def _boundary(
     return boundary
 
 
-def _genome_windows(
-    sources: InputSources, needs: ModelNeeds, counts: InputCounts
-) -> Iterator[tuple[str, Tokens]]:
+def _genome_windows(sources: InputSources, needs: ModelNeeds, counts: InputCounts) -> Iterator[tuple[str, Tokens]]:
     assert sources.genome and sources.tss
     sites = read_tss(sources.tss, sources.genes)
     with Genome(sources.genome) as genome:

@@ -8,9 +8,7 @@ from seqexpr.datasets.prepared import PreparedDataset
 from seqexpr.models.checkpoint import TrainedModel
 
 
-def predict_rows(
-    model: TrainedModel, dataset: PreparedDataset, indices: np.ndarray, batch_size: int
-) -> np.ndarray:
+def predict_rows(model: TrainedModel, dataset: PreparedDataset, indices: np.ndarray, batch_size: int) -> np.ndarray:
     """float64 (len(indices), outputs), in the labels' units, in the order of `indices`."""
     config = model.metadata.config
     raw = dataset.half_life() if model.metadata.half_life else None

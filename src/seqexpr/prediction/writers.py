@@ -83,9 +83,7 @@ def choose_format(out: str | None, format: str | None) -> str:
     suffix = Path(plain).suffix.lstrip(".").lower()
     chosen = format or suffix
     if chosen not in FORMATS:
-        raise UsageError(
-            f"--out {out}: unknown suffix {suffix!r}; use .tsv, .jsonl or .parquet, or say --format"
-        )
+        raise UsageError(f"--out {out}: unknown suffix {suffix!r}; use .tsv, .jsonl or .parquet, or say --format")
     if chosen == "parquet" and plain != out:
         raise UsageError(f"--out {out}: Parquet compresses by itself; leave .gz out")
     return chosen
@@ -109,9 +107,7 @@ class _JsonRows:
         self._columns = columns
 
     def row(self, prediction: Prediction) -> str:
-        values = [
-            float(format(value, _DIGITS)) if math.isfinite(value) else None for value in _numbers(prediction)
-        ]
+        values = [float(format(value, _DIGITS)) if math.isfinite(value) else None for value in _numbers(prediction)]
         named = {"id": prediction.id, **dict(zip(self._columns, values, strict=True))}
         return json.dumps(named, ensure_ascii=False) + "\n"
 
@@ -169,9 +165,7 @@ class _ParquetWriter:
             ) from None
         self._pyarrow: Any = pyarrow
         self._out = out
-        self._schema = pyarrow.schema(
-            [("id", pyarrow.string()), *((name, pyarrow.float64()) for name in columns)]
-        )
+        self._schema = pyarrow.schema([("id", pyarrow.string()), *((name, pyarrow.float64()) for name in columns)])
         self._rows: list[list[Any]] = []
         self._stack = ExitStack()
 
@@ -202,8 +196,7 @@ class _ParquetWriter:
     def _write_group(self) -> None:
         columns = [list(column) for column in zip(*self._rows, strict=True)] or [[] for _ in self._schema]
         arrays = [
-            self._pyarrow.array(column, type=field.type)
-            for column, field in zip(columns, self._schema, strict=True)
+            self._pyarrow.array(column, type=field.type) for column, field in zip(columns, self._schema, strict=True)
         ]
         with _named_errors(self._out):
             self._writer.write_table(self._pyarrow.Table.from_arrays(arrays, schema=self._schema))

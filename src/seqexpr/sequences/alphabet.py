@@ -45,9 +45,7 @@ class Alphabet:
         """The number of tokens, PAD included."""
         return len(self.letters) + 1
 
-    def encode(
-        self, sequence: bytes, *, file: str | PathLike[str] = "-", record: str | None = None
-    ) -> np.ndarray:
+    def encode(self, sequence: bytes, *, file: str | PathLike[str] = "-", record: str | None = None) -> np.ndarray:
         """Tokens of a sequence.
 
         Args:

@@ -158,9 +158,7 @@ def _check_unique(path: str | Path, sites: list[Tss]) -> None:
     seen: set[str] = set()
     for site in sites:
         if site.id in seen:
-            raise InputError(
-                path, record=f"name {site.id!r}", found="a second row", expected="each name once"
-            )
+            raise InputError(path, record=f"name {site.id!r}", found="a second row", expected="each name once")
         seen.add(site.id)
 
 

@@ -146,9 +146,7 @@ def _join_sequence(path: str | Path, record: str, parts: list[bytes]) -> bytes:
         sequence = sequence.translate(None, _WHITE_SPACE)
         letters = np.frombuffer(sequence, dtype=np.uint8)
     if not letters.size:
-        raise InputError(
-            path, record=record, found="no sequence", expected="lines of letters after the header"
-        )
+        raise InputError(path, record=record, found="no sequence", expected="lines of letters after the header")
     if letters.min() <= 0x20 or letters.max() >= 0x7F:
         at = int(np.argmax((letters <= 0x20) | (letters >= 0x7F)))
         raise InputError(path, record=record, found=f"byte 0x{letters[at]:02x} at position {at + 1:,}",

@@ -123,9 +123,7 @@ def _parse_line(path: str | Path, number: int, line: bytes) -> _Line:
             expected="integers, 1 <= start <= end",
         )
     if not chrom or chrom.split() != [chrom]:
-        raise InputError(
-            path, record=f"line {number:,}", found=f"contig {_text(chrom)!r}", expected="a contig's name"
-        )
+        raise InputError(path, record=f"line {number:,}", found=f"contig {_text(chrom)!r}", expected="a contig's name")
     return _Line(number, _text(chrom), feature, int(start) - 1, int(end), strand, attributes)
 
 

@@ -80,9 +80,7 @@ class Genome:
             if found is None:
                 some = ", ".join(list(self._lengths)[:5])
                 more = f", ... ({len(self._lengths):,} in all)" if len(self._lengths) > 5 else ""
-                raise InputError(
-                    self.path, record=record, found=f"no contig {name!r}", expected=f"one of {some}{more}"
-                )
+                raise InputError(self.path, record=record, found=f"no contig {name!r}", expected=f"one of {some}{more}")
             self._names[name] = found
             if found != name:
                 self.aliases[name] = found

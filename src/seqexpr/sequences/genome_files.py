@@ -42,9 +42,7 @@ def plain_fasta(path: Path) -> Path:
     start = next(read_blocks(path), b"").lstrip()
     if not start.startswith(b">"):
         found = "text before the first '>'" if start else "an empty file"
-        raise InputError(
-            path, found="gzip of something else" if compressed else found, expected="a genome in FASTA"
-        )
+        raise InputError(path, found="gzip of something else" if compressed else found, expected="a genome in FASTA")
     if compressed or path.name.lower().endswith(_COMPRESSED_NAMES):
         return _decompress_once(path)
     return path
@@ -128,9 +126,7 @@ def _build_index_at(index: Path, fasta: Path, shown: Path) -> Path:
         except UnicodeDecodeError:
             raise InputError(shown, found="bytes that are not text", expected="a genome in FASTA") from None
         except ValueError as error:
-            raise InputError(
-                shown, found=f"contig names that repeat ({error})", expected="each name once"
-            ) from None
+            raise InputError(shown, found=f"contig names that repeat ({error})", expected="each name once") from None
         if empty is not None:
             raise InputError(
                 shown,

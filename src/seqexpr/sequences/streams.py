@@ -91,9 +91,7 @@ def _raw_blocks(path: str | os.PathLike[str], handle: BinaryIO) -> Iterator[byte
         try:
             block = read(_BLOCK)
         except OSError as error:
-            raise InputError(
-                path, found=f"a read error ({error.strerror})", expected="a readable file"
-            ) from error
+            raise InputError(path, found=f"a read error ({error.strerror})", expected="a readable file") from error
         if not block:
             return
         yield block

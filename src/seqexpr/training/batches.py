@@ -50,9 +50,7 @@ class BatchLoader:
         for start in range(0, len(indices), batch_size):
             yield self.batch(indices[start : start + batch_size])
 
-    def batch(
-        self, indices: np.ndarray, *, shift: int = 0, hidden_half_life: np.ndarray | None = None
-    ) -> Batch:
+    def batch(self, indices: np.ndarray, *, shift: int = 0, hidden_half_life: np.ndarray | None = None) -> Batch:
         """One batch.
 
         Args:
@@ -83,9 +81,7 @@ class BatchLoader:
         """The largest jitter, at most `wanted`, that the dataset's windows leave room for on both sides."""
         if not self.config.reads_dna:
             return 0
-        room = min(
-            self.dataset.upstream - self.config.upstream, self.dataset.downstream - self.config.downstream
-        )
+        room = min(self.dataset.upstream - self.config.upstream, self.dataset.downstream - self.config.downstream)
         return max(0, min(wanted, room))
 
     def _to_device(self, array: np.ndarray) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """How a network is trained: every choice that is not the network, as a TOML file.
 
 `paper` follows Stefanini et al. 2023 (sections 2.3 to 2.5), `default` is the best known here; both exist once for
-DNA and once for protein as the latent input, and for a task where it needs its own. A user's own file has the same keys.
+DNA and once for protein as the latent input, and for a task that needs its own. A user's own file has the same keys.
 """
 
 from __future__ import annotations
@@ -43,6 +43,9 @@ class Recipe:
     """Model width d in the Noam schedule."""
     batch_size: int = 128
     """Genes a step."""
+    group_size: int = 0
+    """Genes that pass through the network together; their gradients add up to a step's. BatchNorm takes its statistics
+    within a group (Hoffer et al. 2017). Small groups stay in a CPU's cache. 0 = the whole batch."""
     max_epochs: int = 100
     """Passes over the training genes at most."""
     patience: int = 20
@@ -82,7 +85,7 @@ class Recipe:
         for name in ("learning_rate", "batch_size", "max_epochs", "loss_weight", "noam_width"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"recipe {self.name}: {name} must be above 0, not {getattr(self, name)}")
-        for name in ("weight_decay", "warmup_steps", "patience", "clip_norm", "tss_jitter"):
+        for name in ("weight_decay", "warmup_steps", "patience", "clip_norm", "tss_jitter", "group_size"):
             if getattr(self, name) < 0:
                 raise UsageError(f"recipe {self.name}: {name} must not be negative, but is {getattr(self, name)}")
         for name in ("half_life_dropout", "average_decay", *(("dropout",) if self.dropout is not None else ())):

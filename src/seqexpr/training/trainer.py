@@ -26,7 +26,7 @@ from seqexpr.files import atomic_path
 from seqexpr.models.checkpoint import ModelMetadata, Output, TrainedModel, save_model
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.models.perceiver import Perceiver
-from seqexpr.training.batches import Batch, BatchLoader
+from seqexpr.training.batches import BatchLoader
 from seqexpr.training.optimizers import make_optimizer
 from seqexpr.training.recipe import Recipe
 from seqexpr.training.schedules import learning_rate
@@ -110,9 +110,7 @@ def train(
 
 
 class _Trainer:
-    def __init__(
-        self, job: TrainingJob, folder: Path, device: torch.device, observer: Observer | None
-    ) -> None:
+    def __init__(self, job: TrainingJob, folder: Path, device: torch.device, observer: Observer | None) -> None:
         self.job, self.folder, self.device, self.observer = job, folder, device, observer
         labels = job.dataset.labels(job.label_names)
         self.mean, self.sd = _label_scaling(labels[job.train], job.recipe.label_scaling, job.label_names)
@@ -190,11 +188,10 @@ class _Trainer:
             indices = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
             shift = int(generator.integers(-self.jitter, self.jitter + 1))
             hidden = generator.random(len(indices)) < recipe.half_life_dropout
-            batch = self.loader.batch(indices, shift=shift, hidden_half_life=hidden)
             overall = (epoch - 1) * self.steps_per_epoch + step + 1
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(recipe, overall, total_steps)
-            losses[step] = self._step(batch, overall)
+            losses[step] = self._step(indices, shift, hidden, overall)
             if self.observer:
                 self.observer.on_step(epoch, step + 1, self.steps_per_epoch)
         mean_loss = float(losses.mean())
@@ -204,13 +201,19 @@ class _Trainer:
             )
         return mean_loss
 
-    def _step(self, batch: Batch, overall: int) -> Tensor:
+    def _step(self, indices: np.ndarray, shift: int, hidden: np.ndarray, overall: int) -> Tensor:
+        """One step of the optimiser; the batch passes in groups, whose gradients add up."""
         recipe = self.job.recipe
-        with torch.autocast("cuda", torch.bfloat16, enabled=recipe.bf16 and self.device.type == "cuda"):
-            predicted = self.network(batch.latent_tokens, batch.query_tokens, batch.half_life)
-        loss = recipe.loss_weight * self._loss(predicted, batch.labels)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        total = torch.zeros((), device=self.device)
+        labels_in_batch = int((~np.isnan(self.loader.labels[indices])).sum())
+        for places in self._groups(indices):
+            batch = self.loader.batch(indices[places], shift=shift, hidden_half_life=hidden[places])
+            with torch.autocast("cuda", torch.bfloat16, enabled=recipe.bf16 and self.device.type == "cuda"):
+                predicted = self.network(batch.latent_tokens, batch.query_tokens, batch.half_life)
+            loss = recipe.loss_weight * self._loss(predicted, batch.labels, labels_in_batch)
+            loss.backward()
+            total += loss.detach()
         if recipe.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
         self.optimizer.step()
@@ -218,13 +221,21 @@ class _Trainer:
             # A young mean follows more closely, else it would remember the random start for long.
             decay = min(recipe.average_decay, (1 + overall) / (10 + overall))
             _follow(self.averaged, self.network, decay)
-        return loss.detach()
+        return total
 
-    def _loss(self, predicted: Tensor, labels: Tensor) -> Tensor:
-        """Weighted mean squared error over the labels that are present."""
+    def _groups(self, indices: np.ndarray) -> list[np.ndarray]:
+        """Places within a batch, divided into the recipe's groups; alike protein lengths side by side."""
+        order = np.arange(len(indices))
+        if self.job.config.reads_protein:
+            order = np.argsort(self.job.dataset.protein_lengths[indices], kind="stable")
+        size = self.job.recipe.group_size or len(order)
+        return [order[start : start + size] for start in range(0, len(order), size)]
+
+    def _loss(self, predicted: Tensor, labels: Tensor, count: int) -> Tensor:
+        """Weighted squared errors of the labels that are present, summed and divided by `count`."""
         present = ~labels.isnan()
         squares = (predicted.float() - labels.nan_to_num()).square() * self.output_weights
-        return (squares * present).sum() / present.sum().clamp(min=1)
+        return (squares * present).sum() / max(count, 1)
 
     @torch.no_grad()
     def _validate(self) -> tuple[float, float]:
@@ -239,7 +250,7 @@ class _Trainer:
             predicted.append(self.averaged(batch.latent_tokens, batch.query_tokens, batch.half_life).float())
             labels.append(batch.labels)
         all_predicted, all_labels = torch.cat(predicted), torch.cat(labels)
-        loss = float(self._loss(all_predicted, all_labels))
+        loss = float(self._loss(all_predicted, all_labels, int((~all_labels.isnan()).sum())))
         return loss, _r2(all_predicted.double().cpu().numpy(), all_labels.double().cpu().numpy())
 
     def _out_of_patience(self) -> bool:
