@@ -1,0 +1,35 @@
+"""Whole commands in processes of their own, with their wall time and peak memory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One finished command."""
+
+    seconds: float
+    peak_mib: float
+
+
+def run_seqexpr(arguments: Sequence[str]) -> Measured:
+    """Run `seqexpr` with this interpreter; its output is thrown away.
+
+    Raises:
+        subprocess.CalledProcessError: it did not exit with 0.
+    """
+    command = [sys.executable, "-m", "seqexpr", *arguments]
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    if code := os.waitstatus_to_exitcode(status):
+        raise subprocess.CalledProcessError(code, command)
+    kib = usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1)  # bytes on macOS, KiB on Linux
+    return Measured(seconds, kib / 1024)
