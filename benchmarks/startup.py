@@ -34,9 +34,8 @@ def main() -> None:
         heavy = [name for name in HEAVY if name in imported]
         median = statistics.median(seconds)
         results[" ".join(arguments)] = {"median_seconds": median, "runs": options.runs, "heavy_imports": heavy}
-        print(
-            f"seqexpr {' '.join(arguments):<15} median {median:.3f} s of {options.runs}, heavy imports: {heavy or 'none'}"
-        )
+        command = f"seqexpr {' '.join(arguments)}"
+        print(f"{command:<23} median {median:.3f} s of {options.runs}, heavy imports: {', '.join(heavy) or 'none'}")
     print(json.dumps(results))
 
 

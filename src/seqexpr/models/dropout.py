@@ -25,8 +25,10 @@ def drop(x: Tensor, probability: float) -> Tensor:
         return x
     # One draw for eight elements. The result depends on torch's seed, as ever.
     words = torch.empty(math.ceil(x.numel() / 8), dtype=torch.int64).random_(-(2**63), None)
-    dropped = words.view(torch.uint8)[: x.numel()].view(x.shape) < threshold
-    return x.masked_fill(dropped, 0.0) * (256 / (256 - threshold))
+    kept = words.view(torch.uint8)[: x.numel()].view(x.shape).to(x.dtype)
+    # 0 below the threshold, else 1: a clamp runs several times faster on a CPU than a comparison and a masked fill.
+    kept = kept.sub_(threshold - 1).clamp_(0, 1).mul_(256 / (256 - threshold))
+    return x * kept
 
 
 class Dropout(nn.Module):

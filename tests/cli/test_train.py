@@ -1,0 +1,115 @@
+"""`seqexpr train` as a whole command."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ..small_dataset import make_small_dataset
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_small_dataset(tmp_path_factory.mktemp("data") / "small").folder
+
+
+def command(*arguments) -> list[str]:
+    return [sys.executable, "-m", "seqexpr", *map(str, arguments)]
+
+
+def run(*arguments) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command(*arguments), capture_output=True, text=True, env=environment)
+
+
+def options(folder, out, *more):
+    return ("train", "--task", folder, "--label", "a", "--preset", "dna-perceiver", "--threads", 1, "--out", out, *more)
+
+
+def test_table_on_stdout_status_on_stderr(folder, tmp_path):
+    done = run(*options(folder, tmp_path / "run", "--epochs", 1))
+    assert done.returncode == 0, done.stderr
+    header, *rows = [line.split("\t") for line in done.stdout.splitlines()]
+    assert header[:7] == ["model", "output", "scope", "n", "r2", "r2_low", "r2_high"]
+    assert [(row[0], row[2]) for row in rows] == [
+        ("seqexpr", "valid"),
+        ("training mean", "valid"),
+        ("seqexpr", "test"),
+        ("training mean", "test"),
+    ]
+    assert all(len(row) == len(header) for row in rows)
+    first, *_, last = done.stderr.splitlines()
+    assert first == "device: cpu (1 thread)"
+    assert last == f"the run is in {tmp_path / 'run'}; its report is {tmp_path / 'run' / 'report.html'}"
+    assert (tmp_path / "run/.done").exists()
+    settings = json.loads((tmp_path / "run/manifest.json").read_text())
+    assert settings["options"]["recipe"]["max_epochs"] == 1
+
+
+def test_killed_and_resumed_gives_the_weights_of_uninterrupted(folder, tmp_path):
+    whole = run(*options(folder, tmp_path / "whole", "--epochs", 6))
+    assert whole.returncode == 0, whole.stderr
+    killed = subprocess.Popen(
+        command(*options(folder, tmp_path / "parts", "--epochs", 6)),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    metrics = tmp_path / "parts/metrics.jsonl"
+    while killed.poll() is None and not metrics.exists():
+        time.sleep(0.005)
+    killed.kill()
+    killed.wait()
+    assert not (tmp_path / "parts/.done").exists(), "it ended before it could be killed"
+    resumed = run(*options(folder, tmp_path / "parts", "--epochs", 6, "--resume"))
+    assert resumed.returncode == 0, resumed.stderr
+    assert resumed.stdout == whole.stdout
+    one, other = (load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "parts"))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    assert (tmp_path / "whole/predictions.tsv").read_bytes() == (tmp_path / "parts/predictions.tsv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("changed", "code", "said"),
+    [
+        (["--task", "prot-lung"], 4, "run: seqexpr fetch prot-lung && seqexpr prepare prot-lung"),
+        (["--task", "absent"], 2, "no task 'absent'"),
+        (["--label", "c"], 2, "has no label c; it has a, b"),
+        (["--preset", "dna"], 2, "no preset 'dna'"),
+        (["--recipe", "best"], 2, "no recipe 'best'; there are default, paper"),
+        (["--split", "given"], 2, "the given split needs train, valid or test"),
+        (["--split", "group"], 2, "group folds need a group for every gene"),
+        (["--valid-fraction", "0"], 2, "a validation share of 0"),
+        (["--device", "cuda"], 5, "device 'cuda' is not available"),
+    ],
+)
+def test_wrong_options_are_one_line_and_leave_nothing(folder, tmp_path, changed, code, said):
+    if "cuda" in changed and torch.cuda.is_available():
+        pytest.skip("there is a CUDA device here")
+    given = [str(option) for option in options(folder, tmp_path / "run", "--epochs", 1)]
+    if changed[0] in given:
+        given[given.index(changed[0]) + 1] = changed[1]
+    else:
+        given += changed
+    done = run(*given)
+    errors = [line for line in done.stderr.splitlines() if line.startswith("seqexpr: error: ")]
+    assert (done.returncode, len(errors)) == (code, 1), done.stderr
+    assert said in errors[0]
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_used_folder_is_not_touched_without_resume(folder, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/mine.txt").write_text("keep")
+    done = run(*options(folder, tmp_path / "run", "--epochs", 1))
+    assert done.returncode == 2
+    assert "go on with --resume, or choose another --out" in done.stderr
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["mine.txt"]
