@@ -59,7 +59,7 @@ def forest(rows: Sequence[tuple[str, float, float, float]], highlighted: str, la
         highlighted: the name that is drawn in the model's colour.
         label: of the horizontal axis.
     """
-    with _figure(7.2, 0.75 + 0.32 * len(rows)) as figure:
+    with _figure(9.4, 0.75 + 0.32 * len(rows)) as figure:
         axes = figure.add_subplot()
         for place, (name, value, low, high) in enumerate(rows):
             colour = MODEL_COLOUR if name == highlighted else BASELINE_COLOUR
@@ -82,14 +82,16 @@ def predicted_against_actual(actual: np.ndarray, predicted: np.ndarray, unit: st
         predicted: predictions (n,).
         unit: the label's name, for the axes.
     """
-    with _figure(4.6, 4.3) as figure:
+    with _figure(5.6, 4.8) as figure:
         axes = figure.add_subplot()
         if len(actual) > MAX_POINTS:
             from matplotlib.colors import LinearSegmentedColormap
 
             shades = LinearSegmentedColormap.from_list("density", ["#d6e4f5", "#6aa0d8", MODEL_COLOUR, "#0b2545"])
             cells = axes.hexbin(actual, predicted, gridsize=38, mincnt=1, bins="log", cmap=shades, linewidths=0.2)
-            figure.colorbar(cells, ax=axes, label="genes", shrink=0.7, pad=0.02).outline.set_visible(False)
+            # Plain numbers: powers of ten are written as formulas, which are switched off here.
+            bar = figure.colorbar(cells, ax=axes, label="genes", shrink=0.7, pad=0.02, format="%g")
+            bar.outline.set_visible(False)
         else:
             axes.scatter(actual, predicted, s=9, color=MODEL_COLOUR, alpha=0.45, linewidths=0)
         ends = [min(actual.min(), predicted.min()), max(actual.max(), predicted.max())]

@@ -169,8 +169,8 @@ def _summary(run: _Run) -> str:
     if not parts:
         return ""
     note = (
-        "95 % bootstrap intervals over genes; the best value of a column is bold. r² is 1 − SSR/SST and also "
-        "asks for the right scale; Pearson r² is what most publications call r². “High expressed found” is the "
+        "95 % bootstrap intervals over genes; the best value of a column is bold. r² is 1 − SSR/SST and "
+        "also asks for the right scale; Pearson r² is what most publications call r². “High expressed found” is the "
         "share of the top-decile genes whose prediction is above the median prediction. A dash: not defined, "
         "as for constant predictions."
     )
@@ -247,7 +247,7 @@ def _predictions(run: _Run) -> str:
     parts = []
     for output, table in run.predictions.groupby("output", sort=False) if len(run.predictions) else ():
         actual, predicted = table["label"].to_numpy(float), table["prediction"].to_numpy(float)
-        drawings = [_drawn(figures.predicted_against_actual(actual, predicted, str(output)), "Dashed: equal")]
+        drawings = [_drawn(figures.predicted_against_actual(actual, predicted, str(output)), "Dashed line: predicted = actual")]
         located = table[table["chrom"] != ""] if "chrom" in table else table[:0]
         if located["chrom"].nunique() > 1 if len(located) else False:
             residuals = (located["label"] - located["prediction"]).to_numpy(float)
