@@ -85,12 +85,15 @@ def predicted_against_actual(actual: np.ndarray, predicted: np.ndarray, unit: st
     with _figure(5.6, 4.8) as figure:
         axes = figure.add_subplot()
         if len(actual) > MAX_POINTS:
-            from matplotlib.colors import LinearSegmentedColormap
+            from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
             shades = LinearSegmentedColormap.from_list("density", ["#d6e4f5", "#6aa0d8", MODEL_COLOUR, "#0b2545"])
-            cells = axes.hexbin(actual, predicted, gridsize=38, mincnt=1, bins="log", cmap=shades, linewidths=0.2)
+            cells = axes.hexbin(actual, predicted, gridsize=38, mincnt=1, norm=LogNorm(), cmap=shades, linewidths=0.2)
             # Plain numbers: powers of ten are written as formulas, which are switched off here.
-            bar = figure.colorbar(cells, ax=axes, label="genes", shrink=0.7, pad=0.02, format="%g")
+            densest = int(cells.get_array().max())  # type: ignore[union-attr]
+            ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if tick <= densest]
+            bar = figure.colorbar(cells, ax=axes, label="genes", ticks=ticks, format="%d", shrink=0.6, aspect=25)
+            bar.minorticks_off()
             bar.outline.set_visible(False)
         else:
             axes.scatter(actual, predicted, s=9, color=MODEL_COLOUR, alpha=0.45, linewidths=0)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib import resources
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,13 @@ _HEADINGS = {
     "high_expressed_found": "high expressed found",
     "r2_train_mean": "r² over training mean",
 }
+_HEADLINES = {
+    "all": "each tested in the fold that did not train on it",
+    "test": "held out as the test part",
+    "valid": "the validation part, which chose the epoch: optimistic",
+}
+"""What the scopes of the summary mean; every other scope is a fold."""
+
 _FOLD_METRICS = ("r2", "pearson_r2")
 _KINDS = {"cv": "Cross-validation", "train": "Training"}
 
@@ -160,18 +168,17 @@ def _fact(fact: Any) -> str:
 
 def _summary(run: _Run) -> str:
     parts = []
-    for output in run.outputs:
-        rows = run.select(output, "all")
-        if not rows:
-            continue
-        n = max(int(row["n"]) for row in rows)
-        parts.append(f"<h3>{escape(output)}, {n:,} genes</h3>{_summary_table(rows)}{_summary_figure(rows)}")
+    for output, scope in product(run.outputs, _HEADLINES):
+        if rows := run.select(output, scope):
+            n = max(int(row["n"]) for row in rows)
+            title = f"<h3>{escape(output)}: {n:,} genes, {_HEADLINES[scope]}</h3>"
+            parts.append(f"{title}{_summary_table(rows)}{_summary_figure(rows)}")
     if not parts:
         return ""
     note = (
         "95 % bootstrap intervals over genes; the best value of a column is bold. r² is 1 − SSR/SST and "
-        "also asks for the right scale; Pearson r² is what most publications call r². “High expressed found” is the "
-        "share of the top-decile genes whose prediction is above the median prediction. A dash: not defined, "
+        "also asks for the right scale; Pearson r² is what most publications call r². “High expressed found” is "
+        "the share of the top-decile genes whose prediction is above the median prediction. A dash: not defined, "
         "as for constant predictions."
     )
     if run.manifest["kind"] == "cv":
@@ -225,7 +232,7 @@ def _folds(run: _Run) -> str:
     parts = []
     for output in run.outputs:
         scopes = list(dict.fromkeys(str(row["scope"]) for row in run.rows if str(row["output"]) == output))
-        scopes = [scope for scope in scopes if scope != "all"]
+        scopes = [scope for scope in scopes if scope not in _HEADLINES]
         for metric in _FOLD_METRICS if scopes else ():
             models = list(dict.fromkeys(row["model"] for row in run.rows if str(row["output"]) == output))
             head = "<th>genes tested</th><th>n</th>" + "".join(f"<th>{escape(_spoken(name))}</th>" for name in models)
@@ -245,11 +252,17 @@ def _fold_line(scope: str, rows: Sequence[dict[str, Any]], models: Sequence[str]
 
 def _predictions(run: _Run) -> str:
     parts = []
-    for output, table in run.predictions.groupby("output", sort=False) if len(run.predictions) else ():
+    chosen, heading = run.predictions, "Predictions"
+    if "split" in chosen:  # of `train`: the test part says more than the validation part, where there is one
+        scope = "test" if (chosen["split"] == "test").any() else "valid"
+        chosen, heading = chosen[chosen["split"] == scope], f"Predictions of the {scope} part"
+    for output, table in chosen.groupby("output", sort=False) if len(chosen) else ():
         actual, predicted = table["label"].to_numpy(float), table["prediction"].to_numpy(float)
-        drawings = [_drawn(figures.predicted_against_actual(actual, predicted, str(output)), "Dashed line: predicted = actual")]
+        drawings = [
+            _drawn(figures.predicted_against_actual(actual, predicted, str(output)), "Dashed line: predicted = actual")
+        ]
         located = table[table["chrom"] != ""] if "chrom" in table else table[:0]
-        if located["chrom"].nunique() > 1 if len(located) else False:
+        if len(located) and located["chrom"].nunique() > 1:
             residuals = (located["label"] - located["prediction"]).to_numpy(float)
             drawings.append(
                 _drawn(
@@ -258,7 +271,7 @@ def _predictions(run: _Run) -> str:
                 )
             )
         parts.append(f'<h3>{escape(str(output))}</h3><div class="figures">{"".join(drawings)}</div>')
-    return _section("Predictions on genes that were not trained on", "".join(parts)) if parts else ""
+    return _section(heading, "".join(parts)) if parts else ""
 
 
 def _learning_curves(run: _Run) -> str:

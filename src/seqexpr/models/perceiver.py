@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -128,22 +129,31 @@ class QueryTower(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """uint8 (batch, up to query_length) -> (batch, query_positions, channels)."""
         length = self.config.query_length
-        positions, spoilt = self._positions_needed(tokens.shape[1])
-        if tokens.shape[1] == length or positions + spoilt >= self.config.query_positions:
+        positions = self._positions_reached(tokens.shape[1])
+        if tokens.shape[1] == length or positions + self.spoilt >= self.config.query_positions:
             return self._features(_pad_to(tokens, length))
-        computed = self._features(_pad_to(tokens, (positions + spoilt) * self.config.query_stride))
+        computed = self._features(_pad_to(tokens, (positions + self.spoilt) * self.config.query_stride))
         beyond = self._padding_features()[:, positions:].expand(len(tokens), -1, -1)
         return torch.cat([computed[:, :positions], beyond], dim=1)
 
     def _padding_features(self) -> Tensor:
         """The features of a sequence of padding alone, (1, query_positions, channels)."""
-        empty = torch.zeros(1, self.config.query_length, dtype=torch.uint8, device=self.pool.logits.weight.device)
         if self.training:  # with gradients, and anew in every step
             with self._running_statistics():
-                return self._features(empty)
+                return self._compute_padding_features()
         if self.padding_features is None:
-            self.padding_features = self._features(empty).detach()
+            self.padding_features = self._compute_padding_features().detach()
         return self.padding_features
+
+    def _compute_padding_features(self) -> Tensor:
+        """Only the ends of an empty sequence differ, so a short one is computed and its middle repeated."""
+        positions, ends = self.config.query_positions, 2 * self.spoilt
+        computed = min(positions, ends + 1)
+        length = self.config.query_length - (positions - computed) * self.config.query_stride
+        device = self.pool.logits.weight.device
+        features = self._features(torch.zeros(1, length, dtype=torch.uint8, device=device))
+        middle = features[:, self.spoilt : self.spoilt + 1].expand(-1, positions - computed, -1)
+        return torch.cat([features[:, : self.spoilt], middle, features[:, self.spoilt :]], dim=1)
 
     @contextmanager
     def _running_statistics(self) -> Iterator[None]:
@@ -171,19 +181,22 @@ class QueryTower(nn.Module):
             x = block(x)
         return x
 
-    def _positions_needed(self, letters: int) -> tuple[int, int]:
-        """Positions that a sequence's letters can reach, and how many more a cut behind them spoils.
-
-        A letter reaches half a kernel to its right at every stage. At a cut the convolutions see an end instead of
-        more padding, which spoils half a kernel to the left at every stage.
-        """
+    def _positions_reached(self, letters: int) -> int:
+        """How many positions a sequence's letters can reach: half a kernel to the right at every stage."""
         config = self.config
-        reach, spoilt, stride = config.stem_kernel // 2, 0, config.stem_pool
+        reach, stride = config.stem_kernel // 2, config.stem_pool
         for _ in config.tower_channels:
             reach += (config.tower_kernel // 2) * stride
-            spoilt = math.ceil((spoilt + config.tower_kernel // 2) / config.tower_pool)
             stride *= config.tower_pool
-        return math.ceil((letters + reach) / stride), spoilt
+        return math.ceil((letters + reach) / stride)
+
+    @cached_property
+    def spoilt(self) -> int:
+        """Positions that a cut behind padding spoils: the convolutions see an end there instead of more padding."""
+        spoilt = 0
+        for _ in self.config.tower_channels:
+            spoilt = math.ceil((spoilt + self.config.tower_kernel // 2) / self.config.tower_pool)
+        return spoilt
 
 
 class FeedForward(nn.Module):
