@@ -39,29 +39,12 @@ def cv(
 
     seqexpr cv --task my-dataset --label lung --split chromosome --folds 5 --out runs/lung-cv
     """
-    from seqexpr.cli.console import set_up_logging, status
     from seqexpr.cli.run_display import RunDisplay, show_results
-
-    set_up_logging()
-    import torch
-
-    from seqexpr.datasets.tasks import find_task, list_tasks
     from seqexpr.evaluation.cross_validation import CrossValidation, cross_validate
-    from seqexpr.evaluation.setup import resolve_setup
-    from seqexpr.prediction.device import choose_device, describe_device, keep_freed_memory
 
-    if threads:
-        torch.set_num_threads(threads)
-    chosen = choose_device(device.value)
-    keep_freed_memory()
-    status(f"device: {describe_device(chosen)}")
-    setup = resolve_setup(
-        task, labels=tuple(label or ()), preset=preset, recipe=recipe, epochs=epochs, batch_size=batch_size, seed=seed
-    )
-    if folds is None:
-        named = task in {known.name for known in list_tasks()}
-        folds = max(find_task(task).folds, 2) if named else 10
-    run = CrossValidation(setup, split.value, folds, valid_fraction)
+    setup, named, chosen = options.begin_run(task, label, preset, recipe, epochs, batch_size, seed, device, threads)
+    count = folds or (max(named.folds, 2) if named else 10)
+    run = CrossValidation(setup, split.value, count, valid_fraction)
     folder = out or options.default_folder("cv", task, setup.config.preset)
     with RunDisplay(setup.recipe.max_epochs) as display:
         rows = cross_validate(run, folder, chosen, resume=resume, observer=display)

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from seqexpr.cli.predict_options import Device, Threads
+
+if TYPE_CHECKING:
+    import torch
+
+    from seqexpr.datasets.tasks import Task as NamedTask
+    from seqexpr.evaluation.setup import Setup
 
 # typer reads these at run time, on Python 3.10 too, so "X | None" will not do.
 Task = Annotated[
@@ -67,3 +73,39 @@ class TrainSplit(str, Enum):
 def default_folder(command: str, task: str, preset: str) -> Path:
     """Where a run goes without --out."""
     return Path("runs") / f"{command}-{Path(task).name}-{preset}"
+
+
+def begin_run(
+    task: str,
+    label: list[str] | None,
+    preset: str | None,
+    recipe: str,
+    epochs: int | None,
+    batch_size: int | None,
+    seed: int,
+    device: Device,
+    threads: int | None,
+) -> tuple[Setup, NamedTask | None, torch.device]:
+    """What `train` and `cv` do first: say which device computes, and settle what runs.
+
+    Returns:
+        the setup, the named task (None for a folder), the device.
+    """
+    from seqexpr.cli.console import set_up_logging, status
+
+    set_up_logging()
+    import torch
+
+    from seqexpr.datasets.tasks import named_task
+    from seqexpr.evaluation.setup import resolve_setup
+    from seqexpr.prediction.device import choose_device, describe_device, keep_freed_memory
+
+    if threads:
+        torch.set_num_threads(threads)
+    chosen = choose_device(device.value)
+    keep_freed_memory()
+    status(f"device: {describe_device(chosen)}")
+    setup = resolve_setup(
+        task, labels=tuple(label or ()), preset=preset, recipe=recipe, epochs=epochs, batch_size=batch_size, seed=seed
+    )
+    return setup, named_task(task), chosen

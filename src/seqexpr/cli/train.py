@@ -38,29 +38,12 @@ def train(
 
     seqexpr train --task my-dataset --label lung --split chromosome --out runs/lung
     """
-    from seqexpr.cli.console import set_up_logging, status
     from seqexpr.cli.run_display import RunDisplay, show_results
-
-    set_up_logging()
-    import torch
-
-    from seqexpr.datasets.tasks import find_task, list_tasks
-    from seqexpr.evaluation.setup import resolve_setup
     from seqexpr.evaluation.single_run import SingleRun, train_once
-    from seqexpr.prediction.device import choose_device, describe_device, keep_freed_memory
 
-    if threads:
-        torch.set_num_threads(threads)
-    chosen = choose_device(device.value)
-    keep_freed_memory()
-    status(f"device: {describe_device(chosen)}")
-    setup = resolve_setup(
-        task, labels=tuple(label or ()), preset=preset, recipe=recipe, epochs=epochs, batch_size=batch_size, seed=seed
-    )
-    if split is None:
-        named = task in {known.name for known in list_tasks()}
-        split = options.TrainSplit(find_task(task).split if named else "random")
-    run = SingleRun(setup, split.value, valid_fraction, test_fraction)
+    setup, named, chosen = options.begin_run(task, label, preset, recipe, epochs, batch_size, seed, device, threads)
+    chosen_split = split or options.TrainSplit(named.split if named else "random")
+    run = SingleRun(setup, chosen_split.value, valid_fraction, test_fraction)
     folder = out or options.default_folder("train", task, setup.config.preset)
     with RunDisplay(setup.recipe.max_epochs) as display:
         rows = train_once(run, folder, chosen, resume=resume, observer=display)

@@ -71,6 +71,11 @@ def find_task(name: str) -> Task:
     return tasks[name]
 
 
+def named_task(name_or_folder: str) -> Task | None:
+    """The task of that name, or None: then it can only be a folder."""
+    return next((task for task in list_tasks() if task.name == name_or_folder), None)
+
+
 def open_task_dataset(
     name_or_folder: str | Path, preset: str | None = None, *, remake: bool = False
 ) -> PreparedDataset:
@@ -90,7 +95,7 @@ def open_task_dataset(
         InputError: a folder that is no prepared dataset.
     """
     name = str(name_or_folder)
-    if name in {task.name for task in list_tasks()}:
+    if named_task(name):
         return _open_synthetic(preset, remake) if name == SYNTHETIC else _open_named(name)
     if Path(name).exists() or "/" in name:
         return PreparedDataset.open(name)

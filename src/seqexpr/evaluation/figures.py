@@ -89,7 +89,7 @@ def predicted_against_actual(actual: np.ndarray, predicted: np.ndarray, unit: st
 
             shades = LinearSegmentedColormap.from_list("density", ["#d6e4f5", "#6aa0d8", MODEL_COLOUR, "#0b2545"])
             cells = axes.hexbin(actual, predicted, gridsize=38, mincnt=1, norm=LogNorm(), cmap=shades, linewidths=0.2)
-            # Plain numbers: powers of ten are written as formulas, which are switched off here.
+            # Plain numbers: powers of ten would be written as formulas, which are switched off here.
             densest = int(cells.get_array().max())  # type: ignore[union-attr]
             ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if tick <= densest]
             bar = figure.colorbar(cells, ax=axes, label="genes", ticks=ticks, format="%d", shrink=0.6, aspect=25)
@@ -160,7 +160,8 @@ def learning_curves(history: pd.DataFrame) -> str:
             axes.set_xlabel("epoch")
             axes.set_title("loss" if name == "valid_loss" else "validation r²")
             axes.xaxis.get_major_locator().set_params(integer=True)
-            axes.legend(loc="best", fontsize=8)
+            if name == "valid_loss":
+                axes.legend(loc="best", fontsize=8)
         return _svg(figure)
 
 

@@ -313,7 +313,7 @@ def _drawn(svg: str, caption: str = "") -> str:
 
 
 def _spoken(model: str) -> str:
-    return str(model).replace("_", " ")
+    return str(model).replace("half_life", "half-life").replace("_", " ")
 
 
 def _number(value: float) -> str:

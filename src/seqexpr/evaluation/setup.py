@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seqexpr.datasets.prepared import PreparedDataset
-from seqexpr.datasets.tasks import Task, find_task, list_tasks, open_task_dataset
+from seqexpr.datasets.tasks import Task, named_task, open_task_dataset
 from seqexpr.errors import UsageError
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.training.recipe import Recipe, load_recipe
@@ -67,7 +67,7 @@ def resolve_setup(
         MissingDataError: the task's dataset is not prepared.
         UsageError: options that the dataset cannot meet.
     """
-    named = find_task(task) if task in {known.name for known in list_tasks()} else None
+    named = named_task(task)
     dataset = open_task_dataset(task, preset)
     names = _choose_labels(dataset, named, labels)
     config = _fit_config(dataset, preset or (named.preset if named else _natural_preset(dataset)), len(names))
@@ -121,8 +121,8 @@ def _fit_config(dataset: PreparedDataset, preset: str, outputs: int) -> Perceive
     upstream, downstream = min(config.upstream, dataset.upstream), min(config.downstream, dataset.downstream)
     if config.reads_dna and (upstream, downstream) != (config.upstream, config.downstream):
         logger.warning(
-            "%s reads %d bp upstream and %d downstream of the TSS, but the dataset holds %d and %d; reading those",
-            *(preset, config.upstream, config.downstream, upstream, downstream),
+            "%s reads %d bp upstream and %d downstream of the TSS, but the dataset holds %d and %d; reading what there is",
+            *(preset, config.upstream, config.downstream, dataset.upstream, dataset.downstream),
         )
         narrowed = {"upstream": upstream, "downstream": downstream}
         config = PerceiverConfig.from_dict({**config.to_dict(), **narrowed})

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seqexpr.errors import UsageError
+from seqexpr.evaluation.folds import inner_validation, make_folds, split_once
+
+
+def genes_on(chroms: list[str], groups: list[str] | None = None, split: list[str] | None = None) -> pd.DataFrame:
+    n = len(chroms)
+    return pd.DataFrame(
+        {
+            "id": [f"gene{i}" for i in range(n)],
+            "chrom": chroms,
+            "group": groups or [f"g{i}" for i in range(n)],
+            "split": split or [""] * n,
+        }
+    )
+
+
+some_chroms = st.lists(st.sampled_from(["chr1", "chr2", "3", "4", "X"]), min_size=12, max_size=80).filter(
+    lambda chroms: len(set(chroms)) >= 4
+)
+seeds = st.integers(0, 2**31)
+
+
+def sides_share_a_unit(genes: pd.DataFrame, column: str, left: np.ndarray, right: np.ndarray) -> bool:
+    return bool(set(genes[column].iloc[left]) & set(genes[column].iloc[right]))
+
+
+@given(n=st.integers(5, 60), folds=st.integers(2, 5), seed=seeds)
+def test_random_folds_are_balanced_and_repeatable(n, folds, seed):
+    genes = genes_on([""] * n)
+    fold_of = make_folds(genes, "random", folds, seed)
+    sizes = np.bincount(fold_of, minlength=folds)
+    assert len(sizes) == folds and sizes.max() - sizes.min() <= 1
+    np.testing.assert_array_equal(fold_of, make_folds(genes, "random", folds, seed))
+
+
+def test_random_folds_follow_the_seed():
+    genes = genes_on([""] * 50)
+    assert (make_folds(genes, "random", 5, 0) != make_folds(genes, "random", 5, 1)).any()
+
+
+@given(chroms=some_chroms, kind=st.sampled_from(["chromosome", "group"]), folds=st.integers(2, 4), seed=seeds)
+def test_no_chromosome_or_group_is_ever_cut(chroms, kind, folds, seed):
+    genes = genes_on(chroms, groups=chroms)
+    column = "chrom" if kind == "chromosome" else "group"
+    fold_of = make_folds(genes, kind, folds, seed)
+    assert set(fold_of) == set(range(folds))
+    assert (genes.assign(fold=fold_of).groupby(column)["fold"].nunique() == 1).all()
+
+
+@settings(deadline=None, max_examples=50)
+@given(chroms=some_chroms, kind=st.sampled_from(["random", "chromosome", "group"]), seed=seeds)
+def test_inner_validation_divides_the_training_folds_by_whole_units(chroms, kind, seed):
+    genes = genes_on(chroms, groups=chroms)
+    fold_of = make_folds(genes, kind, 2, seed)
+    for test_fold in range(2):
+        if kind != "random" and len(set(np.array(chroms)[fold_of != test_fold])) == 1:
+            with pytest.raises(UsageError, match="1 indivisible group"):
+                inner_validation(fold_of, test_fold, genes, kind, 0.2, seed)
+            continue
+        train, valid = inner_validation(fold_of, test_fold, genes, kind, 0.2, seed)
+        assert len(train) and len(valid)
+        assert sorted([*train, *valid]) == np.flatnonzero(fold_of != test_fold).tolist()
+        if kind != "random":
+            test = np.flatnonzero(fold_of == test_fold)
+            column = "chrom" if kind == "chromosome" else "group"
+            assert not sides_share_a_unit(genes, column, train, valid)
+            assert not sides_share_a_unit(genes, column, np.append(train, valid), test)
+
+
+@given(chroms=some_chroms, kind=st.sampled_from(["random", "chromosome", "group"]), seed=seeds)
+def test_split_once_covers_all_genes_without_leakage(chroms, kind, seed):
+    genes = genes_on(chroms, groups=chroms)
+    train, valid, test = split_once(genes, kind, 0.15, 0.2, seed)
+    assert sorted([*train, *valid, *test]) == list(range(len(chroms)))
+    assert len(train) and len(valid) and len(test)
+    if kind != "random":
+        for left, right in ((train, valid), (train, test), (valid, test)):
+            assert not sides_share_a_unit(genes, "chrom", left, right)
+
+
+def test_chromosomes_are_dealt_largest_first_to_the_emptiest_fold():
+    genes = genes_on(["1"] * 5 + ["2"] * 4 + ["3"] * 3 + ["4"] * 2)
+    # 5 -> fold 0; 4 -> fold 1; 3 -> fold 1 (4 < 5); 2 -> fold 0 (5 < 7)
+    assert make_folds(genes, "chromosome", 2, 7).tolist() == [0] * 5 + [1] * 4 + [1] * 3 + [0] * 2
+
+
+def test_chromosome_folds_are_the_same_for_every_seed():
+    genes = genes_on([str(i % 7) for i in range(70)])
+    np.testing.assert_array_equal(make_folds(genes, "chromosome", 3, 0), make_folds(genes, "chromosome", 3, 99))
+
+
+def test_both_names_of_a_chromosome_are_one_unit():
+    fold_of = make_folds(genes_on(["chr1", "1", "Chr1", "2", "chr3"]), "chromosome", 2, 0)
+    assert len(set(fold_of[:3])) == 1
+
+
+def test_sizes_of_random_parts_are_the_fractions_asked_for():
+    train, valid, test = split_once(genes_on([""] * 200), "random", 0.1, 0.2, 3)
+    assert (len(train), len(valid), len(test)) == (140, 20, 40)
+    train, valid = inner_validation(np.repeat([0, 1], 100), 1, genes_on([""] * 200), "random", 0.1, 0)
+    assert (len(train), len(valid)) == (90, 10)
+
+
+def test_no_test_part_when_its_fraction_is_zero():
+    train, valid, test = split_once(genes_on([""] * 20), "random", 0.1, 0, 3)
+    assert (len(train), len(valid), len(test)) == (18, 2, 0)
+
+
+def test_inner_validation_differs_between_test_folds():
+    genes = genes_on([""] * 300)
+    fold_of = make_folds(genes, "random", 3, 0)
+    parts = [set(inner_validation(fold_of, fold, genes, "random", 0.3, 0)[1]) for fold in (0, 1)]
+    shared = [row for row in range(300) if fold_of[row] == 2]
+    assert parts[0] & set(shared) != parts[1] & set(shared)
+
+
+def test_given_split_is_taken_as_it_is():
+    genes = genes_on(["1"] * 4, split=["test", "train", "valid", "train"])
+    train, valid, test = split_once(genes, "given", 0.1, 0.1, 0)
+    assert (train.tolist(), valid.tolist(), test.tolist()) == ([1, 3], [2], [0])
+
+
+@pytest.mark.parametrize(
+    ("chroms", "kind", "folds", "message"),
+    [
+        (["1", "", "2", ""], "chromosome", 2, "2 of 4 have none (the first is gene1)"),
+        (["1", None, "2", "3"], "chromosome", 2, "1 of 4 have none"),
+        (["1", "1", "2", "2"], "chromosome", 3, "2 chromosomes cannot make 3 folds"),
+        (["1", "1"], "random", 3, "2 genes cannot make 3 folds"),
+        (["1", "2"], "random", 1, "at least 2"),
+        (["1", "2"], "homolgy", 2, "unknown kind of split 'homolgy'"),
+    ],
+)
+def test_folds_that_cannot_be_made_say_why(chroms, kind, folds, message):
+    with pytest.raises(UsageError) as problem:
+        make_folds(genes_on(chroms), kind, folds, 0)
+    assert message in str(problem.value)
+
+
+def test_a_dataset_without_the_group_column_says_so():
+    with pytest.raises(UsageError, match="need a group for every gene, but 3 of 3"):
+        make_folds(genes_on(["1", "2", "3"]).drop(columns="group"), "group", 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        (["train", "valid", ""], "1 of 3 have something else (the first is gene2: '')"),
+        (["train", "train", "test"], "2 genes for training and 0 for validation"),
+    ],
+)
+def test_incomplete_given_split_is_an_error(split, message):
+    with pytest.raises(UsageError) as problem:
+        split_once(genes_on(["1"] * 3, split=split), "given", 0.1, 0.1, 0)
+    assert message in str(problem.value)
+
+
+@pytest.mark.parametrize(("valid", "test"), [(0.0, 0.1), (0.5, 0.5), (0.1, -0.1), (1.2, 0.0)])
+def test_fractions_that_leave_nothing_are_an_error(valid, test):
+    with pytest.raises(UsageError, match="were asked for"):
+        split_once(genes_on(["1"] * 30), "random", valid, test, 0)
+
+
+def test_one_chromosome_cannot_be_divided():
+    with pytest.raises(UsageError, match="1 indivisible group"):
+        split_once(genes_on(["1"] * 30), "chromosome", 0.1, 0, 0)

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from seqexpr.paths import _cache_root, cache_folder
+
+
+def test_the_environment_names_the_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("SEQEXPR_CACHE", str(tmp_path / "own"))
+    assert cache_folder("weights") == tmp_path / "own" / "weights"
+    assert (tmp_path / "own" / "weights").is_dir()
+
+
+def test_a_place_that_cannot_be_written_is_replaced_and_said(monkeypatch, tmp_path, caplog):
+    """A file where the folder should be refuses even the superuser, as a read-only home refuses others."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SEQEXPR_CACHE", str(tmp_path / "file" / "cache"))
+    _cache_root.cache_clear()
+    folder = cache_folder("weights")
+    assert folder.is_dir()
+    assert Path(tempfile.gettempdir()) in folder.parents
+    assert "is not writable" in caplog.text
+    assert "SEQEXPR_CACHE" in caplog.text
