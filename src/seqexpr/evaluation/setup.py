@@ -121,7 +121,7 @@ def _fit_config(dataset: PreparedDataset, preset: str, outputs: int) -> Perceive
     upstream, downstream = min(config.upstream, dataset.upstream), min(config.downstream, dataset.downstream)
     if config.reads_dna and (upstream, downstream) != (config.upstream, config.downstream):
         logger.warning(
-            "%s reads %d bp upstream and %d downstream of the TSS, but the dataset holds %d and %d; reading what there is",
+            "%s reads %d bp upstream and %d downstream of the TSS, but the dataset holds %d and %d: reading less",
             *(preset, config.upstream, config.downstream, dataset.upstream, dataset.downstream),
         )
         narrowed = {"upstream": upstream, "downstream": downstream}
