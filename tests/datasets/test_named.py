@@ -26,7 +26,7 @@ def put(source: str, index: int, content: bytes) -> Path:
 
 @pytest.fixture
 def xpresso() -> None:
-    h5py = pytest.importorskip("h5py")
+    import h5py
     random = np.random.default_rng(0)
     for index, (split, genes) in enumerate(GENES.items()):
         path = put("xpresso-human", index, b"")

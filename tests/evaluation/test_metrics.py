@@ -145,13 +145,6 @@ def test_a_single_gene_is_judged_without_warnings(recwarn):
     assert not recwarn.list
 
 
-def test_gain_over_the_training_mean():
-    # SSR 2; around the training means 1 1 1 3: 0 + 1 + 4 + 1 = 6
-    estimates = evaluate([1, 2, 3, 4], [1, 2, 4, 3], resamples=0, train_mean=np.array([1, 1, 1, 3]))
-    assert estimates["r2_train_mean"].value == pytest.approx(1 - 2 / 6)
-    assert evaluate([1, 2], [5, 5], resamples=0, train_mean=5.0)["r2_train_mean"].value == 0.0
-
-
 @pytest.mark.parametrize(
     ("actual", "predicted", "message"),
     [

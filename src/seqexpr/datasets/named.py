@@ -148,7 +148,7 @@ def _open_hdf5(path: Path) -> Any:
     try:
         import h5py
     except ImportError:
-        raise MissingDataError("reading Xpresso's HDF5 files needs h5py; run: pip install h5py") from None
+        raise MissingDataError("reading Xpresso's HDF5 files needs h5py; run: pip install 'seqexpr[fetch]'") from None
     try:
         return h5py.File(path, "r")
     except OSError:

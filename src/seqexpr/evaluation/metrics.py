@@ -57,7 +57,6 @@ def evaluate(
     *,
     resamples: int = 1000,
     seed: int = 0,
-    train_mean: float | np.ndarray | None = None,
 ) -> dict[str, Estimate]:
     """All metrics of one set of predictions.
 
@@ -66,20 +65,15 @@ def evaluate(
         predicted: predictions (n,), finite, in the label's unit.
         resamples: bootstrap resamples; 0 gives no intervals (NaN).
         seed: of the resampling. The same seed and n draw the same genes, for any predictions.
-        train_mean: mean label of the training genes, or (n,) each gene's own where folds are pooled. When
-            given, `r2_train_mean` is reported too: 1 - SSR / sum((actual - train_mean)^2), the gain over
-            predicting it.
 
     Returns:
-        one Estimate for each name of `METRICS` (and `r2_train_mean`).
+        one Estimate for each name of `METRICS`.
 
     Raises:
         ValueError: no genes, shapes that differ, or values that are not finite.
     """
     actual, predicted = _checked(actual, predicted)
     metrics = {name: _METRICS[name](actual, predicted) for name in METRICS}
-    if train_mean is not None:
-        metrics["r2_train_mean"] = _r2_against(actual, predicted, np.asarray(train_mean, np.float64))
     return _estimates(metrics, len(actual), resamples, seed)
 
 
@@ -124,7 +118,7 @@ def metrics_row(
         scope: which genes.
         actual: labels (n,).
         predicted: predictions (n,).
-        options: `resamples`, `seed` and `train_mean` of `evaluate`.
+        options: `resamples` and `seed` of `evaluate`.
     """
     estimates = evaluate(actual, predicted, **options)
     metrics = {name: estimate.to_dict() for name, estimate in estimates.items()}
@@ -194,11 +188,6 @@ def _centred(x: np.ndarray) -> np.ndarray:
 def _r2(actual: np.ndarray, predicted: np.ndarray) -> _Weighted:
     residuals, centred = (actual - predicted) ** 2, _centred(actual)
     return lambda w: 1 - _ratio(w @ residuals, _squares(w, centred))
-
-
-def _r2_against(actual: np.ndarray, predicted: np.ndarray, reference: np.ndarray) -> _Weighted:
-    residuals, reference_residuals = (actual - predicted) ** 2, (actual - reference) ** 2
-    return lambda w: 1 - _ratio(w @ residuals, w @ reference_residuals)
 
 
 def _pearson_r2(actual: np.ndarray, predicted: np.ndarray) -> _Weighted:

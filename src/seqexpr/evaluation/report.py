@@ -32,7 +32,6 @@ _HEADINGS = {
     "spearman": "Spearman",
     "rmse": "RMSE",
     "high_expressed_found": "high expressed found",
-    "r2_train_mean": "r² over training mean",
 }
 _HEADLINES = {
     "all": "each tested in the fold that did not train on it",
@@ -187,7 +186,7 @@ def _summary(run: _Run) -> str:
 
 
 def _summary_table(rows: Sequence[dict[str, Any]]) -> str:
-    present = [name for name in (*METRICS, "r2_train_mean") if any(name in row["metrics"] for row in rows)]
+    present = [name for name in METRICS if any(name in row["metrics"] for row in rows)]
     best = {name: _best(rows, name) for name in present}
     head = "<th>model</th>" + "".join(f"<th>{_HEADINGS[name]}</th>" for name in present)
     lines = []
