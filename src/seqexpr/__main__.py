@@ -13,6 +13,9 @@ def main() -> NoReturn:
     from seqexpr.cli.app import run
     from seqexpr.prediction.prefetch import READER_NAME
 
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed by the caller (`>&-`): Python has no stream there
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - as long as the process
     code = run()
     if any(thread.name == READER_NAME for thread in threading.enumerate()):
         # A reader that still waits for standard input holds its lock, and Python would abort over that lock

@@ -15,6 +15,9 @@ from __future__ import annotations
 
 from os import PathLike
 
+_LONGEST = 300
+"""Characters of a record's name, or of what was found, that an error shows."""
+
 
 class SeqexprError(Exception):
     """Base of every error that seqexpr raises on purpose; its text is one line for the user."""
@@ -45,8 +48,12 @@ class InputError(SeqexprError):
         self.record = record
         self.found = found
         self.expected = expected
-        where = f"{self.file}, {record}" if record else self.file
-        super().__init__(f"{where}: found {found}; expected {expected}")
+        where = f"{self.file}, {_clipped(record)}" if record else self.file
+        super().__init__(f"{where}: found {_clipped(found)}; expected {expected}")
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 class MissingDataError(SeqexprError):

@@ -23,7 +23,7 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
         OSError: the folder cannot be written, or the disk is full.
     """
     target = Path(target)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent or Path())
+    handle, name = tempfile.mkstemp(prefix=temporary_prefix(target), suffix=".tmp", dir=target.parent or Path())
     os.close(handle)
     temporary = Path(name)
     try:
@@ -37,6 +37,11 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
         _fsync_folder(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_prefix(target: Path) -> str:
+    """How the name of a temporary file for `target` starts: hidden, and short enough for any file system."""
+    return f".{target.name[:40]}."
 
 
 def write_json(target: str | os.PathLike[str], value: Any) -> None:

@@ -97,7 +97,7 @@ def _tell(error: Exception) -> int:
     """Say what went wrong, and give the exit code that stands for it."""
     message, code = _explain(error)
     if message:
-        _say(f"{PROGRAM}: error: {' '.join(message.split())}")
+        _say(f"{PROGRAM}: error: {_printable(' '.join(message.split()))}")
     if code == 1 or debugging():
         _say("".join(traceback.format_exception(error)).rstrip())
     return code
@@ -137,6 +137,13 @@ def _is_out_of_memory(error: Exception) -> bool:
 def _say(text: str) -> None:
     with suppress(OSError):  # when nobody reads standard error any more, the exit code still tells
         typer.echo(text, err=True)
+
+
+def _printable(text: str) -> str:
+    """The text with control characters spelled out: a bad file's bytes must not command the terminal."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text
+    )
 
 
 def _end_streams() -> None:

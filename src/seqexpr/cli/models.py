@@ -40,10 +40,11 @@ def show_command(model: ModelName) -> None:
     from seqexpr.models.registry import resolve_models
 
     for number, path in enumerate(resolve_models([model])):
+        lines = _card(read_metadata(path))
         if number:
             typer.echo()
         typer.echo(f"model: {path.stem}\nfile: {path}")
-        for line in _card(read_metadata(path)):
+        for line in lines:
             typer.echo(line)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -39,6 +40,7 @@ def predict(
     """
     from seqexpr.cli.console import progress, set_up_logging, status
     from seqexpr.cli.input_summary import summarise
+    from seqexpr.errors import UsageError
     from seqexpr.models.checkpoint import read_metadata
     from seqexpr.models.registry import resolve_models
     from seqexpr.prediction.inputs import InputCounts, InputSources, ModelNeeds
@@ -46,6 +48,8 @@ def predict(
 
     set_up_logging(quiet=quiet)
     sources = InputSources(fasta, _offset(tss_at), genome, tss, _gene_names(genes), proteins, half_life)
+    if genes == "-" and "-" in (fasta, tss, proteins, half_life):
+        raise UsageError("only one input can come from standard input (-)")
     chosen_format = choose_format(out, format.value if format else None)
     if not example:
         sources.check()
@@ -90,18 +94,22 @@ def _offset(tss_at: str | None) -> int | Literal["center"] | None:
 
 
 def _gene_names(genes: str | None) -> tuple[str, ...] | None:
-    """The names in a comma-separated list, or in a file of one on each line."""
+    """The names in a comma-separated list, or in a file (- is standard input) of one on each line."""
     from seqexpr.errors import InputError, UsageError
+    from seqexpr.sequences.streams import read_lines
 
     if genes is None:
         return None
     names = genes.split(",")
-    if Path(genes).is_file():
+    in_file = genes == "-" or os.path.isfile(genes)  # Path.is_file refuses a list that is too long for a name
+    if in_file:
         try:
-            names = Path(genes).read_text(encoding="utf-8").splitlines()
+            names = [line.decode("utf-8") for _, line in read_lines(genes)]
         except UnicodeDecodeError:
             raise InputError(genes, found="bytes that are not UTF-8", expected="one gene on each line") from None
     kept = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+    if not kept and in_file:
+        raise InputError(genes, found="no gene", expected="one gene on each line")
     if not kept:
         raise UsageError(f"--genes {genes!r} names no gene")
     return kept

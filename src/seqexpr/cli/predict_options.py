@@ -77,7 +77,8 @@ Genes = Annotated[
     str | None,
     typer.Option(
         metavar="LIST|FILE",
-        help="Genes to pick from --tss: symbols or ids with commas between, or a file with one on a line.",
+        help="Genes to pick from --tss: symbols or ids with commas between, or a file with one on a line; - is "
+        "standard input.",
         rich_help_panel=_INPUT,
     ),
 ]

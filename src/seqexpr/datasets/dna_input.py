@@ -101,6 +101,7 @@ class WindowFasta:
     def _check_length(self, record: FastaRecord) -> None:
         length = len(record.sequence)
         if self._tss_at is None and length != self.upstream + self.downstream:
+            DNA.encode(record.sequence, file=self._path, record=repr(record.id))  # a protein is told as one
             raise InputError(
                 self._path,
                 record=repr(record.id),

@@ -12,6 +12,7 @@ import numpy as np
 
 from seqexpr.datasets.tables import MISSING, TextTable, read_table
 from seqexpr.errors import InputError
+from seqexpr.sequences.gene_models import MOST_DIGITS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +64,7 @@ def _check_tss(table: TextTable) -> None:
     if "tss" not in table.columns:
         return
     for cell, line in zip(table.column("tss"), table.lines, strict=True):
-        if cell not in MISSING and not (cell.isascii() and cell.isdigit()):
+        if cell not in MISSING and not (cell.isascii() and cell.isdigit() and len(cell) <= MOST_DIGITS):
             raise InputError(
                 table.file,
                 record=f"line {line}, column 'tss'",

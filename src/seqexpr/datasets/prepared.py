@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ import numpy as np
 from seqexpr.datasets.labels import ANNOTATIONS
 from seqexpr.datasets.token_store import TokenStore, TokenStoreWriter
 from seqexpr.errors import InputError, UsageError
-from seqexpr.files import write_json
+from seqexpr.files import temporary_prefix, write_json
 from seqexpr.manifest import read_manifest
 
 if TYPE_CHECKING:
@@ -210,15 +211,23 @@ class DatasetWriter:
 
     def __enter__(self) -> DatasetWriter:
         check_target(self.folder, self._force)
-        # An absolute path, so that the folder lands where it was meant to whatever happens to the process.
-        self.folder = self.folder.absolute()
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        self._temporary = Path(tempfile.mkdtemp(prefix=f".{self.folder.name}.", suffix=".tmp", dir=self.folder.parent))
+        named = self.folder
+        # The real path: the folder lands where it was meant to whatever happens to the process, a link stays a link.
+        self.folder = named.resolve()
+        self._new_parents = [parent for parent in self.folder.parents if not parent.exists()]
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            name = tempfile.mkdtemp(prefix=temporary_prefix(self.folder), suffix=".tmp", dir=self.folder.parent)
+        except OSError as error:
+            self._remove_parents()
+            raise OSError(error.errno, error.strerror, str(named)) from error
+        self._temporary = Path(name)
         try:
             length = sum(self._window.values()) if self._window else 0
             self._store = TokenStoreWriter(self._temporary / _SEQUENCES, length, self._with_protein)
         except BaseException:
             shutil.rmtree(self._temporary, ignore_errors=True)
+            self._remove_parents()
             raise
         return self
 
@@ -231,6 +240,13 @@ class DatasetWriter:
             self._store.__exit__(kind)
         finally:
             shutil.rmtree(self._temporary, ignore_errors=True)
+            self._remove_parents()
+
+    def _remove_parents(self) -> None:
+        """Remove the folders made on the way to a dataset that did not appear; those with content stay."""
+        for parent in self._new_parents:
+            with suppress(OSError):
+                parent.rmdir()
 
     def add(self, id: str, dna: np.ndarray | None = None, protein: np.ndarray | None = None) -> None:
         """Append a gene: `dna` uint8 (upstream + downstream,), `protein` uint8 (residues,)."""

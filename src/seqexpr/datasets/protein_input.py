@@ -23,7 +23,7 @@ def read_protein_map(path: str | Path) -> dict[str, list[str]]:
     several genes (identical copies do share an accession). Rows with an empty protein are left out.
 
     Raises:
-        InputError: the columns are not there, or a gene occurs twice.
+        InputError: the columns are not there, a gene occurs twice, or no row is complete.
     """
     table = read_table(path)
     protein_column = next((name for name in MAP_COLUMNS if name in table.columns), None)
@@ -49,6 +49,8 @@ def read_protein_map(path: str | Path) -> dict[str, list[str]]:
             )
         seen[gene] = line
         genes.setdefault(protein, []).append(gene)
+    if not genes:
+        raise InputError(path, found="no row with both a gene and a protein", expected="one row per gene")
     return genes
 
 
@@ -108,7 +110,7 @@ class ProteinFasta:
             raise InputError(
                 self._path,
                 found=f"none of the {len(proteins):,} proteins of the map in its {self.records:,} records",
-                expected=f"FASTA ids or UniProt accessions such as {proteins[0]!r}" if proteins else "a map",
+                expected=f"FASTA ids or UniProt accessions such as {proteins[0]!r}",
             )
 
     def _genes(self, id: str) -> list[str]:

@@ -50,7 +50,7 @@ class TextTable:
                 raise InputError(
                     self.file,
                     record=f"line {line}",
-                    found="an empty id",
+                    found=f"the id {gene!r}" if gene else "an empty id",
                     expected="a gene id in the first column",
                 )
             if gene in first_line:
@@ -94,8 +94,8 @@ def read_table(path: str | Path) -> TextTable:
     """Read a whole table; "-" is standard input.
 
     Raises:
-        InputError: the file is absent, empty, binary, cut short or not rectangular, or its header names a
-            column twice.
+        InputError: the file is absent, empty, binary, cut short or not rectangular, or its header is
+            missing or names a column twice.
     """
     text = _read_text(path)
     comma = str(path).lower().removesuffix(".gz").endswith(".csv")
@@ -137,6 +137,13 @@ def _check_shape(
                 found=f"column {name!r} {columns.count(name)} times" if name else "a column without a name",
                 expected="column names that are all different",
             )
+    if all(_NUMBER.fullmatch(name) for name in columns[1:]):
+        raise InputError(
+            path,
+            record="header",
+            found=f"only numbers ({', '.join(columns[1:4])}) after {columns[0]!r}",
+            expected="a first line with the columns' names",
+        )
     for row, line in zip(rows, lines, strict=True):
         if len(row) != len(columns):
             raise InputError(

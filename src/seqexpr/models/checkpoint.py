@@ -15,7 +15,7 @@ import numpy as np
 from seqexpr.datasets.half_life import HalfLifeSchema
 from seqexpr.errors import InputError, SeqexprError
 from seqexpr.files import atomic_path
-from seqexpr.models.config import PerceiverConfig
+from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig
 from seqexpr.sequences.alphabet import ALPHABETS
 
 if TYPE_CHECKING:
@@ -88,17 +88,27 @@ class ModelMetadata:
             if stored["alphabets"] != letters:
                 raise InputError(file, found=f"alphabets {stored['alphabets']}", expected=f"alphabets {letters}")
             half_life = stored["half_life"]
-            return cls(
+            metadata = cls(
                 config=PerceiverConfig.from_dict(stored["config"]),
                 outputs=tuple(Output(**output) for output in stored["outputs"]),
                 half_life=HalfLifeSchema.from_dict(half_life) if half_life else None,
-                training=stored["training"],
-                card=stored["card"],
+                training=dict(stored["training"]),
+                card=dict(stored["card"]),
             )
+            metadata._check()
+            return metadata
         except InputError:
             raise
         except (KeyError, TypeError, ValueError, SeqexprError) as problem:
             raise InputError(file, found=f"metadata that does not fit ({problem})", expected=expected) from None
+
+    def _check(self) -> None:
+        if len(self.outputs) != self.config.outputs:
+            raise ValueError(f"{len(self.outputs)} outputs are named, {self.config.outputs} computed")
+        if not np.isfinite([(output.mean, output.sd) for output in self.outputs]).all():
+            raise ValueError("mean and sd of outputs must be finite")
+        if self.half_life and len(self.half_life.names) != HALF_LIFE_FEATURES:
+            raise ValueError(f"{len(self.half_life.names)} half-life features, not {HALF_LIFE_FEATURES}")
 
 
 @dataclass

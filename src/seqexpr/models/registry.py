@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -54,11 +55,11 @@ def _resolve(name: str) -> list[Path]:
     listed = {entry.name: entry.path for entry in list_models()}
     if name in listed:
         return [listed[name]]
-    path = Path(name)
-    if path.is_dir():
-        return _of_run(path)
-    if path.is_file():
-        return [path]
+    # os.path takes any text, and "" as no file; Path would refuse a long name and read "" as the current folder.
+    if os.path.isdir(name):
+        return _of_run(Path(name))
+    if os.path.isfile(name):
+        return [Path(name)]
     close = difflib.get_close_matches(name, listed, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     raise MissingDataError(

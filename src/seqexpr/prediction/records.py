@@ -36,6 +36,7 @@ def read_records(sources: InputSources, needs: ModelNeeds, counts: InputCounts) 
     for name, dna, protein in _sequences(sources, needs, counts):
         counts.records += 1
         yield InputRecord(name, dna, protein, half_life.row(name))
+    half_life.check_joined()
 
 
 class _HalfLife:
@@ -43,6 +44,8 @@ class _HalfLife:
 
     def __init__(self, sources: InputSources, needs: ModelNeeds, counts: InputCounts) -> None:
         self._counts = counts
+        self._file = sources.half_life or "-"
+        self._last = ""
         self._unknown = np.full(len(needs.half_life_names), np.nan)
         self._rows: dict[str, np.ndarray] | None = None
         if sources.half_life:
@@ -55,12 +58,27 @@ class _HalfLife:
             return None
         if self._rows is None:
             return self._unknown
+        self._last = name
         row = self._rows.get(name)
         self._counts.half_life_absent += row is None
         if row is None:
             return self._unknown
         self._counts.half_life_incomplete += bool(np.isnan(row).any())
         return row
+
+    def check_joined(self) -> None:
+        """At the stream's end: a table without a row for any record is a mistake.
+
+        Raises:
+            InputError: there are such a table and records.
+        """
+        if self._rows and 0 < self._counts.records == self._counts.half_life_absent:
+            raise InputError(
+                self._file,
+                found=f"none of the {self._counts.records:,} records (for instance {self._last!r}) among its "
+                f"{len(self._rows):,} ids (for instance {next(iter(self._rows))!r}), so 0 genes joined",
+                expected="half-life features of the genes predicted",
+            )
 
 
 def _sequences(

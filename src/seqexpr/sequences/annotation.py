@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seqexpr.errors import InputError
-from seqexpr.sequences.gene_models import GeneModel, read_gene_models
+from seqexpr.sequences.gene_models import MOST_DIGITS, GeneModel, read_gene_models
 from seqexpr.sequences.streams import read_lines
 from seqexpr.sequences.windows import STRANDS, Interval, Tss
 
@@ -151,7 +151,8 @@ def _parse_bed_row(path: str | Path, number: int, line: bytes) -> Tss:
 
 
 def _is_count(text: str) -> bool:
-    return text.isascii() and text.isdigit()  # int() alone would take "1_000" and "+1"
+    # int() alone would take "1_000" and "+1", and refuses thousands of digits
+    return text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS
 
 
 def _check_unique(path: str | Path, sites: list[Tss]) -> None:

@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from seqexpr.errors import InputError
-from seqexpr.sequences.streams import read_blocks
+from seqexpr.sequences.streams import BYTE_ORDER_MARK, read_blocks
 
 _WHITE_SPACE = b" \t\r\n\v\f"
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # NCBI's merged headers (nr) separate their parts by 0x01, so this one control byte is let pass.
 _CONTROL = re.compile(rb"[\x00\x02-\x08\x0a-\x1f\x7f]")
 _UNIPROT = re.compile(r"(?:sp|tr)\|([A-Z0-9]+(?:-[0-9]+)?)\|\S*")
@@ -83,8 +82,8 @@ def _split_records(path: str | Path) -> Iterator[tuple[bytes, list[bytes]]]:
         carry = b""
         at = 0
         if not started:
-            data = data.removeprefix(_BYTE_ORDER_MARK).lstrip(_WHITE_SPACE)
-            if not data or _BYTE_ORDER_MARK.startswith(data):
+            data = data.removeprefix(BYTE_ORDER_MARK).lstrip(_WHITE_SPACE)
+            if not data or BYTE_ORDER_MARK.startswith(data):
                 carry = data
                 continue
             _check_start(path, data)
@@ -133,7 +132,7 @@ def _parse_header(path: str | Path, number: int, header: bytes) -> tuple[str, st
         id_, _, description = header.replace(b"\t", b" ").decode("utf-8").partition(" ")
     except UnicodeDecodeError:
         shown = header[:40].decode("ascii", "backslashreplace")
-        raise InputError(path, record=record, found=f"header {shown!r}", expected="UTF-8 text") from None
+        raise InputError(path, record=record, found=f"header '{shown}'", expected="UTF-8 text") from None
     return id_, description.strip()
 
 

@@ -14,6 +14,9 @@ from seqexpr.errors import InputError
 from seqexpr.sequences.streams import read_lines
 from seqexpr.sequences.windows import STRANDS
 
+MOST_DIGITS = 18
+"""Of a coordinate: what 64 bits hold."""
+
 _COLUMNS = 9
 _STRANDS = {strand.encode(): strand for strand in STRANDS}
 # Higher is better; NCBI writes "MANE Select" where Ensembl writes "MANE_Select".
@@ -115,7 +118,8 @@ def _parse_line(path: str | Path, number: int, line: bytes) -> _Line:
             expected="the 9 of GTF or GFF3",
         )
     chrom, _, feature, start, end, _, strand, _, attributes = columns
-    if not (start.isdigit() and end.isdigit() and 1 <= int(start) <= int(end)):
+    numbers = start.isdigit() and end.isdigit() and max(len(start), len(end)) <= MOST_DIGITS
+    if not (numbers and 1 <= int(start) <= int(end)):
         raise InputError(
             path,
             record=f"line {number:,}",

@@ -87,6 +87,8 @@ def open_indexed(fasta: Path, index: Path) -> Faidx:
 def _fitting_index(fasta: Path, beside: Path, cached: Path) -> Path | None:
     """The first index that is not older than the FASTA and describes it, if any."""
     for index in (beside, cached):
+        if not index.is_file():
+            continue
         try:
             # The cached one needs no look at the time: its name holds that of the FASTA.
             if index == beside and index.stat().st_mtime_ns < fasta.stat().st_mtime_ns:

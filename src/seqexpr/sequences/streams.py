@@ -12,6 +12,7 @@ from typing import BinaryIO
 from seqexpr.errors import InputError
 
 GZIP_MAGIC = b"\x1f\x8b"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BLOCK = 1 << 20  # bytes; larger blocks leave the processor's cache and gain nothing
 _GZIP_FORMAT = 31  # zlib's window bits for a gzip member with its header and checksum (RFC 1952)
 
@@ -53,12 +54,16 @@ def open_input(path: str | os.PathLike[str]) -> BinaryIO:
 def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, bytes]]:
     """The lines of a text file without their line ends (LF or CRLF), numbered from 1; blank ones included.
 
+    A byte order mark before the first line is dropped.
+
     Raises:
         InputError: as `read_blocks`, or the file holds NUL bytes.
     """
     number = 0
     rest = b""
     for block in read_blocks(path):
+        if not (number or rest):
+            block = block.removeprefix(BYTE_ORDER_MARK)
         if b"\0" in block:
             at = number + 1 + block.count(b"\n", 0, block.index(b"\0"))
             raise InputError(path, record=f"line {at:,}", found="a NUL byte", expected="text")
