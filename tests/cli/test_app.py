@@ -4,6 +4,7 @@ import errno
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -162,3 +163,11 @@ def test_each_exit_code_is_documented_in_help(seqexpr: Callable[..., Any]) -> No
     ):
         assert f" {kind.exit_code} " in text
     assert f" {app_module.INTERRUPTED} interrupted" in text
+
+
+def test_closed_streams_are_no_bug(weights: Callable[..., Path]) -> None:
+    command = [sys.executable, "-m", "seqexpr", "predict", "--fasta", "-", "--model", str(weights())]
+    for closed, code in (("<&-", 3), ("<&- 2>&-", 3), ("</dev/null >&-", 3)):
+        done = subprocess.run(["sh", "-c", f'"$@" {closed}', "sh", *command], capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (code, "")
+        assert "Traceback" not in done.stderr

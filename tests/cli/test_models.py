@@ -77,3 +77,8 @@ def test_an_unknown_name_is_missing_data(command: str, cached: Path, seqexpr: Ca
     assert (done.code, done.out) == (4, "")
     assert done.err.startswith("seqexpr: error: no model, weights file or run folder 'mime'; did you mean 'mine'?")
     assert done.err.count("\n") == 1
+
+
+def test_show_of_a_bad_file_prints_nothing(cached: Path, seqexpr: Callable[..., Any]) -> None:
+    done = seqexpr("models", "show", "torn")
+    assert (done.code, done.out, done.err.count("\n")) == (3, "", 1)

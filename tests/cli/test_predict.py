@@ -510,3 +510,52 @@ def test_signals_end_the_command_and_leave_nothing(
     assert process.wait(30) == code
     assert process.stderr.read() == words
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("source", ["file", "gzip", "stdin"])
+def test_genes_in_a_file(source: str, tmp_path: Path, genome: Path, weights: Weights, seqexpr: Command) -> None:
+    (tmp_path / "a.gtf").write_text(GTF)
+    text = b"\xef\xbb\xbfABC\r\n\r\n"
+    (tmp_path / "genes.txt").write_bytes(gzip.compress(text) if source == "gzip" else text)
+    name = "-" if source == "stdin" else tmp_path / "genes.txt"
+    options = ("--genome", genome, "--tss", tmp_path / "a.gtf", "--model", weights(), "-q")
+    done = seqexpr("predict", *options, "--genes", name, stdin=text)
+    assert (done.code, done.err, len(rows(done.out))) == (0, "", 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"", "found no gene"), (b"ABC\0\n", "NUL"), (b"caf\xe9\n", "not UTF-8")]
+)
+def test_bad_files_of_genes(
+    content: bytes, words: str, tmp_path: Path, genome: Path, weights: Weights, seqexpr: Command
+) -> None:
+    (tmp_path / "a.gtf").write_text(GTF)
+    (tmp_path / "genes.txt").write_bytes(content)
+    options = ("--genome", genome, "--tss", tmp_path / "a.gtf", "--model", weights(), "-q")
+    done = seqexpr("predict", *options, "--genes", tmp_path / "genes.txt")
+    assert (done.code, done.out, done.err.count("\n")) == (3, "", 1)
+    assert done.err.startswith(f"seqexpr: error: {tmp_path / 'genes.txt'}") and words in done.err
+
+
+def test_a_list_of_genes_may_be_longer_than_a_file_name(
+    tmp_path: Path, genome: Path, weights: Weights, seqexpr: Command
+) -> None:
+    (tmp_path / "a.gtf").write_text(GTF)
+    options = ("--genome", genome, "--tss", tmp_path / "a.gtf", "--model", weights(), "-q")
+    done = seqexpr("predict", *options, "--genes", ",".join(f"GENE{number}" for number in range(1000)))
+    assert done.code == 3 and "found no gene GENE0, GENE1," in done.err
+
+
+def test_an_output_name_as_long_as_the_system_takes(
+    tmp_path: Path, windows: Path, weights: Weights, seqexpr: Command
+) -> None:
+    out = tmp_path / f"{'o' * 250}.tsv"
+    assert seqexpr("predict", "--fasta", windows, "--model", weights(), "-q", "--out", out).code == 0
+    assert out.is_file()
+
+
+def test_an_error_is_short_and_printable(tmp_path: Path, weights: Weights, seqexpr: Command) -> None:
+    for content in (b">" + b"x" * 100_000 + b"\nACGT\n", b"PK\x03\x04\x1b[31m\0\0"):
+        (tmp_path / "in.fa").write_bytes(content)
+        done = seqexpr("predict", "--fasta", tmp_path / "in.fa", "--model", weights(), "-q")
+        assert done.code == 3 and len(done.err) < 1000 and done.err.rstrip("\n").isprintable()

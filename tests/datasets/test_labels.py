@@ -65,3 +65,9 @@ def test_the_real_table(shared_data: Path) -> None:
     measured = np.count_nonzero(~np.isnan(labels.values[:, labels.names.index("roadmap_median_log10rpkm")]))
     assert measured == 16_111
     assert labels.annotations.loc["ENSG00000000003", "chrom"] == "X"
+
+
+def test_a_tss_that_no_dataset_could_hold_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "l.tsv").write_text(f"id\ttss\tlevel\ng\t{'9' * 30}\t1\n")
+    with pytest.raises(InputError, match="line 2, column 'tss'"):
+        read_labels(tmp_path / "l.tsv")

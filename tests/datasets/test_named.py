@@ -27,6 +27,7 @@ def put(source: str, index: int, content: bytes) -> Path:
 @pytest.fixture
 def xpresso() -> None:
     import h5py
+
     random = np.random.default_rng(0)
     for index, (split, genes) in enumerate(GENES.items()):
         path = put("xpresso-human", index, b"")

@@ -307,3 +307,15 @@ def test_real_proteins_join_by_their_map(shared_data: Path, tmp_path: Path) -> N
         )
     )
     assert report.genes == 9_317
+
+
+def test_proteins_in_place_of_windows_are_told_as_such(files: Path) -> None:
+    (files / "windows.fa").write_text(">g1\nMKLVEEFFQQ\n")
+    with pytest.raises(InputError, match=r"'g1': .* looks like a protein"):
+        run(files, windows="windows.fa")
+
+
+def test_a_map_without_a_whole_row_is_refused(files: Path) -> None:
+    (files / "map.tsv").write_text("gene_id\tuniprot\ng1\t\nNA\tP1\n")
+    with pytest.raises(InputError, match=r"map\.tsv: found no row with both a gene and a protein"):
+        run(files, proteins="proteins.fa", protein_map="map.tsv")

@@ -146,3 +146,17 @@ def test_a_damaged_folder_is_named(tmp_path: Path, damage: str) -> None:
 def test_a_folder_that_is_no_dataset(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no readable manifest\.json"):
         PreparedDataset.open(tmp_path)
+
+
+def test_parents_of_a_dataset_that_fails_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(RuntimeError), DatasetWriter(tmp_path / "mine" / "a" / "b", 2, 2, with_protein=False):
+        assert (tmp_path / "mine" / "a").is_dir()
+        raise RuntimeError
+    assert list(tmp_path.rglob("*")) == [tmp_path / "mine"]
+
+
+def test_a_place_that_cannot_be_written_is_named_as_given(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"file/set'$"), DatasetWriter(tmp_path / "file" / "set", 2, 2, False):
+        pass

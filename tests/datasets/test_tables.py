@@ -49,6 +49,7 @@ def test_what_is_no_number_is_refused_with_its_place(tmp_path: Path, cell: str) 
         (b"id\nb\n", "header: found one column"),
         (b"id\tx\tx\ng\t1\t2\n", "column 'x' 2 times"),
         (b"id\t\ng\t1\n", "a column without a name"),
+        (b"g\t1.5\nh\t2\n", r"header: found only numbers \(1.5\) after 'g'"),
         (b"id\tx\ng\t1\t2\n", "line 2: found 3 fields; expected 2"),
         (b"id\tx\ty\ng\t1\n", "line 2: found 2 fields; expected 3"),
         (b"id\tx\ng\t1\0\n", "NUL"),

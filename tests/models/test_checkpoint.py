@@ -136,3 +136,25 @@ def test_a_failed_write_leaves_the_old_file(model, tmp_path, monkeypatch):
         save_model(path, model)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda stored: stored["outputs"].append({"name": "more"}), "2 outputs are named, 1 computed"),
+        (lambda stored: stored["outputs"][0].update(sd=float("nan")), "finite"),
+        (lambda stored: stored["outputs"][0].update(sd="1"), "does not fit"),
+        (lambda stored: stored.update(training="long"), "does not fit"),
+        (
+            lambda stored: stored.update(
+                half_life={"names": ["a"], "transforms": ["identity"], "mean": [0], "sd": [1]}
+            ),
+            "1 half-life features, not 8",
+        ),
+    ],
+)
+def test_metadata_that_contradict_themselves_are_refused(change, found, model, tmp_path):
+    save_model(tmp_path / "m.safetensors", model)
+    rewrite(tmp_path / "m.safetensors", change)
+    with pytest.raises(InputError, match=found):
+        read_metadata(tmp_path / "m.safetensors")

@@ -46,3 +46,9 @@ def test_unknown_names_get_a_hint():
 def test_other_folders_are_refused(tmp_path):
     with pytest.raises(InputError, match="manifest"):
         resolve_models([str(tmp_path)])
+
+
+@pytest.mark.parametrize("name", ["", "a" * 5000])
+def test_names_that_no_file_can_have_are_unknown(name):
+    with pytest.raises(MissingDataError):
+        resolve_models([name])

@@ -232,3 +232,10 @@ def test_bad_fasta(text: str, message: str, tmp_path: Path) -> None:
 def test_dna_in_place_of_proteins_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="looks like DNA"):
         read(PROTEIN, proteins=write(tmp_path / "p.fa", f">a\n{'ACGT' * 10}\n"))
+
+
+def test_a_half_life_table_of_other_genes_is_an_error(tmp_path: Path) -> None:
+    fasta = write(tmp_path / "w.fa", ">a\nACGTACGTAC\n>b\nACGTACGTAC\n")
+    table = write(tmp_path / "h.tsv", "\t".join(["gene_id", *FEATURES]) + "\nc\t1\t2\t3\t4\t.5\t.6\t.7\t8\n")
+    with pytest.raises(InputError, match=r"h\.tsv: found none of the 2 records .*'b'.* among its 1 ids .*'c'"):
+        read(HALF_LIFE, fasta=fasta, half_life=table)

@@ -71,6 +71,7 @@ def test_bed_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
         ("1 1e3 2000 g 0 +", "found coordinate '1e3'"),
         ("1 1_0 20 g 0 +", "found coordinate '1_0'"),
         ("1 5 ٦ g 0 +", "found coordinate '٦'"),
+        (f"1 5 {'9' * 5000} g 0 +", "found coordinate '999"),
         ("1 5 5 g 0 +", "found end 5 with start 5"),
         ("1 6 5 g 0 +", "found end 5 with start 6"),
         ("1 5 6 g 0 .", "found strand '.'; expected"),
@@ -251,6 +252,7 @@ def test_gff3_gene_with_coding_segments_alone(tmp_path: Path) -> None:
         ('1 x exon 9 5 . + . gene_id "g"; transcript_id "t";', "found coordinates '9' and '5'"),
         ('1 x exon 0 5 . + . gene_id "g"; transcript_id "t";', "found coordinates '0' and '5'"),
         ('1 x exon a 5 . + . gene_id "g"; transcript_id "t";', "found coordinates 'a' and '5'"),
+        (f'1 x exon 5 {"9" * 5000} . + . gene_id "g"; transcript_id "t";', "found coordinates '5' and '999"),
         ('1 x exon 5 9 . . . gene_id "g"; transcript_id "t";', "found strand '.'"),
         ('1 x exon 5 9 . + . gene_id "g";', "found 'exon' without transcript_id"),
         ('1 x exon 5 9 . + . transcript_id "t";', "found 'exon' without gene_id"),
@@ -337,3 +339,8 @@ def test_suffix_decides_the_format(tmp_path: Path) -> None:
         read_tss(tmp_path / "tss.txt")
     (tmp_path / "TSS.BED.GZ").write_bytes(gzip.compress(GENES_BED.encode()))
     assert len(read_tss(tmp_path / "TSS.BED.GZ")) == 3
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_contig(tmp_path: Path) -> None:
+    (tmp_path / "x.bed").write_bytes(b"\xef\xbb\xbf1\t5\t6\tg\t0\t+\n")
+    assert [site.chrom for site in read_bed(tmp_path / "x.bed")] == ["1"]

@@ -167,8 +167,10 @@ def test_protein_in_place_of_genome(tmp_path: Path) -> None:
             Genome(tmp_path / "p.fa").window(Tss("g", "p", 25, strand), 10, 10)
 
 
-def test_index_is_written_beside_and_used(plain: Path) -> None:
-    Genome(plain)
+def test_index_is_written_beside_and_used(plain: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        Genome(plain)
+    assert not caplog.records  # an index that is not there yet is nothing to tell
     index = plain.with_name("genome.plain.fai")
     assert index.read_text().splitlines()[0] == "chr1\t1003\t12\t50\t51"
     before = index.stat()
