@@ -110,7 +110,8 @@ def _build_index(fasta: Path, beside: Path, cached: Path, shown: Path) -> Path:
     try:
         return _build_index_at(beside, fasta, shown)
     except OSError as error:
-        logger.info("no index is kept at %s (%s)", beside, error)
+        reason = error.strerror or error
+        logger.info("the genome's index goes to %s, for %s cannot be written (%s)", cached, beside, reason)
     return _build_index_at(cached, fasta, shown)
 
 
