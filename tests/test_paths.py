@@ -22,3 +22,18 @@ def test_a_place_that_cannot_be_written_is_replaced_and_said(monkeypatch, tmp_pa
     assert Path(tempfile.gettempdir()) in folder.parents
     assert "is not writable" in caplog.text
     assert "SEQEXPR_CACHE" in caplog.text
+
+
+def test_a_folder_of_somebody_else_is_not_used(monkeypatch, tmp_path):
+    """Whoever could write into the cache could hand out weights and datasets of their own."""
+    import os
+
+    import seqexpr.paths as paths
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    first = paths._temporary_root()
+    assert first == paths._temporary_root()
+    monkeypatch.setattr(os, "getuid", lambda: first.stat().st_uid + 1)
+    other = paths._temporary_root()
+    assert other != first
+    assert other.parent == tmp_path

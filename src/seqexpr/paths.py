@@ -30,9 +30,21 @@ def _cache_root(chosen: str | None) -> Path:
     root = Path(chosen) if chosen else Path(platformdirs.user_cache_dir("seqexpr"))
     if _writable(root):
         return root
-    fallback = Path(tempfile.gettempdir()) / f"seqexpr-cache-{getpass.getuser() if _has_user() else os.getuid()}"
+    fallback = _temporary_root()
     logger.warning("cache folder %s is not writable; using %s (set SEQEXPR_CACHE to choose)", root, fallback)
     return fallback
+
+
+def _temporary_root() -> Path:
+    """A folder of this user's own in the system's temporary directory, the same in each process if possible."""
+    shared = Path(tempfile.gettempdir()) / f"seqexpr-cache-{_user()}"
+    try:
+        shared.mkdir(mode=0o700, exist_ok=True)
+        if os.name == "nt" or shared.stat().st_uid == os.getuid():
+            return shared
+    except OSError:
+        pass
+    return Path(tempfile.mkdtemp(prefix="seqexpr-cache-"))  # the name is taken by somebody else
 
 
 def _writable(folder: Path) -> bool:
@@ -44,8 +56,8 @@ def _writable(folder: Path) -> bool:
         return False
 
 
-def _has_user() -> bool:
+def _user() -> str:
     try:
-        return bool(getpass.getuser())
+        return getpass.getuser()
     except (KeyError, OSError, ImportError):  # a user id without an account, common in containers
-        return False
+        return str(os.getuid())
