@@ -86,24 +86,6 @@ def test_tss_at_places_crops_and_pads(files: Path) -> None:
     assert any("no labels" in note for note in report.notes)
 
 
-@pytest.mark.parametrize(("tss_at", "boundary"), [("center", 4), (1, 1), (8, 8)])
-def test_tss_at_alone_keeps_the_whole_record(files: Path, tss_at: int | str, boundary: int) -> None:
-    _, dataset = run(files, windows="windows.fa", tss_at=tss_at)
-    assert (dataset.upstream, dataset.downstream) == (boundary, 8 - boundary)
-    assert letters(dataset)[0] == "AACCGGTT"
-
-
-def test_wrong_lengths_name_the_option(files: Path) -> None:
-    with pytest.raises(InputError, match=r"'g3': found 8 bp; expected 20000 bp .*--tss-at"):
-        run(files, windows="windows.fa")
-    (files / "uneven.fa").write_text(">a\nACGT\n>b\nACGTA\n")
-    with pytest.raises(InputError, match=r"'b': found 5 bp; expected 4 bp as the first record; .*--upstream"):
-        run(files, windows="uneven.fa", tss_at="center")
-    with pytest.raises(InputError, match="'a': found 4 bp; expected at least 5 bp"):
-        run(files, windows="uneven.fa", tss_at=5)
-    assert not (files / "out").exists()
-
-
 def test_genome_and_tss_on_both_strands_with_counts_and_aliases(files: Path) -> None:
     report, dataset = run(
         files,
@@ -230,8 +212,6 @@ def test_files_that_share_no_gene(files: Path) -> None:
         ({"windows": "windows.fa", "label_columns": ("x",)}, "needs --labels"),
         ({"proteins": "own.fa", "tss_at": 4}, "goes with --windows"),
         ({"proteins": "own.fa", "upstream": 4}, "go with DNA"),
-        ({"windows": "windows.fa", "tss_at": "middle"}, "must be a number or 'center'"),
-        ({"windows": "windows.fa", "tss_at": -1}, "at least 0"),
         ({"windows": "windows.fa", "upstream": 0, "downstream": 0}, "no letters"),
     ],
 )
@@ -245,6 +225,7 @@ def test_options_that_do_not_fit(files: Path, options: dict[str, Any], message: 
     [
         ("windows.fa", ">g1\nMKLVEEFFQQ\n", "looks like a protein"),
         ("windows.fa", "", "empty"),
+        ("windows.fa", ">g1\nACGT\n>g2\nACGTA\n", "'g2': found 5 bp"),
         ("windows.fa", ">g1.1\nACGT\n>g1.2\nACGT\n", "'g1': found the same gene again"),
         ("labels.tsv", "id\tcds_len\ng1\t1\n", "a label named 'cds_len'"),
         ("labels.tsv", "id\tx\ng1\tinf\n", "found 'inf'"),
@@ -264,9 +245,6 @@ def test_dna_in_place_of_proteins_and_two_proteins_of_a_gene(files: Path) -> Non
     (files / "own.fa").write_text(">P1\nMK\n>sp|P1|X\nMK\n")
     with pytest.raises(InputError, match="a second protein of gene 'g1'"):
         run(files, proteins="own.fa", protein_map="map.tsv", labels="labels.tsv")
-    (files / "map.tsv").write_text("gene_id\tuniprot\ng1\tP1\ng1\tP2\n")
-    with pytest.raises(InputError, match="line 3: found gene 'g1' again"):
-        run(files, proteins="proteins.fa", protein_map="map.tsv")
 
 
 def test_the_same_files_give_the_same_dataset(files: Path) -> None:
@@ -307,15 +285,3 @@ def test_real_proteins_join_by_their_map(shared_data: Path, tmp_path: Path) -> N
         )
     )
     assert report.genes == 9_317
-
-
-def test_proteins_in_place_of_windows_are_told_as_such(files: Path) -> None:
-    (files / "windows.fa").write_text(">g1\nMKLVEEFFQQ\n")
-    with pytest.raises(InputError, match=r"'g1': .* looks like a protein"):
-        run(files, windows="windows.fa")
-
-
-def test_a_map_without_a_whole_row_is_refused(files: Path) -> None:
-    (files / "map.tsv").write_text("gene_id\tuniprot\ng1\t\nNA\tP1\n")
-    with pytest.raises(InputError, match=r"map\.tsv: found no row with both a gene and a protein"):
-        run(files, proteins="proteins.fa", protein_map="map.tsv")

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seqexpr.errors import InputError, UsageError
+from seqexpr.errors import InputError
 from seqexpr.evaluation.metrics import metrics_row
 from seqexpr.evaluation.report import write_report
 from seqexpr.files import write_json
@@ -212,9 +211,3 @@ def test_files_that_are_not_a_run_are_refused_and_nothing_is_written(tmp_path, n
         write_report(folder)
     assert message in str(problem.value)
     assert not (folder / "report.html").exists()
-
-
-def test_without_matplotlib_the_extra_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(UsageError, match=r"pip install 'seqexpr\[train\]'"):
-        write_report(make_run(tmp_path / "run"))

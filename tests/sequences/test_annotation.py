@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import random
 import sys
 from pathlib import Path
 
@@ -225,85 +224,6 @@ def test_choice_of_the_transcript(
         assert transcript.id == chosen
 
 
-def test_gtf_without_exon_lines(tmp_path: Path) -> None:
-    (transcript,) = annotation(tmp_path, '1 x transcript 11 30 . - . gene_id "g"; transcript_id "t";\n')
-    assert (transcript.exons, transcript.tss.boundary) == (((10, 30),), 30)
-    (transcript,) = annotation(tmp_path, "1 x CDS 11 30 . - 0 gene_id g; transcript_id t\n")
-    assert transcript.exons == transcript.cds == ((10, 30),)
-
-
-def test_one_transcript_id_on_two_contigs(tmp_path: Path) -> None:
-    lines = "".join(f'{chrom} x exon 11 30 . + . gene_id "g"; transcript_id "t";\n' for chrom in "YX")
-    (transcript,) = annotation(tmp_path, lines)
-    assert (transcript.chrom, transcript.exons) == ("X", ((10, 30),))
-
-
-def test_gff3_gene_with_coding_segments_alone(tmp_path: Path) -> None:
-    text = "c x gene 5 40 . + . ID=gene-b;Name=abc%3BD\nc x CDS 5 40 . + 0 ID=cds1;Parent=gene-b\n"
-    assert annotation(tmp_path, text) == [
-        Transcript("b", "b", "abc;D", "c", "+", ((4, 40),), ((4, 40),), canonical=False)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("1 x exon 5 9 . +", "found 7 columns separated by tabs"),
-        ('1 x exon 9 5 . + . gene_id "g"; transcript_id "t";', "found coordinates '9' and '5'"),
-        ('1 x exon 0 5 . + . gene_id "g"; transcript_id "t";', "found coordinates '0' and '5'"),
-        ('1 x exon a 5 . + . gene_id "g"; transcript_id "t";', "found coordinates 'a' and '5'"),
-        (f'1 x exon 5 {"9" * 5000} . + . gene_id "g"; transcript_id "t";', "found coordinates '5' and '999"),
-        ('1 x exon 5 9 . . . gene_id "g"; transcript_id "t";', "found strand '.'"),
-        ('1 x exon 5 9 . + . gene_id "g";', "found 'exon' without transcript_id"),
-        ('1 x exon 5 9 . + . transcript_id "t";', "found 'exon' without gene_id"),
-        ('1 x exon 5 9 . - . gene_id "g"; transcript_id "ok";', "found 1 - in a transcript on 1 [+]"),
-        ('1 x exon 5 9 . + . gene_id "g\0"; transcript_id "t";', "found a NUL byte"),
-    ],
-)
-def test_bad_annotation_lines(tmp_path: Path, line: str, message: str) -> None:
-    with pytest.raises(InputError, match=message) as error:
-        annotation(tmp_path, f'#x\n1 x exon 2 3 . + . gene_id "g"; transcript_id "ok";\n{line}\n')
-    assert ", line 3: " in str(error.value)
-
-
-def test_bad_annotation_files(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="found no feature"):
-        annotation(tmp_path, "#nothing\n")
-    with pytest.raises(InputError, match="found no transcript"):
-        annotation(tmp_path, "1 x gene 5 9 . + . ID=g\n")
-    with pytest.raises(InputError, match="line 1: found 1 columns"):
-        annotation(tmp_path, "hello\n")
-    with pytest.raises(InputError, match="'exon' without Parent"):
-        annotation(tmp_path, "1 x exon 5 9 . + . ID=g\n")
-
-
-segments = st.lists(st.tuples(st.integers(0, 40), st.integers(1, 40)), min_size=1, max_size=5)
-
-
-@given(st.lists(st.tuples(segments, st.sampled_from("+-")), min_size=1, max_size=5), st.randoms())
-def test_gtf_and_gff3_round_trip(
-    tmp_path_factory: pytest.TempPathFactory,
-    genes: list[tuple[list[tuple[int, int]], str]],
-    shuffler: random.Random,
-) -> None:
-    """Transcripts written in both formats, exon lines in any order, come back as they were."""
-    folder = tmp_path_factory.getbasetemp()
-    expected, gtf, gff3 = [], "", ""
-    for number, (steps, strand) in enumerate(genes):
-        at, exons = 0, []
-        for gap, length in steps:
-            exons.append((at + gap + 1, at + gap + 1 + length))  # a gap of 1 or more keeps exons apart
-            at = exons[-1][1]
-        expected.append(Transcript(f"t{number}", f"g{number}", "", "c", strand, tuple(exons), (), False))
-        shuffler.shuffle(exons)
-        for start, end in exons:
-            gtf += f'c x exon {start + 1} {end} . {strand} . gene_id "g{number}"; transcript_id "t{number}";\n'
-            gff3 += f"c x exon {start + 1} {end} . {strand} . Parent=transcript:t{number}\n"
-        gff3 += f"c x mRNA 1 {at} . {strand} . ID=transcript:t{number};Parent=gene:g{number}\n"
-    assert annotation(folder, gtf) == expected
-    assert annotation(folder, gff3) == expected
-
-
 GENES_BED = "1\t5\t6\tENSG01.3\t0\t+\n1\t7\t8\tENSG02\t0\t+\n1\t9\t10\tENSG03.1_PAR_Y\t0\t+\n"
 
 
@@ -339,8 +259,3 @@ def test_suffix_decides_the_format(tmp_path: Path) -> None:
         read_tss(tmp_path / "tss.txt")
     (tmp_path / "TSS.BED.GZ").write_bytes(gzip.compress(GENES_BED.encode()))
     assert len(read_tss(tmp_path / "TSS.BED.GZ")) == 3
-
-
-def test_a_byte_order_mark_is_no_part_of_the_first_contig(tmp_path: Path) -> None:
-    (tmp_path / "x.bed").write_bytes(b"\xef\xbb\xbf1\t5\t6\tg\t0\t+\n")
-    assert [site.chrom for site in read_bed(tmp_path / "x.bed")] == ["1"]

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
 import gzip
-import io
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from Bio import bgzf
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,11 +32,8 @@ def records(folder: Path, content: bytes) -> list[FastaRecord]:
         b"\n\n" + TWO_GENES + b"\n\n",
         b"\xef\xbb\xbf" + TWO_GENES,
         TWO_GENES.replace(b"AC\n>", b"A C\t\n\n>"),
-        gzip.compress(TWO_GENES),
-        gzip.compress(TWO_GENES[:15]) + gzip.compress(TWO_GENES[15:]),
-        gzip.compress(TWO_GENES) + b"\0" * 512,
     ],
-    ids=["plain", "crlf", "no-newline", "blank-lines", "bom", "spaces", "gzip", "two-members", "padded-gzip"],
+    ids=["plain", "crlf", "no-newline", "blank-lines", "bom", "spaces"],
 )
 @pytest.mark.parametrize("block", [1, 2, 7, 1 << 20])
 def test_forms_of_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, block: int) -> None:
@@ -46,20 +41,8 @@ def test_forms_of_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cont
     assert records(tmp_path, content) == TWO_RECORDS
 
 
-def test_bgzip(tmp_path: Path) -> None:
-    path = tmp_path / "no-suffix"
-    with bgzf.BgzfWriter(str(path)) as writer:
-        writer.write(TWO_GENES)
-    assert list(read_fasta(path)) == TWO_RECORDS
-
-
 def test_case_is_kept(tmp_path: Path) -> None:
     assert records(tmp_path, b">g\nacGT\n")[0].sequence == b"acGT"
-
-
-def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(gzip.compress(TWO_GENES))))
-    assert list(read_fasta("-")) == TWO_RECORDS
 
 
 def test_records_of_a_slow_pipe_come_as_they_are_whole() -> None:
@@ -139,9 +122,6 @@ def test_any_bytes_give_records_or_an_input_error(tmp_path_factory: pytest.TempP
         (b">a\rAC\r>b\rAC\r", "control byte 0x0d in the header"),
         (b">caf\xe9\nAC\n", r"record 1: found header 'caf\\xe9'; expected UTF-8"),
         (gzip.compress(TWO_GENES)[:-4], "found a gzip file that is cut short"),
-        (gzip.compress(TWO_GENES)[:3], "found a gzip file that is cut short"),
-        (gzip.compress(TWO_GENES)[:-8] + b"\1" * 8, "found a damaged gzip file"),
-        (gzip.compress(TWO_GENES) + b"junk", "found a damaged gzip file"),
     ],
 )
 def test_bad_files(tmp_path: Path, content: bytes, message: str) -> None:
@@ -149,13 +129,6 @@ def test_bad_files(tmp_path: Path, content: bytes, message: str) -> None:
         records(tmp_path, content)
     assert str(error.value).startswith(f"{tmp_path}/x.fa")
     assert "\n" not in str(error.value)
-
-
-def test_absent_file_and_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="found no such file"):
-        list(read_fasta(tmp_path / "absent.fa"))
-    with pytest.raises(InputError, match="found a folder"):
-        list(read_fasta(tmp_path))
 
 
 def test_uniprot_accession() -> None:

@@ -48,6 +48,7 @@ class WindowFasta:
 
     Raises:
         InputError: the FASTA is bad, or a record's length is not as stated above.
+        UsageError: the window holds no letters.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class WindowFasta:
             held = (boundary, self._first_length - boundary)
         self.upstream = held[0] if upstream is None else upstream
         self.downstream = held[1] if downstream is None else downstream
+        check_window(self.upstream, self.downstream, tss_at)
 
     def stream(self, clean: Callable[[str], str], wanted: Callable[[str], bool]) -> Iterator[tuple[str, np.ndarray]]:
         """Id and window, uint8 (upstream + downstream,), of each record whose cleaned id is wanted, once."""

@@ -179,5 +179,6 @@ def read_gene_tables(options: TableOptions, clean: Callable[[str], str]) -> Gene
         tables.positions = {gene: item.tss for gene, item in tables.transcripts.items()}
     if options.tss is not None:
         tables.tss = read_tss(options.tss)
-        tables.positions |= {clean(place.id): place for place in tables.tss}
+        ids = cleaned(Side("the TSSs", str(options.tss), [place.id for place in tables.tss]), clean)
+        tables.positions |= dict(zip(ids, tables.tss, strict=True))
     return tables

@@ -6,6 +6,7 @@ import re
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -24,7 +25,8 @@ _TIERS = {"Ensembl_canonical": 2, "MANE_Select": 1, "MANE Select": 1}
 _CODING = (b"CDS", b"stop_codon")  # GTF keeps the stop codon out of the CDS, GFF3 has it inside
 _GTF_PARTS = (b"transcript", b"mRNA", b"exon", *_CODING)
 _GTF_PAIR = re.compile(rb'\s*([^\s;"]+)\s+(?:"([^"]*)"|([^\s;"]+))\s*(?:;|$)')
-_GTF_TRANSCRIPT = re.compile(rb'\btranscript_id\s+"?([^";]*)"?')
+_GTF_TRANSCRIPT = re.compile(rb'(?:^|;)\s*transcript_id\s+(?:"([^"]*)"|([^\s;"]+))')
+_NO_ATTRIBUTES = (b"", b".")
 _GFF3_PAIR = re.compile(rb'\s*[^\s=;"]+=')
 _KEPT = {"ID", "Parent", "Name", "gene", "gene_id", "gene_name", "transcript_id", "tag"}
 _ID_PREFIX = re.compile(r"^(?:gene|transcript|rna|cds)[:-]")
@@ -74,28 +76,27 @@ class _Line(NamedTuple):  # made for each of millions of lines: a frozen datacla
 def read_gene_models(path: str | Path) -> Iterator[GeneModel]:
     """All transcripts of a GTF or GFF3 file, in the order in which the file first names them.
 
-    The two formats are told apart by the attributes of the first line: `key "value"` or `key=value`.
+    The two formats are told apart by the first line that has attributes: `key "value"` or `key=value`.
 
     Raises:
         InputError: see `read_annotation`.
     """
     lines = _feature_lines(path)
-    first = next(lines, None)
-    if first is None:
+    head: list[_Line] = []
+    for line in lines:
+        head.append(line)
+        if line.attributes.strip() not in _NO_ATTRIBUTES:
+            break
+    if not head:
         raise InputError(path, found="no feature", expected="GTF or GFF3 lines of 9 columns")
-    is_gff3 = _GFF3_PAIR.match(first.attributes) is not None
-    chained = _chain(first, lines)
+    is_gff3 = _GFF3_PAIR.match(head[-1].attributes) is not None
+    chained = chain(head, lines)
     count = 0
     for model in _read_gff3(path, chained) if is_gff3 else _read_gtf(path, chained):
         count += 1
         yield model
     if not count:
         raise InputError(path, found="no transcript", expected="lines of transcripts, exons or CDS")
-
-
-def _chain(first: _Line, rest: Iterator[_Line]) -> Iterator[_Line]:
-    yield first
-    yield from rest
 
 
 def _feature_lines(path: str | Path) -> Iterator[_Line]:
@@ -137,9 +138,10 @@ def _read_gtf(path: str | Path, lines: Iterable[_Line]) -> Iterator[GeneModel]:
         if line.feature not in _GTF_PARTS:
             continue
         match = _GTF_TRANSCRIPT.search(line.attributes)
-        if match is None or not match[1]:
+        transcript = b"" if match is None else match[1] or match[2]
+        if not transcript:
             raise _no_attribute(path, line, "transcript_id")
-        key = (line.chrom, match[1])
+        key = (line.chrom, transcript)
         draft = drafts.get(key)
         if draft is None:
             names = _gtf_names(path, line)
@@ -171,14 +173,14 @@ def _read_gff3(path: str | Path, lines: Iterable[_Line]) -> Iterator[GeneModel]:
         names = _gff3_names(line)
         if line.feature != b"exon" and line.feature not in _CODING:
             if id_ := names.get("ID"):
-                draft = _Draft(line.chrom, _text(line.strand), names, names.get("Parent", "").split(",")[0])
+                draft = _Draft(line.chrom, _text(line.strand), names, next(iter(_parents(names)), ""))
                 draft.start, draft.end = line.start, line.end
                 nodes.setdefault(id_, draft)
             continue
-        parents = names.get("Parent")
+        parents = _parents(names)
         if not parents:
             raise _no_attribute(path, line, "Parent")
-        for parent in parents.split(","):
+        for parent in parents:
             draft = parts.setdefault(parent, _Draft(line.chrom, _strand(path, line), names))
             _add_part(path, draft, line)
     for transcript, draft in parts.items():
@@ -192,7 +194,13 @@ def _read_gff3(path: str | Path, lines: Iterable[_Line]) -> Iterator[GeneModel]:
 
 def _gff3_names(line: _Line) -> dict[str, str]:
     pairs = (pair.split("=", 1) for pair in _text(line.attributes).split(";") if "=" in pair)
-    return {key.strip(): unquote(value.strip()) for key, value in pairs if key.strip() in _KEPT}
+    kept = {key.strip(): value.strip() for key, value in pairs if key.strip() in _KEPT}
+    return {key: value if key == "Parent" else unquote(value) for key, value in kept.items()}
+
+
+def _parents(names: dict[str, str]) -> list[str]:
+    """The ids in Parent, which `_gff3_names` leaves encoded: %2C is a comma within an id."""
+    return [unquote(parent) for parent in names.get("Parent", "").split(",") if parent]
 
 
 def _ancestor(id_: str, nodes: dict[str, _Draft]) -> tuple[str, dict[str, str]]:

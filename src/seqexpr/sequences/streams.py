@@ -61,9 +61,7 @@ def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, bytes]]:
     """
     number = 0
     rest = b""
-    for block in read_blocks(path):
-        if not (number or rest):
-            block = block.removeprefix(BYTE_ORDER_MARK)
+    for block in _without_mark(read_blocks(path)):
         if b"\0" in block:
             at = number + 1 + block.count(b"\n", 0, block.index(b"\0"))
             raise InputError(path, record=f"line {at:,}", found="a NUL byte", expected="text")
@@ -75,6 +73,16 @@ def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, bytes]]:
             yield number, line.removesuffix(b"\r")
     if rest:
         yield number + 1, rest.removesuffix(b"\r")
+
+
+def _without_mark(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    head = b""
+    for block in blocks:
+        head += block  # a pipe may hand over the mark in pieces
+        if not BYTE_ORDER_MARK.startswith(head):
+            break
+    yield head.removeprefix(BYTE_ORDER_MARK)
+    yield from blocks
 
 
 def _decompressed(path: str | os.PathLike[str], handle: BinaryIO) -> Iterator[bytes]:
@@ -117,8 +125,10 @@ def _inflated(path: str | os.PathLike[str], data: bytes, blocks: Iterator[bytes]
         if text:
             yield text
         if inflater.eof:
-            data = inflater.unused_data or next(blocks, b"")
-            if not data.strip(b"\0"):  # the padding that tape and block devices leave behind
+            data = inflater.unused_data.lstrip(b"\0")  # the padding that tape and block devices leave behind
+            while not data and (block := next(blocks, b"")):
+                data = block.lstrip(b"\0")
+            if not data:
                 return
             inflater = zlib.decompressobj(_GZIP_FORMAT)
         else:
