@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -38,6 +39,11 @@ def seqexpr(capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.Monk
     return command
 
 
+def _obey_interrupts() -> None:
+    """A test run in the background of a shell ignores SIGINT, and its children would inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def program() -> Callable[..., subprocess.Popen[bytes]]:
     """Start `python -m seqexpr` as a process of its own, with pipes at its three streams."""
@@ -47,6 +53,7 @@ def program() -> Callable[..., subprocess.Popen[bytes]]:
             [sys.executable, "-m", "seqexpr", *map(str, arguments)],
             **dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE) | options,  # type: ignore[arg-type]
             env={**os.environ, "TERM": "dumb", "COLUMNS": "100"},
+            preexec_fn=_obey_interrupts if os.name == "posix" else None,
         )
 
     return start
