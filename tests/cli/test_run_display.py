@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from seqexpr.cli.console import set_up_logging
-from seqexpr.cli.run_display import RunDisplay, _duration, show_results
+from seqexpr.cli.run_display import RunDisplay, _cell, _duration, show_results
 
 ROW = {"epoch": 2, "train_loss": 0.51234, "valid_loss": 0.6, "valid_r2": 0.3456, "seconds": 30.0}
 
@@ -46,3 +46,9 @@ def test_results_as_tsv_show_the_genes_of_all_folds_only(capsys, tmp_path):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     assert lines[1].split("\t")[:10] == ["seqexpr", "a", "all", "10", "0.5000", "0.4000", "0.6000", "", "", ""]
+
+
+def test_a_cell_of_the_table_on_a_terminal():
+    assert _cell(estimate(0.5)) == "0.500\n0.400 to 0.600"
+    assert _cell(estimate(None)) == "-"
+    assert _cell({"value": 0.25, "low": None, "high": None}) == "0.250"

@@ -94,25 +94,31 @@ def show_results(rows: list[dict[str, Any]], folder: Path) -> None:
 
 
 def _print_rich(rows: list[dict[str, Any]]) -> None:
+    """One table for each output and scope: narrow enough for 100 letters."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="held-out genes, 95 % bootstrap intervals")
-    for column in ("model", "output", "genes", "n"):
-        table.add_column(column, justify="right" if column == "n" else "left")
-    for name in _SHOWN:
-        table.add_column(name, justify="right")
-    for row in rows:
-        cells = []
+    console = Console()
+    for output, scope in dict.fromkeys((row["output"], row["scope"]) for row in rows):
+        shown = [row for row in rows if (row["output"], row["scope"]) == (output, scope)]
+        title = f"{output}: {shown[0]['n']:,} held-out genes ({scope}), 95 % bootstrap intervals"
+        table = Table("model", title=title, box=box.SIMPLE_HEAD)
         for name in _SHOWN:
-            estimate = row["metrics"][name]
-            value, low, high = estimate["value"], estimate["low"], estimate["high"]
-            cells.append(
-                "-" if value is None else f"{value:.3f}" + ("" if low is None else f" [{low:.3f}, {high:.3f}]")
-            )
-        style = "bold" if row["model"] == "seqexpr" else None
-        table.add_row(row["model"], row["output"], row["scope"], f"{row['n']:,}", *cells, style=style)
-    Console().print(table)
+            table.add_column(name.replace("_", "\n"), justify="right", no_wrap=True)
+        for row in shown:
+            cells = [_cell(row["metrics"][name]) for name in _SHOWN]
+            style = "bold" if row["model"] == "seqexpr" else None
+            table.add_row(row["model"].replace("_", " "), *cells, style=style)
+        console.print(table)
+
+
+def _cell(estimate: dict[str, float | None]) -> str:
+    """The value, and its interval on a line of its own."""
+    value, low, high = estimate["value"], estimate["low"], estimate["high"]
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if low is None else f"{value:.3f}\n{low:.3f} to {high:.3f}"
 
 
 def _live_progress() -> Progress:
