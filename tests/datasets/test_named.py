@@ -89,3 +89,9 @@ def test_a_damaged_source_is_named(xpresso: None) -> None:
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match=r"valid\.h5: found a file that is not whole HDF5"):
         prepare_task("mrna-human")
+
+
+def test_a_task_without_sources_is_made_on_the_spot() -> None:
+    dataset = prepare_task("synthetic-half-life")
+    assert dataset.has_dna and dataset.has_protein and dataset.label_names == ("planted",)
+    assert open_task_dataset("synthetic-half-life").folder == dataset.folder

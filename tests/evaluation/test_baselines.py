@@ -4,9 +4,6 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from seqexpr.datasets.half_life import FEATURES, TRANSFORMS
 from seqexpr.errors import UsageError
@@ -16,7 +13,6 @@ from seqexpr.evaluation.baselines import (
     composition_boosted_trees,
     composition_half_life_ridge,
     composition_ridge,
-    count_words,
     half_life_ridge,
     training_mean,
 )
@@ -74,40 +70,10 @@ def noise(scale: float) -> np.ndarray:
     return np.random.default_rng(7).normal(scale=scale, size=N)
 
 
-@pytest.mark.parametrize(
-    ("tokens", "k", "letters", "expected"),
-    [
-        ([[1, 2, 1, 2]], 2, 2, [[0, 2, 1, 0]]),  # AA AB BA BB in ABAB
-        ([[1, 2, 0, 1, 2]], 2, 2, [[0, 2, 0, 0]]),  # no word spans the unknown letter
-        ([[1, 0, 1, 0]], 2, 2, [[0, 0, 0, 0]]),
-        ([[1, 1], [2, 0]], 1, 2, [[2, 0], [0, 1]]),  # rows are kept apart
-        ([[1, 2]], 3, 2, [[0] * 8]),  # shorter than a word
-        ([[4, 4, 4, 4]], 4, 4, [[0] * 255 + [1]]),
-    ],
-)
-def test_words_are_counted(tokens, k, letters, expected):
-    assert count_words(np.array(tokens, np.uint8), k, letters).tolist() == expected
-
-
-@given(
-    tokens=arrays(np.uint8, st.tuples(st.integers(1, 4), st.integers(1, 12)), elements=st.integers(0, 4)),
-    k=st.integers(1, 4),
-)
-def test_words_are_counted_as_a_plain_loop_does(tokens, k):
-    expected = np.zeros((len(tokens), 4**k), np.int64)
-    for row, letters in enumerate(tokens.tolist()):
-        for start in range(len(letters) - k + 1):
-            word = letters[start : start + k]
-            if 0 not in word:
-                expected[row, sum((letter - 1) * 4 ** (k - 1 - i) for i, letter in enumerate(word))] += 1
-    np.testing.assert_array_equal(count_words(tokens, k, 4), expected)
-
-
 def test_composition_has_the_columns_that_it_says():
     assert features_of(dna=True).composition.shape == (N, 2 * 340)
-    assert features_of(dna=True, upstream=300, downstream=200).composition.shape == (N, 340)  # all of it is near
-    assert features_of(protein=True).composition.shape == (N, 22 + 484 + 1)
-    assert features_of(dna=True, protein=True).composition.shape == (N, 680 + 507)
+    assert features_of(protein=True).composition.shape == (N, 845)
+    assert features_of(dna=True, protein=True).composition.shape == (N, 680 + 845)
     assert features_of(dna=True, protein=True, max_protein=0).composition.shape == (N, 680)
 
 

@@ -1,66 +1,106 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
+import torch
 
 from seqexpr.errors import InputError, UsageError
-from seqexpr.training.recipe import Recipe, load_recipe
-
-
-def test_paper_recipes_are_those_of_sections_2_3_and_2_4():
-    dna = load_recipe("paper", "dna")
-    assert (dna.optimizer, dna.betas, dna.schedule, dna.noam_width) == ("adam", (0.9, 0.98), "noam", 32)
-    assert (dna.warmup_steps, dna.weight_decay, dna.batch_size, dna.dropout) == (8_000, 0.2, 128, 0.2)
-    protein = load_recipe("paper", "protein")
-    assert (protein.optimizer, protein.learning_rate, protein.schedule) == ("lamb", 5e-4, "cosine")
-    assert (protein.warmup_steps, protein.dropout) == (8_000, 0.3)
-
-
-@pytest.mark.parametrize("latent_input", ["dna", "protein"])
-def test_default_recipes_say_what_they_are(latent_input):
-    assert load_recipe("default", latent_input).name == f"default-{latent_input}"
-
-
-def test_a_tasks_own_recipe_comes_first():
-    assert load_recipe("default", "dna", "synthetic").name == "default-synthetic"
-    assert load_recipe("paper", "dna", "synthetic").name == "paper-dna"
-
-
-def test_a_users_own_file(tmp_path):
-    path = tmp_path / "mine.toml"
-    path.write_text('optimizer = "adam"\nlearning_rate = 1\noutput_weights = {mrna = 10}\n')
-    recipe = load_recipe(str(path), "dna")
-    assert (recipe.name, recipe.optimizer, recipe.output_weights) == ("mine", "adam", {"mrna": 10})
+from seqexpr.models.config import PerceiverConfig
+from seqexpr.training.recipe import Recipe, check_settings
+from seqexpr.training.trainer import _Trainer, train
 
 
 @pytest.mark.parametrize(
-    ("text", "error", "said"),
+    ("changes", "said"),
     [
-        ("optimiser = 1", InputError, "key 'optimiser': found an unknown setting"),
-        ("batch_size = 'big'", InputError, "key 'batch_size': found 'big'; expected a value like 128"),
-        ("batch_size = 1.5", InputError, "key 'batch_size'"),
-        ("bf16 = 1", InputError, "key 'bf16'"),
-        ("optimizer = 'sgd'", UsageError, "must be one of adam, adamw, lamb"),
-        ("batch_size = 0", UsageError, "batch_size must be above 0"),
-        ("patience = -1", UsageError, "patience must not be negative"),
-        ("dropout = 1.0", UsageError, r"dropout must be in \[0, 1\)"),
-        ("schedule = 'noam'", UsageError, "needs warmup_steps"),
-        ("= 3", InputError, "not TOML"),
+        ({"optimizer": "sgd"}, "must be one of adam, adamw, lamb"),
+        ({"schedule": "linear"}, "must be one of noam, cosine, constant"),
+        ({"stop_metric": "r2"}, "must be one of valid_loss, valid_r2"),
+        ({"max_epochs": 0}, "max_epochs must be above 0"),
+        ({"patience": -1}, "patience must not be negative"),
+        ({"average_decay": 1.0}, r"average_decay must be in \[0, 1\)"),
+        ({"schedule": "noam"}, "needs warmup_steps"),
+        ({"betas": (0.9,)}, r"betas must be two numbers in \[0, 1\), not \[0.9\]"),
+        ({"output_weights": {"a": -1.0}}, "output_weights must not be negative"),
+        ({"model": {"stem_pool": 0}}, "model.stem_pool must be at least 1, not 0"),
+        ({"model": {"tower_channels": [32, 0]}}, r"model.tower_channels must be at least 1, not \[32, 0\]"),
     ],
 )
-def test_bad_files(tmp_path, text, error, said):
-    path = tmp_path / "bad.toml"
-    path.write_text(text)
-    with pytest.raises(error, match=said):
-        load_recipe(str(path), "dna")
+def test_settings_that_make_no_sense(changes, said):
+    with pytest.raises(UsageError, match=f"recipe r: .*{said}"):
+        Recipe("r", **changes)
+    with pytest.raises(UsageError, match=said):
+        Recipe("r").changed(**changes)
 
 
-def test_unknown_names_and_absent_files():
-    with pytest.raises(UsageError, match=r"no recipe 'best'; there are default, paper, or name a \.toml file"):
-        load_recipe("best", "dna")
-    with pytest.raises(InputError, match="No such file"):
-        load_recipe("absent.toml", "dna")
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"optimiser": "adam"}, "key 'optimiser': found an unknown setting; expected optimizer, learning_rate"),
+        ({"name": "x"}, "key 'name': found an unknown setting"),
+        ({"batch_size": "big"}, "key 'batch_size': found 'big'; expected a value like 128"),
+        ({"batch_size": 1.5}, "key 'batch_size'"),
+        ({"batch_size": True}, "key 'batch_size'"),
+        ({"bf16": 1}, "key 'bf16'"),
+        ({"betas": [0.9, "x"]}, r"key 'betas': found .*expected a value like \[0.9, 0.999\]"),
+        ({"model": 3}, "key 'model'"),
+        ({"model": {"drop": 0.1}}, "key 'model.drop': found an unknown setting; expected upstream"),
+        ({"model": {"outputs": 2}}, "key 'model.outputs': found an unknown setting"),
+        ({"model": {"preset": "x"}}, "key 'model.preset': found an unknown setting"),
+        ({"model": {"latents": "many"}}, "key 'model.latents': found 'many'; expected a value like 128"),
+        ({"model": {"tower_channels": [32, 1.5]}}, "key 'model.tower_channels'"),
+        ({"output_weights": {"mrna": "ten"}}, "key 'output_weights.mrna': found 'ten'; expected a value like 1.0"),
+    ],
+)
+def test_keys_and_types_are_checked(settings, said):
+    with pytest.raises(InputError, match=f"^mine.toml, {said}"):
+        check_settings(settings, "mine.toml")
 
 
-def test_changes_are_checked():
-    with pytest.raises(UsageError, match="max_epochs"):
-        Recipe("r").changed(max_epochs=0)
+def test_whole_numbers_pass_for_fractions():
+    check_settings({"learning_rate": 1, "betas": [0, 0.9], "model": {"dropout": 0, "tower_channels": [8, 8]}}, "f")
+
+
+def test_changes_of_the_network():
+    config = PerceiverConfig.from_preset("dna-perceiver")
+    fitted = Recipe("r", model={"tanh": True, "dropout": 0.5, "tower_channels": [8, 8]}).fit(config)
+    assert (fitted.tanh, fitted.dropout, fitted.tower_channels) == (True, 0.5, (8, 8))
+    assert Recipe("r").fit(config) == config
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [({"protein_length": 100}, "a protein length is given exactly when"), ({"stem_kernel": 4}, "kernels must be odd")],
+)
+def test_changes_that_the_network_cannot_take_name_the_recipe(model, said):
+    with pytest.raises(UsageError, match=f"recipe mine, table model: .*{said}"):
+        Recipe("mine", model=model).fit(PerceiverConfig.from_preset("dna-perceiver"))
+
+
+def test_a_manifest_holds_the_whole_recipe():
+    recipe = Recipe("r", ("a", "b"), betas=(0.8, 0.9), model={"tower_channels": [8, 8]}, output_weights={"x": 2.0})
+    stored = json.loads(json.dumps(recipe.to_dict()))
+    assert stored["bases"] == ["a", "b"]
+    assert Recipe.from_dict(stored) == recipe
+
+
+@pytest.mark.parametrize(
+    ("settings", "epochs", "best"),
+    [
+        ({"stop_metric": "valid_loss", "patience": 2}, 4, 2),
+        ({"stop_metric": "valid_loss", "patience": 3}, 5, 2),
+        ({"stop_metric": "valid_r2", "patience": 2}, 5, 3),
+        ({"stop_metric": "valid_r2", "patience": 0}, 6, 6),
+        ({"stop_metric": "valid_loss", "patience": 0}, 6, 2),
+    ],
+)
+def test_stop_metric_and_patience_mean_what_they_say(job, tmp_path, monkeypatch, settings, epochs, best):
+    """Six epochs whose validations are told beforehand: the loss is best at the second, r2 at the third and sixth."""
+    told = iter([(0.9, 0.1), (0.5, 0.2), (0.7, 0.6), (0.6, 0.3), (0.6, 0.3), (0.6, 0.7)])
+    monkeypatch.setattr(_Trainer, "_validate", lambda self: next(told))
+    monkeypatch.setattr(_Trainer, "_train_epoch", lambda self, epoch: 1.0)
+    recipe = job.recipe.changed(max_epochs=6, **settings)
+    result = train(replace(job, recipe=recipe), tmp_path, torch.device("cpu"), name="w")
+    assert (len(result.rows), result.best_epoch) == (epochs, best)

@@ -72,6 +72,18 @@ def test_resumed_equals_uninterrupted(job, tmp_path, recipe):
     assert same_tensors(tmp_path / "whole/weights.safetensors", tmp_path / "parts/weights.safetensors")
 
 
+def test_a_composition_flow_resumes_too_and_is_standardised_on_training_genes(job, tmp_path):
+    job = replace(job, config=tiny_config(composition_dim=4), recipe=job.recipe.changed(composition_rate=3.0))
+    train(job, tmp_path / "whole", CPU, name="w")
+    with pytest.raises(KeyboardInterrupt):
+        train(job, tmp_path / "parts", CPU, name="w", observer=StopAt(2, 3))
+    train(job, tmp_path / "parts", CPU, name="w")
+    assert same_tensors(tmp_path / "whole/weights.safetensors", tmp_path / "parts/weights.safetensors")
+    flow = load_model(tmp_path / "whole/weights.safetensors").network.composition
+    windows = torch.from_numpy(job.dataset.dna(job.train, 240, 120))
+    torch.testing.assert_close(flow.mean, flow.features(windows, windows).mean(dim=0), rtol=1e-4, atol=1e-6)
+
+
 def test_same_seed_same_weights_other_seed_other_weights(job, tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         train(replace(job, seed=seed), tmp_path / name, CPU, name="w")

@@ -28,7 +28,7 @@ from seqexpr.datasets.prepared import DatasetWriter, PreparedDataset, check_targ
 from seqexpr.datasets.protein_input import ProteinFasta
 from seqexpr.datasets.sources import find_source
 from seqexpr.datasets.tables import read_table
-from seqexpr.datasets.tasks import SYNTHETIC, Task, find_task, open_task_dataset, task_folder
+from seqexpr.datasets.tasks import Task, find_task, open_task_dataset, task_folder
 from seqexpr.errors import InputError, MissingDataError
 from seqexpr.manifest import describe_run
 from seqexpr.sequences.alphabet import DNA, PROTEIN
@@ -59,7 +59,7 @@ def prepare_task(name: str, force: bool = False) -> PreparedDataset:
         InputError: a source that is not as it should be.
     """
     task = find_task(name)
-    if name == SYNTHETIC:
+    if not task.sources:  # made on the spot
         return open_task_dataset(name, remake=force)
     absent = [source for source in task.sources if not find_source(source).present()]
     if absent:

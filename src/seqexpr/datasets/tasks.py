@@ -1,4 +1,4 @@
-"""Named tasks: what is predicted, from which sources, with which preset, recipe and split (tasks.toml)."""
+"""Named tasks: what is predicted, from which sources, with which preset and split (tasks.toml)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from seqexpr.datasets.prepared import PreparedDataset
-from seqexpr.datasets.synthetic import make_synthetic
+from seqexpr.datasets.synthetic import INPUTS, SyntheticSettings, make_synthetic, settings_for
 from seqexpr.errors import InputError, MissingDataError, UsageError
 from seqexpr.paths import cache_folder
 from seqexpr.toml_files import packaged_toml
-
-SYNTHETIC = "synthetic"
 
 
 @dataclass(frozen=True)
@@ -30,20 +28,16 @@ class Task:
     """Label columns of the prepared dataset, one per output."""
     preset: str
     """Default preset."""
-    recipe: Literal["dna", "protein"]
-    """Which of the paper's recipes is the task's own."""
     split: Literal["given", "random"]
     """Default split: the dataset's own train/valid/test column, or random folds."""
     folds: int
     """Number of folds; 1 with a given split."""
     sources: tuple[str, ...]
-    """Names of the sources to fetch."""
-    loss_weights: tuple[float, ...]
-    """Weight of each label in the loss."""
-    model: dict[str, Any] = field(default_factory=dict)
-    """Changes to the preset's network."""
+    """Names of the sources to fetch; none for a synthetic task, whose dataset is made on the spot."""
     paper_r2: dict[str, dict[str, float]] = field(default_factory=dict)
     """Published r2 by preset, then by label."""
+    planted: dict[str, float] | None = None
+    """Share of each input in a synthetic task's signal; None where all that the preset reads carries it."""
 
 
 @cache
@@ -53,7 +47,7 @@ def list_tasks() -> tuple[Task, ...]:
 
 
 def _task(name: str, entry: dict[str, Any]) -> Task:
-    lists = {key: tuple(entry[key]) for key in ("labels", "sources", "loss_weights")}
+    lists = {key: tuple(entry[key]) for key in ("labels", "sources")}
     return Task(name, **{**entry, **lists})
 
 
@@ -81,13 +75,13 @@ def open_task_dataset(
 ) -> PreparedDataset:
     """The dataset of a named task, or the prepared folder that is named.
 
-    The synthetic task's dataset is made here when it is not there yet; every other task's is prepared by
+    A synthetic task's dataset is made here when it is not there yet; every other task's is prepared by
     `seqexpr prepare NAME`, into the cache.
 
     Args:
         name_or_folder: a task's name, or a folder. A folder that is called like a task is reached as ./NAME.
-        preset: for the synthetic task, what its dataset must hold; None is the task's own preset.
-        remake: make the synthetic dataset again even if it is there.
+        preset: for the task `synthetic`, what its dataset must hold; None is the task's own preset.
+        remake: make a synthetic dataset again even if it is there.
 
     Raises:
         MissingDataError: the task is not prepared; the text names the commands that do it.
@@ -95,8 +89,8 @@ def open_task_dataset(
         InputError: a folder that is no prepared dataset.
     """
     name = str(name_or_folder)
-    if named_task(name):
-        return _open_synthetic(preset, remake) if name == SYNTHETIC else _open_named(name)
+    if task := named_task(name):
+        return _open_named(name) if task.sources else _open_synthetic(task, preset or task.preset, remake)
     if Path(name).exists() or "/" in name:
         return PreparedDataset.open(name)
     try:
@@ -111,6 +105,19 @@ def task_folder(name: str) -> Path:
     return cache_folder("datasets") / name
 
 
+def synthetic_settings(task: Task, preset: str) -> SyntheticSettings:
+    """What the dataset of a synthetic task holds: all inputs, or for the task `synthetic` those that `preset` reads.
+
+    Raises:
+        UsageError: no such preset.
+    """
+    needed = settings_for(preset)
+    if task.planted is None:
+        return needed
+    # GC content, for every preset that reads DNA can learn it; half the genes are enough for so plain a signal.
+    return SyntheticSettings(INPUTS, task.planted, dna_signal="gc", genes=2500)
+
+
 def _open_named(name: str) -> PreparedDataset:
     folder = task_folder(name)
     if not folder.exists():
@@ -118,15 +125,15 @@ def _open_named(name: str) -> PreparedDataset:
     return PreparedDataset.open(folder)
 
 
-def _open_synthetic(preset: str | None, remake: bool) -> PreparedDataset:
-    """The synthetic dataset from the cache, made when it is absent or damaged; one process makes it."""
+def _open_synthetic(task: Task, preset: str, remake: bool) -> PreparedDataset:
+    """A synthetic dataset from the cache, made when it is absent or damaged; one process makes it."""
     from filelock import FileLock
 
-    preset = preset or find_task(SYNTHETIC).preset
-    folder = task_folder(f"{SYNTHETIC}-{preset}")
+    settings = synthetic_settings(task, preset)
+    folder = task_folder(f"{task.name}-{settings.key()}")
     with FileLock(folder.with_suffix(".lock")):
         if not remake:
             with suppress(InputError):
                 return PreparedDataset.open(folder)
         shutil.rmtree(folder, ignore_errors=True)
-        return make_synthetic(folder, preset)
+        return make_synthetic(folder, settings)

@@ -14,20 +14,10 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 
 from seqexpr.errors import UsageError
-
-DNA_LETTERS = 4
-"""A C G T are the tokens 1 to 4; 0 is unknown."""
-
-PROTEIN_LETTERS = 22
-"""20 amino acids, U and X are the tokens 1 to 22; 0 is padding."""
-
-LONGEST_KMER = 4
-"""DNA words of 1 to 4 letters: 340 features for each part of the window."""
-
-NEAR_TSS = 500
-"""Bases up and downstream of the TSS whose composition is counted a second time, on its own."""
+from seqexpr.models.composition import dna_composition, protein_composition
 
 _BLOCK_TOKENS = 1 << 22
 """Tokens that are counted at once: about 150 MB of intermediate arrays."""
@@ -100,12 +90,10 @@ class BaselineFeatures:
 
     @cached_property
     def composition(self) -> np.ndarray:
-        """Log frequencies of words (and the log length of proteins), float32 (n, columns).
+        """What the network's composition flow reads too, float32 (n, columns): `models.composition` defines it.
 
-        DNA: 1- to 4-mers of the whole window, then of `NEAR_TSS` bases on either side of the TSS where the
-            window
-        is larger.
-        Protein: amino acids, dipeptides, log10(length + 1).
+        DNA: shares of 1- to 4-mers of the window, and of the 500 bases on either side of the TSS. Protein: shares of
+        residues, of pairs of them, of residues at either end, and the length.
         """
         blocks = [self._dna_composition()] if self.reads_dna else []
         if self.reads_protein:
@@ -115,30 +103,13 @@ class BaselineFeatures:
         return np.concatenate(blocks, axis=1)
 
     def _dna_composition(self) -> np.ndarray:
-        near = slice(max(self.upstream - NEAR_TSS, 0), self.upstream + min(self.downstream, NEAR_TSS))
-        parts = [slice(None)]
-        if near.stop - near.start < self.upstream + self.downstream:
-            parts.append(near)
-        lengths = range(1, LONGEST_KMER + 1)
-        rows = []
-        for indices in self._blocks(self.upstream + self.downstream):
-            tokens = self.dataset.dna(indices, self.upstream, self.downstream)
-            counts = [count_words(tokens[:, part], k, DNA_LETTERS) for part in parts for k in lengths]
-            rows.append(np.concatenate([_log_frequencies(count) for count in counts], axis=1))
-        return np.concatenate(rows)
+        read = self.dataset.dna
+        windows = (read(rows, self.upstream, self.downstream) for rows in self._blocks(self.upstream + self.downstream))
+        return np.concatenate([dna_composition(torch.from_numpy(block), self.upstream).numpy() for block in windows])
 
     def _protein_composition(self) -> np.ndarray:
-        rows = []
-        for indices in self._blocks(self.max_protein):
-            tokens = self.dataset.proteins(indices, self.max_protein)
-            length = np.count_nonzero(tokens, axis=1)[:, None]
-            counts = [count_words(tokens, k, PROTEIN_LETTERS) for k in (1, 2)]
-            columns = [
-                *(_log_frequencies(count) for count in counts),
-                np.log10(length + 1).astype(np.float32),
-            ]
-            rows.append(np.concatenate(columns, axis=1))
-        return np.concatenate(rows)
+        proteins = (self.dataset.proteins(rows, self.max_protein) for rows in self._blocks(self.max_protein))
+        return np.concatenate([protein_composition(torch.from_numpy(block)).numpy() for block in proteins])
 
     def _blocks(self, width: int) -> Iterator[np.ndarray]:
         """Row numbers of all genes, so many at a time that `width` tokens of each fit a block."""
@@ -236,38 +207,6 @@ def composition_half_life_boosted_trees(
     """Gradient-boosted trees on sequence composition and raw half-life features: float64 (len(test),)."""
     half_life = _required_half_life(features).astype(np.float32)  # trees take missing values and any scale as they are
     return _boosted_trees(np.concatenate([features.composition, half_life], axis=1), values, train, test, seed)
-
-
-def count_words(tokens: np.ndarray, k: int, letters: int) -> np.ndarray:
-    """How often each word of `k` letters occurs in each row; words with an unknown letter (0) do not count.
-
-    Args:
-        tokens: uint8 (n, length), 1 to `letters`, 0 = unknown or padding.
-        k: letters of a word.
-        letters: size of the alphabet.
-
-    Returns:
-        int64 (n, letters ** k), words in lexicographic order of their tokens.
-    """
-    n, length = tokens.shape
-    words = letters**k
-    if length < k:
-        return np.zeros((n, words), np.int64)
-    places = length - k + 1
-    code = np.zeros((n, places), np.int32)
-    known = np.ones((n, places), bool)
-    for offset in range(k):
-        letter = tokens[:, offset : offset + places]
-        code = code * letters + letter - (letter > 0)
-        known &= letter > 0
-    rows = np.arange(n, dtype=np.int64)[:, None] * words
-    return np.bincount((code + rows)[known], minlength=n * words).reshape(n, words)
-
-
-def _log_frequencies(counts: np.ndarray) -> np.ndarray:
-    """log10 of the words' shares, one pseudo-count spread over all words: float32, finite for empty rows."""
-    words = counts.shape[1]
-    return np.log10((counts + 1 / words) / (counts.sum(1, keepdims=True) + 1)).astype(np.float32)
 
 
 def _required_half_life(features: BaselineFeatures) -> np.ndarray:

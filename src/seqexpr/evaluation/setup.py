@@ -10,7 +10,8 @@ from seqexpr.datasets.prepared import PreparedDataset
 from seqexpr.datasets.tasks import Task, named_task, open_task_dataset
 from seqexpr.errors import UsageError
 from seqexpr.models.config import PerceiverConfig
-from seqexpr.training.recipe import Recipe, load_recipe
+from seqexpr.training.recipe import Recipe
+from seqexpr.training.recipe_files import load_recipe
 
 logger = logging.getLogger(__name__)
 
@@ -58,33 +59,32 @@ def resolve_setup(
         task: a task's name, or a folder that `prepare` wrote.
         labels: label columns to predict; needed where a folder holds several and no task names them.
         preset: the network; the task's own, or the one that reads what the folder holds, when absent.
-        recipe: "default", "paper", or a TOML file.
+        recipe: "default", "paper", a packaged recipe's full name, or a TOML file.
         epochs: replaces the recipe's largest number of epochs.
         batch_size: replaces the recipe's genes a step.
         seed: of weights, batches and folds.
 
     Raises:
         MissingDataError: the task's dataset is not prepared.
-        UsageError: options that the dataset cannot meet.
+        UsageError: options that the dataset cannot meet, or a recipe that fits neither the network nor the labels.
+        InputError: a recipe file with a fault.
     """
     named = named_task(task)
     dataset = open_task_dataset(task, preset)
     names = _choose_labels(dataset, named, labels)
-    config = _fit_config(dataset, preset or (named.preset if named else _natural_preset(dataset)), len(names))
-    chosen = load_recipe(recipe, config.latent_input, named.name if named else "")
-    if named and recipe == "paper":
-        weights = dict(zip(named.labels, named.loss_weights, strict=True)) if named.loss_weights else {}
-        weights = {name: weights.get(name, 1.0) for name in names}
-        chosen = chosen.changed(output_weights=weights, tanh=bool(named.model.get("tanh", chosen.tanh)))
+    chosen_preset = preset or (named.preset if named else _natural_preset(dataset))
+    network = _network(dataset, chosen_preset, len(names))
+    chosen = load_recipe(recipe, chosen_preset.removesuffix("-perceiver"), named.name if named else "")
     if epochs is not None:
         chosen = chosen.changed(max_epochs=epochs)
     if batch_size is not None:
         chosen = chosen.changed(batch_size=batch_size)
-    changes: dict[str, Any] = {"tanh": chosen.tanh}
-    if chosen.dropout is not None:
-        changes["dropout"] = chosen.dropout
-    config = PerceiverConfig.from_dict({**config.to_dict(), **changes})
-    return Setup(task, dataset, names, config, chosen, seed)
+    if unknown := sorted(set(chosen.output_weights) - set(dataset.label_names)):
+        raise UsageError(
+            f"recipe {chosen.name}: output_weights name {', '.join(unknown)}, but the labels are "
+            f"{', '.join(dataset.label_names)}"
+        )
+    return Setup(task, dataset, names, _narrowed(chosen.fit(network), dataset), chosen, seed)
 
 
 def _choose_labels(dataset: PreparedDataset, task: Task | None, asked: tuple[str, ...]) -> tuple[str, ...]:
@@ -108,9 +108,8 @@ def _natural_preset(dataset: PreparedDataset) -> str:
     return "dna-perceiver" if dataset.has_dna else "protein-perceiver"
 
 
-def _fit_config(dataset: PreparedDataset, preset: str, outputs: int) -> PerceiverConfig:
-    """The preset's config, its window narrowed to what the dataset holds."""
-    # A dataset may say which network suits it: the synthetic ones are small and so is theirs.
+def _network(dataset: PreparedDataset, preset: str, outputs: int) -> PerceiverConfig:
+    """The preset's config as the dataset suggests it: the synthetic ones are small and so is their network."""
     config = PerceiverConfig.from_preset(preset, outputs=outputs, **_suggested(dataset, preset))
     for reads, has, option in (
         (config.reads_dna, dataset.has_dna, "--windows or --genome"),
@@ -118,17 +117,21 @@ def _fit_config(dataset: PreparedDataset, preset: str, outputs: int) -> Perceive
     ):
         if reads and not has:
             raise UsageError(f"{preset} reads what {dataset.folder} does not hold; prepare it with {option}")
-    upstream, downstream = min(config.upstream, dataset.upstream), min(config.downstream, dataset.downstream)
-    if config.reads_dna and (upstream, downstream) != (config.upstream, config.downstream):
-        logger.warning(
-            "%s reads %d bp upstream and %d downstream of the TSS, but the dataset holds %d and %d: reading less",
-            *(preset, config.upstream, config.downstream, dataset.upstream, dataset.downstream),
-        )
-        narrowed = {"upstream": upstream, "downstream": downstream}
-        config = PerceiverConfig.from_dict({**config.to_dict(), **narrowed})
     if config.reads_half_life and not dataset.half_life_names:
         logger.warning("the dataset holds no half-life features: they count as unknown for every gene")
     return config
+
+
+def _narrowed(config: PerceiverConfig, dataset: PreparedDataset) -> PerceiverConfig:
+    """The config, its window narrowed to what the dataset holds."""
+    upstream, downstream = min(config.upstream, dataset.upstream), min(config.downstream, dataset.downstream)
+    if not config.reads_dna or (upstream, downstream) == (config.upstream, config.downstream):
+        return config
+    logger.warning(
+        "%s reads %d bp upstream and %d downstream of the TSS, but the dataset holds %d and %d: reading less",
+        *(config.preset, config.upstream, config.downstream, dataset.upstream, dataset.downstream),
+    )
+    return PerceiverConfig.from_dict({**config.to_dict(), "upstream": upstream, "downstream": downstream})
 
 
 def _suggested(dataset: PreparedDataset, preset: str) -> dict[str, Any]:

@@ -77,6 +77,10 @@ class PerceiverConfig:
     """Width of the query vector and of the pooled latents before the output layer."""
     dropout: float = 0.2
     """Probability of dropping a value, in training, before linear projections and in attention."""
+    composition_dim: int = 0
+    """Hidden width of the flow that reads the sequences' word composition; 0 = no such flow, as in the paper."""
+    composition_dropout: float = 0.5
+    """Probability of dropping a value in that flow, in training."""
 
     def __post_init__(self) -> None:
         inputs = {self.latent_input, self.query_input}
@@ -88,8 +92,11 @@ class PerceiverConfig:
             raise UsageError(f"{self.preset}: a protein length is given exactly when a protein is read")
         if self.stem_kernel % 2 == 0 or self.tower_kernel % 2 == 0:
             raise UsageError(f"{self.preset}: convolution kernels must be odd")
-        if not 0 <= self.dropout < 1:
-            raise UsageError(f"{self.preset}: dropout must be at least 0 and below 1, not {self.dropout}")
+        for name in ("dropout", "composition_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UsageError(f"{self.preset}: {name} must be at least 0 and below 1, not {getattr(self, name)}")
+        if self.composition_dim < 0:
+            raise UsageError(f"{self.preset}: composition_dim must not be negative, but is {self.composition_dim}")
         if min(self.outputs, self.latents, self.depth) < 1:
             raise UsageError(f"{self.preset}: outputs, latents and depth must be at least 1")
         if self.query_positions < 1:

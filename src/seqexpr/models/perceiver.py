@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from seqexpr.models.composition import CompositionFlow
 from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig
 from seqexpr.models.dropout import Dropout, drop
 from seqexpr.sequences.alphabet import ALPHABETS
@@ -322,6 +323,7 @@ class Perceiver(nn.Module):
         self.mean_norm = nn.LayerNorm(config.latent_width)
         self.mean = nn.Linear(config.latent_width, config.query_dim)
         self.output = nn.Linear(2 * config.query_dim, config.outputs)
+        self.composition = CompositionFlow(config) if config.composition_dim else None
 
     def forward(self, latent_tokens: Tensor, query_tokens: Tensor, half_life: Tensor | None = None) -> Tensor:
         """Predict one row per gene, in the network's own (scaled) units.
@@ -341,6 +343,8 @@ class Perceiver(nn.Module):
         decoded = query + self.decoder(query.unsqueeze(1), latents).squeeze(1)  # (batch, query_dim)
         mean = self.mean(self.mean_norm(latents.mean(dim=1)))  # (batch, query_dim)
         outputs = self.output(torch.cat([decoded, mean], dim=1))
+        if self.composition is not None:
+            outputs = outputs + self.composition(latent_tokens, query_tokens, half_life)
         return outputs.tanh() if self.config.tanh else outputs
 
     def encode(self, tokens: Tensor, half_life: Tensor | None) -> Tensor:

@@ -1,24 +1,34 @@
-"""How a network is trained: every choice that is not the network, as a TOML file.
+"""How a network is trained: every choice that is not in its preset, as a TOML file.
 
-`paper` follows Stefanini et al. 2023 (sections 2.3 to 2.5), `default` is the best known here; both exist once for
-DNA and once for protein as the latent input, and for a task that needs its own. A user's own file has the same keys.
+`paper` follows Stefanini et al. 2023 (sections 2.3 to 2.5), `default` is the best known here. Both exist for each kind
+of network and for each task of the paper; a user's own file has the same keys (`recipe_files`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from importlib import resources
-from pathlib import Path
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from typing import Any
 
+import numpy as np
+
 from seqexpr.errors import InputError, UsageError
-from seqexpr.toml_files import packaged_toml, read_toml
+from seqexpr.models.config import PerceiverConfig
 
 OPTIMIZERS = ("adam", "adamw", "lamb")
 SCHEDULES = ("noam", "cosine", "constant")
 STOP_METRICS = ("valid_loss", "valid_r2")
 LABEL_SCALINGS = ("zscore", "none")
+
+NOT_A_RECIPES = ("preset", "latent_input", "query_input", "outputs")
+"""Settings of a network that a recipe does not change: the task and the preset decide them."""
+
+_WIDTHS = {
+    setting.name
+    for setting in fields(PerceiverConfig)
+    if isinstance(setting.default, tuple) or (type(setting.default) is int and setting.default > 0)
+}
+"""Settings of a network that count something there must be at least one of: latents, channels, positions pooled ..."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +37,14 @@ class Recipe:
 
     name: str
     """Name shown in manifests."""
+    bases: tuple[str, ...] = ()
+    """The recipes that it started from, the nearest first."""
     optimizer: str = "adamw"
     """"adam" (weight decay as L2 in the gradient), "adamw" (decoupled) or "lamb"."""
     learning_rate: float = 1e-3
     """Peak learning rate; for "noam" a factor on the schedule."""
+    composition_rate: float = 1.0
+    """Learning rate of the composition flow as a multiple of the network's; no effect without that flow."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay rates of the optimiser's two moments."""
     weight_decay: float = 0.0
@@ -54,10 +68,8 @@ class Recipe:
     """What "better" means, and which epoch's weights are kept: "valid_loss" or "valid_r2"."""
     clip_norm: float = 1.0
     """Largest norm of the gradient; 0 = not clipped."""
-    dropout: float | None = None
-    """Dropout of the network; the preset's when absent."""
-    tanh: bool = False
-    """Squash the outputs with tanh."""
+    model: dict[str, Any] = field(default_factory=dict)
+    """Changes to the preset's network: any setting of PerceiverConfig but its inputs and outputs."""
     label_scaling: str = "zscore"
     """"zscore" over the training genes, or "none"."""
     loss_weight: float = 1.0
@@ -82,74 +94,83 @@ class Recipe:
         ):
             if value not in allowed:
                 raise UsageError(f"recipe {self.name}: {name} must be one of {', '.join(allowed)}, not {value!r}")
-        for name in ("learning_rate", "batch_size", "max_epochs", "loss_weight", "noam_width"):
+        for name in ("learning_rate", "composition_rate", "batch_size", "max_epochs", "loss_weight", "noam_width"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"recipe {self.name}: {name} must be above 0, not {getattr(self, name)}")
         for name in ("weight_decay", "warmup_steps", "patience", "clip_norm", "tss_jitter", "group_size"):
             if getattr(self, name) < 0:
                 raise UsageError(f"recipe {self.name}: {name} must not be negative, but is {getattr(self, name)}")
-        for name in ("half_life_dropout", "average_decay", *(("dropout",) if self.dropout is not None else ())):
+        for name in ("half_life_dropout", "average_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"recipe {self.name}: {name} must be in [0, 1), not {getattr(self, name)}")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise UsageError(f"recipe {self.name}: betas must be two numbers in [0, 1), not {list(self.betas)}")
+        if any(weight < 0 for weight in self.output_weights.values()):
+            raise UsageError(f"recipe {self.name}: output_weights must not be negative, but are {self.output_weights}")
         if self.schedule == "noam" and self.warmup_steps == 0:
             raise UsageError(f"recipe {self.name}: the noam schedule needs warmup_steps above 0")
+        for name in sorted(_WIDTHS & self.model.keys()):
+            if np.min(self.model[name]) < 1:
+                raise UsageError(f"recipe {self.name}: model.{name} must be at least 1, not {self.model[name]}")
+
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Any]) -> Recipe:
+        """The recipe that `to_dict` wrote."""
+        lists = {key: tuple(settings[key]) for key in ("bases", "betas") if key in settings}
+        return cls(**{**settings, **lists})
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON can hold them."""
-        return {**asdict(self), "betas": list(self.betas)}
+        return {**asdict(self), "bases": list(self.bases), "betas": list(self.betas)}
 
     def changed(self, **changes: Any) -> Recipe:
         """The recipe with some settings replaced; checks run again."""
         return replace(self, **changes)
 
+    def fit(self, config: PerceiverConfig) -> PerceiverConfig:
+        """The network `config` with the changes in `model`.
 
-def load_recipe(name: str, latent_input: str, task: str = "") -> Recipe:
-    """A packaged recipe, or a user's TOML file.
+        Raises:
+            UsageError: they do not fit together.
+        """
+        try:
+            return PerceiverConfig.from_dict({**config.to_dict(), **self.model})
+        except UsageError as problem:
+            raise UsageError(f"recipe {self.name}, table model: {problem}") from None
 
-    Args:
-        name: "default", "paper", or the path of a file that ends in .toml.
-        latent_input: "dna" or "protein": what the network's latents read.
-        task: a task whose own recipe of that name, if there is one, comes first.
+
+def check_settings(settings: Mapping[str, Any], file: str) -> None:
+    """Check the keys of a recipe's file, and the types of their values.
 
     Raises:
-        UsageError: neither a packaged recipe nor a file.
-        InputError: a file that is not TOML, or has unknown keys or values of a wrong type.
+        InputError: the file, the key, what was found and what was expected.
     """
-    packaged = _packaged()
-    for purpose in (task, latent_input):
-        if f"{name}-{purpose}" in packaged:
-            chosen = f"{name}-{purpose}"
-            return _from_settings({"name": chosen, **packaged_toml(__package__, f"recipes/{chosen}.toml")})
-    if not name.endswith(".toml"):
-        names = sorted({recipe.split("-", 1)[0] for recipe in packaged})
-        raise UsageError(f"no recipe {name!r}; there are {', '.join(names)}, or name a .toml file")
-    settings = read_toml(name)
-    _check(settings, name)
-    return _from_settings({"name": Path(name).stem, **settings})
+    allowed = {setting.name: setting for setting in fields(Recipe) if setting.name not in ("name", "bases")}
+    network = {setting.name: setting for setting in fields(PerceiverConfig) if setting.name not in NOT_A_RECIPES}
+    _check_keys(settings, allowed, file, "")
+    _check_keys(settings.get("model", {}), network, file, "model.")
+    for label, weight in settings.get("output_weights", {}).items():
+        _check_type(weight, 1.0, file, f"output_weights.{label}")
 
 
-def _packaged() -> set[str]:
-    return {Path(entry.name).stem for entry in resources.files(__package__).joinpath("recipes").iterdir()}
-
-
-def _check(settings: Mapping[str, Any], file: str) -> None:
-    defaults = {setting.name: getattr(Recipe(name=""), setting.name) for setting in fields(Recipe)}
+def _check_keys(settings: Mapping[str, Any], allowed: Mapping[str, Field[Any]], file: str, table: str) -> None:
     for key, value in settings.items():
-        if key not in defaults:
-            raise InputError(file, record=f"key {key!r}", found="an unknown setting", expected=", ".join(defaults))
-        wanted = defaults[key] if defaults[key] is not None else 0.0
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        fits = isinstance(value, list) if isinstance(wanted, tuple) else isinstance(value, type(wanted))
-        if isinstance(wanted, float):
-            fits = number
-        if isinstance(wanted, int) and not isinstance(wanted, bool):
-            fits = number and isinstance(value, int)
-        if not fits:
-            raise InputError(file, record=f"key {key!r}", found=repr(value), expected=f"a value like {wanted!r}")
+        if key not in allowed:
+            raise InputError(
+                file, record=f"key {table + key!r}", found="an unknown setting", expected=", ".join(allowed)
+            )
+        setting = allowed[key]
+        assert setting.default_factory is not MISSING or setting.default is not MISSING
+        example = setting.default_factory() if setting.default_factory is not MISSING else setting.default
+        _check_type(value, example, file, table + key)
 
 
-def _from_settings(settings: Mapping[str, Any]) -> Recipe:
-    settings = {**settings}
-    if "betas" in settings:
-        settings["betas"] = tuple(settings["betas"])
-    return Recipe(**settings)
+def _check_type(value: Any, example: Any, file: str, key: str) -> None:
+    kinds: tuple[type, ...] = {tuple: (list,), float: (int, float)}.get(type(example), (type(example),))
+    fits = isinstance(value, kinds) and (type(example) is bool or not isinstance(value, bool))
+    if fits and isinstance(example, tuple):
+        number = (int,) if type(example[0]) is int else (int, float)
+        fits = all(isinstance(item, number) and not isinstance(item, bool) for item in value)
+    if not fits:
+        expected = f"a value like {list(example) if isinstance(example, tuple) else example!r}"
+        raise InputError(file, record=f"key {key!r}", found=repr(value), expected=expected)

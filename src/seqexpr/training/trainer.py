@@ -27,7 +27,7 @@ from seqexpr.models.checkpoint import ModelMetadata, Output, TrainedModel, save_
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.models.perceiver import Perceiver
 from seqexpr.training.batches import BatchLoader
-from seqexpr.training.optimizers import make_optimizer
+from seqexpr.training.optimizers import make_optimizer, parameter_groups
 from seqexpr.training.recipe import Recipe
 from seqexpr.training.schedules import learning_rate
 from seqexpr.training.state import load_state, save_state
@@ -121,8 +121,11 @@ class _Trainer:
         self.output_weights = torch.tensor(weights, device=device)
         torch.manual_seed(job.seed)
         self.network = Perceiver(job.config).to(device)
+        if self.network.composition is not None:
+            training = self.loader.batches(job.train, EVALUATION_BATCH[device.type])
+            self.network.composition.fit((batch.latent_tokens, batch.query_tokens) for batch in training)
         self.averaged = copy.deepcopy(self.network) if job.recipe.average_decay else self.network
-        self.optimizer = make_optimizer(job.recipe, self.network.parameters())
+        self.optimizer = make_optimizer(job.recipe, parameter_groups(self.network, job.recipe))
         self.steps_per_epoch = math.ceil(len(job.train) / job.recipe.batch_size)
         self.jitter = self.loader.largest_shift(job.recipe.tss_jitter)
         self.best: dict[str, Tensor] = {}
@@ -190,7 +193,7 @@ class _Trainer:
             hidden = generator.random(len(indices)) < recipe.half_life_dropout
             overall = (epoch - 1) * self.steps_per_epoch + step + 1
             for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate(recipe, overall, total_steps)
+                group["lr"] = group["rate"] * learning_rate(recipe, overall, total_steps)
             losses[step] = self._step(indices, shift, hidden, overall)
             if self.observer:
                 self.observer.on_step(epoch, step + 1, self.steps_per_epoch)

@@ -1,0 +1,195 @@
+"""What a sequence is made of: shares of short words, and the network's flow that reads them.
+
+A few thousand labelled genes teach a large network less about composition (GC content, CpG, hydrophobic or charged
+residues) than a regression on word counts knows at once. So the counts are offered as an input of their own; the
+paper's networks have no such flow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig
+from seqexpr.sequences.alphabet import PROTEIN
+
+DNA_LETTERS = 4
+"""A C G T are the tokens 1 to 4; 0 is unknown."""
+
+PROTEIN_LETTERS = 22
+"""20 amino acids, U and X are the tokens 1 to 22; 0 is padding."""
+
+DNA_WORD = 4
+"""Longest DNA word, letters."""
+
+PROTEIN_WORD = 2
+"""Longest word of a protein, residues."""
+
+NEAR_TSS = 500
+"""Bases up and downstream of the TSS that are counted a second time, on their own."""
+
+PROTEIN_END = 30
+"""Residues at either end of a protein that are counted a second time: signal peptides, terminal signals."""
+
+RESIDUE_CLASSES = ("AGV", "ILFP", "YMTS", "HNQW", "RK", "DE", "C")
+"""Residues alike in charge and volume (Shen et al. 2007, conjoint triads)."""
+
+CLASS_DISTANCES = (2, 3, 4, 5, 6, 7)
+"""Distances at which pairs of residue classes are counted: the periods of strands and helices."""
+
+_LARGEST_SCORE = 4.0
+"""Standardised features are cut off there: a poly-Q stretch must not blow up a prediction."""
+
+
+def word_counts(tokens: Tensor, offsets: Sequence[int], letters: int) -> Tensor:
+    """How often each word occurs in each row; words with an unknown letter (0) do not count.
+
+    Args:
+        tokens: uint8 (n, length), 1 to `letters`, 0 = unknown or padding.
+        offsets: where a word's letters stand, ascending from 0: (0, 1, 2) for three neighbours, (0, 4) for two letters
+            with three others between them.
+        letters: size of the alphabet.
+
+    Returns:
+        float32 (n, letters ** len(offsets)), words in lexicographic order of their tokens.
+    """
+    words, places = letters ** len(offsets), tokens.shape[1] - offsets[-1]
+    counts = torch.zeros(len(tokens), words + 1, device=tokens.device)
+    if places > 0:
+        code = torch.zeros(len(tokens), places, dtype=torch.int32, device=tokens.device)
+        known = torch.ones(len(tokens), places, dtype=torch.bool, device=tokens.device)
+        for offset in offsets:
+            letter = tokens[:, offset : offset + places]
+            known &= letter > 0
+            code = code * letters + letter - 1
+        code = torch.where(known, code, words).long()  # the last column collects what does not count
+        counts.scatter_add_(1, code, torch.ones_like(code, dtype=counts.dtype))
+    return counts[:, :words]
+
+
+def shares(counts: Tensor) -> Tensor:
+    """Each word's share of a row, one pseudo-count spread over all words: as counts, finite for empty rows."""
+    words = counts.shape[1]
+    return (counts + 1 / words) / (counts.sum(dim=1, keepdim=True) + 1)
+
+
+def dna_composition(windows: Tensor, upstream: int) -> Tensor:
+    """Words of a whole window and of its middle around the TSS.
+
+    Args:
+        windows: uint8 (n, length).
+        upstream: where the TSS boundary lies in them.
+
+    Returns:
+        Square roots of shares, float32 (n, 680): words of 1 to 4 letters, of the window and then of its middle.
+    """
+    middle = windows[:, max(upstream - NEAR_TSS, 0) : upstream + NEAR_TSS]
+    return torch.cat([_words(part, DNA_WORD, DNA_LETTERS) for part in (windows, middle)], dim=1)
+
+
+def protein_composition(proteins: Tensor) -> Tensor:
+    """Words of whole proteins and of their two ends, pairs of residues further apart, and the length.
+
+    Args:
+        proteins: uint8 (n, length), padded with 0 on the right.
+
+    Returns:
+        float32 (n, 845), square roots of shares but for the length: residues (22), pairs of neighbours (484),
+        log10(length + 1), residues of the first 30 and of the last 30 (22 each), pairs of residue classes at the
+        distances 2 to 7 (49 each).
+    """
+    lengths = (proteins > 0).sum(dim=1, keepdim=True)
+    classes = torch.tensor(_CLASS_OF_TOKEN, dtype=torch.uint8, device=proteins.device)[proteins.int()]
+    pairs = [word_counts(classes, (0, distance), len(RESIDUE_CLASSES)) for distance in CLASS_DISTANCES]
+    return torch.cat(
+        [
+            _words(proteins, PROTEIN_WORD, PROTEIN_LETTERS),
+            (lengths + 1.0).log10(),
+            _words(proteins[:, :PROTEIN_END], 1, PROTEIN_LETTERS),
+            _words(_last_residues(proteins, lengths), 1, PROTEIN_LETTERS),
+            *(shares(counts).sqrt() for counts in pairs),
+        ],
+        dim=1,
+    )
+
+
+def _last_residues(proteins: Tensor, lengths: Tensor) -> Tensor:
+    """The last `PROTEIN_END` residues, uint8 (n, PROTEIN_END); 0 before the start of a shorter protein."""
+    padded = functional.pad(proteins, (PROTEIN_END, 0))
+    return padded.gather(1, lengths + torch.arange(PROTEIN_END, device=proteins.device))
+
+
+def _words(tokens: Tensor, longest: int, letters: int) -> Tensor:
+    words = [word_counts(tokens, range(length), letters) for length in range(1, longest + 1)]
+    return torch.cat([shares(counts).sqrt() for counts in words], dim=1)
+
+
+def _class_of_token() -> tuple[int, ...]:
+    """For each protein token the number of its residue class, from 1; 0 for padding, U and X."""
+    of_token = [0] * (PROTEIN_LETTERS + 1)
+    for number, residues in enumerate(RESIDUE_CLASSES, start=1):
+        for token in PROTEIN.encode(residues.encode()):
+            of_token[token] = number
+    return tuple(of_token)
+
+
+_CLASS_OF_TOKEN = _class_of_token()
+
+
+class CompositionFlow(nn.Module):
+    """Standardised composition of every sequence that the network reads -> a hidden layer -> one addend per output.
+
+    The half-life features stand beside it where the network reads them. Mean and spread are those of the training
+    genes, set once by `fit` and stored with the weights.
+    """
+
+    mean: Tensor
+    sd: Tensor
+
+    def __init__(self, config: PerceiverConfig) -> None:
+        super().__init__()
+        self.config = config
+        empty = torch.zeros(1, 0, dtype=torch.uint8)
+        features = self.features(empty, empty).shape[1]
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("sd", torch.ones(features))
+        half_life = HALF_LIFE_FEATURES * config.reads_half_life
+        self.dropout = nn.Dropout(config.composition_dropout)
+        self.hidden = nn.Linear(features + half_life, config.composition_dim)
+        self.output = nn.Linear(config.composition_dim, config.outputs)
+
+    def forward(self, latent_tokens: Tensor, query_tokens: Tensor, half_life: Tensor | None) -> Tensor:
+        """uint8 (batch, letters) each, float (batch, 8) or None -> (batch, outputs)."""
+        features = (self.features(latent_tokens, query_tokens) - self.mean) / self.sd
+        features = features.clamp(-_LARGEST_SCORE, _LARGEST_SCORE)
+        if self.config.reads_half_life:
+            assert half_life is not None
+            features = torch.cat([features, half_life.to(features.dtype)], dim=1)
+        return self.output(self.dropout(functional.gelu(self.hidden(self.dropout(features)))))
+
+    @torch.no_grad()
+    def fit(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Take mean and spread from (latent tokens, query tokens) of all training genes."""
+        counts, sums, squares = 0, torch.zeros_like(self.mean).double(), torch.zeros_like(self.mean).double()
+        for latent_tokens, query_tokens in batches:
+            features = self.features(latent_tokens, query_tokens).double()
+            counts += len(features)
+            sums += features.sum(dim=0)
+            squares += features.square().sum(dim=0)
+        mean = sums / counts
+        sd = (squares / counts - mean.square()).clamp(min=0).sqrt()
+        self.mean.copy_(mean)
+        self.sd.copy_(torch.where(sd > 1e-6, sd, torch.ones_like(sd)))  # a constant says nothing
+
+    def features(self, latent_tokens: Tensor, query_tokens: Tensor) -> Tensor:
+        """The composition of the sequences, not standardised: float32 (batch, features)."""
+        given = {self.config.latent_input: latent_tokens, self.config.query_input: query_tokens}
+        parts = []
+        if "dna" in given:
+            parts.append(dna_composition(given["dna"], self.config.upstream))
+        if "protein" in given:
+            parts.append(protein_composition(given["protein"]))
+        return torch.cat(parts, dim=1)
