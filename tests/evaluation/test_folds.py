@@ -46,7 +46,9 @@ def test_random_folds_follow_the_seed():
     assert (make_folds(genes, "random", 5, 0) != make_folds(genes, "random", 5, 1)).any()
 
 
-@given(chroms=some_chroms, kind=st.sampled_from(["chromosome", "group"]), folds=st.integers(2, 4), seed=seeds)
+@given(
+    chroms=some_chroms, kind=st.sampled_from(["chromosome", "homology", "group"]), folds=st.integers(2, 4), seed=seeds
+)
 def test_no_chromosome_or_group_is_ever_cut(chroms, kind, folds, seed):
     genes = genes_on(chroms, groups=chroms)
     column = "chrom" if kind == "chromosome" else "group"
@@ -56,7 +58,7 @@ def test_no_chromosome_or_group_is_ever_cut(chroms, kind, folds, seed):
 
 
 @settings(deadline=None, max_examples=50)
-@given(chroms=some_chroms, kind=st.sampled_from(["random", "chromosome", "group"]), seed=seeds)
+@given(chroms=some_chroms, kind=st.sampled_from(["random", "chromosome", "homology", "group"]), seed=seeds)
 def test_inner_validation_divides_the_training_folds_by_whole_units(chroms, kind, seed):
     genes = genes_on(chroms, groups=chroms)
     fold_of = make_folds(genes, kind, 2, seed)
@@ -75,7 +77,7 @@ def test_inner_validation_divides_the_training_folds_by_whole_units(chroms, kind
             assert not sides_share_a_unit(genes, column, np.append(train, valid), test)
 
 
-@given(chroms=some_chroms, kind=st.sampled_from(["random", "chromosome", "group"]), seed=seeds)
+@given(chroms=some_chroms, kind=st.sampled_from(["random", "chromosome", "homology", "group"]), seed=seeds)
 def test_split_once_covers_all_genes_without_leakage(chroms, kind, seed):
     genes = genes_on(chroms, groups=chroms)
     train, valid, test = split_once(genes, kind, 0.15, 0.2, seed)
@@ -145,9 +147,37 @@ def test_folds_that_cannot_be_made_say_why(chroms, kind, folds, message):
     assert message in str(problem.value)
 
 
-def test_a_dataset_without_the_group_column_says_so():
-    with pytest.raises(UsageError, match="need a group for every gene, but 3 of 3"):
-        make_folds(genes_on(["1", "2", "3"]).drop(columns="group"), "group", 2, 0)
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (
+            "group",
+            "group folds need a group for every gene, but 3 of 3 have none (the first is gene0); "
+            "use random folds, or add the column 'group' to the dataset or give --groups FILE",
+        ),
+        (
+            "homology",
+            "homology folds need a cluster of homologous proteins for every gene, but 3 of 3 have none "
+            "(the first is gene0); use random folds, or give clusters of your own with --groups FILE",
+        ),
+    ],
+)
+def test_genes_without_a_group_say_what_to_do(kind, message):
+    with pytest.raises(UsageError) as problem:
+        make_folds(genes_on(["1", "2", "3"]).drop(columns="group"), kind, 2, 0)
+    assert str(problem.value) == message
+
+
+def test_homology_folds_deal_out_the_clusters_in_the_group_column():
+    genes = genes_on([""] * 8, groups=["a", "a", "a", "b", "b", "c", "c", "d"])
+    fold_of = make_folds(genes, "homology", 2, 3)
+    # 3 (a) -> fold 0; both pairs follow, the first to fold 1 (0 < 3), the second to fold 1 (2 < 3); d -> fold 0 (3 < 4)
+    assert fold_of.tolist() == [0, 0, 0, 1, 1, 1, 1, 0]
+
+
+def test_too_few_clusters_are_called_clusters():
+    with pytest.raises(UsageError, match="2 clusters of homologous proteins cannot make 3 folds; use --folds 2"):
+        make_folds(genes_on([""] * 4, groups=["a", "a", "b", "b"]), "homology", 3, 0)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """Who is tested when: folds, their inner validation parts, and single splits.
 
-Three kinds of folds. `random` deals the genes out as the paper does. `chromosome` and `group` never cut a
-chromosome or a group of the dataset's `group` column (homologous proteins, duplicated genes): the unit that
-is dealt out is the whole group, so its genes cannot stand on both sides, whatever the seed.
+Four kinds of folds. `random` deals the genes out as the paper does. `chromosome`, `group` and `homology` never
+cut a chromosome, a group of the user's, or a cluster of homologous proteins: the unit that is dealt out is the
+whole group, so its genes cannot stand on both sides, whatever the seed. Groups and clusters are both read from
+the genes' column `group`; `homology.grouped_genes` fills it.
 """
 
 from __future__ import annotations
@@ -16,10 +17,17 @@ import pandas as pd
 
 from seqexpr.errors import UsageError
 
-FoldKind = Literal["random", "chromosome", "group"]
-SplitKind = Literal["random", "chromosome", "group", "given"]
+FoldKind = Literal["random", "chromosome", "homology", "group"]
+SplitKind = Literal["random", "chromosome", "homology", "group", "given"]
 
-_COLUMN = {"chromosome": "chrom", "group": "group"}
+_COLUMN = {"chromosome": "chrom", "homology": "group", "group": "group"}
+_NEEDED = {
+    "chromosome": ("a chromosome", "add the column 'chrom' to the dataset"),
+    "homology": ("a cluster of homologous proteins", "give clusters of your own with --groups FILE"),
+    "group": ("a group", "add the column 'group' to the dataset or give --groups FILE"),
+}
+"""What each kind that deals out whole groups needs of every gene, and what to do about genes that lack it."""
+
 _SPLIT_PARTS = ("train", "valid", "test")
 
 
@@ -28,11 +36,11 @@ def make_folds(genes: pd.DataFrame, kind: FoldKind, folds: int, seed: int) -> np
 
     Args:
         genes: the genes (n rows) with the columns `id` and, by kind, `chrom` or `group`.
-        kind: "random" gives folds whose sizes differ by one gene at most. "chromosome" and "group" deal out
-            whole groups, the largest first, each to the fold with the fewest genes so far.
+        kind: "random" gives folds whose sizes differ by one gene at most. "chromosome", "homology" and "group"
+            deal out whole groups, the largest first, each to the fold with the fewest genes so far.
         folds: number of folds, at least 2.
-        seed: shuffles the genes ("random"), or the groups of equal size ("group"). Chromosome folds do not
-            depend on it, so that they are the same in every study of the same genes.
+        seed: shuffles the genes ("random"), or the groups of equal size ("homology", "group"). Chromosome folds
+            do not depend on it, so that they are the same in every study of the same genes.
 
     Returns:
         int64 (n,), values 0 to folds - 1; every fold occurs.
@@ -47,13 +55,18 @@ def make_folds(genes: pd.DataFrame, kind: FoldKind, folds: int, seed: int) -> np
     units = _units(genes, kind)
     count = int(units.max()) + 1 if len(units) else 0
     if count < folds:
-        unit = {"random": "genes", "chromosome": "chromosomes", "group": "groups"}[kind]
+        unit = {
+            "random": "genes",
+            "chromosome": "chromosomes",
+            "homology": "clusters of homologous proteins",
+            "group": "groups",
+        }[kind]
         raise UsageError(f"{count} {unit} cannot make {folds} folds; use --folds {max(count, 2)} or fewer")
     if kind == "random":
         dealt = np.empty(len(genes), np.int64)
         dealt[np.random.default_rng(seed).permutation(len(genes))] = np.arange(len(genes)) % folds
         return dealt
-    return _deal_out(np.bincount(units), folds, seed if kind == "group" else None)[units]
+    return _deal_out(np.bincount(units), folds, None if kind == "chromosome" else seed)[units]
 
 
 def inner_validation(
@@ -95,7 +108,7 @@ def split_once(
 
     Args:
         genes: as for `make_folds`, plus the column `split` for the kind "given".
-        kind: "random", "chromosome", "group", or "given": the dataset's own `split` column (train, valid,
+        kind: "random", "chromosome", "homology", "group", or "given": the dataset's own `split` column (train, valid,
             test).
         valid_fraction: share of all genes for validation, above 0; no effect with "given".
         test_fraction: share of all genes for the test, 0 for none; no effect with "given".
@@ -138,11 +151,11 @@ def _units(genes: pd.DataFrame, kind: FoldKind) -> np.ndarray:
     names = _texts(genes, _COLUMN[kind])
     missing = names == ""
     if missing.any():
-        named = "a chromosome" if kind == "chromosome" else "a group"
+        named, remedy = _NEEDED[kind]
         example = genes["id"].iloc[int(np.argmax(missing))]
         raise UsageError(
             f"{kind} folds need {named} for every gene, but {missing.sum()} of {len(genes)} have none "
-            f"(the first is {example}); use random folds, or add the column {_COLUMN[kind]!r} to the dataset"
+            f"(the first is {example}); use random folds, or {remedy}"
         )
     if kind == "chromosome":  # "chr1" and "1" are one chromosome, also where a dataset mixes them
         names = np.array([re.sub(r"^chr", "", name, flags=re.IGNORECASE) for name in names])
