@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import io
+import sys
+
 import pytest
 
 from seqexpr.cli.console import set_up_logging
-from seqexpr.cli.run_display import RunDisplay, _cell, _duration, show_results
+from seqexpr.cli.run_display import RunDisplay, _cell, _duration, differences, show_results
+from seqexpr.evaluation.metrics import METRICS
+from seqexpr.files import write_json
 
 ROW = {"epoch": 2, "train_loss": 0.51234, "valid_loss": 0.6, "valid_r2": 0.3456, "seconds": 30.0}
 
@@ -19,13 +24,51 @@ def estimate(value):
 def test_plain_line_of_an_epoch(capsys):
     set_up_logging()
     with RunDisplay(10) as display:
-        display.on_fold(0, 5)
+        first, other = display.on_fold(0, 5), display.on_fold(3, 5)
+        first.on_step(2, 1, 7)
+        first.on_epoch(ROW)
+        first.on_epoch({**ROW, "epoch": 3})  # too soon for another line
+        other.on_epoch({**ROW, "epoch": 1})  # but each fold has its own
+        display.on_fold_done(0)
+        display.on_stage("intervals")
+    assert capsys.readouterr().err.splitlines() == [
+        "fold 0 of 5, epoch 2 of at most 10: loss 0.5123, validation r2 0.346, 30.0 s an epoch, at most 4 min left",
+        "fold 3 of 5, epoch 1 of at most 10: loss 0.5123, validation r2 0.346, 30.0 s an epoch, at most 4 min left",
+        "intervals",
+    ]
+
+
+def test_line_of_the_only_training(capsys):
+    set_up_logging()
+    with RunDisplay(10) as display:
+        display.on_epoch({**ROW, "epoch": 0})
+        assert capsys.readouterr().err == "composition alone: loss 0.5123, validation r2 0.346, 30.0 s\n"
         display.on_step(2, 1, 7)
         display.on_epoch(ROW)
-        display.on_epoch({**ROW, "epoch": 3})  # too soon for another line
-    assert capsys.readouterr().err.splitlines() == [
-        "fold 1 of 5, epoch 2 of at most 10: loss 0.5123, validation r2 0.346, 30.0 s an epoch, at most 4 min left"
-    ]
+    assert capsys.readouterr().err.startswith("epoch 2 of at most 10: loss 0.5123")
+
+
+def test_every_running_fold_has_a_live_line(monkeypatch):
+    """On a terminal: a line for each fold that is running, gone when it is done."""
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn
+
+    written = io.StringIO()
+    live = Progress(TextColumn("{task.description}"), console=Console(file=written, force_terminal=True, width=100))
+    monkeypatch.setattr("seqexpr.cli.run_display._live_progress", lambda: live)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with RunDisplay(10) as display:
+        lines = {fold: display.on_fold(fold, 3) for fold in (0, 1)}
+        lines[0].on_epoch(ROW)
+        for line in lines.values():
+            line.on_step(3, 1, 7)
+        assert [task.description for task in live.tasks] == [
+            "fold 0 of 3, epoch 3: loss 0.5123, validation r2 0.346",
+            "fold 1 of 3, epoch 3: starting",
+        ]
+        assert [(task.completed, task.total) for task in live.tasks] == [(15, 70), (15, 70)]
+        display.on_fold_done(0)
+        assert [task.description for task in live.tasks] == ["fold 1 of 3, epoch 3: starting"]
 
 
 @pytest.mark.parametrize(
@@ -35,6 +78,49 @@ def test_durations(seconds, text):
     assert _duration(seconds) == text
 
 
+def run_folder(folder, **options):
+    write_json(folder / "manifest.json", {"kind": "cv", "options": {"permute_labels": False, **options}})
+    return folder
+
+
+def rows_of(values, output="a", scope="all"):
+    """Rows of a network and its baselines from their r2, and the network's lead."""
+    return [
+        {
+            **{"model": model, "output": output, "scope": scope, "n": 10},
+            "metrics": {name: estimate(r2) for name in METRICS},
+            **(
+                {} if lead is None else {"difference": {"r2": {"value": lead, "low": lead - 0.02, "high": lead + 0.01}}}
+            ),
+        }
+        for model, r2, lead in values
+    ]
+
+
+def test_the_lead_over_the_strongest_baseline_in_a_line(capsys, tmp_path):
+    rows = rows_of([("seqexpr", 0.5, None), ("half_life_ridge", 0.4, 0.1), ("composition_boosted_trees", 0.45, 0.05)])
+    assert differences(rows) == ["seqexpr minus composition boosted trees: r2 +0.050 [+0.030, +0.060]"]
+    two = [*rows, *rows_of([("seqexpr", 0.1, None), ("training_mean", 0.2, -0.1)], output="b")]
+    assert differences(two)[1] == "b: seqexpr minus training mean: r2 -0.100 [-0.120, -0.090]"
+    assert differences(rows_of([("seqexpr", 0.5, None), ("training_mean", None, None)])) == []
+    set_up_logging()
+    show_results(rows, run_folder(tmp_path))
+    assert capsys.readouterr().err.splitlines() == [
+        "seqexpr minus composition boosted trees: r2 +0.050 [+0.030, +0.060]",
+        f"the run is in {tmp_path}; its report is {tmp_path / 'report.html'}",
+    ]
+
+
+def test_a_negative_control_says_so(capsys, tmp_path, monkeypatch):
+    set_up_logging()
+    rows = rows_of([("seqexpr", 0.01, None)])
+    show_results(rows, run_folder(tmp_path, permute_labels=True))
+    assert capsys.readouterr().err.startswith("negative control: the labels were permuted among the genes")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    show_results(rows, tmp_path)
+    assert "10 held-out genes (all), labels permuted, 95 %" in " ".join(capsys.readouterr().out.split())
+
+
 def test_results_as_tsv_show_the_genes_of_all_folds_only(capsys, tmp_path):
     metrics = {name: estimate(0.5) for name in ("r2", "spearman", "rmse", "high_expressed_found")}
     metrics["pearson_r2"] = estimate(None)
@@ -42,7 +128,7 @@ def test_results_as_tsv_show_the_genes_of_all_folds_only(capsys, tmp_path):
         {"model": "seqexpr", "output": "a", "scope": scope, "n": n, "metrics": metrics}
         for scope, n in (("all", 10), ("fold 0", 5))
     ]
-    show_results(rows, tmp_path)
+    show_results(rows, run_folder(tmp_path))
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     assert lines[1].split("\t")[:10] == ["seqexpr", "a", "all", "10", "0.5000", "0.4000", "0.6000", "", "", ""]

@@ -40,13 +40,16 @@ def test_table_on_stdout_status_on_stderr(folder, tmp_path):
     assert header[:7] == ["model", "output", "scope", "n", "r2", "r2_low", "r2_high"]
     assert [(row[0], row[2]) for row in rows] == [
         ("seqexpr", "valid"),
-        ("training mean", "valid"),
-        ("seqexpr", "test"),
-        ("training mean", "test"),
+        ("training_mean", "valid"),
+        *((model, "test") for model in ("seqexpr", "training_mean", "half_life_ridge", "composition_ridge")),
+        *((f"composition_half_life_{kind}", "test") for kind in ("ridge",)),
+        *((f"composition_{kind}", "test") for kind in ("boosted_trees", "half_life_boosted_trees")),
+        ("untrained model", "test"),
     ]
     assert all(len(row) == len(header) for row in rows)
     first, *_, last = done.stderr.splitlines()
     assert first == "device: cpu (1 thread)"
+    assert done.stderr.splitlines()[-2].startswith("seqexpr minus ")
     assert last == f"the run is in {tmp_path / 'run'}; its report is {tmp_path / 'run' / 'report.html'}"
     assert (tmp_path / "run/.done").exists()
     settings = json.loads((tmp_path / "run/manifest.json").read_text())
@@ -86,6 +89,7 @@ def test_killed_and_resumed_gives_the_weights_of_uninterrupted(folder, tmp_path)
         (["--recipe", "best"], 2, "no recipe 'best'; there are default, paper"),
         (["--split", "given"], 2, "the given split needs train, valid or test"),
         (["--split", "group"], 2, "group folds need a group for every gene"),
+        (["--groups", "families.tsv"], 2, "--groups has no effect on a random split"),
         (["--valid-fraction", "0"], 2, "a validation share of 0"),
         (["--device", "cuda"], 5, "device 'cuda' is not available"),
     ],

@@ -13,29 +13,52 @@ def dataset(tmp_path_factory) -> PreparedDataset:
 
 
 class SilentObserver:
-    """Notes what it is told; stops a run at a step when asked."""
+    """Notes what it is told; stops a run at (fold, epoch, step) when asked."""
 
     def __init__(self, stop_at: tuple[int, int, int] | None = None) -> None:
-        self.fold, self.stop_at = -1, stop_at
+        self.stop_at = stop_at
         self.folds: list[int] = []
+        self.done: list[int] = []
         self.stages: list[str] = []
-        self.epochs: list[dict] = []
+        self.epochs: list[tuple[int, dict]] = []
 
-    def on_fold(self, fold: int, folds: int) -> None:
-        self.fold = fold
+    def on_fold(self, fold: int, folds: int) -> TrainingNotes:
         self.folds.append(fold)
+        return TrainingNotes(self, fold)
+
+    def on_fold_done(self, fold: int) -> None:
+        self.done.append(fold)
 
     def on_stage(self, stage: str) -> None:
         self.stages.append(stage)
 
     def on_step(self, epoch: int, step: int, steps: int) -> None:
-        if self.stop_at == (self.fold, epoch, step):
+        TrainingNotes(self, 0).on_step(epoch, step, steps)
+
+    def on_epoch(self, row: dict) -> None:
+        TrainingNotes(self, 0).on_epoch(row)
+
+
+class TrainingNotes:
+    """Notes for the observer what happens in one fold."""
+
+    def __init__(self, notes: SilentObserver, fold: int) -> None:
+        self.notes, self.fold = notes, fold
+
+    def on_step(self, epoch: int, step: int, steps: int) -> None:
+        if self.notes.stop_at == (self.fold, epoch, step):
             raise KeyboardInterrupt
 
     def on_epoch(self, row: dict) -> None:
-        self.epochs.append(row)
+        self.notes.epochs.append((self.fold, row))
 
 
 @pytest.fixture
 def observer() -> SilentObserver:
     return SilentObserver()
+
+
+@pytest.fixture
+def no_audit(monkeypatch) -> None:
+    """Leave the search for alike proteins out of tests that are about something else."""
+    monkeypatch.setattr("seqexpr.evaluation.judging.audit_overlap", lambda *_, **__: [])

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from filelock import FileLock
 
-from seqexpr.errors import UsageError
-from seqexpr.evaluation.cross_validation import CrossValidation, cross_validate
+from seqexpr.errors import InputError, UsageError
+from seqexpr.evaluation.cross_validation import CrossValidation, cross_validate, run_folds
 from seqexpr.evaluation.setup import resolve_setup
 from seqexpr.models.checkpoint import load_model
 from seqexpr.models.registry import resolve_models
@@ -17,6 +20,7 @@ from seqexpr.prediction.rows import predict_rows
 from .conftest import SilentObserver
 
 CPU = torch.device("cpu")
+RESULTS = ("predictions.tsv", "baselines.tsv", "metrics.json", "audit.json")
 
 
 @pytest.fixture
@@ -25,11 +29,15 @@ def cv(dataset):
     return CrossValidation(setup, "chromosome", 3, valid_fraction=0.2, resamples=50)
 
 
+def same_results(one, other):
+    return [name for name in RESULTS if (one / name).read_bytes() != (other / name).read_bytes()] == []
+
+
 def test_run_folder_is_whole(cv, dataset, tmp_path, observer):
     rows = cross_validate(cv, tmp_path, CPU, resume=False, observer=observer)
     names = {path.name for path in tmp_path.iterdir()}
-    assert {"manifest.json", "metrics.json", "metrics.jsonl", "predictions.tsv", "report.html", ".done"} <= names
-    assert observer.folds == [0, 1, 2]
+    assert names == {*RESULTS, "manifest.json", "metrics.jsonl", "report.html", "folds", ".done"}
+    assert observer.folds == observer.done == [0, 1, 2]
     assert json.loads((tmp_path / "metrics.json").read_text()) == rows
     overall = {(row["model"], row["output"]): row for row in rows if row["scope"] == "all"}
     assert overall["seqexpr", "a"]["n"] == 48
@@ -37,10 +45,14 @@ def test_run_folder_is_whole(cv, dataset, tmp_path, observer):
     # Out of fold, the training mean explains nothing (a little less, in fact).
     assert -0.3 < overall["training_mean", "a"]["metrics"]["r2"]["value"] <= 0
     assert {"half_life_ridge", "composition_ridge", "untrained model"} <= {model for model, _ in overall}
+    audited = {entry["overlap"]: entry for entry in json.loads((tmp_path / "audit.json").read_text())}
+    assert audited["near-identical protein"]["tested"] == 48
     assert len(resolve_models([str(tmp_path)])) == 3
 
 
-def test_every_gene_is_predicted_by_the_network_that_did_not_see_its_chromosome(cv, dataset, tmp_path, observer):
+def test_every_gene_is_predicted_by_the_network_that_did_not_see_its_chromosome(
+    cv, dataset, tmp_path, observer, no_audit
+):
     cross_validate(cv, tmp_path, CPU, resume=False, observer=observer)
     table = pd.read_csv(tmp_path / "predictions.tsv", sep="\t", dtype={"chrom": str})
     assert table.loc[table["output"] == "a", "id"].tolist() == dataset.ids
@@ -52,42 +64,107 @@ def test_every_gene_is_predicted_by_the_network_that_did_not_see_its_chromosome(
         np.testing.assert_allclose(predict_rows(model, dataset, rows, 8)[:, 0], mine["prediction"], atol=1e-5)
 
 
-def test_test_labels_move_nothing_but_the_metrics(cv, dataset, tmp_path, observer):
-    """A shift planted in the test fold's labels alone leaves its predictions as they were: nothing peeked."""
-    import copy
-    from dataclasses import replace
-
-    cross_validate(cv, tmp_path / "plain", CPU, resume=False, observer=observer)
-    plain = pd.read_csv(tmp_path / "plain/predictions.tsv", sep="\t")
-    mine = plain.loc[(plain["fold"] == 1) & (plain["output"] == "a"), "id"]
-    moved = copy.copy(dataset)
-    moved.genes = dataset.genes.copy()
-    moved.genes.loc[moved.genes["id"].isin(mine), ["a", "b"]] += 1_000.0
-    other = replace(cv, setup=replace(cv.setup, dataset=moved))
-    cross_validate(other, tmp_path / "moved", CPU, resume=False, observer=SilentObserver())
-    found = pd.read_csv(tmp_path / "moved/predictions.tsv", sep="\t")
-    same = plain["fold"] == 1
-    pd.testing.assert_series_equal(plain.loc[same, "prediction"], found.loc[same, "prediction"])
-    assert not np.allclose(plain.loc[~same, "prediction"], found.loc[~same, "prediction"])
-
-
-def test_resumed_equals_uninterrupted(cv, tmp_path):
+def test_resumed_equals_uninterrupted(cv, tmp_path, no_audit):
     cross_validate(cv, tmp_path / "whole", CPU, resume=False, observer=SilentObserver())
     with pytest.raises(KeyboardInterrupt):
         cross_validate(cv, tmp_path / "parts", CPU, resume=False, observer=SilentObserver((1, 2, 1)))
     second = SilentObserver()
     cross_validate(cv, tmp_path / "parts", CPU, resume=True, observer=second)
     assert second.folds == [1, 2]
-    for name in ("predictions.tsv", "metrics.json"):
-        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
+    assert same_results(tmp_path / "whole", tmp_path / "parts")
 
 
 def test_used_folder_and_impossible_folds(cv, tmp_path, observer):
-    from dataclasses import replace
-
     (tmp_path / "notes.txt").touch()
     with pytest.raises(UsageError, match="exists already"):
         cross_validate(cv, tmp_path, CPU, resume=False, observer=observer)
     with pytest.raises(UsageError, match="6 chromosomes cannot make 7 folds"):
         cross_validate(replace(cv, folds=7), tmp_path / "new", CPU, resume=False, observer=observer)
+    with pytest.raises(UsageError, match="there is no fold 3; 3 folds are numbered from 0 to 2"):
+        run_folds(cv, tmp_path / "new", CPU, [3], observer=observer)
     assert not (tmp_path / "new").exists()
+
+
+def test_folds_in_processes_give_the_same_and_go_on_after_a_failure(cv, tmp_path, no_audit):
+    """One fold's checkpoint is damaged: it is named, the fold before it stays, and nothing is left running."""
+    cross_validate(cv, tmp_path / "one", CPU, resume=False, observer=SilentObserver())
+    out, damaged = tmp_path / "many", tmp_path / "many/folds/2/checkpoint/state.safetensors"
+    run_folds(cv, out, CPU, [0], observer=SilentObserver())
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b"no state")
+    with pytest.raises(InputError, match=r"^fold 2: .*state.safetensors: found a damaged file"):
+        cross_validate(cv, out, CPU, resume=True, observer=SilentObserver(), jobs=2)
+    assert multiprocessing.active_children() == []
+    assert (out / "folds/0/.done").exists()
+    assert not (out / ".done").exists()
+    damaged.unlink()
+    observer = SilentObserver()
+    cross_validate(cv, out, CPU, resume=True, observer=observer, jobs=2)
+    assert set(observer.folds) == set(observer.done) >= {2}
+    assert 0 not in observer.folds
+    assert {(fold, row["epoch"]) for fold, row in observer.epochs} >= {(2, 1), (2, 2)}
+    assert same_results(tmp_path / "one", out)
+
+
+def test_a_fold_of_another_process_is_left_to_it(cv, tmp_path):
+    out = tmp_path / "run"
+    (out / "folds").mkdir(parents=True)
+    observer = SilentObserver()
+    run_folds(cv, tmp_path / "made", CPU, [], observer=observer)
+    (tmp_path / "made/manifest.json").rename(out / "manifest.json")
+    with FileLock(out / "folds/.1.lock"):
+        assert run_folds(cv, out, CPU, [1, 2], observer=observer) == [2]
+    assert observer.folds == [2]
+    assert observer.stages == ["left to the process that is running them: folds 1"]
+
+
+def test_folds_of_other_options_are_refused(cv, tmp_path, observer):
+    run_folds(cv, tmp_path, CPU, [], observer=observer)
+    with pytest.raises(UsageError, match=r"started with other options \(valid_fraction was 0.2, now 0.3\)"):
+        run_folds(replace(cv, valid_fraction=0.3), tmp_path, CPU, [0], observer=observer)
+
+
+def test_other_labels_and_other_folds_are_other_options(cv, dataset, tmp_path, observer):
+    """What decides the result without being an option: the dataset's labels, and where a gene falls."""
+    import copy
+
+    run_folds(cv, tmp_path, CPU, [], observer=observer)
+    changed = copy.copy(dataset)
+    changed.genes = dataset.genes.copy()
+    changed.genes.loc[7, "a"] += 1e-9
+    with pytest.raises(UsageError, match=r"\(the dataset has other genes or labels now\)"):
+        run_folds(replace(cv, setup=replace(cv.setup, dataset=changed)), tmp_path, CPU, [0], observer=observer)
+    changed.genes = dataset.genes.copy()
+    changed.genes.loc[[0, 1], "chrom"] = ["2", "1"]
+    with pytest.raises(UsageError, match=r"\(the genes are divided otherwise now\)"):
+        run_folds(replace(cv, setup=replace(cv.setup, dataset=changed)), tmp_path, CPU, [0], observer=observer)
+
+
+def test_groups_of_a_file(cv, dataset, tmp_path, observer):
+    table = tmp_path / "groups.tsv"
+    table.write_text("".join(f"{gene}\tfamily{row // 5}\n" for row, gene in enumerate(dataset.ids)))
+    grouped = replace(cv, split="group", groups_file=table)
+    plan, options = grouped.plan()
+    family = pd.Series(plan.fold_of).groupby(np.arange(48) // 5).nunique()
+    assert (family == 1).all()
+    assert options["groups"]["source"] == str(table)
+    with pytest.raises(UsageError, match="--groups has no effect on a random split"):
+        replace(grouped, split="random").plan()
+
+
+def test_negative_control_permutes_whole_rows_of_labels_everywhere(cv, dataset, tmp_path, observer, no_audit):
+    plan, options = replace(cv, permute_labels=True).plan()
+    assert options["permute_labels"] is True
+    names = ("a", "b")
+    before, after = dataset.labels(names), plan.setup.dataset.labels(names)
+    assert not np.array_equal(before, after, equal_nan=True)
+    assert {tuple(row) for row in before.tolist() if row[1] == row[1]} == {
+        tuple(row) for row in after.tolist() if row[1] == row[1]
+    }
+    lone = after[np.isnan(after[:, 1]), 0]
+    assert lone.tolist() == [before[5, 0]]  # the gene without b took its a along
+    rows = cross_validate(replace(cv, permute_labels=True), tmp_path, CPU, resume=False, observer=observer)
+    table = pd.read_csv(tmp_path / "predictions.tsv", sep="\t")
+    np.testing.assert_array_equal(table.loc[table["output"] == "a", "label"], after[:, 0])
+    strong = next(row for row in rows if (row["model"], row["output"]) == ("composition_ridge", "a"))
+    assert strong["metrics"]["r2"]["value"] < 0.2  # 0.93 with the labels in place

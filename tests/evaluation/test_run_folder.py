@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import hashlib
+import json
+import struct
+import threading
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +12,7 @@ import pytest
 from seqexpr.errors import UsageError
 from seqexpr.evaluation.run_folder import (
     is_done,
+    labels_digest,
     mark_done,
     prediction_rows,
     read_lines,
@@ -15,6 +21,9 @@ from seqexpr.evaluation.run_folder import (
     write_lines,
     write_table,
 )
+from seqexpr.manifest import read_manifest
+
+from ..small_dataset import make_small_dataset
 
 
 def manifest(**options):
@@ -39,6 +48,42 @@ def test_resume_with_other_options_names_the_difference(tmp_path):
         start_run(tmp_path, manifest(recipe={"seed": 1, "lr": 3}), resume=True)
 
 
+def test_a_manifest_that_another_process_is_writing_does_not_count_as_use(tmp_path):
+    """The first to come is about to rename its manifest: the second neither fails nor replaces it."""
+    (tmp_path / ".manifest.json.host.17").touch()
+    start_run(tmp_path, manifest(seed=1), resume=False)
+    assert read_manifest(tmp_path, "cv")["options"] == {"seed": 1}
+
+
+def test_the_first_of_many_processes_makes_the_manifest(tmp_path):
+    """All start at once; one writes, the others agree, but for the one that asks for something else."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    barrier = threading.Barrier(8)
+
+    def start(number):
+        barrier.wait()
+        try:
+            start_run(tmp_path / "run", manifest(seed=number // 7), resume=True)
+        except UsageError as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(8) as pool:
+        said = list(pool.map(start, range(8)))
+    first = read_manifest(tmp_path / "run", "cv")["options"]["seed"]
+    assert [bool(text) for text in said] == [number // 7 != first for number in range(8)]
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["manifest.json"]
+
+
+def test_labels_digest_is_that_of_ids_and_chosen_labels(tmp_path):
+    """By hand: SHA-256 of the JSON of ids and names, then the labels as little-endian doubles, gene by gene."""
+    dataset = make_small_dataset(tmp_path / "small")
+    head = json.dumps([[f"g{row}" for row in range(48)], ["a"]]).encode()
+    values = struct.pack("<48d", *dataset.genes["a"])
+    assert labels_digest(dataset, ("a",)) == hashlib.sha256(head + values).hexdigest()
+
+
 def test_done_is_a_file(tmp_path):
     assert not is_done(tmp_path)
     mark_done(tmp_path)
@@ -58,7 +103,7 @@ def test_prediction_table_is_long_and_survives_the_disk(tmp_path):
         "prediction": [0.1, 0.3, 0.2, 0.4],
     }
     write_table(tmp_path / "p.tsv", table)
-    pd.testing.assert_frame_equal(read_table(tmp_path / "p.tsv"), table, check_dtype=False, rtol=1e-15)
+    pd.testing.assert_frame_equal(read_table(tmp_path / "p.tsv"), table, check_dtype=False, check_exact=True)
 
 
 def test_lines_round_trip(tmp_path):

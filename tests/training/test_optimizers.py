@@ -7,12 +7,9 @@ import pytorch_optimizer
 import torch
 
 from seqexpr.errors import UsageError
-from seqexpr.models.perceiver import Perceiver
-from seqexpr.training.optimizers import make_optimizer, parameter_groups
+from seqexpr.training.optimizers import make_optimizer
 from seqexpr.training.recipe import Recipe
 from seqexpr.training.recipe_files import load_recipe
-
-from ..small_dataset import tiny_config
 
 KINDS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "lamb": pytorch_optimizer.Lamb}
 
@@ -53,13 +50,3 @@ def test_absent_lamb_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "pytorch_optimizer", None)
     with pytest.raises(UsageError, match=r"pip install 'seqexpr\[train\]'"):
         make_optimizer(Recipe("r", optimizer="lamb"), [torch.nn.Parameter(torch.ones(2))])
-
-
-@pytest.mark.parametrize("composition_dim", [0, 4])
-def test_every_parameter_is_trained_once_and_the_composition_flow_at_its_own_rate(composition_dim):
-    network = Perceiver(tiny_config(composition_dim=composition_dim))
-    groups = parameter_groups(network, Recipe("r", composition_rate=5.0))
-    rates = {id(parameter): group["rate"] for group in groups for parameter in group["params"]}
-    assert sum(len(group["params"]) for group in groups) == len(rates) == len(list(network.parameters()))
-    for name, parameter in network.named_parameters():
-        assert rates[id(parameter)] == (5.0 if name.startswith("composition.") else 1.0)

@@ -72,8 +72,10 @@ def test_resumed_equals_uninterrupted(job, tmp_path, recipe):
     assert same_tensors(tmp_path / "whole/weights.safetensors", tmp_path / "parts/weights.safetensors")
 
 
-def test_a_composition_flow_resumes_too_and_is_standardised_on_training_genes(job, tmp_path):
-    job = replace(job, config=tiny_config(composition_dim=4), recipe=job.recipe.changed(composition_rate=3.0))
+@pytest.mark.parametrize("composition_epochs", [0, 4])
+def test_a_composition_flow_resumes_too_and_is_standardised_on_training_genes(job, tmp_path, composition_epochs):
+    recipe = job.recipe.changed(composition_epochs=composition_epochs)
+    job = replace(job, config=tiny_config(composition_dim=4), recipe=recipe)
     train(job, tmp_path / "whole", CPU, name="w")
     with pytest.raises(KeyboardInterrupt):
         train(job, tmp_path / "parts", CPU, name="w", observer=StopAt(2, 3))
@@ -82,6 +84,22 @@ def test_a_composition_flow_resumes_too_and_is_standardised_on_training_genes(jo
     flow = load_model(tmp_path / "whole/weights.safetensors").network.composition
     windows = torch.from_numpy(job.dataset.dna(job.train, 240, 120))
     torch.testing.assert_close(flow.mean, flow.features(windows, windows).mean(dim=0), rtol=1e-4, atol=1e-6)
+
+
+def test_composition_learns_first_and_then_stays(job, tmp_path):
+    """Epoch 0 is the flow alone; later epochs leave it as it is and start from what it says."""
+    recipe = job.recipe.changed(composition_epochs=60, composition_learning_rate=1e-2, average_decay=0.0)
+    job = replace(job, config=tiny_config(composition_dim=8, composition_dropout=0.0), recipe=recipe)
+    alone = train(replace(job, recipe=recipe.changed(max_epochs=1)), tmp_path / "one", CPU, name="w")
+    result = train(job, tmp_path / "three", CPU, name="w")
+    assert [row["epoch"] for row in result.rows] == [0, 1, 2, 3]
+    assert result.rows[0]["valid_r2"] > 0.5  # the label is the windows' GC content
+    assert result.rows[0]["valid_loss"] == alone.rows[0]["valid_loss"]
+    one, three = (load_file(tmp_path / name / "weights.safetensors") for name in ("one", "three"))
+    assert all(torch.equal(one[key], three[key]) for key in one if key.startswith("composition."))
+    best = next(row for row in result.rows if row["epoch"] == result.best_epoch)
+    assert best["valid_loss"] == min(row["valid_loss"] for row in result.rows)
+    assert result.model.metadata.training["best_valid_r2"] == best["valid_r2"]
 
 
 def test_same_seed_same_weights_other_seed_other_weights(job, tmp_path):

@@ -15,6 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from seqexpr import __version__
+from seqexpr.cli.compare import compare
 from seqexpr.cli.console import PROGRAM, debugging
 from seqexpr.cli.cv import cv
 from seqexpr.cli.fetch import fetch
@@ -41,6 +42,7 @@ app.command()(predict)
 app.command()(prepare)
 app.command()(train)
 app.command()(cv)
+app.command()(compare)
 app.command()(fetch)
 app.add_typer(models, name="models")
 

@@ -20,9 +20,17 @@ if TYPE_CHECKING:
 Task = Annotated[
     str, typer.Option("--task", metavar="TASK|DIR", help="A named task, or a folder made by seqexpr prepare.")
 ]
+OptionalTask = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--task",
+        metavar="TASK|DIR",
+        help="A named task, or a folder made by seqexpr prepare; needed for all but --merge.",
+    ),
+]
 Out = Annotated[
     Optional[Path],  # noqa: UP045
-    typer.Option("--out", metavar="RUN", help="Folder of the run [default: runs/COMMAND-TASK-PRESET]."),
+    typer.Option("--out", metavar="RUN", help="Folder of the run. Default: runs/COMMAND-TASK-PRESET."),
 ]
 Label = Annotated[
     Optional[list[str]],  # noqa: UP045
@@ -31,7 +39,7 @@ Label = Annotated[
 Preset = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--preset", metavar="NAME", help="Network: dna-perceiver, protein-perceiver, "
-                 "protein-dna-perceiver or dna-protein-perceiver [default: the task's]."),
+                 "protein-dna-perceiver or dna-protein-perceiver. Default: the task's."),
 ]  # fmt: skip
 RecipeOption = Annotated[
     str, typer.Option("--recipe", metavar="NAME|FILE", help="default, paper, or a TOML file of your own.")
@@ -39,14 +47,30 @@ RecipeOption = Annotated[
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of weights, batches and folds.")]
 Epochs = Annotated[
     Optional[int],  # noqa: UP045
-    typer.Option("--epochs", min=1, help="Largest number of epochs [default: the recipe's]."),
+    typer.Option("--epochs", min=1, help="Largest number of epochs. Default: the recipe's."),
 ]
 BatchSize = Annotated[
     Optional[int],  # noqa: UP045
-    typer.Option("--batch-size", min=1, help="Genes a step [default: the recipe's]."),
+    typer.Option("--batch-size", min=1, help="Genes a step. Default: the recipe's."),
 ]
 ValidFraction = Annotated[
     float, typer.Option("--valid-fraction", help="Share of the training genes that chooses the epoch.")
+]
+Groups = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(
+        "--groups",
+        metavar="FILE",
+        help="For --split group and homology: a table of gene ids and groups (tab between), instead of the dataset's "
+        "group column or of MMseqs2.",
+    ),
+]
+PermuteLabels = Annotated[
+    bool,
+    typer.Option(
+        "--permute-labels",
+        help="A negative control: deal the labels out anew among the genes, so that nothing can be learnt.",
+    ),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out; the result is the same.")]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute.")]
@@ -58,6 +82,7 @@ class FoldSplit(str, Enum):
 
     RANDOM = "random"
     CHROMOSOME = "chromosome"
+    HOMOLOGY = "homology"
     GROUP = "group"
 
 
@@ -66,6 +91,7 @@ class TrainSplit(str, Enum):
 
     RANDOM = "random"
     CHROMOSOME = "chromosome"
+    HOMOLOGY = "homology"
     GROUP = "group"
     GIVEN = "given"
 
@@ -91,13 +117,23 @@ def begin_run(
     Returns:
         the setup, the named task (None for a folder), the device.
     """
+    chosen = begin_computing(device, threads)
+    from seqexpr.datasets.tasks import named_task
+    from seqexpr.evaluation.setup import resolve_setup
+
+    setup = resolve_setup(
+        task, labels=tuple(label or ()), preset=preset, recipe=recipe, epochs=epochs, batch_size=batch_size, seed=seed
+    )
+    return setup, named_task(task), chosen
+
+
+def begin_computing(device: Device, threads: int | None) -> torch.device:
+    """Set up logging, threads and memory, and say which device computes."""
     from seqexpr.cli.console import set_up_logging, status
 
     set_up_logging()
     import torch
 
-    from seqexpr.datasets.tasks import named_task
-    from seqexpr.evaluation.setup import resolve_setup
     from seqexpr.prediction.device import choose_device, describe_device, keep_freed_memory
 
     if threads:
@@ -105,7 +141,4 @@ def begin_run(
     chosen = choose_device(device.value)
     keep_freed_memory()
     status(f"device: {describe_device(chosen)}")
-    setup = resolve_setup(
-        task, labels=tuple(label or ()), preset=preset, recipe=recipe, epochs=epochs, batch_size=batch_size, seed=seed
-    )
-    return setup, named_task(task), chosen
+    return chosen

@@ -17,12 +17,19 @@ def train(
     recipe: options.RecipeOption = "default",
     split: Annotated[
         Optional[options.TrainSplit],  # noqa: UP045
-        typer.Option("--split", help="How genes are divided [default: the task's, else random]."),
+        typer.Option(
+            "--split",
+            help="How genes are divided: random, by whole chromosomes, by clusters of homologous proteins (MMseqs2 or "
+            "--groups), by the dataset's group column (or --groups), or as given in its split column. Default: the "
+            "task's, else random.",
+        ),
     ] = None,
+    groups: options.Groups = None,
     valid_fraction: options.ValidFraction = 0.1,
     test_fraction: Annotated[
         float, typer.Option("--test-fraction", help="Share of the genes held out to judge the weights; 0 for none.")
     ] = 0.1,
+    permute_labels: options.PermuteLabels = False,
     seed: options.Seed = 0,
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
@@ -30,20 +37,29 @@ def train(
     device: options.DeviceOption = options.Device.AUTO,
     threads: options.ThreadsOption = None,
 ) -> None:
-    """Train a network and judge it on genes that were held out.
+    """Train a network and judge it on genes that were held out, next to baselines.
 
     The folder gets weights.safetensors (for predict --model), metrics, predictions and report.html.
 
     seqexpr train --task synthetic --out runs/first
 
     seqexpr train --task my-dataset --label lung --split chromosome --out runs/lung
+
+    seqexpr train --task my-dataset --split homology --groups families.tsv --test-fraction 0.2 --out runs/families
     """
     from seqexpr.cli.run_display import RunDisplay, show_results
     from seqexpr.evaluation.single_run import SingleRun, train_once
 
     setup, named, chosen = options.begin_run(task, label, preset, recipe, epochs, batch_size, seed, device, threads)
     chosen_split = split or options.TrainSplit(named.split if named else "random")
-    run = SingleRun(setup, chosen_split.value, valid_fraction, test_fraction)
+    run = SingleRun(
+        setup,
+        chosen_split.value,
+        valid_fraction,
+        test_fraction,
+        groups_file=groups,
+        permute_labels=permute_labels,
+    )
     folder = out or options.default_folder("train", task, setup.config.preset)
     with RunDisplay(setup.recipe.max_epochs) as display:
         rows = train_once(run, folder, chosen, resume=resume, observer=display)

@@ -6,48 +6,27 @@ fitted on the remaining genes. (The paper's code stops on the test fold; its num
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
-import pandas as pd
 import torch
 
-from seqexpr.evaluation.baselines import BaselineFeatures, applicable_baselines
-from seqexpr.evaluation.folds import FoldKind, inner_validation, make_folds
-from seqexpr.evaluation.metrics import metrics_row
-from seqexpr.evaluation.report import write_report
-from seqexpr.evaluation.run_folder import (
-    is_done,
-    mark_done,
-    prediction_rows,
-    read_lines,
-    read_table,
-    start_run,
-    write_lines,
-    write_table,
-)
+from seqexpr.errors import UsageError
+from seqexpr.evaluation.fold_run import FoldPlan, run_fold
+from seqexpr.evaluation.fold_workers import run_in_workers
+from seqexpr.evaluation.folds import FoldKind, make_folds
+from seqexpr.evaluation.judging import Trial, fold_parts
+from seqexpr.evaluation.merging import done_folds, finish_run
+from seqexpr.evaluation.observers import FoldObserver
+from seqexpr.evaluation.protocol import settle
+from seqexpr.evaluation.run_folder import folds_digest, start_run
 from seqexpr.evaluation.setup import Setup
-from seqexpr.files import write_json
 from seqexpr.manifest import describe_run
-from seqexpr.models.checkpoint import TrainedModel
-from seqexpr.models.perceiver import Perceiver
-from seqexpr.prediction.rows import predict_rows
-from seqexpr.training.trainer import EVALUATION_BATCH, Observer, TrainingJob, train
 
-MODEL = "seqexpr"
-UNTRAINED = "untrained model"
-
-
-class FoldObserver(Observer, Protocol):
-    """Is told how a cross-validation goes."""
-
-    def on_fold(self, fold: int, folds: int) -> None:
-        """Fold `fold` (from 0) of `folds` begins."""
-
-    def on_stage(self, stage: str) -> None:
-        """What is done between and after the trainings, in a few words."""
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,162 +38,129 @@ class CrossValidation:
     folds: int
     valid_fraction: float = 0.1
     resamples: int = 1000
+    groups_file: Path | None = None
+    """The user's own groups, for the splits "group" and "homology"."""
+    permute_labels: bool = False
+    """A negative control: labels are dealt out anew among the genes."""
 
-    def options(self) -> dict[str, Any]:
-        """The resolved options for the manifest."""
-        return {
-            **self.setup.to_dict(),
-            "split": self.split,
+    def plan(self) -> tuple[FoldPlan, dict[str, Any]]:
+        """Divide the genes: what all folds share, and the resolved options for the manifest.
+
+        Raises:
+            UsageError: folds cannot be made as asked.
+            SeqexprError: as `protocol.settle` does.
+        """
+        protocol = settle(self.setup, self.split, self.groups_file, self.permute_labels)
+        fold_of = make_folds(protocol.genes, self.split, self.folds, self.setup.seed)
+        options = {
+            **protocol.options,
             "folds": self.folds,
             "valid_fraction": self.valid_fraction,
             "resamples": self.resamples,
+            "digests": {**protocol.options["digests"], "folds": folds_digest(fold_of)},
         }
+        plan = FoldPlan(protocol.setup, protocol.genes, self.split, fold_of, self.folds, self.valid_fraction)
+        return plan, options
 
 
 def cross_validate(
-    cv: CrossValidation, folder: Path, device: torch.device, *, resume: bool, observer: FoldObserver
+    cv: CrossValidation, folder: Path, device: torch.device, *, resume: bool, observer: FoldObserver, jobs: int = 1
 ) -> list[dict[str, Any]]:
     """Run all folds into `folder`, or those that are missing there, and judge the out-of-fold predictions.
 
+    Args:
+        cv: what is cross-validated.
+        folder: of the run. Folds that another process is running there are waited for.
+        device: to train on.
+        resume: go on in a folder that is in use.
+        observer: is told how it goes.
+        jobs: folds at once, each in a process of its own with this process's threads divided among them. On a CPU
+            a result depends on the number of threads in its last digits: equal are runs with equal threads a fold.
+
     Returns:
-        the rows of `metrics.json`: model, output, scope ("all" or "fold K"), n, metrics with intervals.
+        the rows of `metrics.json`: model, output, scope ("all" or "fold K"), n, metrics with intervals, and for
+        baselines the network's `difference` from them.
 
     Raises:
         UsageError: the folder is in use, or folds cannot be made as asked.
     """
-    setup = cv.setup
-    fold_of = make_folds(setup.dataset.genes, cv.split, cv.folds, setup.seed)
-    start_run(folder, {**describe_run("cv", cv.options()), "device": device.type}, resume=resume)
-    (folder / "folds").mkdir(exist_ok=True)
-    tables = []
-    for fold in range(cv.folds):
-        fold_folder = folder / "folds" / str(fold)
-        if not is_done(fold_folder):
-            observer.on_fold(fold, cv.folds)
-            _run_fold(cv, fold, fold_of, fold_folder, device, observer)
-        tables.append(read_table(fold_folder / "predictions.tsv"))
-    observer.on_stage("baselines on the same folds")
-    predictions = _in_dataset_order(pd.concat(tables), setup)
-    baselines = _predict_baselines(cv, fold_of, device)
-    write_table(folder / "predictions.tsv", predictions)
-    observer.on_stage("bootstrap intervals")
-    rows = _judge(cv, predictions, baselines, fold_of)
-    write_json(folder / "metrics.json", rows)
-    write_lines(
-        folder / "metrics.jsonl",
-        [
-            {"fold": fold, **row}
-            for fold in range(cv.folds)
-            for row in read_lines(folder / "folds" / str(fold) / "metrics.jsonl")
-        ],
-    )
-    write_report(folder)
-    mark_done(folder)
-    return rows
+    plan, options = cv.plan()
+    threads = _divide_threads(jobs)
+    start_run(folder, _manifest(options, device, threads), resume=resume)
+    if elsewhere := _run(plan, range(cv.folds), folder, device, observer, jobs, threads, wait=False):
+        observer.on_stage(f"waiting for folds that another process is running: {_numbers(elsewhere)}")
+        _run(plan, elsewhere, folder, device, observer, jobs, threads, wait=True)
+    setup = plan.setup
+    parts = fold_parts(plan.fold_of, setup.dataset.labels(setup.label_names))
+    trial = Trial(setup.dataset, setup.label_names, setup.config, setup.seed, cv.resamples, parts)
+    torch.set_num_threads(threads)  # as for the folds, so that whoever merges them gets the same digits
+    return finish_run(folder, trial, device, observer)
 
 
-def _run_fold(
-    cv: CrossValidation, fold: int, fold_of: np.ndarray, folder: Path, device: torch.device, observer: Observer
-) -> None:
-    setup = cv.setup
-    labels = setup.dataset.labels(setup.label_names)
-    chosen, valid = inner_validation(fold_of, fold, setup.dataset.genes, cv.split, cv.valid_fraction, setup.seed)
-    job = TrainingJob(
-        setup.dataset,
-        setup.label_names,
-        labelled(chosen, labels),
-        labelled(valid, labels),
-        setup.config,
-        setup.recipe,
-        setup.seed,
-    )
-    result = train(job, folder, device, name=f"fold {fold}", observer=observer)
-    test = np.flatnonzero(fold_of == fold)
-    predicted = predict_rows(result.model, setup.dataset, test, EVALUATION_BATCH[device.type])
-    table = prediction_rows(setup.dataset.genes, test, predicted, labels, setup.label_names, fold=fold)
-    write_table(folder / "predictions.tsv", table)
-    mark_done(folder)
+def run_folds(
+    cv: CrossValidation,
+    folder: Path,
+    device: torch.device,
+    only: Sequence[int],
+    *,
+    observer: FoldObserver,
+    jobs: int = 1,
+) -> list[int]:
+    """Run some folds into `folder`, which other processes may be doing with other folds at the same time.
+
+    Args:
+        cv, folder, device, observer, jobs: as for `cross_validate`.
+        only: the folds. Those that are done already, or that another process is at, are left alone.
+
+    Returns:
+        the folds of the run that are done now, whoever did them.
+
+    Raises:
+        UsageError: no such fold, or the folder was started with other options.
+    """
+    if absent := [fold for fold in only if not 0 <= fold < cv.folds]:
+        raise UsageError(f"there is no fold {absent[0]}; {cv.folds} folds are numbered from 0 to {cv.folds - 1}")
+    plan, options = cv.plan()
+    threads = _divide_threads(jobs)
+    start_run(folder, _manifest(options, device, threads), resume=True)
+    chosen = list(dict.fromkeys(only))
+    if elsewhere := _run(plan, chosen, folder, device, observer, jobs, threads, wait=False):
+        observer.on_stage(f"left to the process that is running them: folds {_numbers(elsewhere)}")
+    return done_folds(folder, cv.folds)
 
 
-def labelled(indices: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Those rows that have at least one label."""
-    return indices[~np.isnan(labels[indices]).all(axis=1)]
+def _divide_threads(jobs: int) -> int:
+    """Threads for each fold that runs."""
+    return max(1, torch.get_num_threads() // jobs)
 
 
-def _in_dataset_order(predictions: pd.DataFrame, setup: Setup) -> pd.DataFrame:
-    place = {gene: row for row, gene in enumerate(setup.dataset.ids)}
-    output = {name: number for number, name in enumerate(setup.label_names)}
-    order = np.lexsort((predictions["output"].map(output), predictions["id"].map(place)))
-    return predictions.iloc[order].reset_index(drop=True)
+def _manifest(options: dict[str, Any], device: torch.device, threads: int) -> dict[str, Any]:
+    return {**describe_run("cv", options), "device": device.type, "threads": threads}
 
 
-def _predict_baselines(cv: CrossValidation, fold_of: np.ndarray, device: torch.device) -> dict[str, np.ndarray]:
-    """Out-of-fold predictions (genes, outputs) of each baseline and of the network before training."""
-    setup = cv.setup
-    labels = setup.dataset.labels(setup.label_names)
-    features = BaselineFeatures(
-        setup.dataset, setup.config.upstream, setup.config.downstream, setup.config.protein_length
-    )
-    predicted: dict[str, np.ndarray] = {}
-    for baseline in applicable_baselines(features):
-        table = predicted.setdefault(baseline.name, np.full(labels.shape, np.nan))
-        for fold in range(cv.folds):
-            test = np.flatnonzero(fold_of == fold)
-            for column in range(labels.shape[1]):
-                train_rows = np.flatnonzero((fold_of != fold) & ~np.isnan(labels[:, column]))
-                table[test, column] = baseline.fit_predict(features, labels[:, column], train_rows, test, setup.seed)
-    predicted[UNTRAINED] = _predict_untrained(cv, fold_of, device)
-    return predicted
+def _run(
+    plan: FoldPlan,
+    folds: Sequence[int],
+    folder: Path,
+    device: torch.device,
+    observer: FoldObserver,
+    jobs: int,
+    threads: int,
+    *,
+    wait: bool,
+) -> list[int]:
+    """Run folds, one after the other or several at once; returns those that another process is at."""
+    missing = sorted(set(folds) - set(done_folds(folder, plan.folds)))
+    if jobs == 1 or len(missing) < 2:
+        torch.set_num_threads(threads)  # a fold that is left over counts as the others did
+        return [fold for fold in missing if not run_fold(plan, fold, folder, device, observer, wait=wait)]
+    workers = min(jobs, len(missing))
+    where = f"{threads} thread{'s' if threads > 1 else ''} each"
+    if device.type != "cpu":
+        where = f"which share the {device.type} device and its memory"
+    logger.info("%d folds at once, %s", workers, where)
+    return run_in_workers(plan, missing, folder, device, observer, workers=workers, threads=threads, wait=wait)
 
 
-def _predict_untrained(cv: CrossValidation, fold_of: np.ndarray, device: torch.device) -> np.ndarray:
-    """The paper's random baseline: the network as it starts, its output scaled by each fold's training labels."""
-    setup = cv.setup
-    from seqexpr.models.checkpoint import ModelMetadata, Output
-
-    torch.manual_seed(setup.seed)
-    network = Perceiver(setup.config).to(device).eval()
-    outputs = tuple(Output(name) for name in setup.label_names)
-    model = TrainedModel(UNTRAINED, network, ModelMetadata(setup.config, outputs))
-    scaled = predict_rows(model, setup.dataset, np.arange(len(setup.dataset)), EVALUATION_BATCH[device.type])
-    labels = setup.dataset.labels(setup.label_names)
-    predicted = np.empty_like(scaled)
-    for fold in range(cv.folds):
-        test, others = fold_of == fold, labels[fold_of != fold]
-        predicted[test] = scaled[test] * np.nanstd(others, axis=0) + np.nanmean(others, axis=0)
-    return predicted
-
-
-def _judge(
-    cv: CrossValidation, predictions: pd.DataFrame, baselines: dict[str, np.ndarray], fold_of: np.ndarray
-) -> list[dict[str, Any]]:
-    setup = cv.setup
-    labels = setup.dataset.labels(setup.label_names)
-    own = np.column_stack([predictions.loc[predictions["output"] == name, "prediction"] for name in setup.label_names])
-    rows = []
-    for column, name in enumerate(setup.label_names):
-        present = ~np.isnan(labels[:, column])
-        actual = labels[:, column]
-        for model, predicted in {MODEL: own, **baselines}.items():
-            values = predicted[:, column]
-            rows.append(
-                metrics_row(
-                    model, name, "all", actual[present], values[present], resamples=cv.resamples, seed=setup.seed
-                )
-            )
-            for fold in range(cv.folds):
-                chosen = present & (fold_of == fold)
-                if chosen.sum() >= 2:
-                    scope = f"fold {fold}"
-                    rows.append(
-                        metrics_row(
-                            model,
-                            name,
-                            scope,
-                            actual[chosen],
-                            values[chosen],
-                            resamples=cv.resamples,
-                            seed=setup.seed,
-                        )
-                    )
-    return rows
+def _numbers(folds: Sequence[int]) -> str:
+    return ", ".join(map(str, folds))

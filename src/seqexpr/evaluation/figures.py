@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,13 @@ _STYLE: Any = {
 }
 
 
+def with_interval(estimate: Mapping[str, float | None]) -> tuple[float, float, float]:
+    """(value, low, high) of an estimate that has a value; its ends are the value where there is no interval."""
+    value, low, high = estimate["value"], estimate.get("low"), estimate.get("high")
+    assert value is not None
+    return value, value if low is None else low, value if high is None else high
+
+
 def forest(rows: Sequence[tuple[str, float, float, float]], highlighted: str, label: str) -> str:
     """One estimate a line with its interval.
 
@@ -59,10 +66,26 @@ def forest(rows: Sequence[tuple[str, float, float, float]], highlighted: str, la
         highlighted: the name that is drawn in the model's colour.
         label: of the horizontal axis.
     """
+    colours = [MODEL_COLOUR if name == highlighted else BASELINE_COLOUR for name, *_ in rows]
+    return _estimates(rows, colours, label)
+
+
+def differences(rows: Sequence[tuple[str, float, float, float, str]], label: str) -> str:
+    """One difference a line with its interval, and a line at zero.
+
+    Args:
+        rows: (name, value, low, high, standing), the first on top. Standing "ahead" is drawn in the model's colour,
+            "behind" in the accent colour, anything else in grey.
+        label: of the horizontal axis.
+    """
+    colours = {"ahead": MODEL_COLOUR, "behind": ACCENT_COLOUR}
+    return _estimates([row[:4] for row in rows], [colours.get(row[4], BASELINE_COLOUR) for row in rows], label)
+
+
+def _estimates(rows: Sequence[tuple[str, float, float, float]], colours: Sequence[str], label: str) -> str:
     with _figure(9.4, 0.75 + 0.32 * len(rows)) as figure:
         axes = figure.add_subplot()
-        for place, (name, value, low, high) in enumerate(rows):
-            colour = MODEL_COLOUR if name == highlighted else BASELINE_COLOUR
+        for place, ((_, value, low, high), colour) in enumerate(zip(rows, colours, strict=True)):
             axes.plot([low, high], [place, place], color=colour, linewidth=2.2, solid_capstyle="round")
             axes.plot([value], [place], "o", color=colour, markersize=6.5)
         axes.axvline(0, color=TEXT_COLOUR, linewidth=0.8)

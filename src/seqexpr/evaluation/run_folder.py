@@ -1,42 +1,121 @@
-"""The folder of a run: its manifest first, `.done` last, everything between by atomic rename."""
+"""The folder of a run: its manifest first, `.done` last, everything between by atomic rename.
+
+Several processes may work in one folder of `cv`, on a shared file system too: whoever comes first makes the manifest.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from seqexpr.datasets.prepared import PreparedDataset
 from seqexpr.errors import UsageError
 from seqexpr.files import atomic_path, write_json
 from seqexpr.manifest import read_manifest
 
 DONE = ".done"
 
-_CHANGING = ("created", "command", "versions", "platform", "device")
-"""Parts of a manifest that may differ between a run and its resumption."""
+MANIFEST = "manifest.json"
+
+_CHANGING = ("created", "command", "versions", "platform", "device", "threads", "merged")
+"""Parts of a manifest that may differ between a run and its resumption, or between runs that are merged."""
+
+_DIGESTS = {
+    "ids_and_labels": "the dataset has other genes or labels now",
+    "folds": "the genes are divided otherwise now",
+}
+"""The manifest's digests, and what it means when one differs."""
 
 
 def start_run(folder: Path, manifest: dict[str, Any], *, resume: bool) -> None:
     """Make the folder and write its manifest, or check that the one there asks for the same.
 
+    Args:
+        folder: of the run.
+        manifest: what is asked for.
+        resume: go on in a folder that is in use, whoever made it.
+
     Raises:
         UsageError: the folder is in use and `resume` is off, or it was started with other options.
+        InputError: the folder is in use, but not as a run of this kind.
     """
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if _is_unused(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "manifest.json", manifest)
-        return
+        if _claim(folder / MANIFEST, manifest):
+            return
     if not resume:
         raise UsageError(f"{folder} exists already; go on with --resume, or choose another --out")
-    stored = read_manifest(folder, manifest["kind"])
-    asked = json.loads(json.dumps(manifest))
-    for key in asked.keys() | stored.keys():
+    if difference := first_difference(read_manifest(folder, manifest["kind"]), manifest):
+        raise UsageError(f"{folder} was started with other options ({difference}); choose another --out")
+
+
+def _is_unused(folder: Path) -> bool:
+    """Whether the folder is absent or empty but for a manifest that another process is about to write."""
+    if not folder.exists():
+        return True
+    return folder.is_dir() and all(entry.name.lstrip(".").startswith(f"{MANIFEST}.") for entry in folder.iterdir())
+
+
+def _claim(target: Path, manifest: dict[str, Any]) -> bool:
+    """Write the manifest unless another process is first: a hard link never replaces a file, a rename does."""
+    prepared = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        write_json(prepared, manifest)
+        os.link(prepared, target)
+    except FileExistsError:
+        return False
+    except OSError:
+        if not prepared.exists():  # not even that could be written
+            raise
+        prepared.replace(target)  # a file system without links: the last one wins, and all ask for the same
+    finally:
+        with suppress(OSError):
+            prepared.unlink(missing_ok=True)
+    return True
+
+
+def first_difference(stored: dict[str, Any], asked: dict[str, Any]) -> str:
+    """Where two manifests disagree on what decides the result, in words; "" when they agree."""
+    asked = json.loads(json.dumps(asked))
+    for key in sorted(asked.keys() | stored.keys()):
         if key not in _CHANGING and asked.get(key) != stored.get(key):
-            difference = _first_difference(stored.get(key), asked.get(key), key)
-            raise UsageError(f"{folder} was started with other options ({difference}); choose another --out")
+            return _difference(stored.get(key), asked.get(key), key)
+    return ""
+
+
+def _difference(stored: Any, asked: Any, key: str) -> str:
+    if isinstance(stored, dict) and isinstance(asked, dict):
+        for name in sorted(stored.keys() | asked.keys()):
+            if stored.get(name) != asked.get(name):
+                return _difference(stored.get(name), asked.get(name), name)
+    if isinstance(stored, str) and isinstance(asked, str) and key in _DIGESTS:
+        return _DIGESTS[key]
+    return f"{key} was {stored!r}, now {asked!r}"
+
+
+def labels_digest(dataset: PreparedDataset, names: Sequence[str]) -> str:
+    """SHA-256 of the genes' ids and of the labels `names`: the same genes with the same labels give the same."""
+    described = json.dumps([dataset.ids, list(names)]).encode()
+    return hashlib.sha256(described + dataset.labels(names).astype("<f8").tobytes()).hexdigest()
+
+
+def folds_digest(fold_of: np.ndarray) -> str:
+    """SHA-256 of which gene is in which fold, from the folds (genes,)."""
+    return hashlib.sha256(fold_of.astype("<i8").tobytes()).hexdigest()
+
+
+def fold_folder(folder: Path, fold: int) -> Path:
+    """Where a fold of the run in `folder` lies."""
+    return folder / "folds" / str(fold)
 
 
 def is_done(folder: Path) -> bool:
@@ -66,7 +145,7 @@ def prediction_rows(
         predicted: (n, outputs).
         labels: of all genes, (genes, outputs); missing ones stay empty in the table.
         names: of the outputs.
-        columns: further columns, one value for all rows, for instance fold=3.
+        columns: further columns, one value for all rows (fold=3) or one for each (n,).
     """
     chosen = genes.iloc[indices]
     tables = [
@@ -74,7 +153,7 @@ def prediction_rows(
             {
                 "id": chosen["id"].to_numpy(),
                 "chrom": chosen["chrom"].to_numpy(),
-                **{key: [value] * len(indices) for key, value in columns.items()},
+                **columns,
                 "output": name,
                 "label": labels[indices, column],
                 "prediction": predicted[:, column],
@@ -92,9 +171,13 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """What `write_table` wrote."""
-    missing = {"label": [""], "prediction": [""]}
-    return pd.read_csv(path, sep="\t", dtype={"id": str, "chrom": str}, keep_default_na=False, na_values=missing)
+    """What `write_table` wrote, to the last digit."""
+    # As text first: float() reads back exactly what was written, which not every version of pandas does by default.
+    texts = dict.fromkeys(("id", "chrom", "output", "label", "prediction"), str)
+    table = pd.read_csv(path, sep="\t", dtype=texts, keep_default_na=False)
+    for name in ("label", "prediction"):
+        table[name] = [float(cell) if cell else np.nan for cell in table[name]]
+    return table
 
 
 def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -106,11 +189,3 @@ def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """What `write_lines` wrote."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def _first_difference(stored: Any, asked: Any, key: str) -> str:
-    if isinstance(stored, dict) and isinstance(asked, dict):
-        for name in sorted(stored.keys() | asked.keys()):
-            if stored.get(name) != asked.get(name):
-                return _first_difference(stored.get(name), asked.get(name), name)
-    return f"{key} was {stored!r}, now {asked!r}"

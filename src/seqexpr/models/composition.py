@@ -163,12 +163,19 @@ class CompositionFlow(nn.Module):
 
     def forward(self, latent_tokens: Tensor, query_tokens: Tensor, half_life: Tensor | None) -> Tensor:
         """uint8 (batch, letters) each, float (batch, 8) or None -> (batch, outputs)."""
+        return self.predict(self.scores(latent_tokens, query_tokens), half_life)
+
+    def scores(self, latent_tokens: Tensor, query_tokens: Tensor) -> Tensor:
+        """The standardised composition: uint8 (batch, letters) each -> float32 (batch, features)."""
         features = (self.features(latent_tokens, query_tokens) - self.mean) / self.sd
-        features = features.clamp(-_LARGEST_SCORE, _LARGEST_SCORE)
+        return features.clamp(-_LARGEST_SCORE, _LARGEST_SCORE)
+
+    def predict(self, scores: Tensor, half_life: Tensor | None) -> Tensor:
+        """From what `scores` gives, and float (batch, 8) or None, to (batch, outputs)."""
         if self.config.reads_half_life:
             assert half_life is not None
-            features = torch.cat([features, half_life.to(features.dtype)], dim=1)
-        return self.output(self.dropout(functional.gelu(self.hidden(self.dropout(features)))))
+            scores = torch.cat([scores, half_life.to(scores.dtype)], dim=1)
+        return self.output(self.dropout(functional.gelu(self.hidden(self.dropout(scores)))))
 
     @torch.no_grad()
     def fit(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:

@@ -43,8 +43,11 @@ class Recipe:
     """"adam" (weight decay as L2 in the gradient), "adamw" (decoupled) or "lamb"."""
     learning_rate: float = 1e-3
     """Peak learning rate; for "noam" a factor on the schedule."""
-    composition_rate: float = 1.0
-    """Learning rate of the composition flow as a multiple of the network's; no effect without that flow."""
+    composition_epochs: int = 0
+    """Passes in which the composition flow, where the network has one, learns alone before the rest of the network; it
+    then stays as it is, and the rest learns what it left over. 0 = all learn together."""
+    composition_learning_rate: float = 5e-4
+    """Peak learning rate in those passes."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay rates of the optimiser's two moments."""
     weight_decay: float = 0.0
@@ -94,10 +97,12 @@ class Recipe:
         ):
             if value not in allowed:
                 raise UsageError(f"recipe {self.name}: {name} must be one of {', '.join(allowed)}, not {value!r}")
-        for name in ("learning_rate", "composition_rate", "batch_size", "max_epochs", "loss_weight", "noam_width"):
+        rates = ("learning_rate", "composition_learning_rate")
+        for name in (*rates, "batch_size", "max_epochs", "loss_weight", "noam_width"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"recipe {self.name}: {name} must be above 0, not {getattr(self, name)}")
-        for name in ("weight_decay", "warmup_steps", "patience", "clip_norm", "tss_jitter", "group_size"):
+        counts = ("weight_decay", "warmup_steps", "patience", "clip_norm", "tss_jitter", "group_size")
+        for name in (*counts, "composition_epochs"):
             if getattr(self, name) < 0:
                 raise UsageError(f"recipe {self.name}: {name} must not be negative, but is {getattr(self, name)}")
         for name in ("half_life_dropout", "average_decay"):

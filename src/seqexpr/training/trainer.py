@@ -27,7 +27,8 @@ from seqexpr.models.checkpoint import ModelMetadata, Output, TrainedModel, save_
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.models.perceiver import Perceiver
 from seqexpr.training.batches import BatchLoader
-from seqexpr.training.optimizers import make_optimizer, parameter_groups
+from seqexpr.training.composition_stage import train_composition
+from seqexpr.training.optimizers import make_optimizer
 from seqexpr.training.recipe import Recipe
 from seqexpr.training.schedules import learning_rate
 from seqexpr.training.state import load_state, save_state
@@ -121,11 +122,11 @@ class _Trainer:
         self.output_weights = torch.tensor(weights, device=device)
         torch.manual_seed(job.seed)
         self.network = Perceiver(job.config).to(device)
-        if self.network.composition is not None:
-            training = self.loader.batches(job.train, EVALUATION_BATCH[device.type])
-            self.network.composition.fit((batch.latent_tokens, batch.query_tokens) for batch in training)
+        # Trained in a stage of its own, it stays as it is while the rest of the network learns.
+        self.fixed = self.network.composition if job.recipe.composition_epochs else None
         self.averaged = copy.deepcopy(self.network) if job.recipe.average_decay else self.network
-        self.optimizer = make_optimizer(job.recipe, parameter_groups(self.network, job.recipe))
+        fixed = set(self.fixed.parameters()) if self.fixed is not None else set()
+        self.optimizer = make_optimizer(job.recipe, [part for part in self.network.parameters() if part not in fixed])
         self.steps_per_epoch = math.ceil(len(job.train) / job.recipe.batch_size)
         self.jitter = self.loader.largest_shift(job.recipe.tss_jitter)
         self.best: dict[str, Tensor] = {}
@@ -134,28 +135,54 @@ class _Trainer:
         self._restore()
 
     def run(self) -> None:
-        recipe = self.job.recipe
-        while len(self.rows) < recipe.max_epochs and not self._out_of_patience():
-            epoch = len(self.rows) + 1
+        if not self.rows:
+            self._start()
+        if self.fixed is not None:
+            self.fixed.requires_grad_(False)
+        while self.epochs_done < self.job.recipe.max_epochs and not self._out_of_patience():
             started = time.monotonic()
+            epoch = self.epochs_done + 1
             train_loss = self._train_epoch(epoch)
-            valid_loss, valid_r2 = self._validate()
-            row = {
-                "epoch": epoch,
-                "train_loss": train_loss,
-                "valid_loss": valid_loss,
-                "valid_r2": valid_r2,
-                "learning_rate": self.optimizer.param_groups[0]["lr"],
-                "seconds": round(time.monotonic() - started, 3),
-            }
-            self.rows.append(row)
-            score = -valid_loss if recipe.stop_metric == "valid_loss" else valid_r2
-            if score > self.best_score or not self.best:
-                self.best_score, self.best_epoch = score, epoch
-                self.best = {key: value.detach().clone() for key, value in self.averaged.state_dict().items()}
-            self._save()
-            if self.observer:
-                self.observer.on_epoch(row)
+            self._end_epoch(epoch, train_loss, self.optimizer.param_groups[0]["lr"], started)
+
+    @property
+    def epochs_done(self) -> int:
+        """The last epoch that is done; 0 is the composition flow alone."""
+        return self.rows[-1]["epoch"] if self.rows else 0
+
+    def _start(self) -> None:
+        """Standardise the composition flow and train it alone, if the network has one and the recipe says so."""
+        flow, job = self.network.composition, self.job
+        if flow is None:
+            return
+        started = time.monotonic()
+        loss = train_composition(flow, self.loader, job.train, job.recipe, self._loss, job.seed)
+        if self.fixed is not None:
+            for part in self.network.output.parameters():  # the rest of the network starts with nothing to say
+                torch.nn.init.zeros_(part)
+        self.averaged.load_state_dict(self.network.state_dict())
+        if self.fixed is not None:
+            self._end_epoch(0, loss, job.recipe.composition_learning_rate, started)
+
+    def _end_epoch(self, epoch: int, train_loss: float, rate: float, started: float) -> None:
+        """Validate, keep the weights if they are the best, and write the state."""
+        valid_loss, valid_r2 = self._validate()
+        row = {
+            "epoch": epoch,
+            "train_loss": train_loss,
+            "valid_loss": valid_loss,
+            "valid_r2": valid_r2,
+            "learning_rate": rate,
+            "seconds": round(time.monotonic() - started, 3),
+        }
+        self.rows.append(row)
+        score = -valid_loss if self.job.recipe.stop_metric == "valid_loss" else valid_r2
+        if score > self.best_score or not self.best:
+            self.best_score, self.best_epoch = score, epoch
+            self.best = {key: value.detach().clone() for key, value in self.averaged.state_dict().items()}
+        self._save()
+        if self.observer:
+            self.observer.on_epoch(row)
 
     def best_network(self) -> Perceiver:
         self.averaged.load_state_dict(self.best)
@@ -173,9 +200,9 @@ class _Trainer:
             "seed": job.seed,
             "train_genes": len(job.train),
             "valid_genes": len(job.valid),
-            "epochs": len(self.rows),
+            "epochs": self.epochs_done,
             "best_epoch": self.best_epoch,
-            "best_valid_r2": self.rows[self.best_epoch - 1]["valid_r2"],
+            "best_valid_r2": next(row["valid_r2"] for row in self.rows if row["epoch"] == self.best_epoch),
         }
         return ModelMetadata(job.config, outputs, self.schema, training)
 
@@ -187,13 +214,15 @@ class _Trainer:
         total_steps = recipe.max_epochs * self.steps_per_epoch
         losses = torch.zeros(self.steps_per_epoch, device=self.device)
         self.network.train()
+        if self.fixed is not None:
+            self.fixed.eval()
         for step in range(self.steps_per_epoch):
             indices = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
             shift = int(generator.integers(-self.jitter, self.jitter + 1))
             hidden = generator.random(len(indices)) < recipe.half_life_dropout
             overall = (epoch - 1) * self.steps_per_epoch + step + 1
             for group in self.optimizer.param_groups:
-                group["lr"] = group["rate"] * learning_rate(recipe, overall, total_steps)
+                group["lr"] = learning_rate(recipe, overall, total_steps)
             losses[step] = self._step(indices, shift, hidden, overall)
             if self.observer:
                 self.observer.on_step(epoch, step + 1, self.steps_per_epoch)
@@ -258,7 +287,7 @@ class _Trainer:
 
     def _out_of_patience(self) -> bool:
         patience = self.job.recipe.patience
-        return bool(patience and self.rows and len(self.rows) - self.best_epoch >= patience)
+        return bool(patience and self.rows and self.epochs_done - self.best_epoch >= patience)
 
     def _save(self) -> None:
         groups = {"network": self.network.state_dict(), "best": self.best}

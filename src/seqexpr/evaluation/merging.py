@@ -1,0 +1,232 @@
+"""From folds to the whole run: out-of-fold predictions, baselines, metrics, audit and report.
+
+The folds may have been run by one process or by many, into one folder or into several: the result is the same to the
+last byte, for everything here is computed from the folds' stored predictions and the dataset.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from seqexpr.datasets.prepared import PreparedDataset
+from seqexpr.datasets.tasks import open_task_dataset
+from seqexpr.errors import InputError, MissingDataError, UsageError
+from seqexpr.evaluation.judging import MODEL, Trial, audit, baseline_rows, fold_parts, judge, predict_baselines
+from seqexpr.evaluation.negative_control import permute_labels
+from seqexpr.evaluation.observers import StageObserver
+from seqexpr.evaluation.report import write_report
+from seqexpr.evaluation.run_folder import (
+    MANIFEST,
+    first_difference,
+    fold_folder,
+    folds_digest,
+    is_done,
+    labels_digest,
+    mark_done,
+    read_lines,
+    read_table,
+    write_lines,
+    write_table,
+)
+from seqexpr.files import temporary_prefix, write_json
+from seqexpr.manifest import read_manifest
+from seqexpr.models.config import PerceiverConfig
+
+
+def finish_run(folder: Path, trial: Trial, device: torch.device, observer: StageObserver) -> list[dict[str, Any]]:
+    """Make the run in `folder` whole, all folds of which are done.
+
+    Returns:
+        the rows of `metrics.json`.
+    """
+    folders = {part.fold: fold_folder(folder, part.fold) for part in trial.parts}
+    predictions, own, fold_of = _collect(folders, trial.dataset, trial.label_names)
+    write_table(folder / "predictions.tsv", predictions)
+    observer.on_stage("baselines on the same folds")
+    baselines = predict_baselines(trial, device)
+    write_table(folder / "baselines.tsv", baseline_rows(trial, baselines, {"fold": fold_of}))
+    observer.on_stage("overlap of test and training genes")
+    write_json(folder / "audit.json", audit(trial, own))
+    observer.on_stage("bootstrap intervals")
+    rows = judge(trial, {MODEL: own, **baselines}, "all")
+    write_json(folder / "metrics.json", rows)
+    epochs = [{"fold": fold, **row} for fold, part in folders.items() for row in read_lines(part / "metrics.jsonl")]
+    write_lines(folder / "metrics.jsonl", epochs)
+    write_report(folder)
+    mark_done(folder)
+    return rows
+
+
+def merge_runs(
+    sources: Sequence[Path],
+    out: Path | None,
+    device: torch.device,
+    *,
+    observer: StageObserver,
+    threads: int | None = None,
+) -> tuple[Path, list[dict[str, Any]]]:
+    """Make a whole run of folds that were run separately.
+
+    Args:
+        sources: folders of `cv`, each with some of the folds.
+        out: where the whole run goes; the folds are copied there. None: the one source itself.
+        device: for the untrained network, one of the baselines.
+        observer: is told what is done.
+        threads: of torch; None: as the folds had, for the digits depend on it.
+
+    Returns:
+        the folder of the whole run, and the rows of its `metrics.json`.
+
+    Raises:
+        UsageError: a fold twice, options that differ, or an `out` that is in use.
+        MissingDataError: folds are missing, or the dataset.
+        InputError: a source is no run of `cv`, or the dataset is not the one that it was made with.
+    """
+    in_place = len(sources) == 1 and (out is None or out.resolve() == sources[0].resolve())
+    if out is None and not in_place:
+        raise UsageError("folds of several folders make a new run; say with --out where it goes")
+    manifest = _common_manifest(sources)
+    folders = _find_folds(sources, manifest)
+    trial = _stored_trial(manifest, folders, sources[0])
+    folder = sources[0] if out is None or in_place else out
+    if not in_place:
+        observer.on_stage(f"copying {len(folders)} folds")
+        _gather(folders, {**manifest, "merged": [str(source) for source in sources]}, folder)
+    torch.set_num_threads(threads or manifest.get("threads") or torch.get_num_threads())
+    return folder, finish_run(folder, trial, device, observer)
+
+
+def done_folds(folder: Path, folds: int) -> list[int]:
+    """The folds of a run that are whole."""
+    return [fold for fold in range(folds) if is_done(fold_folder(folder, fold))]
+
+
+def fold_command(manifest: Mapping[str, Any], folds: Sequence[int], folder: Path) -> str:
+    """The command that runs some folds of a run, as a shell takes it: the one that began the run, for these folds."""
+    words = list(manifest.get("command", ()))
+    if words[1:2] != ["cv"]:  # not begun by the command line
+        words = ["seqexpr", "cv", "--task", str(manifest["options"]["task"]), "..."]
+    kept: list[str] = []
+    takes_value = False
+    for word in words:
+        if takes_value or word == "--resume":
+            takes_value = False
+        elif word in ("--only-fold", "--out"):
+            takes_value = True
+        elif not word.startswith(("--only-fold=", "--out=")):
+            kept.append(word)
+    chosen = [option for fold in folds for option in ("--only-fold", str(fold))]
+    return shlex.join([*kept, *chosen, "--out", str(folder)])
+
+
+def _common_manifest(sources: Sequence[Path]) -> dict[str, Any]:
+    first, *others = (read_manifest(source, "cv") for source in sources)
+    if "digests" not in first["options"]:
+        found, expected = "a run without digests of its data", "a run of this version of seqexpr; run the folds again"
+        raise InputError(sources[0] / MANIFEST, found=found, expected=expected)
+    for source, manifest in zip(sources[1:], others, strict=True):
+        if difference := first_difference(first, manifest):
+            raise UsageError(
+                f"{sources[0]} and {source} were run with different options ({difference}); they cannot be merged"
+            )
+    return first
+
+
+def _find_folds(sources: Sequence[Path], manifest: Mapping[str, Any]) -> dict[int, Path]:
+    """The folder of each fold, in order."""
+    count = manifest["options"]["folds"]
+    found: dict[int, Path] = {}
+    for source in sources:
+        for fold in done_folds(source, count):
+            if fold in found:
+                raise UsageError(f"fold {fold} is in both {found[fold].parent.parent} and {source}; name one of them")
+            found[fold] = fold_folder(source, fold)
+    if missing := [fold for fold in range(count) if fold not in found]:
+        named = f"fold{'s' if len(missing) > 1 else ''} {', '.join(map(str, missing))}"
+        where = ", ".join(map(str, sources))
+        raise MissingDataError(
+            f"{where}: {named} of {count} missing; run: {fold_command(manifest, missing, sources[0])}"
+        )
+    return dict(sorted(found.items()))
+
+
+def _stored_trial(manifest: Mapping[str, Any], folders: Mapping[int, Path], source: Path) -> Trial:
+    """What the manifest and the folds say of a run, checked against the dataset as it is now."""
+    options = manifest["options"]
+    names = tuple(options["labels"])
+    stored = Path(options["dataset"]["folder"])
+    dataset = PreparedDataset.open(stored) if stored.exists() else _reopen(options, source)
+    if labels_digest(dataset, names) != options["digests"]["ids_and_labels"]:
+        raise InputError(
+            dataset.folder,
+            found="other genes or labels than when the folds were run",
+            expected=f"the dataset that {source} was made with",
+        )
+    if options["permute_labels"]:
+        dataset = permute_labels(dataset, options["seed"])
+    _, _, fold_of = _collect(folders, dataset, names)
+    if folds_digest(fold_of) != options["digests"]["folds"]:
+        raise InputError(
+            source, found="folds that test other genes than planned", expected="the folds of the run's manifest"
+        )
+    config = PerceiverConfig.from_dict(options["model"])
+    parts = fold_parts(fold_of, dataset.labels(names))
+    return Trial(dataset, names, config, options["seed"], options["resamples"], parts)
+
+
+def _reopen(options: Mapping[str, Any], source: Path) -> PreparedDataset:
+    """The dataset by the task's name, where its folder is gone: a cache may have moved."""
+    try:
+        return open_task_dataset(options["task"], options["model"]["preset"])
+    except (UsageError, InputError):
+        raise MissingDataError(
+            f"the dataset of {source} is not at {options['dataset']['folder']} any more; prepare it again there"
+        ) from None
+
+
+def _collect(
+    folders: Mapping[int, Path], dataset: PreparedDataset, names: tuple[str, ...]
+) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """All folds' predictions: the table by gene and output, the values (genes, outputs), the folds (genes,)."""
+    table = pd.concat([read_table(folder / "predictions.tsv") for folder in folders.values()])
+    place = pd.Series(np.arange(len(dataset)), index=dataset.ids)
+    output = pd.Series(np.arange(len(names)), index=names)
+    try:
+        rows, columns = place[table["id"]].to_numpy(), output[table["output"]].to_numpy()
+        complete = len(table) == len(dataset) * len(names) == len(np.unique(rows * len(names) + columns))
+    except KeyError:
+        complete = False
+    if not complete:
+        raise InputError(
+            next(iter(folders.values())).parent,
+            found="predictions of other genes or labels than the dataset's",
+            expected="each gene in exactly one fold",
+        )
+    values = np.empty((len(dataset), len(names)))
+    values[rows, columns] = table["prediction"]
+    fold_of = np.empty(len(dataset), np.int64)
+    fold_of[rows] = table["fold"]
+    return table.iloc[np.lexsort((columns, rows))].reset_index(drop=True), values, fold_of
+
+
+def _gather(folders: Mapping[int, Path], manifest: Mapping[str, Any], out: Path) -> None:
+    """A new run folder with copies of the folds; it appears with all of them or not at all."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} exists already; choose another --out")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=temporary_prefix(out), suffix=".tmp", dir=out.parent) as temporary:
+        whole = Path(temporary) / "run"
+        for fold, source in folders.items():
+            shutil.copytree(source, fold_folder(whole, fold), ignore=shutil.ignore_patterns("*.tmp"))
+        write_json(whole / MANIFEST, manifest)
+        os.replace(whole, out)

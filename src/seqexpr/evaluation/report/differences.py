@@ -1,0 +1,94 @@
+"""The trained model against each baseline: paired differences over the same genes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from itertools import product
+from typing import Any
+
+from seqexpr.evaluation import figures
+from seqexpr.evaluation.comparison import LOWER_IS_BETTER
+from seqexpr.evaluation.metrics import METRICS
+from seqexpr.evaluation.report.markup import (
+    HEADINGS,
+    Numbers,
+    drawn,
+    estimate_cell,
+    note,
+    phrase,
+    section,
+    spoken,
+    table,
+    value_of,
+)
+from seqexpr.evaluation.report.run import HEADLINES, MODEL, Run
+
+_DRAWN = ("r2", "pearson_r2")
+
+_NOTE = (
+    f"{MODEL} minus the baseline, with 95 % intervals by paired bootstrap: both are judged on the same resampled "
+    f"genes. ▲: {MODEL} is better and the interval excludes 0; ▼: it is worse, likewise. For RMSE lower is better, "
+    "and so a negative difference. A dash: not defined, as for constant predictions."
+)
+
+
+def against_baselines(run: Run) -> str:
+    """Tables and figures of the differences; "" for runs that have none."""
+    parts = []
+    for output, scope in product(run.outputs, HEADLINES):
+        if rows := [row for row in run.select(output, scope) if row.get("difference")]:
+            n = max(int(row["n"]) for row in rows)
+            heading = f"<h3>{escape(output)}: {n:,} genes, {HEADLINES[scope]}</h3>"
+            parts.append(f"{heading}{_verdict(rows)}{_table(rows)}{_figures(rows, n)}")
+    return section("Against the baselines", "".join(parts) + note(_NOTE)) if parts else ""
+
+
+def _verdict(rows: Sequence[dict[str, Any]]) -> str:
+    """In a sentence, how the model stands beside the baseline that must be beaten."""
+    known = [(value, row) for row in rows if (value := value_of(row, "r2")) is not None]
+    if not known:
+        return ""
+    _, strongest = max(known, key=lambda pair: pair[0])
+    name, r2 = spoken(strongest["model"]), strongest["difference"].get("r2", {})
+    outcome = {
+        "ahead": f"{MODEL} is better, and the interval excludes 0.",
+        "behind": f"{MODEL} is worse, and the interval excludes 0.",
+        "": "the interval includes 0, so these genes do not tell which is better.",
+    }[_standing(r2, "r2")]
+    text = f"The strongest baseline by r² is {name}. {MODEL} minus it: {phrase(r2, '+')} in r²; {outcome}"
+    return f"<p>{escape(text)}</p>"
+
+
+def _standing(difference: Numbers, metric: str) -> str:
+    """Which side of 0 the whole interval lies on, for the model: "ahead", "behind", or "" for neither."""
+    low, high = difference.get("low"), difference.get("high")
+    if low is None or high is None or low <= 0 <= high:
+        return ""
+    return "ahead" if (low > 0) != (metric in LOWER_IS_BETTER) else "behind"
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> str:
+    present = [name for name in METRICS if any(name in row["difference"] for row in rows)]
+    lines = []
+    for row in rows:
+        differences = [(name, row["difference"].get(name, {})) for name in present]
+        cells = "".join(estimate_cell(numbers, _standing(numbers, name), "+") for name, numbers in differences)
+        lines.append(f"<tr><td>{escape(spoken(row['model']))}</td>{cells}</tr>")
+    return table([f"{MODEL} minus", *(HEADINGS[name] for name in present)], lines)
+
+
+def _figures(rows: Sequence[dict[str, Any]], n: int) -> str:
+    drawings = []
+    for metric in _DRAWN:
+        estimates = [
+            (spoken(row["model"]), *figures.with_interval(numbers), _standing(numbers, metric))
+            for row in rows
+            if (numbers := row["difference"].get(metric, {})).get("value") is not None
+        ]
+        if estimates:
+            caption = f"{HEADINGS[metric]} over {n:,} genes; right of the line {MODEL} is better"
+            drawings.append(
+                drawn(figures.differences(estimates, f"{MODEL} minus baseline, {HEADINGS[metric]}"), caption)
+            )
+    return "".join(drawings)

@@ -1,0 +1,116 @@
+"""The first stage of a training with a composition flow: the flow learns alone, in seconds, before the network does.
+
+Word shares say much about a few thousand genes, and a small flow that reads them wants tens of passes; the sequence
+flows remember single genes long before. So each is trained for as long as suits it: first the composition, for a fixed
+number of passes, then the rest of the network on what is left over, for as long as the validation genes gain.
+
+The first stage does not ask the validation genes: its dropout keeps it from learning genes by heart, and a few hundred
+validation genes choose a pass by chance (one fold of 9,317 proteins: squared Pearson 0.214 instead of 0.239).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqexpr.models.composition import CompositionFlow
+from seqexpr.training.batches import BatchLoader
+from seqexpr.training.optimizers import make_optimizer
+from seqexpr.training.recipe import Recipe
+from seqexpr.training.schedules import learning_rate
+
+BATCH = 64
+"""Genes a step; also the genes whose composition is counted at once."""
+
+_AVERAGE_DECAY = 0.99
+
+Loss = Callable[[Tensor, Tensor, int], Tensor]
+"""(predicted (n, outputs), labels (n, outputs) with NaN, number of labels that are there) -> a number"""
+
+
+def train_composition(
+    flow: CompositionFlow,
+    loader: BatchLoader,
+    train: np.ndarray,
+    recipe: Recipe,
+    loss: Loss,
+    seed: int,
+) -> float:
+    """Standardise the flow on the training genes and train it for `recipe.composition_epochs` passes.
+
+    AdamW under the warm-up cosine; what is kept is the running mean of the weights.
+
+    Args:
+        flow: of the network; trained in place.
+        loader: makes the batches.
+        train: rows of the dataset.
+        recipe: epochs, learning rate, weight decay, half-life dropout.
+        loss: the training's own.
+        seed: of the order of the genes and of dropout.
+
+    Returns:
+        the mean training loss of the last pass; NaN without one.
+    """
+    flow.fit((batch.latent_tokens, batch.query_tokens) for batch in loader.batches(train, BATCH))
+    if not recipe.composition_epochs:
+        return math.nan
+    genes = _Genes(flow, loader, train)
+    settings = recipe.changed(
+        optimizer="adamw",
+        schedule="cosine",
+        learning_rate=recipe.composition_learning_rate,
+        warmup_steps=min(100, math.ceil(len(train) / BATCH)),
+    )
+    optimizer = make_optimizer(settings, flow.parameters())
+    averaged = copy.deepcopy(flow).eval()
+    steps = math.ceil(len(train) / BATCH)
+    losses: list[float] = []
+    for epoch in range(recipe.composition_epochs):
+        generator = np.random.default_rng([seed, 0, epoch])
+        torch.manual_seed(int(generator.integers(2**62)))
+        order = torch.from_numpy(generator.permutation(len(train))).to(genes.scores.device)
+        losses = []
+        for step in range(steps):
+            overall = epoch * steps + step + 1
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(settings, overall, steps * recipe.composition_epochs)
+            rows = order[step * BATCH : (step + 1) * BATCH]
+            hidden = torch.rand(len(rows), 1, device=rows.device) < recipe.half_life_dropout
+            optimizer.zero_grad(set_to_none=True)
+            labels = genes.labels[rows]
+            error = loss(genes.predict(flow.train(), rows, hidden), labels, int((~labels.isnan()).sum()))
+            error.backward()
+            optimizer.step()
+            _follow(averaged, flow, min(_AVERAGE_DECAY, (1 + overall) / (10 + overall)))
+            losses.append(float(error.detach()))
+    flow.load_state_dict(averaged.state_dict())
+    return float(np.mean(losses))
+
+
+class _Genes:
+    """Scores, half-life features and labels of some genes, counted once."""
+
+    def __init__(self, flow: CompositionFlow, loader: BatchLoader, rows: np.ndarray) -> None:
+        batches = [
+            (flow.scores(batch.latent_tokens, batch.query_tokens), batch.half_life, batch.labels)
+            for batch in loader.batches(rows, BATCH)
+        ]
+        scores, half_life, labels = zip(*batches, strict=True)
+        self.scores, self.labels = torch.cat(scores), torch.cat(labels)
+        zeros = self.scores.new_zeros(len(rows), 8)
+        self.half_life = zeros if half_life[0] is None else torch.cat(half_life)
+
+    def predict(self, flow: CompositionFlow, rows: Tensor, hidden: Tensor) -> Tensor:
+        """The flow's answer for some of them; `hidden` bool (rows, 1): whose half-life features it does not see."""
+        return flow.predict(self.scores[rows], self.half_life[rows].masked_fill(hidden, 0.0))
+
+
+@torch.no_grad()
+def _follow(averaged: CompositionFlow, flow: CompositionFlow, decay: float) -> None:
+    for mean, value in zip(averaged.parameters(), flow.parameters(), strict=True):
+        mean.lerp_(value, 1 - decay)
