@@ -37,7 +37,8 @@ from seqexpr.evaluation.setup import resolve_setup
 from seqexpr.models.config import PRESETS
 from seqexpr.prediction.device import keep_freed_memory
 from seqexpr.prediction.rows import predict_rows
-from seqexpr.training.trainer import EVALUATION_BATCH, TrainingJob, train
+from seqexpr.training.job import TrainingJob
+from seqexpr.training.trainer import EVALUATION_BATCH, train
 
 RECOVERED_WITHIN = 0.1
 """How far below the most that it can reach a network's r2 may be."""

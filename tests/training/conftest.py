@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from seqexpr.datasets.prepared import PreparedDataset
+from seqexpr.training.job import TrainingJob
 from seqexpr.training.recipe import Recipe
-from seqexpr.training.trainer import TrainingJob
 
 from ..small_dataset import make_small_dataset, tiny_config
 

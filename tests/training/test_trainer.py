@@ -12,7 +12,8 @@ from seqexpr.errors import InputError, UsageError
 from seqexpr.models.checkpoint import load_model
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.prediction.rows import predict_rows
-from seqexpr.training.trainer import TrainingJob, train
+from seqexpr.training.job import TrainingJob
+from seqexpr.training.trainer import train
 
 from ..small_dataset import tiny_config
 

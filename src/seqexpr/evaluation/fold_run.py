@@ -17,7 +17,8 @@ from seqexpr.evaluation.observers import FoldObserver
 from seqexpr.evaluation.run_folder import fold_folder, is_done, mark_done, prediction_rows, write_table
 from seqexpr.evaluation.setup import Setup
 from seqexpr.prediction.rows import predict_rows
-from seqexpr.training.trainer import EVALUATION_BATCH, Observer, TrainingJob, train
+from seqexpr.training.job import TrainingJob
+from seqexpr.training.trainer import EVALUATION_BATCH, Observer, train
 
 
 @dataclass(frozen=True)

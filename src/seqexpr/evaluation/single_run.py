@@ -23,7 +23,8 @@ from seqexpr.files import write_json
 from seqexpr.manifest import describe_run
 from seqexpr.models.checkpoint import TrainedModel, save_model
 from seqexpr.prediction.rows import predict_rows
-from seqexpr.training.trainer import EVALUATION_BATCH, TrainingJob, train
+from seqexpr.training.job import TrainingJob
+from seqexpr.training.trainer import EVALUATION_BATCH, train
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ training that was killed and resumed ends with the same weights as one that was 
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import math
 import time
@@ -19,17 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqexpr.datasets.half_life import HalfLifeSchema
-from seqexpr.datasets.prepared import PreparedDataset
 from seqexpr.errors import InputError, UsageError
 from seqexpr.files import atomic_path
 from seqexpr.models.checkpoint import ModelMetadata, Output, TrainedModel, save_model
-from seqexpr.models.config import PerceiverConfig
 from seqexpr.models.perceiver import Perceiver
 from seqexpr.training.batches import BatchLoader
 from seqexpr.training.composition_stage import train_composition
+from seqexpr.training.job import TrainingJob, half_life_schema, label_scaling
 from seqexpr.training.optimizers import make_optimizer
-from seqexpr.training.recipe import Recipe
 from seqexpr.training.schedules import learning_rate
 from seqexpr.training.state import load_state, save_state
 
@@ -45,40 +41,6 @@ class Observer(Protocol):
 
     def on_epoch(self, row: dict[str, Any]) -> None:
         """An epoch and its validation are done; `row` is its line of metrics.jsonl."""
-
-
-@dataclass(frozen=True)
-class TrainingJob:
-    """What is trained on which genes; the same job gives the same weights on the same kind of device."""
-
-    dataset: PreparedDataset
-    label_names: tuple[str, ...]
-    train: np.ndarray
-    """Rows of the dataset whose labels set the weights and the scalings."""
-    valid: np.ndarray
-    """Rows whose labels choose the epoch."""
-    config: PerceiverConfig
-    recipe: Recipe
-    seed: int
-
-    def __post_init__(self) -> None:
-        if self.config.outputs != len(self.label_names):
-            raise UsageError(f"{self.config.outputs} outputs for {len(self.label_names)} labels")
-        if len(self.train) < 2 or len(self.valid) < 2:
-            raise UsageError(
-                f"{len(self.train)} genes to train on and {len(self.valid)} to validate on are too few; 2 each at least"
-            )
-        if set(self.train.tolist()) & set(self.valid.tolist()):
-            raise UsageError("training and validation share genes")
-
-    def fingerprint(self) -> str:
-        """SHA-256 of everything that decides the weights."""
-        described = json.dumps(
-            [self.config.to_dict(), self.recipe.to_dict(), list(self.label_names), self.seed, self.dataset.ids]
-        ).encode()
-        parts = (described, self.train.astype("<i8").tobytes(), self.valid.astype("<i8").tobytes())
-        labels = self.dataset.labels(self.label_names).tobytes()
-        return hashlib.sha256(b"".join((*parts, labels))).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -114,8 +76,8 @@ class _Trainer:
     def __init__(self, job: TrainingJob, folder: Path, device: torch.device, observer: Observer | None) -> None:
         self.job, self.folder, self.device, self.observer = job, folder, device, observer
         labels = job.dataset.labels(job.label_names)
-        self.mean, self.sd = _label_scaling(labels[job.train], job.recipe.label_scaling, job.label_names)
-        self.schema = _fit_half_life(job)
+        self.mean, self.sd = label_scaling(job)
+        self.schema = half_life_schema(job)
         scaled = (labels - self.mean) / self.sd
         self.loader = BatchLoader(job.dataset, job.config, scaled, self.schema, device)
         weights = [job.recipe.output_weights.get(label, 1.0) for label in job.label_names]
@@ -320,28 +282,6 @@ class _Trainer:
         self.best = {key: value.to(self.device) for key, value in groups["best"].items()}
         self.best_epoch, self.best_score = progress["best_epoch"], progress["best_score"]
         self.rows = progress["rows"]
-
-
-def _label_scaling(labels: np.ndarray, scaling: str, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and sd of each label over the training genes; (0, 1) without scaling."""
-    for column, name in enumerate(names):
-        present = labels[~np.isnan(labels[:, column]), column]
-        if len(present) < 2 or present.std() == 0:
-            raise UsageError(
-                f"label {name!r} has {len(present)} values, {len(np.unique(present))} of them distinct, "
-                "among the training genes; there is nothing to learn"
-            )
-    if scaling == "none":
-        return np.zeros(labels.shape[1]), np.ones(labels.shape[1])
-    return np.nanmean(labels, axis=0), np.nanstd(labels, axis=0)
-
-
-def _fit_half_life(job: TrainingJob) -> HalfLifeSchema | None:
-    """Scaling of the half-life features, from training genes; None when not read or not in the dataset."""
-    raw = job.dataset.half_life() if job.config.reads_half_life else None
-    if raw is None:
-        return None
-    return HalfLifeSchema.fit(raw[job.train], job.dataset.half_life_names, job.dataset.half_life_transforms)
 
 
 @torch.no_grad()
