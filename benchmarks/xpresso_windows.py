@@ -23,7 +23,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from seqexpr.datasets.prepared import PreparedDataset
-from seqexpr.evaluation.metrics import evaluate, paired_difference
+from seqexpr.evaluation.metrics import evaluate
+from seqexpr.evaluation.paired import paired_metrics
 from seqexpr.sequences.alphabet import reverse_complement
 
 UPSTREAM, DOWNSTREAM = 7_000, 3_500
@@ -99,7 +100,7 @@ def main() -> None:
     print(f"squared Pearson with {options.label}, {len(dataset)} genes, 95 % bootstrap interval")
     for name, predicted in rows:
         own = evaluate(actual, predicted)["pearson_r2"]
-        loss = paired_difference(actual, predicted, reference, "pearson_r2")
+        loss = paired_metrics(actual, predicted, reference, ("pearson_r2",))["pearson_r2"].difference
         results[name] = {"pearson_r2": own.to_dict(), "difference": loss.to_dict()}
         change = "" if predicted is reference else f"   change {loss.value:+.3f} [{loss.low:+.3f}, {loss.high:+.3f}]"
         print(f"{name:>20}  {own.value:.3f} [{own.low:.3f}, {own.high:.3f}]{change}")

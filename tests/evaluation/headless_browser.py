@@ -122,7 +122,9 @@ class Browser:
         while not any(event["method"] == "Page.loadEventFired" for event in self._events):
             self._listen()
         figures = [Figure(**figure) for figure in self._evaluate(_FIGURES, session)]
-        overhang = self._evaluate("document.scrollingElement.scrollWidth - document.documentElement.clientWidth", session)
+        overhang = self._evaluate(
+            "document.scrollingElement.scrollWidth - document.documentElement.clientWidth", session
+        )
         image = self._photograph(session, picture)
         for figure in figures:
             figure.painted = _share_painted(image, figure)

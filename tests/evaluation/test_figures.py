@@ -65,6 +65,24 @@ def test_forest_draws_each_value_within_its_interval_from_top_to_bottom() -> Non
     ]
 
 
+def test_differences_are_coloured_by_who_is_better_and_have_a_line_at_zero() -> None:
+    rows = [("a", 0.2, 0.1, 0.3, "ahead"), ("b", -0.2, -0.3, -0.1, "behind"), ("c", 0.1, -0.1, 0.3, "")]
+    svg = figures.differences(rows, "seqexpr minus baseline")
+    places = [markers(svg, colour) for colour in (MODEL_COLOUR, ACCENT_COLOUR, BASELINE_COLOUR)]
+    assert [len(place) for place in places] == [1, 1, 1]
+    (ahead,), (behind,), (undecided,) = places
+    unit = pixels_per_unit(svg, "middle")
+    np.testing.assert_allclose([ahead[0] - behind[0], ahead[0] - undecided[0]], [0.4 * unit, 0.1 * unit], atol=0.01)
+    assert ahead[1] < behind[1] < undecided[1]
+    (zero,) = lines(svg, figures.TEXT_COLOUR, 0.8)
+    np.testing.assert_allclose(zero[:, 0], ahead[0] - 0.2 * unit, atol=0.01)
+
+
+def test_an_estimate_without_an_interval_is_a_point() -> None:
+    assert figures.with_interval({"value": 0.5, "low": 0.1, "high": 0.7}) == (0.5, 0.1, 0.7)
+    assert figures.with_interval({"value": 0.5, "low": None, "high": None}) == (0.5, 0.5, 0.5)
+
+
 def test_forest_leaves_out_a_value_that_is_not_defined() -> None:
     svg = figures.forest([*ROWS, ("constant", np.nan, np.nan, np.nan)], "seqexpr", "r²")
     assert len(markers(svg, BASELINE_COLOUR)) == 2
@@ -144,6 +162,7 @@ def test_drawings_fit_one_page_and_name_no_address() -> None:
     drawings = [
         figures.forest(ROWS, "seqexpr", "r²"),
         figures.forest(ROWS, "xpresso", "r²"),
+        figures.differences([("a", 0.2, 0.1, 0.3, "ahead")], "x"),
         figures.predicted_against_actual(np.arange(3.0), np.arange(3.0), "x"),
         figures.residuals_by_chromosome(["1", "2"], np.arange(2.0)),
         figures.learning_curves(HISTORY),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from seqexpr.errors import UsageError
-from seqexpr.evaluation.metrics import METRICS, Estimate, evaluate, metrics_row, paired_difference
+from seqexpr.evaluation.metrics import METRICS, evaluate, metrics_row, resampled_weights, weighted_metrics
 
 # Integers and halves: many ties, and transformations of them are exact.
 labels = arrays(np.float64, st.integers(3, 30), elements=st.integers(-20, 20).map(lambda x: x / 2))
@@ -159,24 +159,25 @@ def test_values_that_cannot_be_judged_are_an_error(actual, predicted, message):
         evaluate(actual, predicted)
 
 
-def test_paired_difference_is_sharper_than_two_intervals():
-    actual, close = noisy_pair(500, noise=1.0)
-    further = close + np.random.default_rng(9).normal(scale=0.3, size=500)
-    difference = paired_difference(actual, close, further, "spearman", resamples=300)
-    a, b = (evaluate(actual, predicted, resamples=300)["spearman"] for predicted in (close, further))
-    assert difference.value == pytest.approx(a.value - b.value)
-    assert 0 < difference.low < difference.high
-    assert difference.high - difference.low < (a.high - a.low) / 2
+def test_resamples_draw_as_many_genes_as_there_are():
+    blocks = list(resampled_weights(7, 20, seed=3))
+    weights = np.concatenate(blocks)
+    assert weights.shape == (20, 7)
+    assert (weights.sum(axis=1) == 7).all() and (weights == weights.round()).all()
+    drawn = np.random.default_rng(3).integers(0, 7, (20, 7))
+    assert weights[4].tolist() == [float((drawn[4] == gene).sum()) for gene in range(7)]
 
 
-def test_a_model_does_not_differ_from_itself():
-    actual, predicted = noisy_pair(30)
-    assert paired_difference(actual, predicted, predicted, "r2", resamples=20) == Estimate(0.0, 0.0, 0.0)
+def test_a_gene_that_was_drawn_twice_counts_twice():
+    bound = weighted_metrics([0.0, 2.0], [1.0, 5.0], ("rmse",))
+    assert list(bound) == ["rmse"]
+    once, twice = bound["rmse"](np.array([[1.0, 1.0], [0.0, 2.0]]))
+    assert (once, twice) == pytest.approx((math.sqrt(5), 3))  # errors 1 and 3
 
 
 def test_unknown_metric_names_the_known_ones():
     with pytest.raises(UsageError, match=r"unknown metric 'auc'.*pearson_r2"):
-        paired_difference(np.ones(2), np.ones(2), np.ones(2), "auc")
+        weighted_metrics(np.ones(2), np.ones(2), ("r2", "auc"))
 
 
 def test_metrics_row_is_what_the_report_reads():

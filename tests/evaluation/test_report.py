@@ -5,15 +5,16 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from seqexpr.errors import InputError
-from seqexpr.evaluation.metrics import metrics_row
+from seqexpr.evaluation.metrics import METRICS
 from seqexpr.evaluation.report import write_report
 from seqexpr.files import write_json
 from seqexpr.manifest import describe_run
+
+from .finished_run import NEAR, make_run
 
 VOID = {"meta", "link", "br"}
 
@@ -51,37 +52,6 @@ class Page(HTMLParser):
         self.words.append(data.strip())
 
 
-def make_run(folder: Path, *, outputs: tuple[str, ...] = ("mrna",), n: int = 90, chrom: bool = True) -> Path:
-    """A cross-validated run of three folds as `cv` leaves it."""
-    folder.mkdir()
-    generator = np.random.default_rng(0)
-    manifest = describe_run("cv", {"task": "prot & lung", "split": "random", "folds": 3, "network": {"deep": 1}})
-    write_json(folder / "manifest.json", manifest)
-    rows, tables = [], []
-    fold = np.arange(n) % 3
-    for output in outputs:
-        actual = generator.normal(5, 1, n)
-        models = {"seqexpr": actual + generator.normal(0, 0.5, n), "training_mean": np.full(n, 5.0)}
-        for model, predicted in models.items():
-            rows.append(metrics_row(model, output, "all", actual, predicted, resamples=20))
-            for k in range(3):
-                chosen = fold == k
-                rows.append(metrics_row(model, output, f"fold {k}", actual[chosen], predicted[chosen], resamples=20))
-        columns = {"id": [f"g{i}" for i in range(n)], "chrom": [f"{i % 4 + 1}" for i in range(n)], "fold": fold}
-        tables.append(pd.DataFrame({**columns, "output": output, "label": actual, "prediction": models["seqexpr"]}))
-    write_json(folder / "metrics.json", rows)
-    table = pd.concat(tables)
-    table.iloc[0, table.columns.get_loc("label")] = np.nan  # a gene that was predicted but has no label
-    (table if chrom else table.drop(columns="chrom")).to_csv(folder / "predictions.tsv", sep="\t", index=False)
-    lines = [
-        {"fold": k, "epoch": e, "train_loss": 1 / e, "valid_loss": 1.2 / e, "valid_r2": 1 - 1 / e, "learning_rate": 0.1}
-        for k in range(3)
-        for e in range(1, 5)
-    ]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return folder
-
-
 def read_page(folder: Path) -> tuple[str, Page]:
     text = write_report(folder).read_text(encoding="utf-8")
     return text, Page(text)
@@ -92,7 +62,7 @@ def test_page_is_whole_and_fetches_nothing(tmp_path):
     assert text.startswith("<!DOCTYPE html>")
     assert all(link.startswith(("#", "data:")) for link in page.links)
     assert not re.search(r"https?://|<script|@import|url\((?!#)", text)
-    assert page.tags.count("svg") == 4  # summary, predictions, residuals, learning curves
+    assert page.tags.count("svg") == 6  # summary, two of differences, predictions, residuals, learning curves
     assert len(set(page.ids)) == len(page.ids)
     assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
     assert set(re.findall(r"url\(#([^)]+)\)", text)) <= set(page.ids)
@@ -118,11 +88,124 @@ def test_the_best_model_is_marked_and_a_loss_is_shown_as_one(tmp_path):
     folder = make_run(tmp_path / "run")
     rows = json.loads((folder / "metrics.json").read_text())
     for row in rows:
-        row["model"] = {"seqexpr": "training_mean", "training_mean": "seqexpr"}[row["model"]]
+        row["model"] = {"seqexpr": "training_mean", "training_mean": "seqexpr"}.get(row["model"], row["model"])
     write_json(folder / "metrics.json", rows)
     text, _ = read_page(folder)
     own = re.search(r'<tr class="model">.*?</tr>', text)
     assert own and "best" not in own[0]
+
+
+def shown(number: float | None, sign: str = "") -> str:
+    """A number as the page writes it."""
+    if number is None:
+        return "–"
+    text = f"{number:.3f}".replace("-", "−").replace("−0.000", "0.000")
+    return text if number <= 0 or text == "0.000" else sign + text
+
+
+def rows_of(page: str, heading: str) -> list[list[str]]:
+    """The cells of the first table after a heading, as text."""
+    table = page[page.index(f"<h2>{heading}</h2>") :]
+    table = table[table.index("<tbody>") : table.index("</tbody>")]
+    rows = re.findall(r"<tr[^>]*>(.*?)</tr>", table)
+    return [[re.sub("<[^>]*>", " ", cell).strip() for cell in re.findall(r"<td[^>]*>(.*?)</td>", row)] for row in rows]
+
+
+def test_differences_from_baselines_stand_with_their_intervals(tmp_path):
+    folder = make_run(tmp_path / "run")
+    text, page = read_page(folder)
+    rows = [row for row in json.loads((folder / "metrics.json").read_text()) if "difference" in row]
+    table = [[re.sub(" +", " ", cell) for cell in line] for line in rows_of(text, "Against the baselines")]
+    assert [line[0] for line in table] == ["training mean", "composition ridge"]
+    for row, line in zip(rows, table, strict=True):
+        for name, cell in zip(METRICS, line[1:], strict=True):
+            value, low, high = (row["difference"][name][part] for part in ("value", "low", "high"))
+            interval = "" if value is None else f" {shown(low)} to {shown(high)}"
+            assert cell.removeprefix("▲ ") == shown(value, "+") + interval
+    # Higher r² and lower RMSE than the mean, Pearson r² of which is not defined.
+    assert [cell[:3] for cell in table[0][1:5]] == ["▲ +", "–", "–", "▲ −"]
+    r2 = rows[1]["difference"]["r2"]
+    assert (
+        f"The strongest baseline by r² is composition ridge. seqexpr minus it: {shown(r2['value'], '+')} "
+        f"({shown(r2['low'])} to {shown(r2['high'])}) in r²; seqexpr is better, and the interval excludes 0."
+    ) in page.words
+
+
+@pytest.mark.parametrize(
+    ("r2", "verdict", "mark"),
+    [
+        ({"value": -0.1, "low": -0.2, "high": -0.05}, "seqexpr is worse, and the interval excludes 0.", "▼ −0.100"),
+        ({"value": -0.1, "low": -0.2, "high": 0.0}, "the interval includes 0, so these genes do not tell", "−0.100"),
+        ({"value": 0.1, "low": None, "high": None}, "the interval includes 0, so these genes do not tell", "+0.100"),
+    ],
+)
+def test_a_lost_or_undecided_comparison_is_called_so(tmp_path, r2, verdict, mark):
+    folder = make_run(tmp_path / "run")
+    rows = json.loads((folder / "metrics.json").read_text())
+    for row in rows:
+        if "difference" in row:
+            row["difference"]["r2"] = r2
+    write_json(folder / "metrics.json", rows)
+    text, page = read_page(folder)
+    assert any(verdict in words for words in page.words)
+    assert rows_of(text, "Against the baselines")[0][1].startswith(mark)
+
+
+def test_overlaps_are_counted_by_fold_and_judged_apart(tmp_path):
+    folder = make_run(tmp_path / "run")
+    text, page = read_page(folder)
+    # 23 of the genes 0, 4, 8, ... 88; fold 0 has 0, 12, ... 84, fold 1 has 4, 16, ... 88, fold 2 has 8, 20, ... 80.
+    assert rows_of(text, "Overlap of test and training genes") == [
+        [NEAR, "90", "23", "25.6 %", "26.7 %", "26.7 %", "23.3 %"],
+        ["overlapping window", "90", "0", "0", "0", "0", "0"],
+    ]
+    for words in ("with a near-identical protein", "without a near-identical protein", "without an overlapping window"):
+        assert words in page.words
+    assert "with an overlapping window" not in page.words
+    assert any(words.endswith("not counted. MMseqs2 is not installed") for words in page.words)
+    side = json.loads((folder / "audit.json").read_text())[0]["metrics"]["mrna"]["others"]
+    assert shown(side["pearson_r2"]["value"]) in page.words
+    assert any("23 of 90 tested genes (25.6 %) have one in training." in words for words in page.words)
+
+
+@pytest.mark.parametrize(
+    ("seen", "others", "meaning"),
+    [
+        ((0.5, 0.4, 0.6), (0.2, 0.1, 0.3), "higher among them, so the score over all genes may flatter"),
+        ((0.2, 0.1, 0.3), (0.5, 0.4, 0.6), "lower among them, so overlaps do not raise the score."),
+        ((0.3, 0.1, 0.5), (0.2, 0.1, 0.3), "the intervals overlap, so no effect is shown."),
+    ],
+)
+def test_what_overlaps_mean_is_said(tmp_path, seen, others, meaning):
+    folder = make_run(tmp_path / "run")
+    audit = json.loads((folder / "audit.json").read_text())
+    for side, numbers in (("overlapping", seen), ("others", others)):
+        audit[0]["metrics"]["mrna"][side]["pearson_r2"] = dict(zip(("value", "low", "high"), numbers, strict=True))
+    write_json(folder / "audit.json", audit)
+    _, page = read_page(folder)
+    assert sum(meaning in words for words in page.words) == 1
+
+
+def test_an_older_run_has_no_sections_of_what_it_did_not_store(tmp_path):
+    folder = make_run(tmp_path / "run")
+    (folder / "audit.json").unlink()
+    rows = json.loads((folder / "metrics.json").read_text())
+    write_json(folder / "metrics.json", [{k: v for k, v in row.items() if k != "difference"} for row in rows])
+    text, _ = read_page(folder)
+    assert re.findall("<h2>(.*?)</h2>", text) == ["Summary", "Folds", "Predictions", "Learning curves"]
+
+
+def test_a_negative_control_has_a_banner_and_no_other_run_has(tmp_path):
+    control, _ = read_page(make_run(tmp_path / "control", permute_labels=True))
+    plain, _ = read_page(make_run(tmp_path / "plain", permute_labels=False))
+    assert '<p class="banner"><strong>Negative control:</strong> the labels were permuted' in control
+    assert "Negative control" not in plain and "permute labels" not in plain
+
+
+def test_settings_with_a_name_stand_in_the_header(tmp_path):
+    _, page = read_page(make_run(tmp_path / "run", recipe={"name": "default-dna", "epochs": 3}, model={"preset": "x"}))
+    for name, fact in (("recipe", "default-dna"), ("model", "x"), ("folds", "3")):
+        assert page.words[page.words.index(name) + 1] == fact
 
 
 def test_text_of_the_user_is_escaped(tmp_path):
@@ -135,7 +218,7 @@ def test_text_of_the_user_is_escaped(tmp_path):
 
 def test_every_output_has_its_part(tmp_path):
     _, page = read_page(make_run(tmp_path / "run", outputs=("mrna", "protein")))
-    assert page.tags.count("svg") == 7
+    assert page.tags.count("svg") == 11
     assert len(set(page.ids)) == len(page.ids)
 
 
@@ -153,10 +236,10 @@ def test_same_run_gives_the_same_bytes(tmp_path):
 
 def test_without_chromosomes_the_rest_is_there(tmp_path):
     _, page = read_page(make_run(tmp_path / "run", chrom=False))
-    assert page.tags.count("svg") == 3
+    assert page.tags.count("svg") == 5
 
 
-@pytest.mark.parametrize("missing", ["metrics.json", "metrics.jsonl", "predictions.tsv"])
+@pytest.mark.parametrize("missing", ["metrics.json", "audit.json", "metrics.jsonl", "predictions.tsv"])
 def test_missing_parts_are_left_out(tmp_path, missing):
     folder = make_run(tmp_path / "run")
     (folder / missing).unlink()
@@ -173,6 +256,8 @@ def test_a_manifest_alone_makes_a_page(tmp_path):
 def test_a_training_run_shows_its_test_part_and_warns_of_validation(tmp_path):
     folder = make_run(tmp_path / "run")
     write_json(folder / "manifest.json", describe_run("train", {"task": "t"}))
+    audit = json.loads((folder / "audit.json").read_text())
+    write_json(folder / "audit.json", [entry | {"by_fold": entry.get("by_fold", [])[:1]} for entry in audit])
     rows = [row for row in json.loads((folder / "metrics.json").read_text()) if row["scope"] in ("fold 0", "fold 1")]
     for row in rows:
         row["scope"] = {"fold 0": "test", "fold 1": "valid"}[row["scope"]]
@@ -185,6 +270,7 @@ def test_a_training_run_shows_its_test_part_and_warns_of_validation(tmp_path):
     assert "mrna: 30 genes, the validation part, which chose the epoch: optimistic" in page.words
     assert "Predictions of the test part" in page.words
     assert "Folds" not in page.words
+    assert {"overlap with training", "share"} <= set(page.words) and "fold 0" not in page.words
 
 
 def test_a_half_written_last_epoch_is_left_out(tmp_path):
@@ -192,7 +278,7 @@ def test_a_half_written_last_epoch_is_left_out(tmp_path):
     with (folder / "metrics.jsonl").open("a") as lines:
         lines.write('{"fold": 2, "epo')
     _, page = read_page(folder)
-    assert page.tags.count("svg") == 4
+    assert page.tags.count("svg") == 6
 
 
 @pytest.mark.parametrize(
@@ -200,6 +286,8 @@ def test_a_half_written_last_epoch_is_left_out(tmp_path):
     [
         ("manifest.json", '{"kind": "dataset"}', "a folder of kind 'dataset'"),
         ("metrics.json", "[", "metrics.json: found text that is not JSON"),
+        ("metrics.json", "{}", "metrics.json: found JSON that is no list but a dict"),
+        ("audit.json", "[", "audit.json: found text that is not JSON"),
         ("metrics.jsonl", "x\n{}\n", "line 1: found text that is not JSON"),
         ("predictions.tsv", "id\tchrom\n", "no column output, label, prediction"),
     ],

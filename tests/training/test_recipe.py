@@ -104,3 +104,13 @@ def test_stop_metric_and_patience_mean_what_they_say(job, tmp_path, monkeypatch,
     recipe = job.recipe.changed(max_epochs=6, **settings)
     result = train(replace(job, recipe=recipe), tmp_path, torch.device("cpu"), name="w")
     assert (len(result.rows), result.best_epoch) == (epochs, best)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [({}, "composition_epochs without a composition_dim"), ({"composition_dim": 8, "tanh": True}, "and tanh")],
+)
+def test_a_first_stage_that_could_do_nothing_or_harm_is_refused(model, said):
+    recipe = Recipe("r", composition_epochs=5, model=model)
+    with pytest.raises(UsageError, match=said):
+        recipe.fit(PerceiverConfig.from_preset("dna-perceiver"))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from seqexpr.cli.console import logger, plural, set_up_logging, status
+from seqexpr.cli.console import logger, plural, progress, set_up_logging, status
 
 if TYPE_CHECKING:
     from seqexpr.evaluation.comparison import Comparison
@@ -78,10 +78,12 @@ def compare(
     comparisons = []
     for tested in [first, *others] if len(runs) > 1 else [first]:
         _tell_what(tested)
-    for other in others:
-        made = compare_two(first, other, names=names, output=output, resamples=resamples, seed=seed)
-        _tell_about(first, other, made, output)
-        comparisons += made
+    with progress("compare", "models", len(others)) as advance:
+        for other in others:
+            made = compare_two(first, other, names=names, output=output, resamples=resamples, seed=seed)
+            _tell_about(first, other, made, output)
+            comparisons += made
+            advance(1)
     rows = [row for comparison in comparisons for row in _rows(comparison)]
     if as_json:
         settings = {"first": first.name, "resamples": resamples, "seed": seed}
@@ -143,7 +145,7 @@ def _tsv_cell(cell: Any) -> str:
 
 
 def _print_rich(first: str, comparisons: list[Comparison]) -> None:
-    """One table for each output and number of genes, a block for each other run: narrow enough for 100 letters."""
+    """One table for each output and number of genes, a block for each other run: narrow enough for 80 letters."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -154,13 +156,15 @@ def _print_rich(first: str, comparisons: list[Comparison]) -> None:
         shown = [comparison for comparison in comparisons if (comparison.output, comparison.n) == (output, n)]
         of = f"{output}: " if output else ""
         title = f"{of}{first} (first) over {n:,} genes\npaired bootstrap, 95 % intervals"
-        table = Table("other", "metric", title=Text(title), box=box.SIMPLE_HEAD)
-        for heading in ("first", "other", "first - other", "95 % interval", "first better"):
+        table = Table(title=Text(title), box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+        table.add_column("other", min_width=12, overflow="fold")  # a long path is folded, never cut
+        table.add_column("metric")
+        for heading in ("first", "other", "first\n- other", "95 % interval", "first\nbetter"):
             table.add_column(heading, justify="right", no_wrap=True)
         for comparison in shown:
             for place, row in enumerate(_rows(comparison)):
                 name = _spoken(comparison.other) if place == 0 else ""
-                table.add_row(Text(name), row["metric"].replace("_", " "), *_cells(row), end_section=False)
+                table.add_row(Text(name), row["metric"].replace("_", " "), *_cells(row))
             table.add_section()
         console.print(table)
 

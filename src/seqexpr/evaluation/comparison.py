@@ -1,8 +1,4 @@
-"""Two sets of predictions for the same genes, compared by paired bootstrap: two runs, or a run and its baselines.
-
-Paired means that both are judged on the same resampled genes, so that what makes genes easy or hard for both
-cancels out; two intervals of their own may overlap where the difference is sure.
-"""
+"""Two sets of predictions for the same genes, compared by paired bootstrap: two runs, or a run and its baselines."""
 
 from __future__ import annotations
 
@@ -13,27 +9,12 @@ import numpy as np
 import pandas as pd
 
 from seqexpr.errors import InputError, UsageError
-from seqexpr.evaluation import metrics
 from seqexpr.evaluation.held_out import HeldOut
-from seqexpr.evaluation.metrics import METRICS, Estimate
-
-LOWER_IS_BETTER = ("rmse",)
-"""Of all other metrics, higher values are better."""
+from seqexpr.evaluation.metrics import METRICS
+from seqexpr.evaluation.paired import PairedMetric, paired_metrics
 
 _ROUNDING = 1e-3
 """Labels of a gene may differ by this share of the labels' standard deviation: a table may have rounded them."""
-
-
-@dataclass(frozen=True)
-class PairedMetric:
-    """One metric of two models over the same genes."""
-
-    first: float
-    other: float
-    difference: Estimate
-    """First minus other."""
-    first_better: float
-    """Share of the resamples in which the first is better, ties counting half; NaN where none is defined."""
 
 
 @dataclass(frozen=True)
@@ -86,45 +67,10 @@ def compare(
             raise InputError(other.file, found=found, expected="at least two genes that both were tested on")
         _check_labels(both, name, first, other)
         actual, a, b = (both[column].to_numpy() for column in ("label_first", "prediction_first", "prediction_other"))
-        paired = paired_metrics(actual, a, b, names, resamples, seed)
+        paired = paired_metrics(actual, a, b, names, resamples=resamples, seed=seed)
         alone = len(left) - len(both), len(right) - len(both)
         comparisons.append(Comparison(first.name, other.name, name, len(both), *alone, paired))
     return comparisons
-
-
-def paired_metrics(
-    actual: np.ndarray, a: np.ndarray, b: np.ndarray, names: Sequence[str], resamples: int, seed: int
-) -> dict[str, PairedMetric]:
-    """Metrics of two models over the same resampled genes.
-
-    Args:
-        actual: labels (n,), finite.
-        a: predictions (n,) of the first model.
-        b: predictions (n,) of the other.
-        names: metrics, of `METRICS`.
-        resamples: bootstrap resamples; the genes drawn are those of `metrics.paired_difference`.
-        seed: of the resampling.
-    """
-    sides = [{name: metrics._METRICS[name](*metrics._checked(actual, values)) for name in names} for values in (a, b)]
-    once = np.ones((1, len(actual)))
-    drawn: dict[str, list[np.ndarray]] = {name: [np.empty((2, 0))] for name in names}
-    for weights in metrics._resampled_weights(len(actual), resamples, seed):
-        for name in names:
-            drawn[name].append(np.stack([side[name](weights) for side in sides]))
-    paired = {}
-    for name in names:
-        value_a, value_b = (float(side[name](once)[0]) for side in sides)
-        sample = np.concatenate(drawn[name], axis=1)
-        difference = sample[0] - sample[1]
-        estimate = metrics._interval(value_a - value_b, difference)
-        paired[name] = PairedMetric(value_a, value_b, estimate, _share_better(difference, name))
-    return paired
-
-
-def _share_better(differences: np.ndarray, name: str) -> float:
-    gains = -differences if name in LOWER_IS_BETTER else differences
-    defined = gains[~np.isnan(gains)]
-    return float(((defined > 0) + 0.5 * (defined == 0)).mean()) if len(defined) else np.nan
 
 
 def split_difference(first: HeldOut, other: HeldOut) -> str:

@@ -7,7 +7,7 @@ network was trained or validated on, and predicts exactly the genes that the net
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,8 @@ import torch
 from seqexpr.datasets.prepared import PreparedDataset
 from seqexpr.evaluation.audit import audit_overlap
 from seqexpr.evaluation.baselines import BaselineFeatures, applicable_baselines
-from seqexpr.evaluation.metrics import METRICS, metrics_row, paired_difference
+from seqexpr.evaluation.metrics import metrics_row
+from seqexpr.evaluation.paired import paired_metrics
 from seqexpr.evaluation.run_folder import prediction_rows
 from seqexpr.models.checkpoint import ModelMetadata, Output, TrainedModel
 from seqexpr.models.config import PerceiverConfig
@@ -99,11 +100,15 @@ def predict_baselines(trial: Trial, device: torch.device) -> dict[str, np.ndarra
 
 
 def _predict_untrained(trial: Trial, device: torch.device) -> np.ndarray:
-    """The paper's random baseline: the network as it starts, its output scaled by each part's training labels."""
+    """The paper's random baseline: its network as it starts, the output scaled by each part's training labels.
+
+    Without a composition flow: the paper's has none, and one that was never standardised says nothing.
+    """
     torch.manual_seed(trial.seed)
-    network = Perceiver(trial.config).to(device).eval()
+    config = replace(trial.config, composition_dim=0)
+    network = Perceiver(config).to(device).eval()
     outputs = tuple(Output(name) for name in trial.label_names)
-    model = TrainedModel(UNTRAINED, network, ModelMetadata(trial.config, outputs))
+    model = TrainedModel(UNTRAINED, network, ModelMetadata(config, outputs))
     labels = trial.labels()
     tested = np.sort(np.concatenate([part.test for part in trial.parts]))
     scaled = np.full(labels.shape, np.nan)
@@ -182,10 +187,8 @@ def _row(
 
 
 def _difference(trial: Trial, actual: np.ndarray, own: np.ndarray, baseline: np.ndarray) -> dict[str, Any]:
-    return {
-        metric: paired_difference(actual, own, baseline, metric, trial.resamples, trial.seed).to_dict()
-        for metric in METRICS
-    }
+    paired = paired_metrics(actual, own, baseline, resamples=trial.resamples, seed=trial.seed)
+    return {metric: of_both.difference.to_dict() for metric, of_both in paired.items()}
 
 
 def audit(trial: Trial, own: np.ndarray) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""How good predictions are: metrics with bootstrap intervals, and paired comparisons.
+"""How good predictions are: metrics with bootstrap intervals.
 
 - `r2`: 1 - SSR/SST, SST around the mean of the actual values; predictions must be right in scale too.
 - `pearson_r2`: squared Pearson correlation, what the paper and Xpresso publish as r2.
@@ -16,7 +16,7 @@ sort each.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,9 @@ from seqexpr.errors import UsageError
 METRICS = ("r2", "pearson_r2", "spearman", "rmse", "high_expressed_found")
 """What `evaluate` returns, in the order of tables."""
 
+LOWER_IS_BETTER = ("rmse",)
+"""Of all other metrics, higher values are better."""
+
 TOP_SHARE = 0.1
 """Share of the genes that counts as highly expressed."""
 
@@ -35,6 +38,10 @@ CONFIDENCE = 0.95
 
 _BLOCK_CELLS = 1 << 21
 """Resamples x genes that are held at once: about 16 MB for each intermediate array."""
+
+
+Weighted = Callable[[np.ndarray], np.ndarray]
+"""A metric bound to its data: from weights (resamples, n), how often each gene counts, to values (resamples,)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,39 +79,13 @@ def evaluate(
     Raises:
         ValueError: no genes, shapes that differ, or values that are not finite.
     """
-    actual, predicted = _checked(actual, predicted)
-    metrics = {name: _METRICS[name](actual, predicted) for name in METRICS}
-    return _estimates(metrics, len(actual), resamples, seed)
-
-
-def paired_difference(
-    actual: np.ndarray,
-    predicted_a: np.ndarray,
-    predicted_b: np.ndarray,
-    metric: str,
-    resamples: int = 1000,
-    seed: int = 0,
-) -> Estimate:
-    """`metric` of a minus `metric` of b, both over the same resampled genes.
-
-    Args:
-        actual: labels (n,), finite.
-        predicted_a: predictions (n,) of the one model.
-        predicted_b: predictions (n,) of the other, for the same genes.
-        metric: one of `METRICS`.
-        resamples: bootstrap resamples.
-        seed: of the resampling.
-
-    Raises:
-        UsageError: an unknown metric.
-        ValueError: as for `evaluate`.
-    """
-    if metric not in METRICS:
-        raise UsageError(f"unknown metric {metric!r}; there are {', '.join(METRICS)}")
-    actual, predicted_a = _checked(actual, predicted_a)
-    actual, predicted_b = _checked(actual, predicted_b)
-    of_a, of_b = _METRICS[metric](actual, predicted_a), _METRICS[metric](actual, predicted_b)
-    return _estimates({metric: lambda w: of_a(w) - of_b(w)}, len(actual), resamples, seed)[metric]
+    metrics = weighted_metrics(actual, predicted)
+    once = np.ones((1, len(actual)))
+    samples: dict[str, list[np.ndarray]] = {name: [np.empty(0)] for name in metrics}
+    for weights in resampled_weights(len(actual), resamples, seed):
+        for name, metric in metrics.items():
+            samples[name].append(metric(weights))
+    return {name: interval(float(metrics[name](once)[0]), np.concatenate(samples[name])) for name in metrics}
 
 
 def metrics_row(
@@ -125,47 +106,51 @@ def metrics_row(
     return {"model": model, "output": output, "scope": scope, "n": len(actual), "metrics": metrics}
 
 
-# A metric bound to its data: from weights (resamples, n), how often each gene counts, to values (resamples,).
-_Weighted = Callable[[np.ndarray], np.ndarray]
+def weighted_metrics(actual: np.ndarray, predicted: np.ndarray, names: Sequence[str] = METRICS) -> dict[str, Weighted]:
+    """Metrics bound to one set of predictions.
 
+    Args:
+        actual: labels (n,), finite.
+        predicted: predictions (n,), finite.
+        names: of `METRICS`.
 
-def _checked(actual: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    Raises:
+        UsageError: an unknown metric.
+        ValueError: as for `evaluate`.
+    """
+    if unknown := [name for name in names if name not in METRICS]:
+        raise UsageError(f"unknown metric {unknown[0]!r}; there are {', '.join(METRICS)}")
     actual, predicted = np.asarray(actual, np.float64), np.asarray(predicted, np.float64)
     if actual.ndim != 1 or actual.shape != predicted.shape or not len(actual):
         raise ValueError(f"labels of shape {actual.shape} and predictions of {predicted.shape}; expected both (n,)")
-    for name, values in (("labels", actual), ("predictions", predicted)):
+    for what, values in (("labels", actual), ("predictions", predicted)):
         if bad := int((~np.isfinite(values)).sum()):
-            raise ValueError(f"{bad} of {len(values)} {name} are NaN or infinite; expected finite numbers")
-    return actual, predicted
+            raise ValueError(f"{bad} of {len(values)} {what} are NaN or infinite; expected finite numbers")
+    return {name: _METRICS[name](actual, predicted) for name in names}
 
 
-def _estimates(metrics: dict[str, _Weighted], n: int, resamples: int, seed: int) -> dict[str, Estimate]:
-    once = np.ones((1, n))
-    values = {name: float(metric(once)[0]) for name, metric in metrics.items()}
-    samples: dict[str, list[np.ndarray]] = {name: [np.empty(0)] for name in metrics}
-    for weights in _resampled_weights(n, resamples, seed):
-        for name, metric in metrics.items():
-            samples[name].append(metric(weights))
-    return {name: _interval(values[name], np.concatenate(samples[name])) for name in metrics}
-
-
-def _interval(value: float, sample: np.ndarray) -> Estimate:
-    """Percentile interval over the resamples in which the metric is defined; none if the value is not."""
-    defined = sample[~np.isnan(sample)]
-    if math.isnan(value) or not len(defined):
-        return Estimate(value, math.nan, math.nan)
-    low, high = np.quantile(defined, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Estimate(value, float(low), float(high))
-
-
-def _resampled_weights(n: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each gene was drawn: blocks of float64 (resamples, n) of at most `_BLOCK_CELLS`."""
+def resampled_weights(n: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each of `n` genes was drawn: float64 (block, n), in blocks that together have `resamples` rows."""
     generator = np.random.default_rng(seed)
     rows = max(1, _BLOCK_CELLS // n)
     for start in range(0, resamples, rows):
         block = min(rows, resamples - start)
         drawn = generator.integers(0, n, (block, n)) + n * np.arange(block)[:, None]
         yield np.bincount(drawn.reshape(-1), minlength=block * n).reshape(block, n).astype(np.float64)
+
+
+def interval(value: float, sample: np.ndarray) -> Estimate:
+    """The value with its percentile interval.
+
+    Args:
+        value: of the genes as they are; where it is not defined (NaN), there is no interval either.
+        sample: values of the resamples (resamples,); those that are NaN are left out.
+    """
+    defined = sample[~np.isnan(sample)]
+    if math.isnan(value) or not len(defined):
+        return Estimate(value, math.nan, math.nan)
+    low, high = np.quantile(defined, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Estimate(value, float(low), float(high))
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
@@ -185,12 +170,12 @@ def _centred(x: np.ndarray) -> np.ndarray:
     return x - (x[0] if x.min() == x.max() else x.mean())
 
 
-def _r2(actual: np.ndarray, predicted: np.ndarray) -> _Weighted:
+def _r2(actual: np.ndarray, predicted: np.ndarray) -> Weighted:
     residuals, centred = (actual - predicted) ** 2, _centred(actual)
     return lambda w: 1 - _ratio(w @ residuals, _squares(w, centred))
 
 
-def _pearson_r2(actual: np.ndarray, predicted: np.ndarray) -> _Weighted:
+def _pearson_r2(actual: np.ndarray, predicted: np.ndarray) -> Weighted:
     x, y = _centred(actual), _centred(predicted)
 
     def metric(w: np.ndarray) -> np.ndarray:
@@ -200,7 +185,7 @@ def _pearson_r2(actual: np.ndarray, predicted: np.ndarray) -> _Weighted:
     return metric
 
 
-def _spearman(actual: np.ndarray, predicted: np.ndarray) -> _Weighted:
+def _spearman(actual: np.ndarray, predicted: np.ndarray) -> Weighted:
     ranks_of_actual, ranks_of_predicted = _ranks(actual), _ranks(predicted)
 
     def metric(w: np.ndarray) -> np.ndarray:
@@ -213,7 +198,7 @@ def _spearman(actual: np.ndarray, predicted: np.ndarray) -> _Weighted:
     return metric
 
 
-def _ranks(values: np.ndarray) -> _Weighted:
+def _ranks(values: np.ndarray) -> Weighted:
     """From weights (resamples, n) to each gene's mean rank among its ties in that resample (resamples, n)."""
     order = np.argsort(values, kind="stable")
     starts = np.flatnonzero(np.diff(values[order], prepend=-np.inf) > 0)  # the first gene of each distinct value
@@ -221,18 +206,18 @@ def _ranks(values: np.ndarray) -> _Weighted:
     group[order] = np.searchsorted(starts, np.arange(len(values)), side="right") - 1
 
     def ranks(w: np.ndarray) -> np.ndarray:
-        size = np.add.reduceat(w[:, order], starts, axis=1)
-        return (np.cumsum(size, axis=1) - size + (size + 1) / 2)[:, group]
+        size = np.add.reduceat(np.take(w, order, axis=1), starts, axis=1)
+        return np.take(np.cumsum(size, axis=1) - size + (size + 1) / 2, group, axis=1)
 
     return ranks
 
 
-def _rmse(actual: np.ndarray, predicted: np.ndarray) -> _Weighted:
+def _rmse(actual: np.ndarray, predicted: np.ndarray) -> Weighted:
     residuals = (actual - predicted) ** 2
     return lambda w: np.sqrt(w @ residuals / w.sum(1))
 
 
-def _high_expressed_found(actual: np.ndarray, predicted: np.ndarray) -> _Weighted:
+def _high_expressed_found(actual: np.ndarray, predicted: np.ndarray) -> Weighted:
     threshold, median = _quantile(actual, 1 - TOP_SHARE), _quantile(predicted, 0.5)
 
     def metric(w: np.ndarray) -> np.ndarray:
@@ -243,13 +228,13 @@ def _high_expressed_found(actual: np.ndarray, predicted: np.ndarray) -> _Weighte
     return metric
 
 
-def _quantile(values: np.ndarray, share: float) -> _Weighted:
+def _quantile(values: np.ndarray, share: float) -> Weighted:
     """From weights (resamples, n) to the quantile of each resample, interpolated as `numpy.quantile` does."""
     order = np.argsort(values, kind="stable")
     ascending = values[order]
 
     def quantile(w: np.ndarray) -> np.ndarray:
-        up_to = np.cumsum(w[:, order], axis=1)
+        up_to = np.cumsum(np.take(w, order, axis=1), axis=1)
         position = np.round(share * (up_to[:, -1] - 1), 9)  # a whole number must stay one
         below = np.floor(position)
         lower = ascending[(up_to <= below[:, None]).sum(1)]
@@ -259,7 +244,7 @@ def _quantile(values: np.ndarray, share: float) -> _Weighted:
     return quantile
 
 
-_METRICS: dict[str, Callable[[np.ndarray, np.ndarray], _Weighted]] = {
+_METRICS: dict[str, Callable[[np.ndarray, np.ndarray], Weighted]] = {
     "r2": _r2,
     "pearson_r2": _pearson_r2,
     "spearman": _spearman,

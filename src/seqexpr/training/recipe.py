@@ -139,9 +139,14 @@ class Recipe:
             UsageError: they do not fit together.
         """
         try:
-            return PerceiverConfig.from_dict({**config.to_dict(), **self.model})
+            fitted = PerceiverConfig.from_dict({**config.to_dict(), **self.model})
         except UsageError as problem:
             raise UsageError(f"recipe {self.name}, table model: {problem}") from None
+        if self.composition_epochs and not fitted.composition_dim:
+            raise UsageError(f"recipe {self.name}: composition_epochs without a composition_dim in the table model")
+        if self.composition_epochs and fitted.tanh:
+            raise UsageError(f"recipe {self.name}: composition_epochs and tanh: the flow would learn without it alone")
+        return fitted
 
 
 def check_settings(settings: Mapping[str, Any], file: str) -> None:

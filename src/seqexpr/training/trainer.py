@@ -209,7 +209,8 @@ class _Trainer:
             loss.backward()
             total += loss.detach()
         if recipe.clip_norm:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
+            trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+            torch.nn.utils.clip_grad_norm_(trained, recipe.clip_norm)
         self.optimizer.step()
         if recipe.average_decay:
             # A young mean follows more closely, else it would remember the random start for long.

@@ -42,7 +42,7 @@ def _banner(run: Run) -> str:
         return ""
     text = (
         "the labels were permuted among the genes, so that nothing can be learnt. An r² whose interval lies above 0 "
-        "would show a fault of the protocol; no number here is one of the model."
+        "would show a fault of the protocol (Pearson r², a square, is never below 0)."
     )
     return f'<p class="banner"><strong>Negative control:</strong> {text}</p>'
 

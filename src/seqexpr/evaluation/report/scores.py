@@ -8,8 +8,7 @@ from itertools import product
 from typing import Any
 
 from seqexpr.evaluation import figures
-from seqexpr.evaluation.comparison import LOWER_IS_BETTER
-from seqexpr.evaluation.metrics import METRICS
+from seqexpr.evaluation.metrics import LOWER_IS_BETTER, METRICS
 from seqexpr.evaluation.report.markup import HEADINGS, drawn, estimate_cell, note, section, spoken, table, value_of
 from seqexpr.evaluation.report.run import HEADLINES, MODEL, Run
 
