@@ -13,7 +13,7 @@ import seqexpr as package
 from seqexpr import errors
 from seqexpr.cli import app as app_module
 
-COMMANDS = ("predict", "prepare", "train", "cv", "fetch", "models")
+COMMANDS = ("predict", "prepare", "train", "cv", "compare", "fetch", "models")
 HEAVY = ("torch", "pandas", "pyfaidx", "pyarrow", "sklearn", "scipy", "httpx", "matplotlib", "safetensors")
 
 

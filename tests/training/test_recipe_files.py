@@ -96,11 +96,14 @@ def test_a_users_own_file(tmp_path):
 def test_a_users_own_file_on_a_base(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('base = "paper"\nmax_epochs = 3\n[model]\nlatents = 64\n')
-    # the base is the network's, not the task's: what is the task's own would come unasked
+    # the base is what --recipe paper would be: the task's own, with its loss weight
     recipe = load_recipe(str(path), "protein", "prot-lung")
-    paper = load_recipe("paper", "protein")
+    paper = load_recipe("paper", "protein", "prot-lung")
     model = {"dropout": 0.3, "latents": 64}
-    assert recipe == paper.changed(name="mine", bases=("paper-protein",), max_epochs=3, model=model)
+    bases = ("paper-prot-lung", "paper-protein")
+    assert recipe == paper.changed(name="mine", bases=bases, max_epochs=3, model=model)
+    assert recipe.loss_weight == 100
+    assert load_recipe(str(path), "protein").bases == ("paper-protein",)
     path.write_text('base = "paper-prot-lung"\n')
     assert load_recipe(str(path), "protein").bases == ("paper-prot-lung", "paper-protein")
 

@@ -145,7 +145,7 @@ class TrainedModel:
         self.network.eval()
         with torch.inference_mode():
             scaled = self.network(tokens[config.latent_input], tokens[config.query_input], standardised)
-        return self._unscale(scaled.double().cpu().numpy())
+        return self._unscale(scaled.cpu().double().numpy())
 
     def _unscale(self, scaled: np.ndarray) -> np.ndarray:
         sd = np.array([output.sd for output in self.metadata.outputs])

@@ -180,9 +180,10 @@ class CompositionFlow(nn.Module):
     @torch.no_grad()
     def fit(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Take mean and spread from (latent tokens, query tokens) of all training genes."""
-        counts, sums, squares = 0, torch.zeros_like(self.mean).double(), torch.zeros_like(self.mean).double()
+        # Sums in double precision on the CPU: not every device has it.
+        counts, sums, squares = 0, torch.zeros(len(self.mean)).double(), torch.zeros(len(self.mean)).double()
         for latent_tokens, query_tokens in batches:
-            features = self.features(latent_tokens, query_tokens).double()
+            features = self.features(latent_tokens, query_tokens).cpu().double()
             counts += len(features)
             sums += features.sum(dim=0)
             squares += features.square().sum(dim=0)

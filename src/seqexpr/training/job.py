@@ -17,7 +17,7 @@ from seqexpr.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """What is trained on which genes; the same job gives the same weights on the same kind of device."""
+    """What is trained on which genes; the same job gives the same weights on a CPU with as many threads."""
 
     dataset: PreparedDataset
     label_names: tuple[str, ...]

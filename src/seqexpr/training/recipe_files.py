@@ -34,8 +34,9 @@ class _File:
 def load_recipe(name: str, inputs: str, task: str = "") -> Recipe:
     """A packaged recipe, or a user's TOML file, with all that it takes from its bases.
 
-    A file's key `base` names the recipe it starts from: "default" or "paper" for the packaged one of the same network,
-    a packaged one by its full name ("paper-dna"), or a .toml file, relative to the file that names it. The file's own
+    A file's key `base` names the recipe it starts from: "default" or "paper" for the packaged one that this name means
+    for the same network and task, a packaged one by its full name ("paper-dna"), or a .toml file, relative to the file
+    that names it. The file's own
     keys replace the base's; tables merge key by key.
 
     Args:
@@ -54,8 +55,9 @@ def load_recipe(name: str, inputs: str, task: str = "") -> Recipe:
         raise UsageError(f"no recipe {name!r}; there are {', '.join(_short_names())}, or name a .toml file")
     chain, settings = [file], file.settings
     while (base := chain[-1].base) is not None:
-        folder = chain[-1].path.parent if chain[-1].path else Path()
-        above = _find(base, inputs, "", beside=folder)
+        # A user's "paper" is what `--recipe paper` would be; a task's own file means the network's, else itself.
+        path = chain[-1].path
+        above = _find(base, inputs, task if path else "", beside=path.parent if path else Path())
         if above is None:
             expected = f"{', '.join(_short_names())}, a packaged recipe's full name, or a .toml file"
             raise InputError(chain[-1].shown, record="key 'base'", found=repr(base), expected=expected)

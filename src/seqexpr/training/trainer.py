@@ -119,6 +119,7 @@ class _Trainer:
             return
         started = time.monotonic()
         loss = train_composition(flow, self.loader, job.train, job.recipe, self._loss, job.seed)
+        loss *= job.recipe.loss_weight  # as in later epochs
         if self.fixed is not None:
             for part in self.network.output.parameters():  # the rest of the network starts with nothing to say
                 torch.nn.init.zeros_(part)
@@ -246,7 +247,7 @@ class _Trainer:
             labels.append(batch.labels)
         all_predicted, all_labels = torch.cat(predicted), torch.cat(labels)
         loss = float(self._loss(all_predicted, all_labels, int((~all_labels.isnan()).sum())))
-        return loss, _r2(all_predicted.double().cpu().numpy(), all_labels.double().cpu().numpy())
+        return loss, _r2(all_predicted.cpu().double().numpy(), all_labels.cpu().double().numpy())
 
     def _out_of_patience(self) -> bool:
         patience = self.job.recipe.patience
