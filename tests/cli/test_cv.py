@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from seqexpr.errors import UsageError
+
 from ..small_dataset import make_small_dataset
 
 TABLE = ("predictions.tsv", "baselines.tsv", "metrics.json")
@@ -37,7 +39,7 @@ def options(folder, out, *more):
 
 def lines(text: str) -> list[str]:
     """Standard error without the figures of the epochs, which depend on the machine, and the search for homologues."""
-    return [line.split(": loss")[0] for line in text.splitlines() if "MMseqs2" not in line]
+    return [line.split(": loss")[0] for line in text.splitlines() if "with MMseqs2" not in line]
 
 
 def test_folds_then_predict_with_all_their_models(folder, tmp_path):
@@ -52,10 +54,12 @@ def test_folds_then_predict_with_all_their_models(folder, tmp_path):
     *said, lead, last = lines(done.stderr)
     assert said == [
         "device: cpu (1 thread)",
+        "fold 0 of 2, composition alone",
         "fold 0 of 2, epoch 1 of at most 1",
+        "fold 1 of 2, composition alone",
         "fold 1 of 2, epoch 1 of at most 1",
         "baselines on the same folds",
-        "overlap of test and training genes",
+        "overlap of test and training genes (homologous proteins by MMseqs2)",
         "bootstrap intervals",
     ]
     strongest = lead.removeprefix("seqexpr minus ").split(": r2 ")[0]
@@ -104,7 +108,9 @@ def test_single_folds_then_merge(folder, tmp_path, seqexpr):
     whole = seqexpr(*options(folder, tmp_path / "whole", "--jobs", 2))
     assert (whole.code, whole.out) == (0, merged.out), whole.err
     assert lines(whole.err)[1] == "2 folds at once, 1 thread each"
-    assert sorted(lines(whole.err)[2:4]) == [f"fold {fold} of 2, epoch 1 of at most 1" for fold in (0, 1)]
+    assert sorted(lines(whole.err)[2:6]) == [
+        f"fold {fold} of 2, {part}" for fold in (0, 1) for part in ("composition alone", "epoch 1 of at most 1")
+    ]
     for name in TABLE:
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
@@ -128,6 +134,7 @@ def test_merging_a_part_is_exit_4_with_the_command(folder, tmp_path, seqexpr):
         (("--task", "FOLDER", "--label", "a", "--split", "group", "--groups", "absent.tsv"), 3, "absent.tsv"),
         (("--merge", "absent"), 3, "absent: found no readable manifest.json; expected a seqexpr cv folder"),
         (("--merge", "x", "--folds", "3", "--only-fold", "1"), 2, "and so takes no --folds, --only-fold"),
+        (("--task", "FOLDER", "--only-fold", "1", "--resume"), 2, "--only-fold always goes on with what is there"),
         (("--merge", "x", "--resume"), 2, "and so takes no --resume"),
         (("--task", "FOLDER", "--label", "a", "--split", "chromosome", "--folds", "9"), 2, "use --folds 6 or fewer"),
     ],
@@ -139,6 +146,21 @@ def test_wrong_options_are_one_line_and_leave_nothing(folder, tmp_path, seqexpr,
     assert (done.code, done.out, len(errors)) == (code, "", 1), done.err
     assert said in errors[0]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("task", "given", "folds"), [("mrna-human", (), 10), ("x", (), 10), ("x", ("--folds", 3), 3)])
+def test_number_of_folds(seqexpr, monkeypatch, task, given, folds):
+    """A task whose own split makes one fold says nothing of cross-validation: 10, as for a folder."""
+    from seqexpr.cli import run_options
+    from seqexpr.datasets.tasks import named_task
+    from seqexpr.evaluation import cross_validation
+
+    def asked(setup, split, folds, *_, **__):
+        raise UsageError(f"{folds} folds")
+
+    monkeypatch.setattr(run_options, "begin_run", lambda *_: (None, named_task(task), None))
+    monkeypatch.setattr(cross_validation, "CrossValidation", asked)
+    assert seqexpr("cv", "--task", task, *given).err == f"seqexpr: error: {folds} folds\n"
 
 
 def test_negative_control_says_so(folder, tmp_path, seqexpr):

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from seqexpr.datasets.prepared import DatasetWriter, PreparedDataset
+from seqexpr.evaluation import overlap_pairs
 from seqexpr.evaluation.audit import audit_overlap
 from seqexpr.evaluation.folds import inner_validation, make_folds
 from seqexpr.evaluation.homology import grouped_genes
@@ -92,9 +93,8 @@ def parts_of(fold_of: np.ndarray) -> list[tuple[int, np.ndarray, np.ndarray]]:
 
 
 def audit(dataset, parts, config=None, labels=None, predicted=None, names=("a",)):
-    nothing = np.full((len(dataset), len(names)), np.nan)
-    labels = nothing if labels is None else labels
-    predicted = nothing if predicted is None else predicted
+    labels = np.zeros((len(dataset), len(names))) if labels is None else labels
+    predicted = np.full((len(dataset), len(names)), np.nan) if predicted is None else predicted
     config = config or tiny_config("protein-perceiver" if dataset.has_protein else "dna-perceiver")
     found = audit_overlap(dataset, config, parts, labels, predicted, names, threads=1, resamples=50)
     return {entry["overlap"]: entry for entry in found}
@@ -176,8 +176,33 @@ def test_fewer_than_20_labelled_genes_get_no_metrics(families, no_mmseqs):
     entry = audit(families, [(0, np.arange(0, 60, 3), np.arange(1, 30, 3))], labels=labels, predicted=labels)[
         "near-identical protein"
     ]
-    assert (entry["tested"], entry["overlapping"]) == (20, 10)
     assert entry["metrics"] == {"a": {"overlapping": None, "others": None}}
+
+
+def test_genes_without_any_label_are_not_counted(families, no_mmseqs):
+    labels = np.zeros((len(families), 2))
+    labels[:6, 0], labels[3:9, 1] = np.nan, np.nan  # rows 3 to 5 have none
+    # Of each family the first copy is tested; the second copies of the first ten were trained on.
+    parts = [(0, np.arange(0, 60, 3), np.arange(1, 30, 3))]
+    entry = audit(families, parts, labels=labels, names=("a", "b"))["near-identical protein"]
+    assert (entry["tested"], entry["overlapping"]) == (19, 9)
+    assert entry["by_fold"] == [{"fold": 0, "tested": 19, "overlapping": 9}]
+
+
+def test_windows_are_read_in_blocks(tmp_path, monkeypatch):
+    dataset = window_genes(tmp_path, [False] * 5)
+    whole = audit(dataset, parts_of(np.arange(5)))
+    read = []
+    honest = PreparedDataset.dna
+
+    def noted(self, indices, *sides):
+        read.append(len(indices))
+        return honest(self, indices, *sides)
+
+    monkeypatch.setattr(PreparedDataset, "dna", noted)
+    monkeypatch.setattr(overlap_pairs, "_BLOCK_TOKENS", 2 * (UPSTREAM + DOWNSTREAM))
+    assert audit(dataset, parts_of(np.arange(5))) == whole
+    assert max(read) == 2
 
 
 @pytest.mark.parametrize("placed", [[True] * 5, [False] * 5, [True, True, False, True, False]])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +11,11 @@ import pytest
 import torch
 from filelock import FileLock
 
+from seqexpr.datasets.prepared import PreparedDataset
 from seqexpr.errors import InputError, UsageError
+from seqexpr.evaluation import cross_validation, protocol
 from seqexpr.evaluation.cross_validation import CrossValidation, cross_validate, run_folds
+from seqexpr.evaluation.fold_run import torch_threads
 from seqexpr.evaluation.setup import resolve_setup
 from seqexpr.models.checkpoint import load_model
 from seqexpr.models.registry import resolve_models
@@ -138,6 +142,63 @@ def test_other_labels_and_other_folds_are_other_options(cv, dataset, tmp_path, o
     changed.genes.loc[[0, 1], "chrom"] = ["2", "1"]
     with pytest.raises(UsageError, match=r"\(the genes are divided otherwise now\)"):
         run_folds(replace(cv, setup=replace(cv.setup, dataset=changed)), tmp_path, CPU, [0], observer=observer)
+
+
+def test_other_sequences_are_another_dataset(cv, tmp_path, observer):
+    """The manifest of the small dataset lists no sources, by which a change could be seen."""
+    run_folds(cv, tmp_path / "run", CPU, [], observer=observer)
+    moved = tmp_path / "moved"
+    shutil.copytree(cv.setup.dataset.folder, moved)
+    setup = replace(cv.setup, task=str(moved), dataset=PreparedDataset.open(moved))
+    assert run_folds(replace(cv, setup=setup), tmp_path / "run", CPU, [], observer=observer) == []
+    sequences = moved / "sequences.safetensors"
+    content = bytearray(sequences.read_bytes())
+    content[2000] = content[2000] % 4 + 1
+    sequences.write_bytes(content)
+    setup = replace(setup, dataset=PreparedDataset.open(moved))
+    with pytest.raises(UsageError, match=r"\(the dataset has other sequences or half-life features now\)"):
+        run_folds(replace(cv, setup=setup), tmp_path / "run", CPU, [], observer=observer)
+
+
+def test_a_folder_in_use_is_found_out_before_homologous_proteins_are_searched(cv, tmp_path, observer, monkeypatch):
+    searched = []
+
+    def grouped_genes(dataset, *_):
+        searched.append(observer.stages[-1])
+        return dataset.genes.assign(group=dataset.genes["chrom"]), {"source": "test"}
+
+    monkeypatch.setattr(protocol, "grouped_genes", grouped_genes)
+    (tmp_path / "notes.txt").touch()
+    homology = replace(cv, split="homology")
+    with pytest.raises(UsageError, match="exists already"):
+        cross_validate(homology, tmp_path, CPU, resume=False, observer=observer)
+    with pytest.raises(InputError, match="no readable manifest"):
+        run_folds(homology, tmp_path, CPU, [], observer=observer)
+    assert searched == []
+    run_folds(homology, tmp_path / "new", CPU, [], observer=observer)
+    assert searched == ["homologous proteins (MMseqs2)"]
+
+
+@pytest.mark.parametrize(("jobs", "only", "threads"), [(4, [2], 4), (4, [1, 2, 1], 2), (1, [0, 1], 4), (9, [], 4)])
+def test_threads_are_divided_among_the_folds_that_run(cv, tmp_path, observer, monkeypatch, jobs, only, threads):
+    used = []
+
+    def run_fold(*_, **__):
+        used.append(torch.get_num_threads())
+        return True
+
+    def run_in_workers(*_, threads, **__):
+        used.append(threads)
+        return []
+
+    monkeypatch.setattr(cross_validation, "run_fold", run_fold)
+    monkeypatch.setattr(cross_validation, "run_in_workers", run_in_workers)
+    with torch_threads(4):
+        run_folds(cv, tmp_path, CPU, only, observer=observer, jobs=jobs)
+        assert torch.get_num_threads() == 4
+    assert set(used) <= {threads}
+    assert len(used) == (len(set(only)) if jobs == 1 or len(set(only)) < 2 else 1)
+    assert json.loads((tmp_path / "manifest.json").read_text())["threads"] == threads
 
 
 def test_groups_of_a_file(cv, dataset, tmp_path, observer):

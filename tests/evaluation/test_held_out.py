@@ -115,6 +115,8 @@ def test_a_gene_may_come_again_for_another_output(tmp_path):
         (["seqexpr", "cv", "--task", "t", "--out", "a b"], "seqexpr cv --task t --out 'a b' --resume"),
         (["seqexpr", "cv", "--task", "t", "--resume"], "seqexpr cv --task t --resume"),
         (["seqexpr", "cv", "--task", "t", "--only-fold", "1"], "seqexpr cv --merge FOLDER"),
+        (["seqexpr", "cv", "--task", "t", "--only-fold=1"], "seqexpr cv --merge FOLDER"),
+        (["seqexpr", "cv", "--merge=a", "--merge=b", "--out=c"], "seqexpr cv --merge FOLDER"),
     ],
 )
 def test_a_run_that_has_not_ended_is_told_with_the_command_that_ends_it(tmp_path, command, rest):
@@ -123,6 +125,12 @@ def test_a_run_that_has_not_ended_is_told_with_the_command_that_ends_it(tmp_path
         read_held_out(folder)
     expected = f"{folder} has no predictions.tsv: the run has not ended; run: {rest}"
     assert str(problem.value) == expected.replace("FOLDER", str(folder))
+
+
+def test_a_merge_that_did_not_end_is_ended_by_merging_itself(tmp_path):
+    folder = make_run(tmp_path / "run", None, command=["seqexpr", "cv", "--task", "t"], merged=["a", "b"])
+    with pytest.raises(MissingDataError, match=f"run: seqexpr cv --merge {folder}$"):
+        read_held_out(folder)
 
 
 def test_a_run_without_baselines(tmp_path):

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from seqexpr.errors import InputError, MissingDataError, UsageError
+from seqexpr.evaluation import merging
 from seqexpr.evaluation.cross_validation import CrossValidation, cross_validate, run_folds
+from seqexpr.evaluation.fold_run import torch_threads
 from seqexpr.evaluation.merging import fold_command, merge_runs
 from seqexpr.evaluation.setup import resolve_setup
 
@@ -125,6 +127,12 @@ def test_another_dataset_is_found_out(own_dataset, folds, tmp_path):
         table.write_text("\n".join([first, "\t".join(cells), *rest]) + "\n")
         with pytest.raises(InputError, match="found other genes or labels than when the folds were run"):
             merge([folds], tmp_path / "out")
+        place = first.split("\t").index("cds_len")
+        cells = second.split("\t")
+        cells[place] = str(float(cells[place]) + 1)
+        table.write_text("\n".join([first, "\t".join(cells), *rest]) + "\n")
+        with pytest.raises(InputError, match="found other sequences or half-life features than when the folds were"):
+            merge([folds], tmp_path / "out")
     finally:
         table.write_text(before)
     away = own_dataset.folder.with_name("away")
@@ -134,6 +142,64 @@ def test_another_dataset_is_found_out(own_dataset, folds, tmp_path):
             merge([folds], tmp_path / "out")
     finally:
         away.rename(own_dataset.folder)
+
+
+def test_folds_of_machines_with_the_dataset_in_different_places(own_dataset, cv, folds, tmp_path, no_audit):
+    """Each node has the dataset and the groups in a folder of its own, and the first node's is gone by now."""
+    runs = []
+    for node, kept in (("node1", [0]), ("node2", [1, 2])):
+        scratch = tmp_path / node
+        shutil.copytree(own_dataset.folder, scratch / "data")
+        (scratch / "groups.tsv").write_text("".join(f"g{row}\tfamily{row // 5}\n" for row in range(48)))
+        setup = resolve_setup(str(scratch / "data"), labels=("a",), preset="dna-perceiver", epochs=1, batch_size=16)
+        grouped = replace(cv, setup=setup, split="group", groups_file=scratch / "groups.tsv")
+        run_folds(grouped, scratch / "run", CPU, kept, observer=SilentObserver())
+        runs.append(scratch / "run")
+    shutil.rmtree(tmp_path / "node1/data")
+    out, rows = merge(runs, tmp_path / "merged")
+    assert {row["n"] for row in rows if row["scope"] == "all"} == {48}
+    stored = json.loads((out / "manifest.json").read_text())["options"]
+    assert stored["dataset"]["folder"] == str(tmp_path / "node2/data")
+    shutil.rmtree(tmp_path / "node2/data")
+    with pytest.raises(MissingDataError, match=r"the dataset of .*node1/run is not at .*node1/data any more"):
+        merge(runs, tmp_path / "again")
+
+
+def test_a_merge_that_was_interrupted_is_ended_by_merging_what_it_made(folds, tmp_path, monkeypatch, no_audit):
+    one, other, out = part(folds, tmp_path / "one", 0, 1), part(folds, tmp_path / "other", 2), tmp_path / "out"
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(merging, "finish_run", interrupted)
+        merge([one, other], out)
+    with pytest.raises(UsageError, match=f"from a merge that did not end; run: seqexpr cv --merge {out}$"):
+        merge([one, other], out)
+    with pytest.raises(UsageError, match="out exists already; choose another --out"):
+        merge([other, one], out)
+    merge([out])
+    with pytest.raises(UsageError, match="out exists already; choose another --out"):
+        merge([one, other], out)
+
+
+def test_the_untrained_network_has_the_threads_of_a_fold_and_the_audit_all(folds, tmp_path, monkeypatch):
+    folder, used = part(folds, tmp_path / "run", 0, 1, 2), []
+    honest = merging.predict_baselines
+
+    def predict_baselines(*arguments):
+        used.append(torch.get_num_threads())
+        return honest(*arguments)
+
+    def audit_overlap(*_, threads, **__):
+        used.append(threads)
+        return []
+
+    monkeypatch.setattr(merging, "predict_baselines", predict_baselines)
+    monkeypatch.setattr("seqexpr.evaluation.judging.audit_overlap", audit_overlap)
+    with torch_threads(3):
+        merge_runs([folder], None, CPU, observer=SilentObserver(), threads=2)
+    assert used == [2, 3]
 
 
 def test_damaged_folds_are_found_out(folds, tmp_path):

@@ -1,18 +1,18 @@
 from __future__ import annotations
 
-import hashlib
 import json
-import struct
+import os
 import threading
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from seqexpr.errors import UsageError
+from seqexpr.errors import InputError, UsageError
 from seqexpr.evaluation.run_folder import (
+    check_free,
     is_done,
-    labels_digest,
     mark_done,
     prediction_rows,
     read_lines,
@@ -22,8 +22,6 @@ from seqexpr.evaluation.run_folder import (
     write_table,
 )
 from seqexpr.manifest import read_manifest
-
-from ..small_dataset import make_small_dataset
 
 
 def manifest(**options):
@@ -76,12 +74,41 @@ def test_the_first_of_many_processes_makes_the_manifest(tmp_path):
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["manifest.json"]
 
 
-def test_labels_digest_is_that_of_ids_and_chosen_labels(tmp_path):
-    """By hand: SHA-256 of the JSON of ids and names, then the labels as little-endian doubles, gene by gene."""
-    dataset = make_small_dataset(tmp_path / "small")
-    head = json.dumps([[f"g{row}" for row in range(48)], ["a"]]).encode()
-    values = struct.pack("<48d", *dataset.genes["a"])
-    assert labels_digest(dataset, ("a",)) == hashlib.sha256(head + values).hexdigest()
+@pytest.mark.parametrize("winner", ["mine", "theirs"])
+def test_without_hard_links_the_last_of_two_wins_and_the_other_finds_out(tmp_path, monkeypatch, winner):
+    """Another process renames its manifest over this one's, as soon as that is there."""
+
+    def no_link(*_):
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(os, "link", no_link)
+    replace = Path.replace
+
+    def overtaken(self, target):
+        replace(self, target)
+        if winner == "theirs" and target.name == "manifest.json":
+            target.write_text(json.dumps(manifest(seed=2)))
+
+    monkeypatch.setattr(Path, "replace", overtaken)
+    if winner == "mine":
+        start_run(tmp_path / "run", manifest(seed=1), resume=True)
+    else:
+        with pytest.raises(UsageError, match="seed was 2, now 1"):
+            start_run(tmp_path / "run", manifest(seed=1), resume=True)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["manifest.json"]
+    with pytest.raises(UsageError, match="exists already"):
+        start_run(tmp_path / "run", manifest(seed=1), resume=False)
+
+
+def test_whether_a_folder_is_free_can_be_asked_before_the_options_are_known(tmp_path):
+    check_free(tmp_path / "absent", "cv", resume=False)
+    check_free(tmp_path, "cv", resume=False)
+    start_run(tmp_path, manifest(seed=1), resume=False)
+    check_free(tmp_path, "cv", resume=True)
+    with pytest.raises(UsageError, match="go on with --resume"):
+        check_free(tmp_path, "cv", resume=False)
+    with pytest.raises(InputError, match="a manifest of kind 'cv'"):
+        check_free(tmp_path, "train", resume=True)
 
 
 def test_done_is_a_file(tmp_path):

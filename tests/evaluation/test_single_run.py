@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
+from seqexpr.errors import UsageError
 from seqexpr.evaluation.setup import resolve_setup
 from seqexpr.evaluation.single_run import SingleRun, train_once
 from seqexpr.models.checkpoint import read_metadata
@@ -68,6 +69,14 @@ def test_negative_control_and_groups_land_in_the_manifest(run, dataset, tmp_path
     assert (options["permute_labels"], options["groups"]["source"]) == (True, str(table))
     labels = pd.read_csv(tmp_path / "run/predictions.tsv", sep="\t").set_index("id")["label"]
     assert not (dataset.genes.set_index("id").loc[labels.index, "a"] == labels).all()
+
+
+def test_a_folder_in_use_is_found_out_before_groups_are_looked_for(run, tmp_path, observer):
+    from dataclasses import replace
+
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(UsageError, match="exists already"):
+        train_once(replace(run, groups_file=tmp_path / "absent"), tmp_path, CPU, resume=False, observer=observer)
 
 
 def test_without_a_test_part_only_validation_is_reported(run, tmp_path, observer):

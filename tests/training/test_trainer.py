@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 
@@ -171,15 +172,25 @@ def test_missing_labels_have_no_part_in_the_loss(job):
 
 
 def test_scalings_come_from_training_genes_alone(job, tmp_path, dataset):
-    """Validation labels moved by a constant leave the network's scaling as it was."""
-    shifted = replace(job, valid=job.valid[:6])
-    one = train(job, tmp_path / "a", CPU, name="w").model.metadata
-    other = train(shifted, tmp_path / "b", CPU, name="w").model.metadata
-    assert one.outputs == other.outputs
-    assert one.half_life == other.half_life
+    """They are those of the training genes by hand, and validation genes that are moved far away leave them there."""
+    far = copy.copy(dataset)
+    far.genes = dataset.genes.copy()
+    far.genes.loc[job.valid, "a"] += 1_000.0
+    far.genes.loc[job.valid, list(dataset.half_life_names)] *= 50.0
+    near, other = (
+        train(replace(job, dataset=part), tmp_path / name, CPU, name="w").model.metadata
+        for name, part in (("near", dataset), ("far", far))
+    )
+    assert other.outputs == near.outputs
+    assert other.half_life == near.half_life
     labels = dataset.labels(("a",))[job.train]
-    assert one.outputs[0].mean == pytest.approx(labels.mean())
-    assert one.outputs[0].sd == pytest.approx(labels.std())
+    assert near.outputs[0].mean == pytest.approx(labels.mean())
+    assert near.outputs[0].sd == pytest.approx(labels.std())
+    raw = dataset.genes.iloc[job.train]
+    lengths, shares = np.log10(raw["cds_len"] + 0.1), raw["cds_gc"]
+    places = [near.half_life.names.index(name) for name in ("cds_len", "cds_gc")]
+    assert [near.half_life.mean[place] for place in places] == pytest.approx([lengths.mean(), shares.mean()])
+    assert [near.half_life.sd[place] for place in places] == pytest.approx([lengths.std(ddof=0), shares.std(ddof=0)])
 
 
 @pytest.mark.parametrize("preset", ["dna-perceiver", "protein-perceiver"])

@@ -39,7 +39,10 @@ def cv(
         ),
     ] = options.FoldSplit.RANDOM,
     groups: options.Groups = None,
-    valid_fraction: options.ValidFraction = 0.1,
+    valid_fraction: Annotated[
+        float,
+        typer.Option("--valid-fraction", help="Share of the genes outside the test fold that chooses the epoch."),
+    ] = 0.1,
     permute_labels: options.PermuteLabels = False,
     seed: options.Seed = 0,
     epochs: options.Epochs = None,
@@ -47,7 +50,10 @@ def cv(
     jobs: Annotated[
         int,
         typer.Option(
-            "--jobs", min=1, help="Folds at once, each in a process of its own; --threads are divided among them."
+            "--jobs",
+            min=1,
+            help="Folds at once, each in a process of its own; --threads are divided among them. On a CPU the last "
+            "digits of the results depend on the threads that a fold gets.",
         ),
     ] = 1,
     only_fold: Annotated[
@@ -57,7 +63,7 @@ def cv(
             metavar="K",
             min=0,
             help="Run this fold alone, counted from 0 (repeatable), into --out, where other processes may be running "
-            "other folds. It goes on with what is there; --merge makes the whole run.",
+            "other folds. It always goes on with what is there, without --resume; --merge makes the whole run.",
         ),
     ] = None,
     merge: Annotated[
@@ -100,10 +106,12 @@ def cv(
         raise UsageError(
             "--task is needed: a named task or a folder made by seqexpr prepare (or --merge, for folds that were run)"
         )
+    if only_fold and resume:
+        raise UsageError("--only-fold always goes on with what is there; leave out --resume")
     from seqexpr.evaluation.cross_validation import CrossValidation
 
     setup, named, chosen = options.begin_run(task, label, preset, recipe, epochs, batch_size, seed, device, threads)
-    count = folds or (max(named.folds, 2) if named else 10)
+    count = folds or (named.folds if named and named.folds > 1 else 10)
     run = CrossValidation(setup, split.value, count, valid_fraction, groups_file=groups, permute_labels=permute_labels)
     folder = out or options.default_folder("cv", task, setup.config.preset)
     if only_fold:

@@ -53,9 +53,6 @@ BatchSize = Annotated[
     Optional[int],  # noqa: UP045
     typer.Option("--batch-size", min=1, help="Genes a step. Default: the recipe's."),
 ]
-ValidFraction = Annotated[
-    float, typer.Option("--valid-fraction", help="Share of the training genes that chooses the epoch.")
-]
 Groups = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option(

@@ -25,9 +25,11 @@ def train(
         ),
     ] = None,
     groups: options.Groups = None,
-    valid_fraction: options.ValidFraction = 0.1,
+    valid_fraction: Annotated[
+        float, typer.Option("--valid-fraction", help="Share of all genes that chooses the epoch.")
+    ] = 0.1,
     test_fraction: Annotated[
-        float, typer.Option("--test-fraction", help="Share of the genes held out to judge the weights; 0 for none.")
+        float, typer.Option("--test-fraction", help="Share of all genes held out to judge the weights; 0 for none.")
     ] = 0.1,
     permute_labels: options.PermuteLabels = False,
     seed: options.Seed = 0,

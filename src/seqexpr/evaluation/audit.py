@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,12 @@ _METRICS = ("pearson_r2", "r2")
 
 Part = tuple[int, np.ndarray, np.ndarray]
 """A fold's number, its test rows, and the rows that it was trained and validated on."""
+
+
+def audit_stage(dataset: PreparedDataset) -> str:
+    """What an observer is told before an audit: whether it may search for minutes."""
+    searched = " (homologous proteins by MMseqs2)" if dataset.has_protein else ""
+    return f"overlap of test and training genes{searched}"
 
 
 def audit_overlap(
@@ -67,10 +74,14 @@ def audit_overlap(
         resamples, seed: of the intervals.
 
     Returns:
-        for each overlap what it is, its definition, genes `tested` and `overlapping`, the same `by_fold`, and
+        for each overlap what it is, its definition, genes `tested` and `overlapping` (of those that have a label,
+        for the others take no part in any score), the same `by_fold`, and
         `metrics` of `overlapping` and `others` by output (None below 20 genes with a label); or `skipped`, why
         it could not be counted.
     """
+
+    has_label = ~np.isnan(labels).all(axis=1)
+    parts = [(fold, test[has_label[test]], training) for fold, test, training in parts]
 
     def entry(overlap: str, definition: str, pairs: np.ndarray) -> dict[str, Any]:
         seen = [_overlapping(pairs, test, training, len(dataset)) for _, test, training in parts]
@@ -134,6 +145,21 @@ def _judged(actual: np.ndarray, predicted: np.ndarray, resamples: int, seed: int
     return {"n": int(present.sum()), **{name: estimates[name].to_dict() for name in _METRICS}}
 
 
+@dataclass(frozen=True)
+class _Windows:
+    """A dataset's windows, read when they are asked for: 18,000 of 20,000 bp are 360 MB."""
+
+    dataset: PreparedDataset
+    upstream: int
+    downstream: int
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        return self.dataset.dna(np.arange(len(self.dataset))[rows], self.upstream, self.downstream)
+
+
 def _window_pairs(dataset: PreparedDataset, upstream: int, downstream: int) -> tuple[str, np.ndarray]:
     """How windows were compared, with counts, and the pairs that overlap.
 
@@ -143,7 +169,7 @@ def _window_pairs(dataset: PreparedDataset, upstream: int, downstream: int) -> t
     placed = np.array([interval is not None for interval in intervals])
     pairs = overlapping_intervals(intervals)
     if not placed.all():
-        by_sequence = overlapping_sequences(dataset.dna(np.arange(len(dataset)), upstream, downstream))
+        by_sequence = overlapping_sequences(_Windows(dataset, upstream, downstream))
         pairs = np.concatenate([pairs, by_sequence[~placed[by_sequence].all(axis=1)]])
     ways = []
     if placed.any():

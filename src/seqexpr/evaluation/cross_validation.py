@@ -15,14 +15,15 @@ from typing import Any
 import torch
 
 from seqexpr.errors import UsageError
-from seqexpr.evaluation.fold_run import FoldPlan, run_fold
+from seqexpr.evaluation.fold_run import FoldPlan, run_fold, torch_threads
 from seqexpr.evaluation.fold_workers import run_in_workers
 from seqexpr.evaluation.folds import FoldKind, make_folds
+from seqexpr.evaluation.identity import folds_digest
 from seqexpr.evaluation.judging import Trial, fold_parts
 from seqexpr.evaluation.merging import done_folds, finish_run
-from seqexpr.evaluation.observers import FoldObserver
+from seqexpr.evaluation.observers import FoldObserver, StageObserver
 from seqexpr.evaluation.protocol import settle
-from seqexpr.evaluation.run_folder import folds_digest, start_run
+from seqexpr.evaluation.run_folder import check_free, start_run
 from seqexpr.evaluation.setup import Setup
 from seqexpr.manifest import describe_run
 
@@ -43,14 +44,17 @@ class CrossValidation:
     permute_labels: bool = False
     """A negative control: labels are dealt out anew among the genes."""
 
-    def plan(self) -> tuple[FoldPlan, dict[str, Any]]:
+    def plan(self, observer: StageObserver | None = None) -> tuple[FoldPlan, dict[str, Any]]:
         """Divide the genes: what all folds share, and the resolved options for the manifest.
+
+        Args:
+            observer: is told of a search that can take minutes.
 
         Raises:
             UsageError: folds cannot be made as asked.
             SeqexprError: as `protocol.settle` does.
         """
-        protocol = settle(self.setup, self.split, self.groups_file, self.permute_labels)
+        protocol = settle(self.setup, self.split, self.groups_file, self.permute_labels, observer)
         fold_of = make_folds(protocol.genes, self.split, self.folds, self.setup.seed)
         options = {
             **protocol.options,
@@ -84,8 +88,9 @@ def cross_validate(
     Raises:
         UsageError: the folder is in use, or folds cannot be made as asked.
     """
-    plan, options = cv.plan()
-    threads = _divide_threads(jobs)
+    check_free(folder, "cv", resume=resume)
+    plan, options = cv.plan(observer)
+    threads = _divide_threads(jobs, cv.folds)  # all of them, so that a fold which is left over counts as the others did
     start_run(folder, _manifest(options, device, threads), resume=resume)
     if elsewhere := _run(plan, range(cv.folds), folder, device, observer, jobs, threads, wait=False):
         observer.on_stage(f"waiting for folds that another process is running: {_numbers(elsewhere)}")
@@ -93,8 +98,7 @@ def cross_validate(
     setup = plan.setup
     parts = fold_parts(plan.fold_of, setup.dataset.labels(setup.label_names))
     trial = Trial(setup.dataset, setup.label_names, setup.config, setup.seed, cv.resamples, parts)
-    torch.set_num_threads(threads)  # as for the folds, so that whoever merges them gets the same digits
-    return finish_run(folder, trial, device, observer)
+    return finish_run(folder, trial, device, observer, threads)
 
 
 def run_folds(
@@ -120,18 +124,19 @@ def run_folds(
     """
     if absent := [fold for fold in only if not 0 <= fold < cv.folds]:
         raise UsageError(f"there is no fold {absent[0]}; {cv.folds} folds are numbered from 0 to {cv.folds - 1}")
-    plan, options = cv.plan()
-    threads = _divide_threads(jobs)
-    start_run(folder, _manifest(options, device, threads), resume=True)
+    check_free(folder, "cv", resume=True)
+    plan, options = cv.plan(observer)
     chosen = list(dict.fromkeys(only))
+    threads = _divide_threads(jobs, len(chosen))
+    start_run(folder, _manifest(options, device, threads), resume=True)
     if elsewhere := _run(plan, chosen, folder, device, observer, jobs, threads, wait=False):
         observer.on_stage(f"left to the process that is running them: folds {_numbers(elsewhere)}")
     return done_folds(folder, cv.folds)
 
 
-def _divide_threads(jobs: int) -> int:
-    """Threads for each fold that runs."""
-    return max(1, torch.get_num_threads() // jobs)
+def _divide_threads(jobs: int, folds: int) -> int:
+    """Threads for each fold that runs, `jobs` of `folds` at once."""
+    return max(1, torch.get_num_threads() // max(1, min(jobs, folds)))
 
 
 def _manifest(options: dict[str, Any], device: torch.device, threads: int) -> dict[str, Any]:
@@ -152,8 +157,8 @@ def _run(
     """Run folds, one after the other or several at once; returns those that another process is at."""
     missing = sorted(set(folds) - set(done_folds(folder, plan.folds)))
     if jobs == 1 or len(missing) < 2:
-        torch.set_num_threads(threads)  # a fold that is left over counts as the others did
-        return [fold for fold in missing if not run_fold(plan, fold, folder, device, observer, wait=wait)]
+        with torch_threads(threads):
+            return [fold for fold in missing if not run_fold(plan, fold, folder, device, observer, wait=wait)]
     workers = min(jobs, len(missing))
     where = f"{threads} thread{'s' if threads > 1 else ''} each"
     if device.type != "cpu":

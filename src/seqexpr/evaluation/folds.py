@@ -87,7 +87,9 @@ def inner_validation(
         fraction: size of the validation part as a share of the genes outside the test fold. With whole
             groups, the nearest size that a random order of the groups reaches; never empty and never
             everything.
-        seed: chooses the genes or groups, independently for each test fold.
+        seed: chooses the genes or groups, with a random stream for each test fold. That of fold 0 is the one that
+            `make_folds` draws from, and so its choice is not independent of how the genes were dealt out; it is blind
+            to labels and sequences all the same, and the test fold has no part in it.
 
     Returns:
         (train, valid): ascending int64 row numbers.

@@ -112,7 +112,7 @@ def _run_manifest(folder: Path) -> dict[str, Any]:
 def _rest(folder: Path, manifest: dict[str, Any]) -> str:
     """The command that ends a run."""
     command = [str(word) for word in manifest.get("command", [])]
-    if "--only-fold" in command or "--merge" in command:
+    if "merged" in manifest or any(word.split("=")[0] in ("--only-fold", "--merge") for word in command):
         return shlex.join(["seqexpr", "cv", "--merge", str(folder)])
     return shlex.join(command if "--resume" in command else [*command, "--resume"])
 

@@ -11,6 +11,7 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,17 @@ import torch
 from seqexpr.datasets.prepared import PreparedDataset
 from seqexpr.datasets.tasks import open_task_dataset
 from seqexpr.errors import InputError, MissingDataError, UsageError
+from seqexpr.evaluation.audit import audit_stage
+from seqexpr.evaluation.fold_run import torch_threads
+from seqexpr.evaluation.identity import data_digests, first_difference, folds_digest
 from seqexpr.evaluation.judging import MODEL, Trial, audit, baseline_rows, fold_parts, judge, predict_baselines
 from seqexpr.evaluation.negative_control import permute_labels
 from seqexpr.evaluation.observers import StageObserver
 from seqexpr.evaluation.report import write_report
 from seqexpr.evaluation.run_folder import (
     MANIFEST,
-    first_difference,
     fold_folder,
-    folds_digest,
     is_done,
-    labels_digest,
     mark_done,
     read_lines,
     read_table,
@@ -42,9 +43,21 @@ from seqexpr.files import temporary_prefix, write_json
 from seqexpr.manifest import read_manifest
 from seqexpr.models.config import PerceiverConfig
 
+_DIGESTED = {"ids_and_labels": "genes or labels", "inputs": "sequences or half-life features"}
 
-def finish_run(folder: Path, trial: Trial, device: torch.device, observer: StageObserver) -> list[dict[str, Any]]:
+
+def finish_run(
+    folder: Path, trial: Trial, device: torch.device, observer: StageObserver, threads: int
+) -> list[dict[str, Any]]:
     """Make the run in `folder` whole, all folds of which are done.
+
+    Args:
+        folder: of the run.
+        trial: what is judged.
+        device: for the untrained network.
+        observer: is told what is done.
+        threads: of torch for the untrained network: those of a fold, so that whoever finishes the run gets the same
+            digits. The audit, which is the same with any number, has all threads.
 
     Returns:
         the rows of `metrics.json`.
@@ -53,9 +66,10 @@ def finish_run(folder: Path, trial: Trial, device: torch.device, observer: Stage
     predictions, own, fold_of = _collect(folders, trial.dataset, trial.label_names)
     write_table(folder / "predictions.tsv", predictions)
     observer.on_stage("baselines on the same folds")
-    baselines = predict_baselines(trial, device)
+    with torch_threads(threads):
+        baselines = predict_baselines(trial, device)
     write_table(folder / "baselines.tsv", baseline_rows(trial, baselines, {"fold": fold_of}))
-    observer.on_stage("overlap of test and training genes")
+    observer.on_stage(audit_stage(trial.dataset))
     write_json(folder / "audit.json", audit(trial, own))
     observer.on_stage("bootstrap intervals")
     rows = judge(trial, {MODEL: own, **baselines}, "all")
@@ -82,7 +96,7 @@ def merge_runs(
         out: where the whole run goes; the folds are copied there. None: the one source itself.
         device: for the untrained network, one of the baselines.
         observer: is told what is done.
-        threads: of torch; None: as the folds had, for the digits depend on it.
+        threads: of torch for that network; None: as the folds had, for the digits depend on it.
 
     Returns:
         the folder of the whole run, and the rows of its `metrics.json`.
@@ -95,15 +109,18 @@ def merge_runs(
     in_place = len(sources) == 1 and (out is None or out.resolve() == sources[0].resolve())
     if out is None and not in_place:
         raise UsageError("folds of several folders make a new run; say with --out where it goes")
-    manifest = _common_manifest(sources)
+    manifests = _like_manifests(sources)
+    manifest = manifests[0]
     folders = _find_folds(sources, manifest)
-    trial = _stored_trial(manifest, folders, sources[0])
+    trial = _stored_trial(manifests, folders, sources[0])
     folder = sources[0] if out is None or in_place else out
     if not in_place:
         observer.on_stage(f"copying {len(folders)} folds")
-        _gather(folders, {**manifest, "merged": [str(source) for source in sources]}, folder)
-    torch.set_num_threads(threads or manifest.get("threads") or torch.get_num_threads())
-    return folder, finish_run(folder, trial, device, observer)
+        place = {**manifest["options"]["dataset"], "folder": str(trial.dataset.folder.resolve())}
+        options = {**manifest["options"], "dataset": place}
+        _gather(folders, {**manifest, "options": options, "merged": [str(source) for source in sources]}, folder)
+    threads = threads or manifest.get("threads") or torch.get_num_threads()
+    return folder, finish_run(folder, trial, device, observer, threads)
 
 
 def done_folds(folder: Path, folds: int) -> list[int]:
@@ -129,8 +146,9 @@ def fold_command(manifest: Mapping[str, Any], folds: Sequence[int], folder: Path
     return shlex.join([*kept, *chosen, "--out", str(folder)])
 
 
-def _common_manifest(sources: Sequence[Path]) -> dict[str, Any]:
-    first, *others = (read_manifest(source, "cv") for source in sources)
+def _like_manifests(sources: Sequence[Path]) -> list[dict[str, Any]]:
+    """The manifests of runs that are about the same."""
+    first, *others = manifests = [read_manifest(source, "cv") for source in sources]
     if "digests" not in first["options"]:
         found, expected = "a run without digests of its data", "a run of this version of seqexpr; run the folds again"
         raise InputError(sources[0] / MANIFEST, found=found, expected=expected)
@@ -139,7 +157,7 @@ def _common_manifest(sources: Sequence[Path]) -> dict[str, Any]:
             raise UsageError(
                 f"{sources[0]} and {source} were run with different options ({difference}); they cannot be merged"
             )
-    return first
+    return manifests
 
 
 def _find_folds(sources: Sequence[Path], manifest: Mapping[str, Any]) -> dict[int, Path]:
@@ -160,18 +178,18 @@ def _find_folds(sources: Sequence[Path], manifest: Mapping[str, Any]) -> dict[in
     return dict(sorted(found.items()))
 
 
-def _stored_trial(manifest: Mapping[str, Any], folders: Mapping[int, Path], source: Path) -> Trial:
-    """What the manifest and the folds say of a run, checked against the dataset as it is now."""
-    options = manifest["options"]
+def _stored_trial(manifests: Sequence[Mapping[str, Any]], folders: Mapping[int, Path], source: Path) -> Trial:
+    """What the manifests and the folds say of a run, checked against the dataset as it is now."""
+    options = manifests[0]["options"]
     names = tuple(options["labels"])
-    stored = Path(options["dataset"]["folder"])
-    dataset = PreparedDataset.open(stored) if stored.exists() else _reopen(options, source)
-    if labels_digest(dataset, names) != options["digests"]["ids_and_labels"]:
-        raise InputError(
-            dataset.folder,
-            found="other genes or labels than when the folds were run",
-            expected=f"the dataset that {source} was made with",
-        )
+    dataset = _open_dataset([manifest["options"] for manifest in manifests], source)
+    for name, digest in data_digests(dataset, names).items():
+        if options["digests"].get(name, digest) != digest:  # runs made before a digest was introduced do not have it
+            raise InputError(
+                dataset.folder,
+                found=f"other {_DIGESTED[name]} than when the folds were run",
+                expected=f"the dataset that {source} was made with",
+            )
     if options["permute_labels"]:
         dataset = permute_labels(dataset, options["seed"])
     _, _, fold_of = _collect(folders, dataset, names)
@@ -184,14 +202,15 @@ def _stored_trial(manifest: Mapping[str, Any], folders: Mapping[int, Path], sour
     return Trial(dataset, names, config, options["seed"], options["resamples"], parts)
 
 
-def _reopen(options: Mapping[str, Any], source: Path) -> PreparedDataset:
-    """The dataset by the task's name, where its folder is gone: a cache may have moved."""
-    try:
-        return open_task_dataset(options["task"], options["model"]["preset"])
-    except (UsageError, InputError):
-        raise MissingDataError(
-            f"the dataset of {source} is not at {options['dataset']['folder']} any more; prepare it again there"
-        ) from None
+def _open_dataset(runs: Sequence[Mapping[str, Any]], source: Path) -> PreparedDataset:
+    """The dataset where one of the runs had it, else by the task's name: a cache may have moved."""
+    stored = [Path(options["dataset"]["folder"]) for options in runs]
+    if present := [folder for folder in stored if folder.exists()]:
+        return PreparedDataset.open(present[0])
+    for options in runs:
+        with suppress(UsageError, InputError):
+            return open_task_dataset(options["task"], options["model"]["preset"])
+    raise MissingDataError(f"the dataset of {source} is not at {stored[0]} any more; prepare it again there")
 
 
 def _collect(
@@ -222,6 +241,9 @@ def _collect(
 def _gather(folders: Mapping[int, Path], manifest: Mapping[str, Any], out: Path) -> None:
     """A new run folder with copies of the folds; it appears with all of them or not at all."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if _is_begun(out, manifest["merged"]):
+            command = shlex.join(["seqexpr", "cv", "--merge", str(out)])
+            raise UsageError(f"{out} holds these folds already, from a merge that did not end; run: {command}")
         raise UsageError(f"{out} exists already; choose another --out")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=temporary_prefix(out), suffix=".tmp", dir=out.parent) as temporary:
@@ -230,3 +252,10 @@ def _gather(folders: Mapping[int, Path], manifest: Mapping[str, Any], out: Path)
             shutil.copytree(source, fold_folder(whole, fold), ignore=shutil.ignore_patterns("*.tmp"))
         write_json(whole / MANIFEST, manifest)
         os.replace(whole, out)
+
+
+def _is_begun(folder: Path, sources: Sequence[str]) -> bool:
+    """Whether the folder has the folds of `sources`, and nothing was made of them yet."""
+    with suppress(InputError):
+        return read_manifest(folder, "cv").get("merged") == list(sources) and not is_done(folder)
+    return False

@@ -7,6 +7,7 @@ enough of "gene" that a network which has seen the one knows the other.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -31,6 +32,15 @@ _SLOTS = 1 << 24
 _BLOCK_ROWS = 512
 _BLOCK_TOKENS = 1 << 20
 """Bases hashed at once: 8 MB for each intermediate array."""
+
+
+class Windows(Protocol):
+    """Windows of equal length that are read by slices: an array, or something that reads them as they are needed."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> Any:
+        """Tokens, uint8 (rows, bp)."""
 
 
 def near_identical_proteins(proteins: Sequence[np.ndarray]) -> np.ndarray:
@@ -124,7 +134,7 @@ def overlapping_intervals(intervals: Sequence[Interval | None]) -> np.ndarray:
     return _both_ways(np.concatenate(found))
 
 
-def overlapping_sequences(windows: np.ndarray) -> np.ndarray:
+def overlapping_sequences(windows: Windows) -> np.ndarray:
     """Pairs, in both directions, of windows one of which begins or ends inside the other, on either strand.
 
     Windows cut from one genome that overlap by m bases agree in exactly the last m letters of the one and the
@@ -134,13 +144,14 @@ def overlapping_sequences(windows: np.ndarray) -> np.ndarray:
     (20,000) bp it finds the 179 (272) pairs that their coordinates tell, and no other.
 
     Args:
-        windows: uint8 tokens (genes, bp), strand-oriented. Unknown bases at the ends are ignored.
+        windows: uint8 tokens (genes, bp), strand-oriented. Unknown bases at the ends are ignored. They are read twice
+            and in blocks; what is kept of a window are its seeds.
     """
-    trimmed = [_without_unknown_ends(window) for window in windows]
     seeds = [
-        (gene, kind, letters)
-        for gene, window in enumerate(trimmed)
-        for kind, letters in enumerate(_seeds(window))
+        (gene, kind, letters.copy())  # not a view, which would keep the window
+        for first, end in _blocks(windows)
+        for gene, window in enumerate(windows[first:end], first)
+        for kind, letters in enumerate(_seeds(_without_unknown_ends(window)))
         if len(letters) == SEED and (letters != PAD).all()
     ]
     if not seeds:
@@ -148,9 +159,11 @@ def overlapping_sequences(windows: np.ndarray) -> np.ndarray:
     hashes = _word_hashes(np.stack([letters for _, _, letters in seeds]))[:, 0]
     order = np.argsort(hashes, kind="stable")
     found = [np.empty((0, 2), np.int64)]
-    for gene, offset, place in _seed_hits(trimmed, hashes[order]):
+    for gene, window, offset, place in _seed_hits(windows, hashes[order]):
         other, kind, _ = seeds[order[place]]
-        if gene != other and _same_overlap(trimmed[gene], trimmed[other], kind, offset):
+        if gene == other:
+            continue
+        if _same_overlap(window, _without_unknown_ends(windows[other : other + 1][0]), kind, offset):
             found.append(np.array([[gene, other]]))
     return _both_ways(np.concatenate(found))
 
@@ -182,29 +195,35 @@ def _same_overlap(window: np.ndarray, other: np.ndarray, kind: int, offset: int)
     return bool(np.mean(window[offset : offset + common] == oriented[:common]) >= SAME_BASES)
 
 
-def _seed_hits(windows: Sequence[np.ndarray], seeds: np.ndarray) -> Iterator[tuple[int, int, int]]:
-    """(window, offset, place in `seeds`) wherever a word of a window has the hash of a seed.
+def _blocks(windows: Windows) -> Iterator[tuple[int, int]]:
+    """First row and row after the last of blocks that fit into memory."""
+    rows = max(1, _BLOCK_TOKENS // windows[:1].shape[1])
+    for first in range(0, len(windows), rows):
+        yield first, min(first + rows, len(windows))
+
+
+def _seed_hits(windows: Windows, seeds: np.ndarray) -> Iterator[tuple[int, np.ndarray, int, int]]:
+    """(gene, its window, offset there, place in `seeds`) wherever a word of a window has the hash of a seed.
 
     Args:
-        windows: uint8 (bp,) each.
+        windows: uint8 (genes, bp); offsets count from the first known base.
         seeds: ascending hashes, uint64 (seeds,).
     """
     possible = np.zeros(_SLOTS, bool)
     possible[seeds % _SLOTS] = True
-    longest = max(len(window) for window in windows)
-    rows = max(1, _BLOCK_TOKENS // longest)
-    for first in range(0, len(windows), rows):
-        block = np.zeros((min(rows, len(windows) - first), longest), np.uint8)
-        for row, window in zip(block, windows[first:], strict=False):
+    for first, end in _blocks(windows):
+        trimmed = [_without_unknown_ends(window) for window in windows[first:end]]
+        block = np.zeros((len(trimmed), max(len(window) for window in trimmed)), np.uint8)
+        for row, window in zip(block, trimmed, strict=True):
             row[: len(window)] = window
         hashes = _word_hashes(block)
         row_of, offset = np.nonzero(possible[hashes % _SLOTS])
         value = hashes[row_of, offset]
         low, high = np.searchsorted(seeds, value), np.searchsorted(seeds, value, side="right")
-        hits = np.column_stack([first + row_of, offset, low, high])
-        for gene, at, start, stop in hits.tolist():
+        hits = np.column_stack([row_of, offset, low, high])
+        for row, at, start, stop in hits.tolist():
             for place in range(start, stop):
-                yield gene, at, place
+                yield first + row, trimmed[row], at, place
 
 
 def _word_hashes(tokens: np.ndarray) -> np.ndarray:

@@ -10,8 +10,9 @@ import pandas as pd
 import torch
 
 from seqexpr.evaluation.homology import grouped_genes
+from seqexpr.evaluation.identity import data_digests
 from seqexpr.evaluation.negative_control import permute_labels
-from seqexpr.evaluation.run_folder import labels_digest
+from seqexpr.evaluation.observers import StageObserver
 from seqexpr.evaluation.setup import Setup
 
 
@@ -27,7 +28,9 @@ class Protocol:
     """For the manifest: the setup's, the split, where groups come from, whether labels were permuted, digests."""
 
 
-def settle(setup: Setup, split: str, groups_file: Path | None, permute: bool) -> Protocol:
+def settle(
+    setup: Setup, split: str, groups_file: Path | None, permute: bool, observer: StageObserver | None = None
+) -> Protocol:
     """Find the groups that a split needs and permute the labels if asked.
 
     Args:
@@ -35,6 +38,7 @@ def settle(setup: Setup, split: str, groups_file: Path | None, permute: bool) ->
         split: how genes are divided.
         groups_file: the user's own groups.
         permute: deal the labels out anew among the genes, as a negative control.
+        observer: is told when homologous proteins are searched, which can take minutes.
 
     Raises:
         UsageError: groups for a split that has no use for them, or homology without proteins.
@@ -42,16 +46,18 @@ def settle(setup: Setup, split: str, groups_file: Path | None, permute: bool) ->
         MissingDataError: MMseqs2 is needed and absent.
     """
     dataset = setup.dataset
+    if observer is not None and split == "homology" and groups_file is None:
+        observer.on_stage("homologous proteins (MMseqs2)")
     genes, groups = grouped_genes(dataset, split, groups_file, torch.get_num_threads())
     described = setup.to_dict()
     options = {
         **described,
-        # The whole path: runs are resumed and merged from other working folders too.
+        # The whole path: runs are merged from other working folders too.
         "dataset": {**described["dataset"], "folder": str(dataset.folder.resolve())},
         "split": split,
         "groups": groups,
         "permute_labels": permute,
-        "digests": {"ids_and_labels": labels_digest(dataset, setup.label_names)},
+        "digests": data_digests(dataset, setup.label_names),
     }
     if permute:
         setup = replace(setup, dataset=permute_labels(dataset, setup.seed))

@@ -5,11 +5,9 @@ Several processes may work in one folder of `cv`, on a shared file system too: w
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import uuid
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,23 +15,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from seqexpr.datasets.prepared import PreparedDataset
-from seqexpr.errors import UsageError
+from seqexpr.errors import InputError, UsageError
+from seqexpr.evaluation.identity import first_difference
 from seqexpr.files import atomic_path, write_json
 from seqexpr.manifest import read_manifest
 
 DONE = ".done"
 
 MANIFEST = "manifest.json"
-
-_CHANGING = ("created", "command", "versions", "platform", "device", "threads", "merged")
-"""Parts of a manifest that may differ between a run and its resumption, or between runs that are merged."""
-
-_DIGESTS = {
-    "ids_and_labels": "the dataset has other genes or labels now",
-    "folds": "the genes are divided otherwise now",
-}
-"""The manifest's digests, and what it means when one differs."""
 
 
 def start_run(folder: Path, manifest: dict[str, Any], *, resume: bool) -> None:
@@ -52,10 +41,22 @@ def start_run(folder: Path, manifest: dict[str, Any], *, resume: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if _claim(folder / MANIFEST, manifest):
             return
-    if not resume:
-        raise UsageError(f"{folder} exists already; go on with --resume, or choose another --out")
+    check_free(folder, manifest["kind"], resume=resume)
     if difference := first_difference(read_manifest(folder, manifest["kind"]), manifest):
         raise UsageError(f"{folder} was started with other options ({difference}); choose another --out")
+
+
+def check_free(folder: Path, kind: str, *, resume: bool) -> None:
+    """Whether a run of this kind may begin in `folder`, or go on there: to be asked before anything that takes long.
+
+    Raises:
+        UsageError, InputError: as `start_run` does, but for the options, which are not looked at.
+    """
+    if _is_unused(folder):
+        return
+    if not resume:
+        raise UsageError(f"{folder} exists already; go on with --resume, or choose another --out")
+    read_manifest(folder, kind)
 
 
 def _is_unused(folder: Path) -> bool:
@@ -76,41 +77,22 @@ def _claim(target: Path, manifest: dict[str, Any]) -> bool:
     except OSError:
         if not prepared.exists():  # not even that could be written
             raise
-        prepared.replace(target)  # a file system without links: the last one wins, and all ask for the same
+        return _claim_by_rename(prepared, target, manifest)
     finally:
         with suppress(OSError):
             prepared.unlink(missing_ok=True)
     return True
 
 
-def first_difference(stored: dict[str, Any], asked: dict[str, Any]) -> str:
-    """Where two manifests disagree on what decides the result, in words; "" when they agree."""
-    asked = json.loads(json.dumps(asked))
-    for key in sorted(asked.keys() | stored.keys()):
-        if key not in _CHANGING and asked.get(key) != stored.get(key):
-            return _difference(stored.get(key), asked.get(key), key)
-    return ""
-
-
-def _difference(stored: Any, asked: Any, key: str) -> str:
-    if isinstance(stored, dict) and isinstance(asked, dict):
-        for name in sorted(stored.keys() | asked.keys()):
-            if stored.get(name) != asked.get(name):
-                return _difference(stored.get(name), asked.get(name), name)
-    if isinstance(stored, str) and isinstance(asked, str) and key in _DIGESTS:
-        return _DIGESTS[key]
-    return f"{key} was {stored!r}, now {asked!r}"
-
-
-def labels_digest(dataset: PreparedDataset, names: Sequence[str]) -> str:
-    """SHA-256 of the genes' ids and of the labels `names`: the same genes with the same labels give the same."""
-    described = json.dumps([dataset.ids, list(names)]).encode()
-    return hashlib.sha256(described + dataset.labels(names).astype("<f8").tobytes()).hexdigest()
-
-
-def folds_digest(fold_of: np.ndarray) -> str:
-    """SHA-256 of which gene is in which fold, from the folds (genes,)."""
-    return hashlib.sha256(fold_of.astype("<i8").tobytes()).hexdigest()
+def _claim_by_rename(prepared: Path, target: Path, manifest: dict[str, Any]) -> bool:
+    """`_claim` on a file system without links, where of several that rename at once the last one wins."""
+    if target.exists():
+        return False
+    prepared.replace(target)
+    try:
+        return read_manifest(target.parent) == json.loads(json.dumps(manifest))
+    except InputError:  # another one is about to replace it
+        return False
 
 
 def fold_folder(folder: Path, fold: int) -> Path:

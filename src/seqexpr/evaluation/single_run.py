@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from seqexpr.evaluation.audit import audit_stage
 from seqexpr.evaluation.baselines import BaselineFeatures, training_mean
 from seqexpr.evaluation.folds import SplitKind, split_once
 from seqexpr.evaluation.judging import MODEL, Part, Trial, audit, baseline_rows, judge, labelled, predict_baselines
@@ -17,7 +18,7 @@ from seqexpr.evaluation.metrics import metrics_row
 from seqexpr.evaluation.observers import RunObserver
 from seqexpr.evaluation.protocol import settle
 from seqexpr.evaluation.report import write_report
-from seqexpr.evaluation.run_folder import mark_done, prediction_rows, start_run, write_table
+from seqexpr.evaluation.run_folder import check_free, mark_done, prediction_rows, start_run, write_table
 from seqexpr.evaluation.setup import Setup
 from seqexpr.files import write_json
 from seqexpr.manifest import describe_run
@@ -52,7 +53,8 @@ def train_once(
         baselines that the inputs allow, as in `cv`. The scope "valid" is optimistic, for these genes chose the
         epoch.
     """
-    protocol = settle(run.setup, run.split, run.groups_file, run.permute_labels)
+    check_free(folder, "train", resume=resume)
+    protocol = settle(run.setup, run.split, run.groups_file, run.permute_labels, observer)
     setup = protocol.setup
     labels = setup.dataset.labels(setup.label_names)
     parts = split_once(protocol.genes, run.split, run.valid_fraction, run.test_fraction, setup.seed)
@@ -113,7 +115,7 @@ def _judge_test(
     observer.on_stage("baselines on the same genes")
     baselines = predict_baselines(trial, device)
     write_table(folder / "baselines.tsv", baseline_rows(trial, baselines, {"split": "test"}))
-    observer.on_stage("overlap of test and training genes")
+    observer.on_stage(audit_stage(trial.dataset))
     write_json(folder / "audit.json", audit(trial, tested))
     observer.on_stage("bootstrap intervals")
     return judge(trial, {MODEL: tested, **baselines}, "test")
