@@ -78,7 +78,7 @@ def _meaning(entry: dict[str, Any], output: str) -> str:
     if ends[0] > ends[3]:
         return f"{text}: higher among them, so the score over all genes may flatter what to expect of new ones."
     if ends[1] < ends[2]:
-        return f"{text}: lower among them, so overlaps do not raise the score."
+        return f"{text}: lower among them: other genes too, so this shows no effect of the overlap."
     return f"{text}: the intervals overlap, so no effect is shown."
 
 
