@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -18,15 +18,26 @@ class Measured:
     peak_mib: float
 
 
-def run_seqexpr(arguments: Sequence[str]) -> Measured:
+def run_seqexpr(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Measured:
     """Run `seqexpr` with this interpreter; its output is thrown away.
 
     Raises:
         subprocess.CalledProcessError: it did not exit with 0.
     """
-    command = [sys.executable, "-m", "seqexpr", *arguments]
+    return run_python(["-m", "seqexpr", *arguments], environment)
+
+
+def run_python(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Measured:
+    """Run this interpreter with these arguments, and `environment` on top of this process's own.
+
+    Raises:
+        subprocess.CalledProcessError: it did not exit with 0.
+    """
+    command = [sys.executable, *arguments]
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **(environment or {})}
+    )
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
     if code := os.waitstatus_to_exitcode(status):

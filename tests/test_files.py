@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from seqexpr.files import atomic_path, sha256_file, write_json
+from seqexpr.files import atomic_path, remove_leftovers, sha256_file, write_json
 
 
 def test_a_file_appears_whole_with_ordinary_permissions(tmp_path):
@@ -47,3 +47,14 @@ def test_sha256_of_a_file_longer_than_a_block(tmp_path):
     content = b"ACGT" * 500_000
     (tmp_path / "x").write_bytes(content)
     assert sha256_file(tmp_path / "x") == hashlib.sha256(content).hexdigest()
+
+
+def test_leftovers_of_a_killed_process_are_removed(tmp_path) -> None:
+    for name in (".set.ab.tmp", ".set.cd.old", ".set2.ab.tmp", ".other.ab.tmp"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "part").write_text("x")
+    for name in (".set.ef.tmp", ".set.lock", "set.tmp"):
+        (tmp_path / name).write_text("x")
+    remove_leftovers(tmp_path / "set")
+    kept = sorted(path.name for path in tmp_path.iterdir())
+    assert kept == [".other.ab.tmp", ".set.lock", ".set2.ab.tmp", "set.tmp"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,6 +44,19 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
 def temporary_prefix(target: Path) -> str:
     """How the name of a temporary file for `target` starts: hidden, and short enough for any file system."""
     return f".{target.name[:40]}."
+
+
+def remove_leftovers(target: str | os.PathLike[str]) -> None:
+    """Remove temporary files and folders for `target` that a killed process left behind.
+
+    Only for whoever holds the lock of `target`: the temporary file of a process at work looks the same.
+    """
+    target = Path(target)
+    for path in target.parent.glob(f"{glob.escape(temporary_prefix(target))}*"):
+        if path.suffix in (".tmp", ".old") and path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.suffix == ".tmp":
+            path.unlink(missing_ok=True)
 
 
 def write_json(target: str | os.PathLike[str], value: Any) -> None:

@@ -1,97 +1,218 @@
-import gzip
+"""Datasets of named tasks, from small files in the formats of their sources (tests/source_files.py)."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
 from seqexpr.datasets.named import prepare_task
-from seqexpr.datasets.sources import find_source
-from seqexpr.datasets.tasks import open_task_dataset
-from seqexpr.errors import InputError, MissingDataError, UsageError
-from seqexpr.sequences.alphabet import DNA
+from seqexpr.datasets.prepared import PreparedDataset
+from seqexpr.datasets.tasks import list_tasks, open_task_dataset, task_folder
+from seqexpr.errors import InputError, MissingDataError, NetworkError, UsageError
 
-GENES = {
-    "train": ["ENSG00000000001", "ENSG00000000002"],
-    "valid": ["ENSG00000000003"],
-    "test": ["ENSG00000000004"],
-}
+from ..source_files import GENES, TEST, TRAIN, VALID, gene
+
+REAL = [task.name for task in list_tasks() if task.sources]
+LSCC = "cptac-lscc-protein/LSCC_proteomics_gene_abundance_log2_reference_intensity_normalized_Tumor.txt"
 
 
-def put(source: str, index: int, content: bytes) -> Path:
-    path = find_source(source).files[index].path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return path
+def numbers(dataset: PreparedDataset) -> set[int]:
+    """The made-up genes of a dataset by their numbers."""
+    return {int(name.removeprefix("ENSG")) for name in dataset.ids}
 
 
-@pytest.fixture
-def xpresso() -> None:
-    import h5py
-
-    random = np.random.default_rng(0)
-    for index, (split, genes) in enumerate(GENES.items()):
-        path = put("xpresso-human", index, b"")
-        assert path.name == f"{split}.h5"
-        promoter = np.zeros((len(genes), 20_000, 4), bool)
-        promoter[:, :4] = np.eye(4, dtype=bool)  # A C G T, then unknown letters
-        with h5py.File(path, "w") as file:
-            file["promoter"] = promoter
-            file["data"] = random.normal(size=(len(genes), 8))
-            file["label"] = np.array([int(gene[-1]) / 10 for gene in genes])
-            file["geneName"] = np.array([gene.encode() for gene in genes])
+def counts(name: str) -> dict[str, int]:
+    return {count.key: count.genes for count in prepare_task(name).counts}
 
 
-@pytest.fixture
-def lung() -> None:
-    table = (
-        "idx\tC1\tC2\nENSG00000000001.5\t1\t2\nENSG00000000002.1\tNA\t4\nENSG00000000003.2\tNA\tNA\n"
-        "ENSG00000000004.7_PAR_Y\t9\t9\nENSG00000000009.7\t9\t9\n"
-    )
-    put("cptac-lscc-protein", 0, table.encode())
-    put("uniprot-human", 0, gzip.compress(b">sp|P1|A\nMK\n>sp|P2|B\nMKL\n"))
-    text = 'Entry\tGene\tEnsembl\nP1\tA\t"ENST1.1; ENSG00000000001.9."\nP2\tB\tENST2 [P2-1]; ENSG00000000002.1\n'
-    put("uniprot-human", 1, gzip.compress(text.encode()))
-
-
-def test_missing_sources_name_the_command() -> None:
-    with pytest.raises(MissingDataError, match=r"needs xpresso-human, .*; run: seqexpr fetch prot-lung"):
+def test_missing_sources_name_the_command(fetched: Path) -> None:
+    shutil.rmtree(fetched / "uniprot-human")
+    with pytest.raises(MissingDataError, match="task prot-lung needs uniprot-human; run: seqexpr fetch prot-lung"):
         prepare_task("prot-lung")
     with pytest.raises(UsageError, match="no task"):
         prepare_task("nothing")
 
 
-def test_xpresso_keeps_its_split_and_its_scores(xpresso: None) -> None:
-    dataset = prepare_task("mrna-human")
-    assert dataset.ids == [gene for genes in GENES.values() for gene in genes]
-    assert dataset.genes["split"].tolist() == ["train", "train", "valid", "test"]
-    assert DNA.decode(dataset.dna([3], 10_000, 10_000)[0][:6]) == "ACGTNN"
-    np.testing.assert_allclose(dataset.labels(["mrna"])[:, 0], [0.1, 0.2, 0.3, 0.4])
+def test_xpresso_keeps_its_split_its_letters_and_its_scores(fetched: Path) -> None:
+    dataset = prepare_task("mrna-human").dataset
+    assert dataset.ids == [gene(number) for number in range(1, GENES + 1)]
+    assert dataset.genes["split"].tolist() == ["train"] * TRAIN + ["valid"] * VALID + ["test"] * TEST
     assert set(dataset.half_life_transforms) == {"identity"}
-    assert open_task_dataset("mrna-human").ids == dataset.ids
-    with pytest.raises(UsageError, match="exists"):
-        prepare_task("mrna-human")
-    assert len(prepare_task("mrna-human", force=True)) == 4
+    with h5py.File(fetched / "xpresso-human" / "valid.h5") as file:
+        rows = np.arange(TRAIN, TRAIN + VALID)
+        letters = (file["promoter"][:] * np.arange(1, 5)).sum(axis=2)
+        np.testing.assert_array_equal(dataset.dna(rows, 10_000, 10_000), letters)
+        np.testing.assert_array_equal(dataset.labels(["mrna"])[rows, 0], file["label"][:])
+        np.testing.assert_array_equal(dataset.half_life()[rows], file["data"][:])
+    assert counts("mrna-human") == {"dna": GENES, "train": TRAIN, "valid": VALID, "test": TEST}
 
 
-def test_cptac_labels_are_means_over_tumours(xpresso: None, lung: None) -> None:
-    dataset = prepare_task("prot-lung")
-    assert dataset.ids == GENES["train"]
-    np.testing.assert_allclose(dataset.labels(["protein"])[:, 0], [1.5, 4])
-    np.testing.assert_array_equal(dataset.protein_lengths, [2, 3])
-    assert dataset.genes["split"].tolist() == ["", ""]
+def test_proteins_levels_and_windows_are_joined_by_gene(fetched: Path) -> None:
+    report = prepare_task("prot-lung")
+    dataset, whole = report.dataset, open_task_dataset("mrna-human")
+    assert numbers(dataset) == set(range(4, GENES + 1)) - {10}  # 3 has no level, 10 no protein
+    assert {count.key: count.genes for count in report.counts} == {
+        "dna": 36,
+        "protein": 37,  # 4 to 40
+        "labels_protein": 34,  # 4 to 38 without 10
+        "labels_dna": 33,  # 4 to 36
+        "all": 32,
+    }
+    assert {count.key: count.paper for count in report.counts if count.paper} == {
+        "dna": 18_377,
+        "labels_protein": 10_699,
+        "all": 9_815,
+    }
+    levels = dict(zip(dataset.ids, dataset.labels(["protein"])[:, 0], strict=True))
+    assert levels[gene(4)] == 2.5  # one case
+    assert levels[gene(5)] == pytest.approx(2.5)  # 0.5, 1.5, ... 4.5: the copy on Y, 99, has no part in it
+    lengths = dict(zip(dataset.ids, dataset.protein_lengths, strict=True))
+    assert lengths[gene(12)] == 300  # the longer of two entries
+    assert lengths[gene(20)] == lengths[gene(21)]  # one entry
+    row, same = dataset.ids.index(gene(30)), whole.ids.index(gene(30))
+    np.testing.assert_array_equal(dataset.dna([row], 10_000, 10_000), whole.dna([same], 10_000, 10_000))
+    np.testing.assert_array_equal(dataset.half_life()[row], whole.half_life()[same])
+    assert report.notes == [
+        "protein level: mean over up to 5 cases; left out: genes measured in too few cases (1), "
+        "copies of pseudoautosomal genes on Y (1)",
+        "genes with several proteins, of which the longest counts: 1",
+        "half-life features are Xpresso's own z-scores",
+    ]
+
+
+def test_joint_tasks_hold_the_genes_with_both_levels(fetched: Path) -> None:
+    dataset = prepare_task("joint-glio").dataset
+    assert numbers(dataset) == set(range(4, 35))
+    assert dataset.label_names == ("mrna", "protein") and not dataset.has_protein
+    assert np.isfinite(dataset.labels(["mrna", "protein"])).all()
+    assert counts("joint-glio") == {"dna": 36, "mrna": 35, "protein": 37, "labels": 31, "all": 31}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_every_task_can_be_prepared_and_opened(fetched: Path, name: str) -> None:
+    report = prepare_task(name)
+    dataset = open_task_dataset(name)
+    task = next(task for task in list_tasks() if task.name == name)
+    assert len(dataset) == report.counts[0 if task.split == "given" else -1].genes > 30
+    assert dataset.label_names == task.labels
+    assert dataset.manifest["label_units"] == task.units and set(task.units) == set(task.labels)
+    assert dataset.has_dna and dataset.has_protein == ("uniprot-human" in task.sources)
     roles = [source["role"] for source in dataset.manifest["sources"]]
-    assert roles[0] == "xpresso-human/train.h5"
-    assert all(source["sha256"] for source in dataset.manifest["sources"])
+    assert {role.split("/")[0] for role in roles} == set(task.sources)
+    assert all(len(source["sha256"]) == 64 for source in dataset.manifest["sources"])
 
 
-def test_a_damaged_source_is_named(xpresso: None) -> None:
-    path = find_source("xpresso-human").files[1].path
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(InputError, match=r"valid\.h5: found a file that is not whole HDF5"):
+def test_genes_measured_in_few_cases_can_be_left_out(fetched: Path) -> None:
+    assert gene(4) not in prepare_task("prot-lung", min_cases=2).dataset.ids
+    with pytest.raises(UsageError, match=r"was prepared with min_cases 2; .*: seqexpr prepare prot-lung --force"):
+        prepare_task("prot-lung")
+    assert gene(4) in prepare_task("prot-lung", force=True).dataset.ids
+    with pytest.raises(UsageError, match="--min-cases: task mrna-human has no labels that are means"):
+        prepare_task("mrna-human", min_cases=2)
+
+
+def test_what_is_there_is_reused(fetched: Path) -> None:
+    first = prepare_task("prot-lung")
+    assert not first.reused and first.base is not None and not first.base.reused
+    written = {path: path.stat().st_mtime_ns for path in first.dataset.folder.iterdir()}
+    again = prepare_task("prot-lung")
+    assert again.reused and again.counts == first.counts and again.notes == first.notes
+    assert {path: path.stat().st_mtime_ns for path in first.dataset.folder.iterdir()} == written
+    other = prepare_task("mrna-glio")
+    assert other.base is not None and other.base.reused  # the DNA windows, prepared for prot-lung
+
+
+def test_the_same_files_give_the_same_bytes(fetched: Path) -> None:
+    def content() -> list[bytes]:
+        return [(task_folder("prot-lung") / name).read_bytes() for name in ("genes.tsv", "sequences.safetensors")]
+
+    prepare_task("prot-lung")
+    first = content()
+    prepare_task("prot-lung", force=True)
+    assert content() == first
+
+
+def test_another_source_than_the_dataset_was_made_from(fetched: Path) -> None:
+    prepare_task("prot-lung")
+    path = fetched / LSCC
+    path.write_text(path.read_text().replace("\t2.5\t", "\t3.5\t"))
+    with pytest.raises(NetworkError, match=f"prepared from another {LSCC}: found SHA-256 .*; expected .*--force"):
+        prepare_task("prot-lung")
+    report = prepare_task("prot-lung", force=True)
+    assert report.dataset.labels(["protein"])[report.dataset.ids.index(gene(4)), 0] == 3.5
+
+
+def test_force_renews_windows_whose_source_changed(fetched: Path) -> None:
+    prepare_task("prot-lung")
+    with h5py.File(fetched / "xpresso-human" / "test.h5", "r+") as file:
+        file["data"][0, 0] = 7.0
+    with pytest.raises(NetworkError, match=r"xpresso-human/test\.h5"):
+        prepare_task("prot-lung")
+    report = prepare_task("prot-lung", force=True)
+    assert report.base is not None and not report.base.reused
+    assert report.dataset.half_life()[report.dataset.ids.index(gene(31)), 0] == 7.0
+
+
+def test_a_source_that_is_not_what_was_fetched(fetched: Path) -> None:
+    from seqexpr.datasets.sources import find_source
+
+    find_source("cptac-lscc-protein").files[0].record(sha256="0" * 64, size=1, url="https://x", fetched="")
+    with pytest.raises(NetworkError, match=r"Tumor\.txt: found SHA-256 .*; expected 0{64}.*seqexpr fetch cptac-lscc"):
+        prepare_task("prot-lung")
+    assert not task_folder("prot-lung").exists()
+
+
+def test_what_a_killed_process_left_is_cleared(fetched: Path) -> None:
+    folder = task_folder("mrna-human")
+    left = [folder.with_name(".mrna-human.abc.tmp"), folder.with_name(".mrna-human.def.old")]
+    for path in left:
+        path.mkdir(parents=True)
+        (path / "genes.tsv").write_text("half")
+    prepare_task("mrna-human")
+    assert not any(path.exists() for path in left)
+
+
+def test_a_damaged_dataset_is_prepared_again(fetched: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = prepare_task("mrna-human").dataset.folder
+    (folder / "manifest.json").unlink()
+    with caplog.at_level(logging.WARNING):
+        assert not prepare_task("mrna-human").reused
+    assert "it is prepared again" in caplog.text
+    assert prepare_task("mrna-human").reused
+
+
+def test_two_at_once_prepare_once(fetched: Path) -> None:
+    reports = []
+    threads = [threading.Thread(target=lambda: reports.append(prepare_task("mrna-human"))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(report.reused for report in reports) == [False, True, True]
+
+
+def test_a_gene_in_two_of_xpressos_files(fetched: Path) -> None:
+    shutil.copyfile(fetched / "xpresso-human" / "test.h5", fetched / "xpresso-human" / "valid.h5")
+    with pytest.raises(InputError, match=rf"test\.h5, '{gene(TRAIN + VALID + 1)}': found the same gene again"):
         prepare_task("mrna-human")
+    assert not task_folder("mrna-human").exists()
+
+
+def test_sources_that_share_no_gene(fetched: Path) -> None:
+    (fetched / LSCC).write_text("idx\tA\nENSG99999999999.1\t2\n")
+    with pytest.raises(InputError, match=r"none of the 36 ids of Xpresso .* in its 1 ids of the protein level"):
+        prepare_task("prot-lung")
+    assert not task_folder("prot-lung").exists()
+    assert open_task_dataset("mrna-human").ids  # what was done stays
 
 
 def test_a_task_without_sources_is_made_on_the_spot() -> None:
-    dataset = prepare_task("synthetic-half-life")
-    assert dataset.has_dna and dataset.has_protein and dataset.label_names == ("planted",)
-    assert open_task_dataset("synthetic-half-life").folder == dataset.folder
+    report = prepare_task("synthetic-half-life")
+    assert report.dataset.has_dna and report.dataset.has_protein and report.dataset.label_names == ("planted",)
+    assert open_task_dataset("synthetic-half-life").folder == report.dataset.folder

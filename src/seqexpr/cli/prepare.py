@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
 import typer
 
+from seqexpr.cli.console import progress
 from seqexpr.errors import UsageError
 
 if TYPE_CHECKING:
+    from seqexpr.datasets.named import TaskReport
     from seqexpr.datasets.prepare import PrepareReport
-    from seqexpr.datasets.prepared import PreparedDataset
 
 _FILES = "Files of your own"
 _WINDOW = "DNA window"
@@ -86,11 +87,22 @@ def prepare(
         Optional[int],  # noqa: UP045
         typer.Option(min=0, help="Bases stored from the boundary on (10,000 if omitted).", rich_help_panel=_WINDOW),
     ] = None,
+    min_cases: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            min=1, metavar="N", help="With a CPTAC task: leave out genes measured in fewer cases (1 if omitted)."
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a dataset that is there.")] = False,
 ) -> None:
     """Build a dataset for train and cv: sequences, labels and half-life features joined by gene id.
 
+    A task's dataset that is there already, from the same files, is reused; the number of genes at each join stands
+    beside the paper's.
+
     Examples:
+
+      seqexpr fetch prot-lung && seqexpr prepare prot-lung
 
       seqexpr prepare --out lung --proteins human.fa.gz --protein-map map.tsv --labels labels.tsv --label lung
 
@@ -108,8 +120,12 @@ def prepare(
             raise UsageError(f"prepare {task} uses fetched sources; leave away {', '.join(given)}, or the task")
         from seqexpr.datasets.named import prepare_task
 
-        _show_task(prepare_task(task, force))
+        with progress(f"prepare {task}", "genes") as advance:
+            report = prepare_task(task, force=force, min_cases=min_cases or 1, advance=advance)
+        _show_task(report)
         return
+    if min_cases is not None:
+        raise UsageError("--min-cases goes with a task whose labels are means over CPTAC's cases")
     if out is None:
         raise UsageError("prepare needs a task, or --out DIR and files of your own; see seqexpr prepare --help")
     from seqexpr.datasets.prepare import PrepareOptions
@@ -169,5 +185,22 @@ def _show(report: PrepareReport) -> None:
         typer.echo(line, err=True)
 
 
-def _show_task(dataset: PreparedDataset) -> None:
-    typer.echo(f"{len(dataset):,} genes prepared in {dataset.folder}", err=True)
+def _show_task(report: TaskReport) -> None:
+    made = report.dataset.manifest.get("created", "")[:10]
+    if report.reused:
+        lines = [f"{report.task}: reused, prepared from the same files on {made}"]
+    elif report.base:
+        lines = [f"{report.base.task}: {'reused' if report.base.reused else 'prepared first'}, for its DNA windows"]
+    else:
+        lines = []
+    if counts := report.counts:
+        width = max(len(count.what) for count in counts)
+        lines.append(f"{'genes with':<{width}}  {'here':>8}  {'the paper':>9}")
+        for count in counts:
+            paper = "" if count.paper is None else f"{count.paper:,}"
+            lines.append(f"{count.what:<{width}}  {count.genes:>8,}  {paper:>9}".rstrip())
+    lines += [f"note: {note}" for note in report.notes]
+    done = "are" if report.reused else "prepared"
+    lines.append(f"{len(report.dataset):,} genes {done} in {report.dataset.folder}")
+    for line in lines:
+        typer.echo(line, err=True)

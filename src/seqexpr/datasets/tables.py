@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,8 +80,8 @@ class TextTable:
     def _number(self, cell: str, row: int, name: str) -> float:
         if cell in MISSING:
             return np.nan
-        value = float(cell) if _NUMBER.fullmatch(cell) else np.inf
-        if not np.isfinite(value):
+        value = parse_number(cell)
+        if value is None:
             raise InputError(
                 self.file,
                 record=f"line {self.lines[row]}, column {name!r}",
@@ -88,6 +89,12 @@ class TextTable:
                 expected="a finite number, or an empty cell or NA for a missing value",
             )
         return value
+
+
+def parse_number(cell: str) -> float | None:
+    """The finite number that a cell spells in decimal digits; None for anything else (`NaN`, `inf`, `1_000`)."""
+    value = float(cell) if _NUMBER.fullmatch(cell) else math.inf
+    return value if math.isfinite(value) else None
 
 
 def read_table(path: str | Path) -> TextTable:

@@ -36,6 +36,12 @@ class Task:
     """Names of the sources to fetch; none for a synthetic task, whose dataset is made on the spot."""
     paper_r2: dict[str, dict[str, float]] = field(default_factory=dict)
     """Published r2 by preset, then by label."""
+    units: dict[str, str] = field(default_factory=dict)
+    """Unit of each label."""
+    dna: str | None = None
+    """The task whose dataset holds the DNA windows and half-life features that this one takes; None: its own files."""
+    paper_genes: dict[str, int] = field(default_factory=dict)
+    """Published numbers of genes, by what the genes have (`datasets.named.GeneCount.key`)."""
     planted: dict[str, float] | None = None
     """Share of each input in a synthetic task's signal; None where all that the preset reads carries it."""
 

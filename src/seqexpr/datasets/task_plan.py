@@ -1,0 +1,112 @@
+"""What decides the dataset of a named task, and whether the dataset that is there is that one."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from seqexpr.datasets.prepared import PreparedDataset
+from seqexpr.datasets.sources import SourceFile, find_source
+from seqexpr.datasets.tasks import Task, task_folder
+from seqexpr.errors import InputError, MissingDataError, NetworkError, UsageError
+from seqexpr.files import sha256_file
+
+logger = logging.getLogger(__name__)
+
+RULES = 2
+"""Number of the rules by which named tasks are prepared; a dataset made by other rules is not reused."""
+
+Renew = Literal["never", "changed", "always"]
+"""When a dataset that is there makes way for a new one: never (what differs is an error), if it differs, or always."""
+
+
+@dataclass(frozen=True)
+class GeneCount:
+    """How many genes have something."""
+
+    key: str
+    """Its name in the task's `paper_genes`."""
+    what: str
+    genes: int
+    paper: int | None
+    """The same number in Stefanini et al. 2023, where the paper gives it."""
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    """Equal plans give equal datasets."""
+
+    task: Task
+    min_cases: int
+    sources: list[dict[str, Any]]
+    """The files as the manifest lists them, with checksums."""
+
+    @classmethod
+    def make(cls, task: Task, min_cases: int) -> TaskPlan:
+        """The plan for a task, with all its files checked.
+
+        Raises:
+            MissingDataError: a source is not here; the text names the command that gets it.
+            NetworkError: a file is not the one that was fetched.
+        """
+        sources = [find_source(name) for name in task.sources]
+        absent = [source.name for source in sources if not source.present()]
+        if absent:
+            raise MissingDataError(f"task {task.name} needs {', '.join(absent)}; run: seqexpr fetch {task.name}")
+        return cls(task, min_cases, [_described(file) for source in sources for file in source.files])
+
+    @property
+    def folder(self) -> Path:
+        """Where the dataset goes."""
+        return task_folder(self.task.name)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the manifest holds as the dataset's options."""
+        return {"task": self.task.name, "min_cases": self.min_cases, "rules": RULES}
+
+    def count(self, key: str, what: str, genes: int) -> GeneCount:
+        """A count beside the paper's."""
+        return GeneCount(key, what, genes, self.task.paper_genes.get(key))
+
+
+def existing_dataset(plan: TaskPlan, renew: Literal["never", "changed"]) -> PreparedDataset | None:
+    """The dataset that is there, if it is what the plan would make; None when it has to be made.
+
+    Raises:
+        NetworkError: it was made from other files, and `renew` is "never".
+        UsageError: it was made with other options, and `renew` is "never".
+    """
+    if not plan.folder.exists():
+        return None
+    try:
+        dataset = PreparedDataset.open(plan.folder)
+        then = {entry["role"]: entry["sha256"] for entry in dataset.manifest["sources"]}
+        options = dict(dataset.manifest["options"])
+    except (InputError, KeyError, TypeError, ValueError) as problem:
+        logger.warning("%s; it is prepared again", problem)
+        shutil.rmtree(plan.folder)  # in the cache, and no dataset: of no use to anybody
+        return None
+    now = {entry["role"]: entry["sha256"] for entry in plan.sources}
+    if then == now and options == plan.options:
+        return dataset
+    if renew == "changed":
+        return None
+    again = f"to prepare it anew: seqexpr prepare {plan.task.name} --force"
+    changed = next((role for role in now if now[role] != then.get(role)), None)
+    if changed:
+        found = f"found SHA-256 {now[changed]}; expected {then.get(changed)}"
+        raise NetworkError(f"{plan.folder}: was prepared from another {changed}: {found}; {again}")
+    differing = [f"{key} {options.get(key)!r}" for key in plan.options if options.get(key) != plan.options[key]]
+    raise UsageError(f"{plan.folder}: was prepared with {', '.join(differing)}; {again}")
+
+
+def _described(file: SourceFile) -> dict[str, Any]:
+    known, found = file.sha256 or file.recorded().get("sha256"), sha256_file(file.path)
+    if known and found != known:
+        way_out = f"seqexpr fetch {file.source} --force"
+        raise NetworkError(f"{file.path}: found SHA-256 {found}; expected {known}; to get it anew: {way_out}")
+    return {"role": file.label, "file": str(file.path), "bytes": file.path.stat().st_size, "sha256": found}
