@@ -64,7 +64,58 @@ def test_exit_codes(files: Path, seqexpr: Callable[..., Any], arguments: list[st
     assert sorted(path.name for path in files.iterdir()) == ["labels.tsv", "windows.fa"]
 
 
-def test_a_dataset_is_replaced_only_by_force(files: Path, seqexpr: Callable[..., Any]) -> None:
-    arguments = ("prepare", "--out", "set", "--windows", "windows.fa", "--tss-at", "0")
-    assert [seqexpr(*arguments).code for _ in range(2)] == [0, 2]
+def test_the_same_again_is_reused(files: Path, seqexpr: Callable[..., Any]) -> None:
+    arguments = ("prepare", "--windows", "windows.fa", "--tss-at", "0", "--labels", "labels.tsv", "--label", "level")
+    first = seqexpr(*arguments, "--out", "set")
+    written = {path: path.stat().st_mtime_ns for path in Path("set").iterdir()}
+    Path("windows.fa").rename("moved.fa")
+    again = seqexpr(*arguments[:2], "moved.fa", *arguments[3:], "--out", "set")  # the same bytes under another name
+    assert (first.code, again.code, again.out) == (0, 0, "")
+    assert again.err == first.err.replace(
+        "1 genes prepared in", "1 genes are there already, from the same files and options, in"
+    )
+    assert {path: path.stat().st_mtime_ns for path in Path("set").iterdir()} == written
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda files: (files / "windows.fa").write_text(">g1\nACGTA\n>g2\nAAAAA\n"),
+        lambda files: ("--tss-at", "1"),
+        lambda files: ("--upstream", "2"),
+        lambda files: ("--labels", "labels.tsv"),
+    ],
+)
+def test_a_different_dataset_is_replaced_only_by_force(
+    files: Path, seqexpr: Callable[..., Any], change: Callable[[Path], Any]
+) -> None:
+    arguments: tuple[str, ...] = ("prepare", "--out", "set", "--windows", "windows.fa", "--tss-at", "0")
+    assert seqexpr(*arguments).code == 0
+    changed = change(files)
+    arguments += changed if isinstance(changed, tuple) else ()
+    refused = seqexpr(*arguments)
+    assert (refused.code, refused.out) == (2, "")
+    assert "set exists; choose another folder, or --force to replace it" in refused.err
     assert seqexpr(*arguments, "--force").code == 0
+
+
+def test_a_damaged_dataset_is_not_reused(files: Path, seqexpr: Callable[..., Any]) -> None:
+    arguments = ("prepare", "--out", "set", "--windows", "windows.fa", "--tss-at", "0")
+    assert seqexpr(*arguments).code == 0
+    Path("set/sequences.safetensors").write_bytes(b"cut")
+    assert seqexpr(*arguments).code == 2
+    assert seqexpr(*arguments, "--force").code == 0
+
+
+def test_standard_input_is_never_the_same(files: Path, seqexpr: Callable[..., Any]) -> None:
+    arguments = ("prepare", "--out", "set", "--windows", "-", "--tss-at", "1")
+    assert [seqexpr(*arguments, stdin=b">g1\nACGTN\n").code for _ in range(2)] == [0, 2]
+
+
+def test_a_file_that_is_gone_is_named_the_second_time_too(files: Path, seqexpr: Callable[..., Any]) -> None:
+    arguments = ("prepare", "--out", "set", "--windows", "windows.fa", "--tss-at", "0")
+    assert seqexpr(*arguments).code == 0
+    Path("windows.fa").unlink()
+    done = seqexpr(*arguments)
+    assert (done.code, done.out) == (3, "")
+    assert "windows.fa: found no such file" in done.err

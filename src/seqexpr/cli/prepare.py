@@ -12,7 +12,7 @@ from seqexpr.errors import UsageError
 
 if TYPE_CHECKING:
     from seqexpr.datasets.named import TaskReport
-    from seqexpr.datasets.prepare import PrepareReport
+    from seqexpr.datasets.prepare_report import PrepareReport
 
 _FILES = "Files of your own"
 _WINDOW = "DNA window"
@@ -97,8 +97,8 @@ def prepare(
 ) -> None:
     """Build a dataset for train and cv: sequences, labels and half-life features joined by gene id.
 
-    A task's dataset that is there already, from the same files, is reused; the number of genes at each join stands
-    beside the paper's.
+    A dataset that is there already, from the same files and options, is reused. For a task, the number of genes at each
+    join stands beside the paper's.
 
     Examples:
 
@@ -180,7 +180,8 @@ def _show(report: PrepareReport) -> None:
         known = ", ".join(f"{name} {count:,}" for name, count in report.half_life.items())
         lines.append(f"half-life features known: {known}")
     lines += [f"note: {note}" for note in report.notes]
-    lines.append(f"{report.genes:,} genes prepared in {report.folder}")
+    done = "are there already, from the same files and options," if report.reused else "prepared"
+    lines.append(f"{report.genes:,} genes {done} in {report.folder}")
     for line in lines:
         typer.echo(line, err=True)
 

@@ -18,6 +18,7 @@ import numpy as np
 from seqexpr.datasets.dna_input import DnaCounts, GenomeWindows, WindowFasta, check_window
 from seqexpr.datasets.gene_table import Features, GeneTables, read_gene_tables
 from seqexpr.datasets.joining import Side, nothing_joined, strip_version, unchanged
+from seqexpr.datasets.prepare_report import PrepareReport, SourceCount, existing_report
 from seqexpr.datasets.prepared import DatasetWriter, check_target
 from seqexpr.datasets.protein_input import ProteinFasta, read_protein_map
 from seqexpr.errors import InputError, UsageError
@@ -25,6 +26,7 @@ from seqexpr.files import sha256_file
 from seqexpr.manifest import describe_run
 from seqexpr.sequences.alphabet import DNA, PROTEIN
 from seqexpr.sequences.genome import Genome
+from seqexpr.sequences.streams import open_input
 
 _FILES = ("windows", "genome", "tss", "proteins", "protein_map", "labels", "half_life", "annotation")
 
@@ -101,34 +103,6 @@ class PrepareOptions:
         return {name: getattr(self, name) for name in _FILES if getattr(self, name) is not None}
 
 
-@dataclass(frozen=True)
-class SourceCount:
-    """One file's part in the join: its records and how many of the dataset's genes come from them."""
-
-    role: str
-    file: str
-    records: int
-    joined: int
-
-
-@dataclass(frozen=True)
-class PrepareReport:
-    """What was prepared, for the user and for the manifest."""
-
-    folder: Path
-    genes: int
-    upstream: int
-    downstream: int
-    proteins: bool
-    sources: tuple[SourceCount, ...]
-    labels: dict[str, int]
-    """Genes with a value, per label."""
-    half_life: dict[str, int]
-    """Genes with a value, per feature; empty without half-life features."""
-    letters: DnaCounts
-    notes: tuple[str, ...] = ()
-
-
 @dataclass
 class _Join:
     """The work in progress: the tables, the streams, and what was counted."""
@@ -144,13 +118,16 @@ class _Join:
 
 
 def prepare(options: PrepareOptions) -> PrepareReport:
-    """Build the dataset that `options` describe.
+    """Build the dataset that `options` describe, or find that it is there, from the same files and options.
 
     Raises:
-        UsageError: the folder exists.
+        UsageError: the folder exists and holds something else.
         InputError: a bad file, or files that share no gene; nothing is left behind.
         OSError: the disk is full; nothing is left behind.
     """
+    there = not options.force and (options.out / "manifest.json").is_file()
+    if there and (report := existing_report(options.out, _described(options))):
+        return report
     check_target(options.out, options.force)
     clean = strip_version if options.strip_versions else unchanged
     with ExitStack() as stack:
@@ -266,12 +243,21 @@ def _report(join: _Join, ids: list[str], features: Features | None, upstream: in
     )
 
 
+def _described(options: PrepareOptions) -> dict[str, Any]:
+    """What decides the dataset, as the manifest holds it: options, and files with their checksums."""
+    values = asdict(options)
+    return {
+        "options": {name: str(value) if isinstance(value, Path) else value for name, value in values.items()},
+        "sources": [describe_file(role, path) for role, path in options.files().items()],
+    }
+
+
 def _manifest(join: _Join, report: PrepareReport, features: Features | None) -> dict[str, Any]:
-    options = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(join.options).items()}
+    described = _described(join.options)
     alphabets = {"dna": join.dna, "protein": join.proteins}
     return {
-        **describe_run("dataset", options),
-        "sources": [describe_file(role, path) for role, path in join.options.files().items()],
+        **describe_run("dataset", described["options"]),
+        "sources": described["sources"],
         "joins": [asdict(source) for source in report.sources],
         "letters": asdict(report.letters),
         "labels": list(report.labels),
@@ -289,4 +275,5 @@ def describe_file(role: str, path: str | Path) -> dict[str, Any]:
     """A source as the manifest names it; standard input cannot be read twice, so it has no checksum."""
     if str(path) == "-":
         return {"role": role, "file": "-", "bytes": None, "sha256": None}
+    open_input(path).close()  # a file that is not there is told as everywhere else
     return {"role": role, "file": str(path), "bytes": Path(path).stat().st_size, "sha256": sha256_file(path)}
