@@ -3,7 +3,8 @@
 python -m benchmarks.xpresso_prepare                 # about 250 MB of HDF5 in a temporary folder, three runs of each
 python -m benchmarks.xpresso_prepare --genes 2000 --runs 1
 
-The files are random letters, written as Xpresso's own script wrote its files (gzip level 1, chunks as h5py guesses them).
+The files hold random letters, written as Xpresso's own script wrote its files (gzip level 1, chunks as h5py guesses
+them).
 The baseline is the plain way: h5py reads every promoter at once, argmax makes letters of them, one array is saved.
 Runs are interleaved; the table shows medians of whole processes. Goals: under 1 GB and over 2,000 genes a second.
 """

@@ -64,7 +64,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """A file of small untrained weights of the preset given; DNA windows are 288 + 144 bp."""
     import torch
 
-    from seqexpr.datasets.half_life import FEATURES, TRANSFORMS, HalfLifeSchema
+    from seqexpr.datasets.half_life import FEATURES, IDENTITY, TRANSFORMS, HalfLifeSchema
     from seqexpr.models.checkpoint import ModelMetadata, Output, TrainedModel, save_model
     from seqexpr.models.config import PerceiverConfig
     from seqexpr.models.perceiver import Perceiver
@@ -79,13 +79,15 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         upstream: int = 288,
         downstream: int = 144,
         name: str | None = None,
+        z_scores: bool = False,
     ) -> Path:
         torch.manual_seed(seed)
         window = {"upstream": upstream, "downstream": downstream} if "dna" in preset else {}
         protein = {"protein_length": 300} if "protein" in preset else {}
         config = PerceiverConfig.from_preset(preset, latents=4, **window, **protein)
-        schema = HalfLifeSchema(FEATURES, TRANSFORMS, (0.5,) * 8, (2.0,) * 8)
-        path = folder / f"{name or f'{preset}-{output}-{seed}-{upstream}'}.safetensors"
+        transforms = (IDENTITY,) * 8 if z_scores else TRANSFORMS
+        schema = HalfLifeSchema(FEATURES, transforms, (0.5,) * 8, (2.0,) * 8)
+        path = folder / f"{name or f'{preset}-{output}-{seed}-{upstream}-{z_scores}'}.safetensors"
         metadata = ModelMetadata(
             config,
             (Output(output, "log10(x)", 1.5, 2.0),),

@@ -40,7 +40,7 @@ def test_show_prints_the_card(cached: Path, seqexpr: Callable[..., Any]) -> None
         "preset: dna-perceiver\n"
         "inputs:\n  DNA 432 bp (288 upstream, 144 downstream)\n  half-life features (optional)\n"
         "outputs:\n  mrna [log10(x)]: mean 1.5, sd 2 over the training genes\n"
-        "half-life features, in the order of --half-life's columns:\n"
+        "half-life features, in the order of --half-life's columns, raw values:\n"
         "  utr5_len: log10(x+0.1), mean 0.5, sd 2\n  cds_len: log10(x+0.1), mean 0.5, sd 2\n"
         "  intron_len: log10(x+0.1), mean 0.5, sd 2\n  utr3_len: log10(x+0.1), mean 0.5, sd 2\n"
         "  utr5_gc: identity, mean 0.5, sd 2\n  cds_gc: identity, mean 0.5, sd 2\n"
@@ -48,6 +48,11 @@ def test_show_prints_the_card(cached: Path, seqexpr: Callable[..., Any]) -> None
         "training:\n  genes: 12\n  recipe:\n    name: paper\n"
         "card:\n  use: tests\n  species: human, mouse\n"
     )
+
+
+def test_show_says_that_a_model_expects_z_scores(weights: Callable[..., Path], seqexpr: Callable[..., Any]) -> None:
+    done = seqexpr("models", "show", weights(z_scores=True))
+    assert "--half-life's columns, z-scores as in Xpresso's tables:\n  utr5_len: identity, mean 0.5, sd 2\n" in done.out
 
 
 def test_show_of_a_protein_model_says_what_it_reads(weights: Callable[..., Path], seqexpr: Callable[..., Any]) -> None:

@@ -189,6 +189,43 @@ def test_half_life_is_read_and_what_is_missing_is_told(
     )
 
 
+def test_a_model_of_z_scores_reads_z_scores_and_says_so(
+    tmp_path: Path, windows: Path, weights: Weights, seqexpr: Command, device_line: str
+) -> None:
+    model = weights(z_scores=True)
+    values = [-1.5, 0.25, 2.0, -0.5, 1.25, -2.0, 0.0, 0.75]
+    header = "\t".join(["gene_id", *FEATURES])
+    table = tmp_path / "h.tsv"
+    table.write_text(f"{header}\ng3\t{chr(9).join(map(str, values))}\n")
+    done = seqexpr("predict", "--fasta", windows, "--half-life", table, "--model", model, "--device", "cpu")
+    levels = {row["id"]: float(row["mrna"]) for row in rows(done.out)}
+    assert levels["g3"] == pytest.approx(by_hand(model, bases(3), half_life=values), rel=1e-4)
+    assert levels["g5"] == pytest.approx(by_hand(model, bases(5)), rel=1e-4)
+    told = "half-life: the table is read as z-scores, as in Xpresso's tables, which the model was trained on\n"
+    assert done.err.startswith(device_line + told)
+    without = seqexpr("predict", "--fasta", windows, "--model", model)
+    assert (without.code, "z-scores" in without.err) == (0, False)
+
+
+def test_raw_features_are_no_z_scores(tmp_path: Path, windows: Path, weights: Weights, seqexpr: Command) -> None:
+    table = tmp_path / "h.tsv"
+    table.write_text("\t".join(["gene_id", *FEATURES]) + "\ng3\t0\t900\t5000\t700\t0.6\t0.5\t0.4\t9\n")
+    options = ("predict", "--fasta", windows, "--half-life", table, "-q")
+    done = seqexpr(*options, "--model", weights(z_scores=True))
+    assert (done.code, done.out, done.err.count("\n")) == (3, "", 1)
+    assert f"{table}, line 2, column 'cds_len': found 900; expected z-scores as in Xpresso's tables" in done.err
+    both = seqexpr(*options, "--model", weights(z_scores=True), "--model", weights())
+    assert (both.code, both.out, both.err.count("\n")) == (2, "", 1)
+    assert "no table serves both" in both.err
+    assert seqexpr(*options[:3], "-q", "--model", weights(z_scores=True), "--model", weights()).code == 0
+
+
+def test_the_examples_raw_features_are_left_out_for_a_model_of_z_scores(seqexpr: Command, weights: Weights) -> None:
+    done = seqexpr("predict", "--example", "--model", weights(upstream=7000, downstream=3500, z_scores=True))
+    assert (done.code, len(rows(done.out))) == (0, 12)
+    assert "half-life: no --half-life given" in done.err
+
+
 @pytest.fixture
 def genome(tmp_path: Path) -> Path:
     return fasta(tmp_path / "genome.fa", {"chr1": bases(77, 3000), "2": bases(78, 500)})

@@ -115,6 +115,73 @@ def test_bad_tables(tmp_path: Path, text: str, message: str) -> None:
         read_half_life(write(tmp_path, text))
 
 
+Z_SCORES = HEADER + "g1\t-6.9\t1.5\t0\t-0.5\t2.5\tNA\t\t-1\ng2\t1\t2\t3\t4\t-2\t0\t1\t0\n"
+
+
+def test_z_scores_are_read_as_they_are_and_refused_as_raw_values(tmp_path: Path) -> None:
+    path = write(tmp_path, Z_SCORES)
+    table = read_half_life(path, z_scores=True)
+    np.testing.assert_array_equal(table.rows(["g1"])[0], [-6.9, 1.5, 0, -0.5, 2.5, np.nan, np.nan, -1])
+    with pytest.raises(InputError, match=r"line 2, column 'utr5_len': found -6\.9; expected a raw value"):
+        read_half_life(path)
+
+
+@pytest.mark.parametrize("column", ["utr5_len", "cds_len", "intron_len", "utr3_len", "orf_exon_density"])
+@pytest.mark.parametrize("value", ["15.01", "-15.01", "900"])
+def test_lengths_that_are_no_z_scores_are_found(tmp_path: Path, column: str, value: str) -> None:
+    fields = ["g3", *(value if name == column else "-0.5" for name in FEATURES)]
+    path = write(tmp_path, Z_SCORES + "\t".join(fields) + "\n")
+    with pytest.raises(InputError) as caught:
+        read_half_life(path, z_scores=True)
+    message = str(caught.value)
+    assert f"half_life.tsv, line 4, column '{column}': found {value}; expected z-scores as in Xpresso's" in message
+        f"half_life.tsv, line 4, column '{column}': found {value}; expected z-scores as in Xpresso's tables" in message
+    )
+    assert "this model was trained on them; raw features cannot be converted, because" in message
+    assert "\n" not in message
+
+
+def test_the_bound_of_z_scores_is_within_it_and_gc_has_none(tmp_path: Path) -> None:
+    text = HEADER + "g1\t15\t-15\t0\t0\t16\t0\t0\t0\n"
+    assert read_half_life(write(tmp_path, text), z_scores=True).values[0, 4] == 16
+
+
+def table_of(genes: int, row: str) -> str:
+    return HEADER + "".join(f"g{number}\t{row}\n" for number in range(genes))
+
+
+def test_a_table_without_a_value_below_average_is_raw(tmp_path: Path) -> None:
+    raw = "NA\tNA\tNA\tNA\t0.5\t0.6\t0.4\t4.4"  # no length gives it away
+    with pytest.raises(InputError, match="no negative value and no GC content above 1 in 20 genes, as raw features"):
+        read_half_life(write(tmp_path, table_of(20, raw)), z_scores=True)
+    few = read_half_life(write(tmp_path, table_of(19, raw)), z_scores=True)
+    assert len(few.ids) == 19
+    above = raw.replace("0.6", "1.1")
+    assert len(read_half_life(write(tmp_path, table_of(20, above)), z_scores=True).ids) == 20
+    nothing = "\t".join(["NA"] * 8)
+    assert len(read_half_life(write(tmp_path, table_of(20, nothing)), z_scores=True).ids) == 20
+    below = table_of(20, raw) + "g20\tNA\tNA\tNA\tNA\tNA\tNA\tNA\t-0.1\n"
+    assert len(read_half_life(write(tmp_path, below), z_scores=True).ids) == 21
+
+
+@pytest.mark.parametrize(
+    ("names", "transforms", "expected"),
+    [
+        (FEATURES, TRANSFORMS, False),
+        (FEATURES, (IDENTITY,) * 8, True),
+        (FEATURES, (LOG10,) * 8, False),
+        (("utr5_gc",), (IDENTITY,), False),  # a GC content is never transformed, so it tells nothing
+        (("utr5_len", "cds_len"), (LOG10, IDENTITY), False),
+        ((), (), False),
+    ],
+)
+def test_a_schema_whose_lengths_are_untouched_expects_z_scores(
+    names: tuple[str, ...], transforms: tuple[str, ...], expected: bool
+) -> None:
+    schema = HalfLifeSchema(names, transforms, (0.0,) * len(names), (1.0,) * len(names))
+    assert schema.expects_z_scores is expected
+
+
 def transcript(strand: str, cds: tuple[tuple[int, int], ...] = ((15, 20), (30, 40))) -> Transcript:
     """Exons of 10, 10 and 20 bases with introns of 10 and 5; CDS from 15 to 40; the last exon is all UTR."""
     exons = ((10, 20), (30, 40), (45, 65))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from seqexpr.datasets.half_life import HalfLifeSchema
+from seqexpr.datasets.half_life import FEATURES, IDENTITY, HalfLifeSchema
 from seqexpr.errors import UsageError
 from seqexpr.prediction.inputs import InputSources, ModelNeeds
 
@@ -40,6 +40,25 @@ def test_models_with_different_half_life_features_are_no_ensemble(metadata: Call
     other = HalfLifeSchema(names, ("identity",) * 8, (0.0,) * 8, (1.0,) * 8)
     with pytest.raises(UsageError, match="different half-life features"):
         ModelNeeds.of([metadata(), metadata(schema=other)])
+
+
+Z_SCORES = HalfLifeSchema(FEATURES, (IDENTITY,) * 8, (0.0,) * 8, (1.0,) * 8)
+
+
+def test_the_scale_of_half_life_features_is_that_of_all_models(metadata: Callable[..., Any]) -> None:
+    raw, scores, none = metadata(), metadata(schema=Z_SCORES), metadata("protein-perceiver")
+    assert ModelNeeds.of([raw, raw]).half_life_scale == "raw"
+    assert ModelNeeds.of([scores, scores]).half_life_scale == "z-scores"
+    assert ModelNeeds.of([scores, none]).half_life_scale == "z-scores"
+    assert ModelNeeds.of([none]).half_life_scale == "raw"
+    assert ModelNeeds.of([raw, scores]).half_life_scale == ModelNeeds.of([scores, raw]).half_life_scale == "mixed"
+
+
+def test_no_table_serves_models_of_raw_features_and_of_z_scores(metadata: Callable[..., Any]) -> None:
+    needs = ModelNeeds.of([metadata(), metadata(schema=Z_SCORES)])
+    InputSources(fasta="a.fa").check_fit(needs)  # without a table all features are unknown, on any scale
+    with pytest.raises(UsageError, match="no table serves both: run them one by one"):
+        InputSources(fasta="a.fa", half_life="h.tsv").check_fit(needs)
 
 
 @pytest.mark.parametrize(

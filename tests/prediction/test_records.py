@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,20 @@ def test_half_life_rows_are_joined_and_what_is_missing_is_counted(tmp_path: Path
     np.testing.assert_array_equal(b.half_life, [np.nan] * 8)
     np.testing.assert_array_equal(c.half_life, [1, 2, 3, 4, 0.5, 0.6, 0.7, 8])
     assert counts == InputCounts(records=3, half_life_absent=1, half_life_incomplete=1)
+
+
+def test_the_table_is_on_the_models_scale(tmp_path: Path) -> None:
+    fasta = write(tmp_path / "w.fa", ">a\nACGTACGTAC\n")
+    header = "\t".join(["gene_id", *FEATURES])
+    scores = write(tmp_path / "z.tsv", f"{header}\na\t-1\t2\t-3\t0\t-1.5\t1.6\t0\t0.1\n")
+    raw = write(tmp_path / "h.tsv", f"{header}\na\t100\t900\t0\t50\t.5\t.6\t.7\t8\n")
+    needs = replace(HALF_LIFE, half_life_scale="z-scores")
+    (a,), _ = read(needs, fasta=fasta, half_life=scores)
+    np.testing.assert_array_equal(a.half_life, [-1, 2, -3, 0, -1.5, 1.6, 0, 0.1])
+    with pytest.raises(InputError, match=r"z\.tsv, line 2, column 'utr5_len': found -1; expected a raw value"):
+        read(HALF_LIFE, fasta=fasta, half_life=scores)
+    with pytest.raises(InputError, match=r"h\.tsv, line 2, column 'utr5_len': found 100; expected z-scores"):
+        read(needs, fasta=fasta, half_life=raw)
 
 
 def test_without_a_table_half_life_is_unknown(tmp_path: Path) -> None:

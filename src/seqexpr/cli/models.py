@@ -89,7 +89,8 @@ def _card(metadata: ModelMetadata) -> list[str]:
         lines.append(f"  {output.name}{unit}: mean {output.mean:.4g}, sd {output.sd:.4g} over the training genes")
     schema = metadata.half_life
     if schema is not None:
-        lines.append("half-life features, in the order of --half-life's columns:")
+        given = "z-scores as in Xpresso's tables" if schema.expects_z_scores else "raw values"
+        lines.append(f"half-life features, in the order of --half-life's columns, {given}:")
         scales = zip(schema.names, schema.transforms, schema.mean, schema.sd, strict=True)
         lines += [f"  {name}: {how}, mean {mean:.4g}, sd {sd:.4g}" for name, how, mean, sd in scales]
     return [*lines, *_nested("training", metadata.training), *_nested("card", metadata.card)]

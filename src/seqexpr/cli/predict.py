@@ -68,6 +68,8 @@ def predict(
     chosen = choose_device(device.value)
     workers = use_threads(chosen, threads)
     status(f"device: {describe_device(chosen, workers)}")
+    if sources.half_life and needs.half_life_scale == "z-scores":
+        status("half-life: the table is read as z-scores, as in Xpresso's tables, which the model was trained on")
     models = [load_model(path, chosen) for path in paths]
     predictor = Predictor(models, chosen, "auto" if batch_size == "auto" else int(batch_size), workers)
     counts = InputCounts()
@@ -132,10 +134,11 @@ def _example_sources(given: InputSources, needs: ModelNeeds) -> InputSources:
         raise UsageError("--example brings its own input; leave the other input options out")
     folder = example_folder()
     half_life = folder / "half_life.tsv"
+    fits = needs.half_life_names and needs.half_life_scale == "raw"
     return InputSources(
         fasta=str(folder / "genes.fa") if needs.window_length else None,
         proteins=str(folder / "proteins.fa") if needs.protein_length else None,
-        half_life=str(half_life) if needs.half_life_names and half_life.is_file() else None,
+        half_life=str(half_life) if fits and half_life.is_file() else None,
     )
 
 

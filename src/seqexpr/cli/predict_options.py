@@ -94,8 +94,8 @@ HalfLife = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
-        help="Table of half-life features: id, then the columns that `models show` lists. Missing values are "
-        "taken to be average, and counted.",
+        help="Table of half-life features: id, then the columns that `models show` lists, raw or as z-scores as it "
+        "says there. Missing values are taken to be average, and counted.",
         rich_help_panel=_INPUT,
     ),
 ]

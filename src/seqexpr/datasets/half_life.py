@@ -10,7 +10,8 @@
 | `orf_exon_density` | exon junctions of the transcript per kb of CDS   | log10(x + 0.1)             |
 
 Files and datasets hold raw values, NaN where missing. A model's `HalfLifeSchema` turns them into z-scores; it
-is fitted on training genes only and travels inside the weights.
+is fitted on training genes only and travels inside the weights. The exception are Xpresso's own files: they hold
+z-scores, and a model that was trained on them `expects_z_scores`. docs/half-life.md defines every feature.
 """
 
 from __future__ import annotations
@@ -47,6 +48,13 @@ FEATURES = (
 TRANSFORMS = tuple(IDENTITY if name.endswith("_gc") else LOG10 for name in FEATURES)
 """The transform of each of `FEATURES`, in the same order."""
 
+_TRANSFORM_OF = dict(zip(FEATURES, TRANSFORMS, strict=True))
+
+# A z-score of log10(x + 0.1) stays within about 7 of 0: that of no 5' UTR at all. Raw coding sequences start at 90 bp.
+_FARTHEST_Z_SCORE = 15.0
+# So many genes without one value below the average were not scaled by their average.
+_GENES_TO_JUDGE = 20
+
 
 @dataclass(frozen=True)
 class HalfLifeSchema:
@@ -69,6 +77,12 @@ class HalfLifeSchema:
             raise ValueError(f"unknown half-life transforms: {', '.join(sorted(unknown))}")
         if not np.isfinite((*self.mean, *self.sd)).all() or min(self.sd, default=0.0) < 0:
             raise ValueError("mean and sd of half-life features must be finite, and sd at least 0")
+
+    @property
+    def expects_z_scores(self) -> bool:
+        """Whether the values that the model was trained on were z-scores already: lengths are taken as they are."""
+        lengths = [how for name, how in zip(self.names, self.transforms, strict=True) if _is_length(name)]
+        return bool(lengths) and set(lengths) == {IDENTITY}
 
     @classmethod
     def fit(
@@ -151,18 +165,24 @@ class HalfLifeTable:
         return rows
 
 
-def read_half_life(path: str | Path, names: Sequence[str] = FEATURES) -> HalfLifeTable:
+def read_half_life(path: str | Path, names: Sequence[str] = FEATURES, *, z_scores: bool = False) -> HalfLifeTable:
     """Read a table: the gene id first, then exactly the columns `names`, in that order.
 
+    Args:
+        path: the table.
+        names: its columns after the id.
+        z_scores: values are z-scores as in Xpresso's tables, for a model that `expects_z_scores`; else raw.
+
     Raises:
-        InputError: columns that are missing, unknown or reordered; a value that is not a number, a negative
-            length or density, a GC content outside 0 to 1; or a defect of the table itself.
+        InputError: columns that are missing, unknown or reordered; a value that is not a number; where raw values
+            are expected, a negative length or density or a GC content outside 0 to 1; where z-scores are, values
+            that can only be raw; or a defect of the table itself.
     """
     table = read_table(path)
     _check_columns(table, tuple(names))
     ids = table.ids()
     values = table.numbers(tuple(names))
-    _check_range(table, names, values)
+    (_check_z_scores if z_scores else _check_raw)(table, names, values)
     return HalfLifeTable(str(path), ids, tuple(names), values)
 
 
@@ -193,12 +213,16 @@ def _near(name: str, candidates: Sequence[str]) -> str:
     return f"{close[0]}?" if close else ""
 
 
-def _check_range(table: TextTable, names: Sequence[str], values: np.ndarray) -> None:
+def _is_length(name: str) -> bool:
+    """Whether the feature is a length or the density of junctions, not a GC content."""
+    return _TRANSFORM_OF.get(name) == LOG10
+
+
+def _check_raw(table: TextTable, names: Sequence[str], values: np.ndarray) -> None:
     for j, name in enumerate(names):
-        transform = dict(zip(FEATURES, TRANSFORMS, strict=True)).get(name)
-        if transform is None:
+        if name not in _TRANSFORM_OF:
             continue
-        top = np.inf if transform == LOG10 else 1.0
+        top = np.inf if _is_length(name) else 1.0
         bad = np.flatnonzero((values[:, j] < 0) | (values[:, j] > top))
         if bad.size:
             raise InputError(
@@ -207,6 +231,30 @@ def _check_range(table: TextTable, names: Sequence[str], values: np.ndarray) -> 
                 found=f"{values[bad[0], j]:g}",
                 expected="a raw value of at least 0, not a z-score" if top > 1 else "a GC fraction between 0 and 1",
             )
+
+
+def _check_z_scores(table: TextTable, names: Sequence[str], values: np.ndarray) -> None:
+    """Raw values have a wrong meaning for a model of z-scores, and nothing can convert them: find them out."""
+    expected = (
+        "z-scores as in Xpresso's tables: this model was trained on them; raw features cannot be converted, because "
+        "the means and standard deviations behind those z-scores are not published"
+    )
+    lengths = np.array([_is_length(name) for name in names])
+    far = np.argwhere((np.abs(values) > _FARTHEST_Z_SCORE) & lengths)
+    if far.size:
+        row, column = far[0]
+        raise InputError(
+            table.file,
+            record=f"line {table.lines[row]}, column {names[column]!r}",
+            found=f"{values[row, column]:g}",
+            expected=expected,
+        )
+    if len(values) >= _GENES_TO_JUDGE and (values >= 0).any() and not ((values < 0) | ((values > 1) & ~lengths)).any():
+        raise InputError(
+            table.file,
+            found=f"no negative value and no GC content above 1 in {len(values):,} genes, as raw features are",
+            expected=expected,
+        )
 
 
 def half_life_features(transcript: Transcript, genome: Genome | None) -> np.ndarray:

@@ -11,10 +11,15 @@ import numpy as np
 from seqexpr.errors import UsageError
 
 if TYPE_CHECKING:
+    from seqexpr.datasets.half_life import HalfLifeSchema
     from seqexpr.models.checkpoint import ModelMetadata
 
 Tokens = np.ndarray
 """uint8 (letters,): tokens of one sequence, 0 = PAD or unknown."""
+
+HalfLifeScale = Literal["raw", "z-scores", "mixed"]
+"""What a table of half-life features holds: lengths in bp and GC fractions; z-scores as in Xpresso's tables, for
+models trained on those; mixed: the models of an ensemble differ, so no table serves all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,7 @@ class InputRecord:
     protein: Tokens | None
     """uint8 (residues,), at most the longest that a model reads; None when none reads a protein."""
     half_life: np.ndarray | None
-    """float64 (8,) raw features, NaN = unknown; None when no model reads them."""
+    """float64 (8,) features on the models' `half_life_scale`, NaN = unknown; None when no model reads them."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,8 @@ class ModelNeeds:
     """Longest protein, residues; 0 when no model reads one."""
     half_life_names: tuple[str, ...]
     """Half-life features in the models' order; () when no model reads them."""
+    half_life_scale: HalfLifeScale = "raw"
+    """What the models take a table of these features to hold."""
 
     @classmethod
     def of(cls, models: Sequence[ModelMetadata]) -> ModelNeeds:
@@ -56,7 +63,8 @@ class ModelNeeds:
         if len(outputs) != 1:
             named = sorted(" and ".join(f"{name} [{unit}]" for name, unit in one) for one in outputs)
             raise UsageError(f"the models of an ensemble must predict the same; these predict {' / '.join(named)}")
-        names = {model.half_life.names for model in models if model.half_life is not None}
+        schemas = [model.half_life for model in models if model.half_life is not None]
+        names = {schema.names for schema in schemas}
         if len(names) > 1:
             raise UsageError("the models of an ensemble read different half-life features; run them one by one")
         return cls(
@@ -65,12 +73,20 @@ class ModelNeeds:
             downstream=max(model.config.downstream for model in models),
             protein_length=max(model.config.protein_length for model in models),
             half_life_names=tuple(next(iter(names), ())),
+            half_life_scale=_scale(schemas),
         )
 
     @property
     def window_length(self) -> int:
         """Length of the widest window, bp; 0 when no model reads DNA."""
         return self.upstream + self.downstream
+
+
+def _scale(schemas: Sequence[HalfLifeSchema]) -> HalfLifeScale:
+    of_z_scores = sum(schema.expects_z_scores for schema in schemas)
+    if 0 < of_z_scores < len(schemas):
+        return "mixed"
+    return "z-scores" if of_z_scores else "raw"
 
 
 @dataclass(frozen=True)
@@ -130,6 +146,11 @@ class InputSources:
             raise UsageError("the model reads no proteins: leave --proteins out")
         if self.half_life and not needs.half_life_names:
             raise UsageError("the model reads no half-life features: leave --half-life out")
+        if self.half_life and needs.half_life_scale == "mixed":
+            raise UsageError(
+                "some models of the ensemble read raw half-life features, others z-scores as in Xpresso's tables; no "
+                "table serves both: run them one by one, or leave --half-life out"
+            )
 
     @property
     def has_dna(self) -> bool:

@@ -49,7 +49,9 @@ class _HalfLife:
         self._unknown = np.full(len(needs.half_life_names), np.nan)
         self._rows: dict[str, np.ndarray] | None = None
         if sources.half_life:
-            table = read_half_life(sources.half_life, needs.half_life_names)
+            table = read_half_life(
+                sources.half_life, needs.half_life_names, z_scores=needs.half_life_scale == "z-scores"
+            )
             self._rows = dict(zip(table.ids, table.values, strict=True))
 
     def row(self, name: str) -> np.ndarray | None:
