@@ -26,6 +26,10 @@ class Handler(BaseHTTPRequestHandler):
             answer = script.pop(0) if len(script) > 1 else script[0]
         answer(self)
 
+    def do_HEAD(self) -> None:
+        length = self.server.head_length
+        self.start(200, **({} if length is None else {"Content_Length": length}))
+
     def start(self, status: int, **headers: object) -> None:
         """Status line and headers; `Content_Length=3` stands for `Content-Length: 3`."""
         self.send_response(status)
@@ -46,6 +50,7 @@ class Server(ThreadingHTTPServer):
         self.script: list[Answer] = [whole()]
         self.seen: list[tuple[str, dict[str, str]]] = []
         self.released = threading.Event()
+        self.head_length: int | None = len(BODY)
 
     @property
     def url(self) -> str:

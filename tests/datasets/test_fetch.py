@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import shutil
 import threading
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from seqexpr.datasets.download import Patience
 from seqexpr.datasets.fetch import FetchOptions, fetch, pending
-from seqexpr.datasets.sources import Source, SourceFile, find_source
+from seqexpr.datasets.sources import Address, Source, SourceFile, find_source
 from seqexpr.errors import MissingDataError, NetworkError, UsageError
 
-from .misbehaving_server import BODY, Server, cut, running, status, whole
+from .misbehaving_server import BODY, Handler, Server, cut, running, status, whole
 
 IMPATIENT = Patience(attempts=2, read_timeout=5.0, sleep=lambda _: None)
 OPTIONS = FetchOptions(patience=IMPATIENT)
@@ -35,12 +39,14 @@ def server() -> Iterator[Server]:
 
 
 def source(*urls: str, size: int | None = None, sha256: str | None = None) -> Source:
-    file = SourceFile("made-up", "file.bin", urls, size, sha256)
+    file = SourceFile("made-up", "file.bin", tuple(map(Address, urls)), "tests", size, sha256)
     return Source("made-up", "A made-up source", "none", "nobody", (file,))
 
 
 def get(what: Source, options: FetchOptions = OPTIONS) -> str | None:
     (fetched,) = fetch([what], options)
+    if fetched.failure:
+        raise fetched.failure
     return fetched.origin
 
 
@@ -139,21 +145,21 @@ def test_from_a_folder(tmp_path: Path, place: str) -> None:
     (tmp_path / place).parent.mkdir(exist_ok=True)
     (tmp_path / place).write_bytes(BODY)
     what = source("https://nowhere.invalid/file.bin", sha256=SHA256)
-    get(what, FetchOptions(folder=tmp_path, offline=True))
+    get(what, FetchOptions(origin=tmp_path, offline=True))
     assert what.files[0].path.read_bytes() == BODY
     assert (tmp_path / place).exists()
 
 
 def test_a_folder_without_the_file(tmp_path: Path) -> None:
     with pytest.raises(MissingDataError, match=r"found no made-up/file.bin and no file.bin"):
-        get(source("https://nowhere.invalid/file.bin"), FetchOptions(folder=tmp_path))
+        get(source("https://nowhere.invalid/file.bin"), FetchOptions(origin=tmp_path))
 
 
 def test_an_ambiguous_name_needs_the_sources_folder(tmp_path: Path) -> None:
     for name in ("train.h5", "valid.h5", "test.h5"):
         (tmp_path / name).write_bytes(BODY)  # of human or mouse?
     with pytest.raises(MissingDataError, match=r"found no xpresso-human/train.h5;"):
-        pending([find_source("xpresso-human")], FetchOptions(folder=tmp_path))
+        pending([find_source("xpresso-human")], FetchOptions(origin=tmp_path))
 
 
 def test_a_mirror_takes_the_place_of_the_addresses(server: Server) -> None:
@@ -177,14 +183,15 @@ def test_offline_names_the_way_out() -> None:
 
 def test_options_that_contradict_each_other(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--from and --mirror"):
-        FetchOptions(folder=tmp_path, mirror="https://mirror")
+        FetchOptions(origin=tmp_path, mirror="https://mirror")
     with pytest.raises(UsageError, match="expected an address of http://"):
         FetchOptions(mirror="ftp://mirror")
 
 
 def test_what_is_pending(server: Server) -> None:
     what = source(f"{server.url}/file.bin")
-    assert [address for _, address in pending([what])] == [f"{server.url}/file.bin"]
+    assert [(item.place, item.size) for item in pending([what])] == [(f"{server.url}/file.bin", len(BODY))]
+    assert pending([what], FetchOptions(offline=True))[0].size is None
     get(what)
     assert pending([what]) == []
     assert len(pending([what], FetchOptions(force=True))) == 1
@@ -195,3 +202,147 @@ def test_growth_is_watched(server: Server) -> None:
     what = source(f"{server.url}/file.bin")
     list(fetch([what], OPTIONS, lambda file, done, total: seen.append((file.label, done, total))))
     assert seen[-1] == ("made-up/file.bin", len(BODY), len(BODY))
+
+
+def test_every_address_that_failed_is_told_in_one_line(server: Server) -> None:
+    server.script = [status(404), status(403)]
+    with pytest.raises(NetworkError) as caught:
+        get(source(f"{server.url}/a", f"{server.url}/b"))
+    assert str(caught.value) == f"{server.url}/a: HTTP 404 Not Found; then {server.url}/b: HTTP 403 Forbidden"
+
+
+def test_what_comes_packed_is_unpacked_before_it_is_checked(server: Server) -> None:
+    server.script = [status(404), whole(gzip.compress(BODY))]
+    addresses = (Address(f"{server.url}/plain"), Address(f"{server.url}/packed.gz", "gzip"))
+    file = SourceFile("made-up", "file.bin", addresses, "tests", len(BODY), SHA256)
+    what = Source("made-up", "", "", "", (file,))
+    assert get(what) == f"{server.url}/packed.gz"
+    assert file.path.read_bytes() == BODY
+    assert remains(what) == {"file.bin", "file.bin.json"}
+
+
+def test_a_packed_download_goes_on_too(server: Server) -> None:
+    packed = gzip.compress(BODY)
+    file = SourceFile("made-up", "file.bin", (Address(f"{server.url}/packed.gz", "gzip"),), "tests")
+    server.script = [cut(100, body=packed), whole(packed)]
+    assert get(Source("made-up", "", "", "", (file,))) == f"{server.url}/packed.gz"
+    assert file.path.read_bytes() == BODY
+    assert server.ranges() == [None, "bytes=100-"]
+
+
+def several(server: Server, count: int = 6) -> Source:
+    names = [f"file{number}.bin" for number in range(count)]
+    files = [SourceFile("made-up", name, (Address(f"{server.url}/{name}"),), "tests") for name in names]
+    return Source("made-up", "", "", "", tuple(files))
+
+
+def test_several_files_come_at_once(server: Server) -> None:
+    together = threading.Barrier(3)
+
+    def waits_for_others(request: Handler) -> None:
+        together.wait(10)  # breaks, and the download fails, unless three requests are there at the same time
+        whole()(request)
+
+    server.script = [waits_for_others]
+    what = several(server)
+    results = list(fetch([what], FetchOptions(jobs=3, patience=IMPATIENT)))
+    assert all(result.failure is None for result in results)
+    assert {result.file.name for result in results} == {file.name for file in what.files}
+
+
+def test_one_failure_does_not_stop_the_others(server: Server) -> None:
+    def by_name(request: Handler) -> None:
+        (status(404) if request.path in ("/file1.bin", "/file4.bin") else whole())(request)
+
+    server.script = [by_name]
+    results = {result.file.name: result for result in fetch([several(server)], OPTIONS)}
+    failed = {name for name, result in results.items() if result.failure}
+    assert failed == {"file1.bin", "file4.bin"} and len(results) == 6
+    assert isinstance(results["file1.bin"].failure, NetworkError)
+
+
+def test_whoever_stops_asking_stops_the_downloads(server: Server) -> None:
+    """The first file comes whole, the others never end: they are left when nobody waits for results."""
+
+    def first_only(request: Handler) -> None:
+        if request.path == "/file0.bin":
+            return whole()(request)
+        request.start(200, Content_Length=len(BODY), ETag='"version-1"')
+        while not request.server.released.wait(0.01):
+            request.wfile.write(b"x")
+
+    server.script = [first_only]
+    before = threading.active_count()
+    results = fetch([several(server, 3)], OPTIONS)
+    assert next(results).file.name == "file0.bin"
+    results.close()
+    for _ in range(500):
+        clients = [thread for thread in threading.enumerate() if "work" in thread.name]
+        if not clients:
+            break
+        clients[0].join(0.02)
+    assert not clients and threading.active_count() >= before
+
+
+def test_a_bug_in_a_thread_reaches_the_caller(server: Server) -> None:
+    def watch(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        list(fetch([source(f"{server.url}/file.bin")], OPTIONS, watch))
+
+
+def test_known_sizes_must_fit_before_anything_is_asked_for(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=100 << 20))
+    with pytest.raises(NetworkError, match=r"found 0\.10 GB free; expected 0\.1[12] GB"):
+        list(fetch([source(f"{server.url}/file.bin", size=50 << 20)], OPTIONS))
+    assert server.seen == []
+
+
+def test_from_an_archive(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "mirror.zip", "w") as archive:
+        archive.writestr("downloads/made-up/file.bin", BODY)
+    what = source("https://nowhere.invalid/file.bin")
+    assert get(what, FetchOptions(origin=tmp_path / "mirror.zip", offline=True)).endswith("#downloads/made-up/file.bin")
+    assert what.files[0].path.read_bytes() == BODY
+
+
+@pytest.mark.parametrize("way", ["folder", "mirror"])
+def test_a_copy_that_is_cut_short_is_refused(tmp_path: Path, way: str) -> None:
+    (tmp_path / "made-up").mkdir()
+    (tmp_path / "made-up" / "file.bin").write_bytes(gzip.compress(BODY)[:-20])
+    options = FetchOptions(origin=tmp_path) if way == "folder" else FetchOptions(mirror=tmp_path.as_uri())
+    what = source("https://nowhere.invalid/file.bin")
+    with pytest.raises(NetworkError, match="gzip cut short"):
+        get(what, options)
+    assert remains(what) == set()
+
+
+def test_what_a_killed_process_left_is_cleared(server: Server) -> None:
+    what = source(f"{server.url}/file.bin")
+    folder = what.files[0].path.parent
+    folder.mkdir(parents=True)
+    (folder / ".file.bin.abc.tmp").write_bytes(b"half")
+    get(what)
+    assert remains(what) == {"file.bin", "file.bin.json"}
+
+
+def test_with_force_the_old_file_stays_until_the_new_one_is_whole(server: Server) -> None:
+    what = source(f"{server.url}/file.bin")
+    get(what)
+    server.script = [cut(3_000)]
+    with pytest.raises(NetworkError):
+        get(what, FetchOptions(force=True, patience=IMPATIENT))
+    assert what.files[0].path.read_bytes() == BODY
+    assert get(what) is None  # and it is still the recorded one
+
+
+def test_sizes_of_what_is_pending(server: Server, tmp_path: Path) -> None:
+    server.head_length = None
+    assert pending([source(f"{server.url}/file.bin")])[0].size is None
+    assert pending([source(f"{server.url}/file.bin", size=7)])[0].size == 7
+    assert pending([source("http://127.0.0.1:9/file.bin")])[0].size is None  # nobody answers
+    (tmp_path / "made-up").mkdir()
+    (tmp_path / "made-up" / "file.bin").write_bytes(b"four")
+    (found,) = pending([source()], FetchOptions(mirror=tmp_path.as_uri()))
+    assert found.size == 4

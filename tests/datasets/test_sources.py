@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from seqexpr.datasets.sources import find_source, list_sources, resolve_sources
+from seqexpr.datasets.sources import SourceFile, find_source, list_sources, resolve_sources
 from seqexpr.datasets.tasks import list_tasks
 from seqexpr.errors import MissingDataError, UsageError
 
@@ -21,7 +21,8 @@ NAMES = (
     "uniprot-human",
     "hg38",
     "mm10",
-    "gencode",
+    "gencode-human",
+    "gencode-mouse",
 )
 
 
@@ -35,19 +36,24 @@ def test_every_entry_is_complete(source) -> None:  # type: ignore[no-untyped-def
     names = [file.name for file in source.files]
     assert len(set(names)) == len(names)
     for file in source.files:
-        assert file.urls and all(urlsplit(url).scheme == "https" for url in file.urls)
+        assert file.addresses and all(urlsplit(address.url).scheme == "https" for address in file.addresses)
+        assert len({address.url for address in file.addresses}) == len(file.addresses)
+        assert all(address.packed in (None, "gzip") for address in file.addresses)
+        assert 3 < len(file.use) < 80
         assert re.fullmatch(r"[\w.-]+", file.name) and not file.name.startswith(".")
         assert file.sha256 is None or re.fullmatch(r"[0-9a-f]{64}", file.sha256)
         assert file.size is None or file.size > 0
 
 
 def test_addresses_match_names_and_species() -> None:
-    assert all("Mouse" in file.urls[0] for file in find_source("xpresso-mouse").files)
-    assert not any("Mouse" in file.urls[0] for file in find_source("xpresso-human").files)
+    for species, is_mouse in (("mouse", True), ("human", False)):
+        for file in find_source(f"xpresso-{species}").files:
+            assert all(("Mouse" in address.url) == is_mouse for address in file.addresses)
+            assert all(address.url.endswith(f"/{file.name}") for address in file.addresses)
     for cohort in ("lscc", "gbm"):
         for kind, word in (("protein", "proteomics"), ("rna", "RNAseq")):
             (file,) = find_source(f"cptac-{cohort}-{kind}").files
-            assert file.urls[0].endswith(f"/{cohort.upper()}/{file.name}")
+            assert file.addresses[0].url.endswith(f"/{cohort.upper()}/{file.name}")
             assert file.name.startswith(f"{cohort.upper()}_{word}")
 
 
@@ -89,3 +95,11 @@ def test_a_damaged_record_is_no_record() -> None:
     file.path.parent.mkdir(parents=True)
     file.record_path.write_text('{"sha256": ')
     assert file.recorded() == {}
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../x", "/etc/passwd", "a\\b"])
+def test_names_never_leave_their_folder(name: str) -> None:
+    with pytest.raises(ValueError, match="is no name"):
+        SourceFile("source", name, (), "tests")
+    with pytest.raises(ValueError, match="is no name"):
+        SourceFile(name, "file", (), "tests")

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from seqexpr.cli.console import StatusHandler, set_up_logging, status
-from seqexpr.errors import UsageError
+from seqexpr.cli.console import set_up_logging, status
+from seqexpr.errors import SeqexprError, UsageError
 
 if TYPE_CHECKING:
-    from seqexpr.datasets.fetch import FetchOptions, Watch
-    from seqexpr.datasets.sources import Source, SourceFile
+    from seqexpr.datasets.fetch import FetchOptions
+    from seqexpr.datasets.sources import Source
 
-_COLUMNS = ("name", "size", "present", "licence", "what")
-_LINE_SECONDS = 15.0  # between two progress lines where standard error is no terminal
+_SHOW = "Show, and fetch nothing"
 
 
 def fetch(
@@ -28,11 +22,24 @@ def fetch(
         Optional[list[str]],  # noqa: UP045 - typer reads annotations at run time, on Python 3.10 too
         typer.Argument(metavar="[NAME]...", help="Sources, or tasks: a task stands for the sources it needs."),
     ] = None,
-    show: Annotated[bool, typer.Option("--list", help="Show the sources, and what of them is here.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="With --list: as JSON, with addresses.")] = False,
-    folder: Annotated[
+    show: Annotated[
+        bool, typer.Option("--list", help="Show the sources, and what of them is here.", rich_help_panel=_SHOW)
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be fetched, and how large.", rich_help_panel=_SHOW)
+    ] = False,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Compare what is here (all, or NAMEs) with its checksums.", rich_help_panel=_SHOW
+        ),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With --list, --dry-run or --verify: as JSON.", rich_help_panel=_SHOW)
+    ] = False,
+    origin: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--from", metavar="DIR", help="Copy from DIR/SOURCE/FILE or DIR/FILE; no network."),
+        typer.Option("--from", metavar="PATH", help="Copy from a folder, .zip or .tar.gz of SOURCE/FILE; no network."),
     ] = None,
     mirror: Annotated[
         Optional[str],  # noqa: UP045
@@ -40,7 +47,7 @@ def fetch(
     ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Get files anew, even those that are here.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be fetched.")] = False,
+    jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Files at once.")] = 4,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No status, only warnings.")] = False,
 ) -> None:
     """Download public sources into the cache folder; prints where each file lies.
@@ -52,163 +59,61 @@ def fetch(
 
       seqexpr fetch --list
 
+      seqexpr fetch prot-lung --dry-run
+
       seqexpr fetch mrna-human uniprot-human
     """
     set_up_logging(quiet=quiet)
-    if show:
-        _list(as_json)
-        return
-    if as_json:
-        raise UsageError("--json goes with --list")
-    if not names:
+    if show + dry_run + verify > 1:
+        raise UsageError("--list, --dry-run and --verify are three things; give one")
+    if as_json and not (show or dry_run or verify):
+        raise UsageError("--json goes with --list, --dry-run or --verify")
+    if not names and not show and not verify:
         raise UsageError("fetch needs a source or task; `seqexpr fetch --list` shows the sources there are")
-    from seqexpr.datasets.fetch import FetchOptions
-    from seqexpr.datasets.sources import resolve_sources
+    from seqexpr.cli import fetch_tables
+    from seqexpr.datasets.sources import list_sources, resolve_sources
     from seqexpr.datasets.tasks import list_tasks
 
-    sources = resolve_sources(names, {task.name: task.sources for task in list_tasks()})
-    options = FetchOptions(folder=folder, mirror=mirror, offline=offline, force=force)
-    if dry_run:
-        _show_pending(sources, options)
+    tasks = {task.name: task.sources for task in list_tasks()}
+    sources = resolve_sources(names, tasks) if names else list(list_sources())
+    if show:
+        fetch_tables.show_list(sources, as_json)
+    elif verify:
+        fetch_tables.show_verified(sources, as_json, everything=bool(names))
     else:
-        _fetch(sources, options)
+        from seqexpr.datasets.fetch import FetchOptions
+
+        options = FetchOptions(origin=origin, mirror=mirror, offline=offline, force=force, jobs=jobs)
+        if dry_run:
+            fetch_tables.show_pending(sources, options, as_json)
+        else:
+            _fetch(sources, options)
 
 
 def _fetch(sources: list[Source], options: FetchOptions) -> None:
+    from seqexpr.cli.fetch_display import told_bytes, watching
     from seqexpr.datasets import fetch as library
 
-    paths = []
-    with _watching() as watch:
-        for fetched in library.fetch(sources, options, watch):
-            path = fetched.file.path
-            came = f"from {fetched.origin}" if fetched.origin else "here already, checked"
-            status(f"{fetched.file.label}: {_bytes(path.stat().st_size)}, {came}")
-            paths.append(path)
-    for path in paths:  # after the live display, which would mix with them on a terminal
-        typer.echo(path)
+    files = [file for source in sources for file in source.files]
+    here, failures = set(), []
+    with watching(files) as watch:
+        for result in library.fetch(sources, options, watch):
+            if result.failure is not None:
+                failures.append(result.failure)
+                continue
+            came = f"from {result.origin}" if result.origin else "here already, checked"
+            status(f"{result.file.label}: {told_bytes(result.file.path.stat().st_size)}, {came}")
+            here.add(result.file.label)
+    for file in files:  # after the live display, which would mix with them on a terminal; in the order asked
+        if file.label in here:
+            typer.echo(file.path)
+    _raise_all(failures)
 
 
-def _show_pending(sources: list[Source], options: FetchOptions) -> None:
-    from seqexpr.datasets.fetch import pending
-
-    for file, address in pending(sources, options):
-        typer.echo(f"{file.label}\t{address}")
-
-
-def _list(as_json: bool) -> None:
-    from seqexpr.datasets.sources import list_sources
-
-    if as_json:
-        typer.echo(json.dumps([_description(source) for source in list_sources()], indent=2, ensure_ascii=False))
-        return
-    rows = [_row(source) for source in list_sources()]
-    if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(*_COLUMNS, box=None)
-        for row in rows:
-            table.add_row(*row)
-        Console().print(table)
-        return
-    for row in [_COLUMNS, *rows]:
-        typer.echo("\t".join(row))
-
-
-def _row(source: Source) -> tuple[str, ...]:
-    size = _bytes(source.size) if source.size else f"about {source.about}" if source.about else "not known"
-    here = sum(file.present() for file in source.files)
-    present = "yes" if here == len(source.files) else f"{here} of {len(source.files)} files" if here else "no"
-    return source.name, size, present, source.licence, source.title
-
-
-def _description(source: Source) -> dict[str, Any]:
-    files = [
-        {
-            "name": file.name,
-            "urls": list(file.urls),
-            "size": file.size or file.recorded().get("size"),
-            "sha256": file.sha256 or file.recorded().get("sha256"),
-            "present": file.present(),
-            "path": str(file.path),
-        }
-        for file in source.files
-    ]
-    about = {
-        "name": source.name,
-        "title": source.title,
-        "licence": source.licence,
-        "citation": source.citation,
-    }
-    return {**about, "present": source.present(), "files": files}
-
-
-@contextmanager
-def _watching() -> Iterator[Watch]:
-    """Show files as they grow: a live bar with rate and time left on a terminal, else a line now and then."""
-    if not sys.stderr.isatty():
-        yield PlainWatch()
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as display:
-        tasks: dict[str, Any] = {}
-
-        def watch(file: SourceFile, done: int, total: int | None) -> None:
-            if file.label not in tasks:
-                for task in tasks.values():
-                    display.update(task, visible=False)
-                tasks[file.label] = display.add_task(file.label, total=total)
-            display.update(tasks[file.label], completed=done, total=total)
-
-        StatusHandler.live = console
-        try:
-            yield watch
-        finally:
-            StatusHandler.live = None
-
-
-class PlainWatch:
-    """A status line now and then: how much of a file is here, the rate, and the time left."""
-
-    def __init__(self) -> None:
-        self._label = ""
-        self._begin = self._last = 0.0
-        self._first = 0
-
-    def __call__(self, file: SourceFile, done: int, total: int | None) -> None:
-        """Take note of a file's bytes so far."""
-        now = time.monotonic()
-        if file.label != self._label:
-            self._label, self._begin, self._last, self._first = file.label, now, now, done
-        if now - self._last < _LINE_SECONDS:
-            return
-        self._last = now
-        rate = (done - self._first) / (now - self._begin)
-        left = f", {(total - done) / rate:.0f} s left" if total and rate > 0 else ""
-        of = f" of {_bytes(total)}" if total else ""
-        status(f"{file.label}: {_bytes(done)}{of}, {_bytes(int(rate))}/s{left}")
-
-
-def _bytes(count: int) -> str:
-    """A number of bytes as people read it: "1.3 GB", "12.0 MB", "345 kB"."""
-    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
-        if count >= factor:
-            return f"{count / factor:.1f} {unit}"
-    return f"{count / 1e3:.0f} kB"
+def _raise_all(failures: list[SeqexprError]) -> None:
+    """Every failure is told; the exit code is that of the last one raised, a failed download before missing data."""
+    failures.sort(key=lambda failure: failure.exit_code)
+    for failure in failures[:-1]:
+        typer.echo(f"seqexpr: error: {failure}", err=True)
+    if failures:
+        raise failures[-1]

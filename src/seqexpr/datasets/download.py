@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import random
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seqexpr import __version__
+from seqexpr.datasets.disk_room import DiskRoom
 from seqexpr.datasets.responses import (
     MAX_REDIRECTS,
     TryAgain,
@@ -25,6 +25,7 @@ from seqexpr.datasets.responses import (
     content_range,
     explain,
     is_web_page,
+    refuse_downgrade,
     validator,
     web_page,
 )
@@ -38,8 +39,6 @@ logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are here and the bytes there will be, None while that is unknown."""
-
-_SPARE_BYTES = 64 << 20  # a download must leave this much of the disk free
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,9 @@ def download(
     *,
     size: int | None = None,
     progress: Progress = lambda done, total: None,
+    check: Callable[[Path], None] = lambda part: None,
     patience: Patience = Patience(),
+    room: DiskRoom | None = None,
 ) -> None:
     """Bring the bytes at `url` into the file `part`, continuing one that an earlier call began.
 
@@ -78,6 +79,9 @@ def download(
         url: http or https.
         part: the growing file; whole when this returns, and kept for the next call when it raises.
         size: bytes that the file must have, where known.
+        progress: told how it grows; may raise to stop, which keeps what is there.
+        check: looks at the whole file; may raise `TryAgain`, and then the file comes anew.
+        room: shared by downloads that run at once.
 
     Raises:
         UsageError: httpx is not installed, or another kind of address.
@@ -85,21 +89,38 @@ def download(
     """
     if not url.startswith(("http://", "https://")):
         raise UsageError(f"{url}: found an address of another kind; expected http://, https:// or file://")
-    state = Part(part)
+    state, room = Part(part), room or DiskRoom()
     failures, most = 0, state.size()
     with _client(patience) as client:
         while True:
             try:
-                return _attempt(client, url, state, size, progress)
+                _attempt(client, url, state, size, progress, room)
+                return _checked(state, check)
             except TryAgain as failure:
                 failures, most = (1, state.size()) if state.size() > most else (failures + 1, most)
-                if failures >= patience.attempts:
+                if failures >= (failure.attempts or patience.attempts):
                     raise NetworkError(f"{url}: {failure}; gave up after {failures} attempts") from None
                 wait = patience.wait(failures, failure.after)
                 if wait > patience.longest_wait:
                     raise NetworkError(f"{url}: {failure}; the server asks to wait {wait:.0f} s") from None
                 logger.warning("%s: %s; trying again in %.0f s", url, failure, wait)
                 patience.sleep(wait)
+
+
+def remote_size(url: str) -> int | None:
+    """Bytes of what is at `url`, as its server says without being asked twice; None when it does not say."""
+    try:
+        import httpx
+    except ImportError:
+        return None
+    try:
+        with _client(Patience(connect_timeout=5.0, read_timeout=5.0)) as client:
+            response = client.head(url)
+    except (httpx.HTTPError, httpx.InvalidURL, OSError):
+        return None
+    length = response.headers.get("Content-Length", "")
+    page = response.headers.get("Content-Type", "").lower().startswith("text/html")
+    return int(length) if response.status_code == 200 and length.isdecimal() and not page else None
 
 
 @dataclass(frozen=True)
@@ -144,13 +165,14 @@ def _client(patience: Patience) -> httpx.Client:
     return httpx.Client(
         follow_redirects=True,
         max_redirects=MAX_REDIRECTS,
+        event_hooks={"response": [refuse_downgrade]},
         timeout=httpx.Timeout(patience.read_timeout, connect=patience.connect_timeout),
         # identity: a body compressed on the way has no length to check and no range to resume
         headers={"User-Agent": f"seqexpr/{__version__}", "Accept-Encoding": "identity"},
     )
 
 
-def _attempt(client: httpx.Client, url: str, part: Part, size: int | None, progress: Progress) -> None:
+def _attempt(client: httpx.Client, url: str, part: Part, size: int | None, progress: Progress, room: DiskRoom) -> None:
     import httpx
 
     proof = part.validator(url)
@@ -161,12 +183,20 @@ def _attempt(client: httpx.Client, url: str, part: Part, size: int | None, progr
                 return _nothing_left(response, part)
             check_status(url, response)
             total = _open_part(url, response, part, size)
-            _check_space(part, total)
-            _receive(url, response, part, total, progress)
+            _receive(url, response, part, total, progress, room)
     except (httpx.HTTPError, httpx.InvalidURL) as problem:
         raise explain(url, problem) from None
     except OSError as problem:
         raise NetworkError(f"{part.path}: {problem.strerror or problem}; what is there is kept") from None
+
+
+def _checked(part: Part, check: Callable[[Path], None]) -> None:
+    """What is whole by its length but not by its content is of no use as a start either."""
+    try:
+        check(part.path)
+    except (TryAgain, NetworkError):
+        part.discard()
+        raise
 
 
 def _nothing_left(response: httpx.Response, part: Part) -> None:
@@ -194,28 +224,22 @@ def _open_part(url: str, response: httpx.Response, part: Part, size: int | None)
     return size if total is None else total
 
 
-def _receive(url: str, response: httpx.Response, part: Part, total: int | None, progress: Progress) -> None:
+def _receive(
+    url: str, response: httpx.Response, part: Part, total: int | None, progress: Progress, room: DiskRoom
+) -> None:
     done = part.size()
     progress(done, total)
-    with part.path.open("ab", buffering=0) as file:  # unbuffered: an attempt cut short keeps what it brought
+    # Unbuffered: an attempt cut short keeps what it brought.
+    with part.path.open("ab", buffering=0) as file, room.claim(part.path, (total or 0) - done) as shrink:
         for block in response.iter_raw():
             if done == 0 and is_web_page(block):
                 raise web_page(url)
             file.write(block)
             done += len(block)
+            shrink((total or 0) - done)
             progress(done, total)
     if total is not None and done < total:
         raise TryAgain(f"the connection ended after {done:,} of {total:,} bytes")
     if total is not None and done > total:
         part.discard()
         raise NetworkError(f"{url}: found {done:,} bytes; expected {total:,}")
-
-
-def _check_space(part: Part, total: int | None) -> None:
-    needed = (total or 0) - part.size() + _SPARE_BYTES
-    free = shutil.disk_usage(part.path.parent).free
-    if free < needed:
-        raise NetworkError(
-            f"{part.path.parent}: found {free / 1e9:.2f} GB free; expected {needed / 1e9:.2f} GB "
-            "(SEQEXPR_CACHE chooses another folder)"
-        )

@@ -1,4 +1,4 @@
-"""Bring the files of public sources into the cache, each checked, whole and recorded.
+"""Bring the files of public sources into the cache, each checked, whole and recorded; several at once.
 
 A file's SHA-256 is the registry's, or else the one recorded at its first download: whatever comes later, from
 any address, must be the same bytes.
@@ -7,54 +7,65 @@ any address, must be the same bytes.
 from __future__ import annotations
 
 import logging
-import shutil
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from itertools import zip_longest
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
-from seqexpr.datasets.download import Part, Patience, download
-from seqexpr.datasets.sources import Source, SourceFile, list_sources
-from seqexpr.errors import MissingDataError, NetworkError, UsageError
-from seqexpr.files import atomic_path, sha256_file
+from seqexpr.datasets.disk_room import DiskRoom, check_free
+from seqexpr.datasets.download import Part, Patience, download, remote_size
+from seqexpr.datasets.mirrors import Mirror, copy_file
+from seqexpr.datasets.responses import TryAgain
+from seqexpr.datasets.sources import Address, Source, SourceFile
+from seqexpr.datasets.wholeness import check_whole, unpack_gzip
+from seqexpr.errors import MissingDataError, NetworkError, SeqexprError, UsageError
+from seqexpr.files import atomic_path, remove_leftovers, sha256_file
+from seqexpr.locks import one_at_a_time
+from seqexpr.paths import cache_folder
 
 logger = logging.getLogger(__name__)
 
 Watch = Callable[[SourceFile, int, int | None], None]
 """Called as a file grows: the file, the bytes that are here, the bytes there will be (None while unknown)."""
 
+JOBS = 4
+"""Files fetched at once."""
+
 
 @dataclass(frozen=True)
 class FetchOptions:
-    """Where files may come from."""
+    """Where files may come from, and how hard to try."""
 
-    folder: Path | None = None
-    """Copy from here: `FOLDER/SOURCE/FILE`, or `FOLDER/FILE` where only one source has such a file."""
+    origin: Path | None = None
+    """Copy from this folder or archive."""
     mirror: str | None = None
     """Take files from `MIRROR/SOURCE/FILE` instead of the registry's addresses: http, https or file."""
     offline: bool = False
     """Never use the network."""
     force: bool = False
     """Get files anew, and record them anew where the registry has no checksum."""
+    jobs: int = JOBS
+    """Files at once."""
     patience: Patience = field(default_factory=Patience)
 
     def __post_init__(self) -> None:
-        if self.folder is not None and self.mirror is not None:
+        if self.origin is not None and self.mirror is not None:
             raise UsageError("--from and --mirror both say where files come from; give one of them")
         if self.mirror is not None and urlsplit(self.mirror).scheme not in ("http", "https", "file"):
             raise UsageError(f"--mirror: found {self.mirror!r}; expected an address of http://, https:// or file://")
+        if self.jobs < 1:
+            raise UsageError(f"--jobs {self.jobs}: must be at least 1")
 
-    def addresses(self, file: SourceFile) -> tuple[str, ...]:
-        """Where to look for a file, in order."""
-        if self.folder is not None:
-            return (_found_in(self.folder, file).as_uri(),)
+    def addresses(self, file: SourceFile) -> tuple[Address, ...]:
+        """Where on the network, or behind file:, to look for a file, in order."""
         if self.mirror is not None:
-            return (f"{self.mirror.rstrip('/')}/{quote(file.source)}/{quote(file.name)}",)
-        return file.urls
+            return (Address(f"{self.mirror.rstrip('/')}/{quote(file.source)}/{quote(file.name)}"),)
+        return file.addresses
 
 
 @dataclass(frozen=True)
@@ -62,156 +73,225 @@ class FetchedFile:
     """What became of one file."""
 
     file: SourceFile
-    origin: str | None
+    origin: str | None = None
     """The address it came from; None when it was here already."""
+    failure: SeqexprError | None = None
+    """Why it is not here."""
 
 
 def fetch(
     sources: Sequence[Source], options: FetchOptions = FetchOptions(), watch: Watch = lambda *_: None
 ) -> Iterator[FetchedFile]:
-    """Get every file of the sources that is not here yet, one after the other, and check those that are.
+    """Get every file of the sources that is not here yet, and check those that are; results as they come.
+
+    A file that cannot be had does not stop the others. Whoever stops asking for results stops the downloads: what is
+    there is kept, and goes on at the next call.
 
     Raises:
-        UsageError: httpx is not installed.
-        MissingDataError: a file is neither here nor where `options` allow to look.
-        NetworkError: a download failed, or the bytes are not the recorded ones.
+        NetworkError: the files whose sizes are known do not fit on the disk.
     """
-    for source in sources:
-        for file in source.files:
-            yield FetchedFile(file, _fetch_file(file, options, watch))
-
-
-def pending(sources: Sequence[Source], options: FetchOptions = FetchOptions()) -> list[tuple[SourceFile, str]]:
-    """The files that `fetch` would get now, each with the address tried first.
-
-    Raises:
-        MissingDataError: `options.folder` does not hold one of them.
-    """
-    files = [file for source in sources for file in source.files if options.force or not file.present()]
-    return [(file, options.addresses(file)[0]) for file in files]
-
-
-def _fetch_file(file: SourceFile, options: FetchOptions, watch: Watch) -> str | None:
-    """Make sure of one file; return the address it came from, None when it was here."""
-    if file.present() and not options.force:
-        _check_present(file)
-        return None
-    addresses = options.addresses(file)
-    if options.offline and not all(address.startswith("file:") for address in addresses):
-        raise MissingDataError(
-            f"{file.label} is not here, and --offline forbids the network; run `seqexpr fetch {file.source}` "
-            "without it, or with --from FOLDER"
-        )
-    file.path.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(file):
-        if file.present() and not options.force:  # another process got it while this one waited
-            _check_present(file)
-            return None
-        return _from_first(file, addresses, options, watch)
-
-
-def _from_first(file: SourceFile, addresses: Sequence[str], options: FetchOptions, watch: Watch) -> str:
-    """Get the file from the first address that has it."""
-    part = file.path.with_name(f"{file.name}.part")
-    for address, following in zip_longest(addresses, addresses[1:]):
-        try:
-            if address.startswith("file:"):
-                _copy(file, _local_path(address), part, watch)
-            else:
-                _download(file, address, part, options.patience, watch)
-            _accept(file, address, part, options)
-            return address
-        except NetworkError as failure:
-            if following is None:
-                raise
-            logger.warning("%s; trying %s", failure, following)
-    raise MissingDataError(f"{file.label} has no address; run: seqexpr fetch {file.source} --from FOLDER")
-
-
-def _download(file: SourceFile, address: str, part: Path, patience: Patience, watch: Watch) -> None:
-    download(
-        address,
-        part,
-        size=file.size,
-        progress=lambda done, total: watch(file, done, total),
-        patience=patience,
-    )
-
-
-def _copy(file: SourceFile, origin: Path, part: Path, watch: Watch) -> None:
+    files = [file for source in sources for file in source.files]
+    _check_room(files, options)
+    waiting: SimpleQueue[SourceFile] = SimpleQueue()
+    results: SimpleQueue[FetchedFile | BaseException] = SimpleQueue()
+    for file in files:
+        waiting.put(file)
+    job = _Job(options, watch)
+    for _ in range(min(options.jobs, len(files))):
+        # Daemons: an interrupted command ends at once, whatever a server is doing.
+        threading.Thread(target=job.work, args=(waiting, results), daemon=True).start()
     try:
-        shutil.copyfile(origin, part)
-    except OSError as problem:
-        part.unlink(missing_ok=True)
-        raise NetworkError(f"{origin}: {problem.strerror or problem}") from None
-    size = part.stat().st_size
-    watch(file, size, size)
+        for _ in files:
+            result = results.get()
+            if isinstance(result, BaseException):
+                raise result
+            yield result
+    finally:
+        job.stop.set()
 
 
-def _accept(file: SourceFile, address: str, part: Path, options: FetchOptions) -> None:
-    """Check the whole file, put it in its place and record it."""
-    found = sha256_file(part)
-    known = file.sha256 or (None if options.force else file.recorded().get("sha256"))
-    if known and found != known:
+@dataclass(frozen=True)
+class Pending:
+    """A file that would be fetched."""
+
+    file: SourceFile
+    place: str
+    """Where it would come from: the address tried first."""
+    size: int | None
+    """Bytes, where known."""
+
+
+def pending(sources: Sequence[Source], options: FetchOptions = FetchOptions()) -> list[Pending]:
+    """The files that `fetch` would get now. Sizes that are not known are asked from the servers, unless offline.
+
+    Raises:
+        MissingDataError: `options.origin` does not hold one of them.
+    """
+    found = []
+    for file in (file for source in sources for file in source.files):
+        if file.present() and not options.force:
+            continue
+        if options.origin is not None:
+            found.append(Pending(file, Mirror(options.origin).place(file), file.known_size))
+            continue
+        address = options.addresses(file)[0]
+        size = file.known_size
+        if size is None and not options.offline and not address.packed:
+            size = _size(address.url)
+        found.append(Pending(file, address.url, size))
+    return found
+
+
+class _Stopped(Exception):
+    """Nobody waits for the result any more."""
+
+
+@dataclass
+class _Job:
+    """What the threads of one call share."""
+
+    options: FetchOptions
+    watch: Watch
+    room: DiskRoom = field(default_factory=DiskRoom)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def work(self, waiting: SimpleQueue[SourceFile], results: SimpleQueue[FetchedFile | BaseException]) -> None:
+        """Fetch files until none is waiting."""
+        with suppress(Empty, _Stopped):
+            while not self.stop.is_set():
+                file = waiting.get_nowait()
+                try:
+                    results.put(FetchedFile(file, self.fetch(file)))
+                except SeqexprError as failure:
+                    results.put(FetchedFile(file, failure=failure))
+                except Exception as problem:
+                    if isinstance(problem, _Stopped):
+                        raise
+                    results.put(problem)  # a bug, or a full disk: whoever asked for results gets it
+
+    def fetch(self, file: SourceFile) -> str | None:
+        """Make sure of one file; return the address it came from, None when it was here."""
+        if file.present() and not self.options.force:
+            _keep(file)
+            return None
+        if self.options.origin is None and self.options.offline and not self._local(file):
+            raise MissingDataError(
+                f"{file.label} is not here, and --offline forbids the network; run `seqexpr fetch {file.source}` "
+                "without it, or with --from FOLDER"
+            )
+        file.path.parent.mkdir(parents=True, exist_ok=True)
+        lock = file.path.with_name(f".{file.name}.lock")
+        with one_at_a_time(lock, f"{file.label} is being fetched by another process; waiting for it"):
+            if file.present() and not self.options.force:  # another process got it while this one waited
+                _keep(file)
+                return None
+            remove_leftovers(file.path)
+            return self._get(file)
+
+    def _local(self, file: SourceFile) -> bool:
+        return all(address.url.startswith("file:") for address in self.options.addresses(file))
+
+    def _get(self, file: SourceFile) -> str:
+        part = file.path.with_name(f"{file.name}.part")
+        if self.options.origin is not None:
+            origin = Mirror(self.options.origin).copy(file, part, self._growth(file), self.room)
+            self._check_copy(origin, part)
+            return self._accept(file, part, origin)
+        failures: list[str] = []
+        for address in self.options.addresses(file):
+            if failures:
+                logger.warning("%s; trying %s", failures[-1], address.url)
+            try:
+                self._arrive(file, address, part)
+                return self._accept(file, part, address.url)
+            except NetworkError as failure:
+                failures.append(str(failure))
+        raise NetworkError("; then ".join(failures))
+
+    def _arrive(self, file: SourceFile, address: Address, part: Path) -> None:
+        """Bring the bytes of one address into `part`, unpacked and whole."""
+        if address.url.startswith("file:"):
+            origin = Path(url2pathname(urlsplit(address.url).path))
+            copy_file(origin, part, self._growth(file), self.room)
+            self._check_copy(address.url, part)
+            return
+        packed = part.with_name(f"{file.name}.packed.part") if address.packed else part
+
+        def check(arrived: Path) -> None:
+            check_whole(address.url, arrived, self._tick)
+            if address.packed:
+                unpack_gzip(arrived, part, self._tick)
+                check_whole(address.url, part, self._tick)
+
+        download(
+            address.url,
+            packed,
+            size=None if address.packed else file.size,
+            progress=self._growth(file),
+            check=check,
+            patience=self.options.patience,
+            room=self.room,
+        )
+        if address.packed:
+            Part(packed).discard()
+
+    def _check_copy(self, origin: str, part: Path) -> None:
+        try:
+            check_whole(origin, part, self._tick)
+        except TryAgain as failure:  # a copy does not get better by waiting
+            part.unlink()
+            raise NetworkError(f"{origin}: {failure}") from None
+
+    def _growth(self, file: SourceFile) -> Callable[[int, int | None], None]:
+        def grown(done: int, total: int | None) -> None:
+            self._tick()
+            self.watch(file, done, total)
+
+        return grown
+
+    def _tick(self, *_: int) -> None:
+        if self.stop.is_set():
+            raise _Stopped
+
+    def _accept(self, file: SourceFile, part: Path, origin: str) -> str:
+        """Check the whole file, put it in its place and record it.
+
+        At any moment of this, the file in place is whole, and its record is its own or absent.
+        """
+        found = sha256_file(part)
+        known = file.sha256 if self.options.force else file.known_sha256
+        if known and found != known:
+            Part(part).discard()
+            raise NetworkError(f"{origin}: {file.mismatch(found)}")
+        size = part.stat().st_size
+        if file.recorded().get("sha256") not in (None, found):
+            file.record_path.unlink(missing_ok=True)
+        with atomic_path(file.path) as temporary:
+            part.replace(temporary)
+        moment = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        file.record(url=origin, size=size, sha256=found, fetched=moment)
         Part(part).discard()
-        raise NetworkError(f"{address}: found SHA-256 {found}; expected {known}{_way_out(file)}")
-    size = part.stat().st_size
-    with atomic_path(file.path) as temporary:
-        part.replace(temporary)
-    Part(part).discard()
-    moment = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    file.record(url=address, size=size, sha256=found, fetched=moment)
+        return origin
 
 
-def _check_present(file: SourceFile) -> None:
+def _keep(file: SourceFile) -> None:
     """A file that is here must be the one that was recorded; one that the user put there is recorded now."""
-    record = file.recorded()
-    known = file.sha256 or record.get("sha256")
-    found = sha256_file(file.path)
-    if known and found != known:
-        raise NetworkError(f"{file.path}: found SHA-256 {found}; expected {known}{_way_out(file)}")
-    if not record:
+    found = file.check()
+    if not file.recorded():
         with suppress(OSError):  # a shared cache that only its owner may write to
             file.record(url=None, size=file.path.stat().st_size, sha256=found, fetched=None)
 
 
-def _way_out(file: SourceFile) -> str:
-    """How to go on after a mismatch: another copy, or, where the record is our own, a new record."""
-    if file.sha256:
-        return f" (get another copy: seqexpr fetch {file.source} --force)"
-    return f" as first recorded (to take the source as it is now: seqexpr fetch {file.source} --force)"
+def _check_room(files: Sequence[SourceFile], options: FetchOptions) -> None:
+    """Before anything is asked for: the files whose sizes are known must fit."""
+    wanted = [file for file in files if options.force or not file.present()]
+    here = sum(Part(file.path.with_name(f"{file.name}.part")).size() for file in wanted)
+    if known := sum(file.known_size or 0 for file in wanted):
+        check_free(cache_folder("downloads"), max(0, known - here))
 
 
-@contextmanager
-def _locked(file: SourceFile) -> Iterator[None]:
-    """Let one process at a time work on a file; others wait, and say so."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(file.path.with_name(f".{file.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        logger.warning("%s is being fetched by another process; waiting for it", file.label)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _found_in(folder: Path, file: SourceFile) -> Path:
-    namesakes = [other for source in list_sources() for other in source.files if other.name == file.name]
-    places = [folder / file.source / file.name]
-    if len(namesakes) <= 1:
-        places.append(folder / file.name)
-    for place in places:
-        if place.is_file():
-            return place.resolve()
-    raise MissingDataError(
-        f"{folder}: found no {' and no '.join(str(place.relative_to(folder)) for place in places)}; expected "
-        f"the files of {file.source}, as `seqexpr fetch {file.source}` gets them where there is a network"
-    )
-
-
-def _local_path(address: str) -> Path:
-    return Path(url2pathname(urlsplit(address).path))
+def _size(url: str) -> int | None:
+    if url.startswith("file:"):
+        path = Path(url2pathname(urlsplit(url).path))
+        return path.stat().st_size if path.is_file() else None
+    return remote_size(url)

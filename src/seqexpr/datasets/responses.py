@@ -15,14 +15,22 @@ MAX_REDIRECTS = 5
 
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 _HTML_STARTS = (b"<!doctype html", b"<html")
+_ERROR_STARTS = (b"error encountered when streaming", b'{"error', b'<?xml version="1.0" encoding="utf-8"?>\n<error>')
 
 
 class TryAgain(Exception):
-    """This attempt failed as a later one may not; `after` is the server's Retry-After in seconds."""
+    """This attempt failed as a later one may not.
 
-    def __init__(self, reason: str, after: float | None = None) -> None:
+    Args:
+        reason: why, in a few words.
+        after: the server's Retry-After in seconds.
+        attempts: how often to try at most, where that is less than usual.
+    """
+
+    def __init__(self, reason: str, after: float | None = None, attempts: int | None = None) -> None:
         super().__init__(reason)
         self.after = after
+        self.attempts = attempts
 
 
 def check_status(url: str, response: httpx.Response) -> None:
@@ -30,10 +38,8 @@ def check_status(url: str, response: httpx.Response) -> None:
 
     Raises:
         TryAgain: a status that passes with time.
-        NetworkError: any other status, a redirect out of https, or a web page in place of data.
+        NetworkError: any other status, or a web page in place of data.
     """
-    if url.startswith("https:") and response.url.scheme != "https":
-        raise NetworkError(f"{url}: redirected to {response.url}, which is not encrypted")
     status = response.status_code
     if status in _RETRIED:
         raise TryAgain(f"HTTP {status} {response.reason_phrase}", retry_after(response.headers.get("Retry-After")))
@@ -43,9 +49,29 @@ def check_status(url: str, response: httpx.Response) -> None:
         raise web_page(url)
 
 
+def refuse_downgrade(response: httpx.Response) -> None:
+    """Let no redirect lead out of https, before anything is asked there.
+
+    Raises:
+        NetworkError: it does.
+    """
+    if response.has_redirect_location and response.url.scheme == "https":
+        following = response.url.join(response.headers["Location"])
+        if following.scheme != "https":
+            raise NetworkError(f"{response.url}: redirected to {following}, which is not encrypted")
+
+
 def is_web_page(start: bytes) -> bool:
     """Whether a body that starts so is HTML, whatever its Content-Type claims."""
     return start.lstrip()[:14].lower().startswith(_HTML_STARTS)
+
+
+def is_error_text(start: bytes) -> bool:
+    """Whether a body that starts so is the message of a service that failed after it had answered 200.
+
+    UniProt's stream does that: "Error encountered when streaming data. Please try again later."
+    """
+    return start.lstrip()[:60].lower().startswith(_ERROR_STARTS)
 
 
 def web_page(url: str) -> NetworkError:

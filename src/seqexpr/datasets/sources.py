@@ -8,16 +8,25 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from seqexpr.errors import MissingDataError, UsageError
-from seqexpr.files import write_json
+from seqexpr.errors import MissingDataError, NetworkError, UsageError
+from seqexpr.files import sha256_file, write_json
 from seqexpr.paths import cache_folder
 from seqexpr.toml_files import packaged_toml
+
+
+@dataclass(frozen=True)
+class Address:
+    """One place to get a file from."""
+
+    url: str
+    packed: Literal["gzip"] | None = None
+    """How what arrives is packed, where the file itself is not."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +35,19 @@ class SourceFile:
 
     source: str
     name: str
-    urls: tuple[str, ...]
-    """Addresses in the order they are tried."""
+    addresses: tuple[Address, ...]
+    """In the order they are tried."""
+    use: str
+    """What it is for, in a few words."""
     size: int | None = None
     """Bytes, where known for certain."""
     sha256: str | None = None
     """64 hexadecimal digits, where known for certain."""
+
+    def __post_init__(self) -> None:
+        for name in (self.source, self.name):
+            if not name or name in (".", "..") or Path(name).name != name or "\\" in name:
+                raise ValueError(f"{name!r} is no name of a source or file")
 
     @property
     def label(self) -> str:
@@ -47,6 +63,16 @@ class SourceFile:
     def record_path(self) -> Path:
         """Where its address, size and checksum are recorded."""
         return self.path.with_name(f"{self.name}.json")
+
+    @property
+    def known_size(self) -> int | None:
+        """Bytes, from the registry or this machine's record."""
+        return self.size or self.recorded().get("size")
+
+    @property
+    def known_sha256(self) -> str | None:
+        """The checksum that the file must have, from the registry or this machine's record; None: not known yet."""
+        return self.sha256 or self.recorded().get("sha256")
 
     def present(self) -> bool:
         """Whether the file is here, whole: one that is still being downloaded is not."""
@@ -64,6 +90,25 @@ class SourceFile:
         """Record facts about the file beside it, atomically."""
         write_json(self.record_path, facts)
 
+    def check(self) -> str:
+        """The SHA-256 of the file that is here, which must be the known one.
+
+        Raises:
+            NetworkError: it is another; the text names the command that gets the file anew.
+        """
+        found, known = sha256_file(self.path), self.known_sha256
+        if known and found != known:
+            raise NetworkError(f"{self.path}: {self.mismatch(found)}")
+        return found
+
+    def mismatch(self, found: str) -> str:
+        """What to say of a checksum that is not the known one, and how to go on."""
+        way_out = f"to take the source as it is now: seqexpr fetch {self.source} --force"
+        if self.sha256:
+            way_out = f"to get another copy: seqexpr fetch {self.source} --force"
+        recorded = "" if self.sha256 else " as first recorded"
+        return f"found SHA-256 {found}; expected {self.known_sha256}{recorded} ({way_out})"
+
 
 @dataclass(frozen=True)
 class Source:
@@ -80,7 +125,7 @@ class Source:
     @property
     def size(self) -> int | None:
         """Bytes of all files, from the registry or this machine's records; None when one is unknown."""
-        sizes = [file.size or file.recorded().get("size") for file in self.files]
+        sizes = [file.known_size for file in self.files]
         return sum(size for size in sizes if size) if all(sizes) else None
 
     def present(self) -> bool:
@@ -114,7 +159,7 @@ def find_source(name: str) -> Source:
     return resolve_sources([name], tasks={})[0]
 
 
-def resolve_sources(names: Sequence[str], tasks: dict[str, Sequence[str]]) -> list[Source]:
+def resolve_sources(names: Sequence[str], tasks: Mapping[str, Sequence[str]]) -> list[Source]:
     """The sources that names stand for, each once, in the order asked.
 
     Args:
@@ -138,7 +183,14 @@ def resolve_sources(names: Sequence[str], tasks: dict[str, Sequence[str]]) -> li
 
 def _source(name: str, entry: dict[str, Any]) -> Source:
     files = tuple(
-        SourceFile(name, file["name"], tuple(file["urls"]), file.get("size"), file.get("sha256"))
+        SourceFile(
+            name, file["name"], tuple(map(_address, file["urls"])), file["use"], file.get("size"), file.get("sha256")
+        )
         for file in entry["files"]
     )
     return Source(name, entry["title"], entry["licence"], entry["citation"], files, entry.get("about", ""))
+
+
+def _address(entry: str | dict[str, Any]) -> Address:
+    """An address as the registry writes it: text, or a table with `url` and `packed`."""
+    return Address(entry) if isinstance(entry, str) else Address(**entry)

@@ -12,7 +12,6 @@ from seqexpr.datasets.prepared import PreparedDataset
 from seqexpr.datasets.sources import SourceFile, find_source
 from seqexpr.datasets.tasks import Task, task_folder
 from seqexpr.errors import InputError, MissingDataError, NetworkError, UsageError
-from seqexpr.files import sha256_file
 
 logger = logging.getLogger(__name__)
 
@@ -105,8 +104,4 @@ def existing_dataset(plan: TaskPlan, renew: Literal["never", "changed"]) -> Prep
 
 
 def _described(file: SourceFile) -> dict[str, Any]:
-    known, found = file.sha256 or file.recorded().get("sha256"), sha256_file(file.path)
-    if known and found != known:
-        way_out = f"seqexpr fetch {file.source} --force"
-        raise NetworkError(f"{file.path}: found SHA-256 {found}; expected {known}; to get it anew: {way_out}")
-    return {"role": file.label, "file": str(file.path), "bytes": file.path.stat().st_size, "sha256": found}
+    return {"role": file.label, "file": str(file.path), "bytes": file.path.stat().st_size, "sha256": file.check()}

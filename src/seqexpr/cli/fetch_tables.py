@@ -1,0 +1,122 @@
+"""What `seqexpr fetch` shows without fetching: the sources, what would come, and whether what is here is right."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from seqexpr.cli.console import status
+from seqexpr.cli.fetch_display import told_bytes
+
+if TYPE_CHECKING:
+    from seqexpr.datasets.fetch import FetchOptions
+    from seqexpr.datasets.sources import Source, SourceFile
+
+
+def show_list(sources: Sequence[Source], as_json: bool) -> None:
+    """Print the sources: name, size, what of them is here, licence, what they are."""
+    if as_json:
+        _print_json([_description(source) for source in sources])
+    else:
+        _print_table(("name", "size", "present", "licence", "what"), [_row(source) for source in sources])
+
+
+def show_pending(sources: Sequence[Source], options: FetchOptions, as_json: bool) -> None:
+    """Print the files that would be fetched, with their sizes and first addresses; the total on standard error."""
+    from seqexpr.datasets.fetch import pending
+
+    files = pending(sources, options)
+    if as_json:
+        _print_json([{"file": item.file.label, "size": item.size, "from": item.place} for item in files])
+    else:
+        rows = [(item.file.label, _size(item.size), item.place) for item in files]
+        _print_table(("file", "size", "from"), rows)
+    known = sum(item.size or 0 for item in files)
+    unknown = sum(item.size is None for item in files)
+    more = f", and {unknown} of a size that is not known" if unknown else ""
+    status(f"{len(files)} to fetch: {told_bytes(known)}{more}")
+
+
+def show_verified(sources: Sequence[Source], as_json: bool, everything: bool) -> None:
+    """Print the state of every file, or of those that are here at all.
+
+    Raises:
+        NetworkError: a file is not the one that was recorded.
+    """
+    from seqexpr.datasets.verify import verify
+    from seqexpr.errors import NetworkError
+
+    files = [file for file in verify(sources) if everything or file.state != "absent"]
+    if as_json:
+        _print_json(
+            [
+                {"file": item.file.label, "state": item.state, "sha256": item.found, "expected": item.expected}
+                for item in files
+            ]
+        )
+    else:
+        _print_table(("file", "state", "sha256"), [(item.file.label, item.state, item.found or "") for item in files])
+    changed = [item.file for item in files if item.state == "changed"]
+    if changed:
+        names = ", ".join(file.label for file in changed)
+        again = " ".join(dict.fromkeys(file.source for file in changed))
+        raise NetworkError(
+            f"{names}: found other bytes than were recorded; to get them anew: seqexpr fetch {again} --force"
+        )
+
+
+def _row(source: Source) -> tuple[str, ...]:
+    size = told_bytes(source.size) if source.size else f"about {source.about}" if source.about else "not known"
+    here = sum(file.present() for file in source.files)
+    present = "yes" if here == len(source.files) else f"{here} of {len(source.files)} files" if here else "no"
+    return source.name, size, present, source.licence, source.title
+
+
+def _description(source: Source) -> dict[str, Any]:
+    return {
+        "name": source.name,
+        "title": source.title,
+        "licence": source.licence,
+        "citation": source.citation,
+        "present": source.present(),
+        "files": [_file(file) for file in source.files],
+    }
+
+
+def _file(file: SourceFile) -> dict[str, Any]:
+    return {
+        "name": file.name,
+        "use": file.use,
+        "urls": [address.url for address in file.addresses],
+        "size": file.known_size,
+        "sha256": file.known_sha256,
+        "present": file.present(),
+        "path": str(file.path),
+    }
+
+
+def _size(size: int | None) -> str:
+    return "not known" if size is None else told_bytes(size)
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table for people on a terminal, tab-separated elsewhere."""
+    if not sys.stdout.isatty():
+        for row in [columns, *rows]:
+            typer.echo("\t".join(row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, box=None)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)

@@ -1,0 +1,175 @@
+"""Files of sources from a folder or an archive of the user's: how data reach a machine without a network.
+
+Both hold `SOURCE/FILE`, or `FILE` where only one source has such a file; an archive may have one folder around them, as
+people make them. Of an archive only the member asked for is read, and it is written to our own path: no name from
+inside is ever used as a path, so none can escape.
+"""
+
+from __future__ import annotations
+
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from lzma import LZMAError
+from pathlib import Path, PurePosixPath
+from typing import IO, TypeVar
+
+from seqexpr.datasets.disk_room import DiskRoom
+from seqexpr.datasets.sources import SourceFile, list_sources
+from seqexpr.errors import MissingDataError, NetworkError
+
+_BLOCK = 1 << 20
+_RATIO, _RATIO_FROM = 1_000, 100 << 20
+"""A member that unpacks to more than so many times the archive, and to more than so many bytes, is a bomb."""
+
+_Member = TypeVar("_Member")
+
+Copied = Callable[[int, int], None]
+"""Called with the bytes written and the bytes there will be; may raise to stop."""
+
+
+class Mirror:
+    """A folder or an archive (.zip, .tar, .tar.gz, .tgz, .tar.bz2, .tar.xz).
+
+    Raises:
+        MissingDataError: neither is there.
+        NetworkError: a file that is no such archive.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.exists():
+            raise MissingDataError(f"{path}: found no such folder or archive; expected the files of the sources")
+        if path.is_file() and not zipfile.is_zipfile(path) and not tarfile.is_tarfile(path):
+            raise NetworkError(f"{path}: found a file that is no archive; expected a folder, a .zip or a .tar(.gz)")
+
+    def place(self, file: SourceFile) -> str:
+        """Where in the mirror the file is, as people read it.
+
+        Raises:
+            MissingDataError: it is not in the mirror.
+            NetworkError: it is there twice, or is no plain file.
+        """
+        if self.path.is_dir():
+            return self._path(file).as_uri()
+        with self._member(file) as (_, name, _):
+            place = f"{self.path.resolve().as_uri()}#{name}"
+        return place
+
+    def copy(self, file: SourceFile, target: Path, copied: Copied, room: DiskRoom) -> str:
+        """Copy the file to `target`; return its place.
+
+        Raises:
+            MissingDataError, NetworkError: as `place`; or it is damaged, encrypted, or too large to be true.
+        """
+        if self.path.is_dir():
+            origin = self._path(file)
+            copy_file(origin, target, copied, room)
+            return origin.as_uri()
+        with self._member(file) as (stream, name, size):
+            shown = f"{self.path}, member {name!r}"
+            if size > _RATIO_FROM and size > _RATIO * self.path.stat().st_size:
+                raise NetworkError(
+                    f"{shown}: found {size:,} bytes packed into {self.path.stat().st_size:,}; no such data"
+                )
+            _write(stream, size, target, copied, room, shown)
+            return f"{self.path.resolve().as_uri()}#{name}"
+
+    def _path(self, file: SourceFile) -> Path:
+        for name in _names(file):
+            if (self.path / name).is_file():
+                return (self.path / name).resolve()
+        raise self._absent(file)
+
+    @contextmanager
+    def _member(self, file: SourceFile) -> Iterator[tuple[IO[bytes], str, int]]:
+        """The member's content, name and size."""
+        with _readable(self.path):
+            if zipfile.is_zipfile(self.path):
+                with zipfile.ZipFile(self.path) as archive:
+                    info = self._only(file, ((info.filename, info) for info in archive.infolist()))
+                    if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG) or info.is_dir():
+                        raise self._odd(info.filename)
+                    if info.flag_bits & 1:
+                        raise NetworkError(f"{self.path}, member {info.filename!r}: found an encrypted file")
+                    with archive.open(info) as stream:
+                        yield stream, info.filename, info.file_size
+            else:
+                with tarfile.open(self.path) as archive:
+                    member = self._only(file, ((member.name, member) for member in archive))
+                    content = archive.extractfile(member) if member.isreg() else None
+                    if content is None:
+                        raise self._odd(member.name)
+                    yield content, member.name, member.size
+                    while archive.fileobj and archive.fileobj.read(_BLOCK):  # the checksum is at the end
+                        pass
+
+    def _only(self, file: SourceFile, members: Iterable[tuple[str, _Member]]) -> _Member:
+        wanted = [PurePosixPath(name).parts for name in _names(file)]
+        found: dict[str, _Member] = {}
+        for name, member in members:
+            parts = PurePosixPath(name).parts
+            if parts in wanted or parts[1:] in wanted:
+                if found:
+                    first = next(iter(found))
+                    raise NetworkError(f"{self.path}: found both {first!r} and {name!r}; expected one {file.label}")
+                found[name] = member
+        if not found:
+            raise self._absent(file)
+        return next(iter(found.values()))
+
+    def _absent(self, file: SourceFile) -> MissingDataError:
+        return MissingDataError(
+            f"{self.path}: found no {' and no '.join(_names(file))}; expected the files of {file.source}, as "
+            f"`seqexpr fetch {file.source}` gets them where there is a network"
+        )
+
+    def _odd(self, name: str) -> NetworkError:
+        return NetworkError(f"{self.path}, member {name!r}: found a link, folder or device; expected a plain file")
+
+
+def copy_file(origin: Path, target: Path, copied: Copied, room: DiskRoom) -> None:
+    """Copy a file of this machine, watched and with the disk's room in view.
+
+    Raises:
+        NetworkError: it cannot be read, or does not fit.
+    """
+    with _readable(origin), origin.open("rb") as stream:
+        _write(stream, origin.stat().st_size, target, copied, room, str(origin))
+
+
+def _names(file: SourceFile) -> list[str]:
+    """Where a mirror may hold a file: SOURCE/FILE, or FILE where no other source has a file of this name."""
+    namesakes = [other for source in list_sources() for other in source.files if other.name == file.name]
+    return [file.label] if len(namesakes) > 1 else [file.label, file.name]
+
+
+def _write(stream: IO[bytes], size: int, target: Path, copied: Copied, room: DiskRoom, shown: str) -> None:
+    """Write a stream of a known size to `target`."""
+    done = 0
+    with room.claim(target, size) as shrink, target.open("wb") as out:
+        while block := stream.read(_BLOCK):
+            done += len(block)
+            if done > size:
+                break
+            out.write(block)
+            shrink(size - done)
+            copied(done, size)
+    if done != size:
+        raise NetworkError(
+            f"{shown}: found {'more' if done > size else 'less'} than its {size:,} bytes; is it damaged?"
+        )
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Whatever the libraries raise about a damaged archive or an unreadable file, as one line."""
+    try:
+        yield
+    except OSError as problem:
+        raise NetworkError(f"{path}: {problem.strerror or problem}") from None
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, LZMAError, NotImplementedError) as problem:
+        raise NetworkError(f"{path}: found a damaged archive ({problem}); expected a whole one") from None

@@ -1,0 +1,177 @@
+"""Folders and archives of files, well made and not."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from seqexpr.datasets.disk_room import DiskRoom
+from seqexpr.datasets.mirrors import Mirror
+from seqexpr.datasets.sources import SourceFile, find_source
+from seqexpr.errors import MissingDataError, NetworkError
+
+BODY = os.urandom(200_000)
+FILE = SourceFile("made-up", "file.bin", (), "tests")
+SUFFIXES = [".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"]
+
+
+def archive(path: Path, members: dict[str, bytes]) -> Path:
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
+            for name, content in members.items():
+                made.writestr(name, content)
+        return path
+    mode = {".tar": "w", ".gz": "w:gz", ".tgz": "w:gz", ".bz2": "w:bz2", ".xz": "w:xz"}[path.suffix]
+    with tarfile.open(path, mode) as made:  # type: ignore[call-overload]
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            made.addfile(info, io.BytesIO(content))
+    return path
+
+
+def copy(mirror: Path, folder: Path, file: SourceFile = FILE) -> bytes:
+    target = folder / "target"
+    Mirror(mirror).copy(file, target, lambda done, total: None, DiskRoom())
+    return target.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize(
+    "name", ["made-up/file.bin", "file.bin", "./made-up/file.bin", "downloads/made-up/file.bin", "downloads/file.bin"]
+)
+def test_archives_however_they_were_made(tmp_path: Path, suffix: str, name: str) -> None:
+    path = archive(tmp_path / f"a{suffix}", {"README": b"hello", name: BODY, "made-up/other.bin": b"x"})
+    assert copy(path, tmp_path) == BODY
+    assert Mirror(path).place(FILE) == f"{path.as_uri()}#{name}"
+
+
+def test_growth_is_told(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    path = archive(tmp_path / "a.tar.gz", {"file.bin": BODY})
+    Mirror(path).copy(FILE, tmp_path / "t", lambda done, total: seen.append((done, total)), DiskRoom())
+    assert seen[-1] == (len(BODY), len(BODY))
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar.gz"])
+@pytest.mark.parametrize(
+    "name",
+    ["../made-up/file.bin.evil", "/file.bin.evil", "../../escaped", "x/y/made-up/file.bin", "made-up/../file.bin"],
+)
+def test_names_from_inside_are_never_paths(tmp_path: Path, suffix: str, name: str) -> None:
+    """Only the names that are asked for are read at all, and nothing is written but the target."""
+    inner = tmp_path / "deep" / "inner"
+    inner.mkdir(parents=True)
+    path = archive(inner / f"a{suffix}", {name: b"evil", "made-up/file.bin": BODY})
+    before = sorted(tmp_path.rglob("*"))
+    assert copy(path, inner) == BODY
+    assert sorted(tmp_path.rglob("*")) == sorted([*before, inner / "target"])
+
+
+def test_a_file_that_two_sources_have_needs_its_folder(tmp_path: Path) -> None:
+    train = find_source("xpresso-human").files[0]
+    with pytest.raises(
+        MissingDataError, match=r"found no xpresso-human/train\.h5; expected the files of xpresso-human"
+    ):
+        copy(archive(tmp_path / "a.zip", {"train.h5": BODY}), tmp_path, train)
+    assert copy(archive(tmp_path / "b.zip", {"xpresso-human/train.h5": BODY}), tmp_path, train) == BODY
+
+
+def linked(path: Path) -> None:
+    with tarfile.open(path, "w") as made:
+        info = tarfile.TarInfo("made-up/file.bin")
+        info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        made.addfile(info)
+
+
+def zip_linked(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as made:
+        info = zipfile.ZipInfo("made-up/file.bin")
+        info.external_attr = 0o120777 << 16
+        made.writestr(info, "/etc/passwd")
+
+
+def device(path: Path) -> None:
+    with tarfile.open(path, "w") as made:
+        info = tarfile.TarInfo("file.bin")
+        info.type = tarfile.CHRTYPE
+        made.addfile(info)
+
+
+def twice(path: Path) -> None:
+    archive(path, {"made-up/file.bin": BODY, "downloads/made-up/file.bin": BODY[::-1]})
+
+
+def encrypted(path: Path) -> None:
+    archive(path, {"file.bin": BODY})
+    content = bytearray(path.read_bytes())
+    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the flags, there and in the directory
+        content[content.index(mark) + offset] |= 1
+    path.write_bytes(content)
+
+
+def damaged(path: Path) -> None:
+    archive(path, {"file.bin": BODY})
+    content = bytearray(path.read_bytes())
+    content[100_000] ^= 0xFF
+    path.write_bytes(content)
+
+
+def cut_short(path: Path) -> None:
+    archive(path, {"file.bin": BODY})
+    path.write_bytes(path.read_bytes()[:100_000])
+
+
+def bomb(path: Path) -> None:
+    archive(path, {"file.bin": bytes(150 << 20)})
+
+
+def liar(path: Path) -> None:
+    """A zip whose member is said to be smaller than it is."""
+    archive(path, {"file.bin": BODY})
+    content = bytearray(path.read_bytes())
+    for mark, offset in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
+        struct.pack_into("<I", content, content.index(mark) + offset, 1_000)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "message"),
+    [
+        (linked, "a.tar", "member 'made-up/file.bin': found a link, folder or device; expected a plain file"),
+        (zip_linked, "a.zip", "found a link, folder or device"),
+        (device, "a.tar", "found a link, folder or device"),
+        (twice, "a.tar.gz", "found both 'made-up/file.bin' and 'downloads/made-up/file.bin'; expected one"),
+        (twice, "a.zip", "found both"),
+        (encrypted, "a.zip", "member 'file.bin': found an encrypted file"),
+        (damaged, "a.zip", "found a damaged archive"),
+        (damaged, "a.tar.gz", r"a\.tar\.gz: "),
+        (cut_short, "a.tar", "a.tar"),
+        (cut_short, "a.tar.gz", "a.tar.gz"),
+        (bomb, "a.zip", "found 157,286,400 bytes packed into .*; no such data"),
+        (bomb, "a.tar.xz", "found 157,286,400 bytes packed into"),
+        (liar, "a.zip", r"a\.zip"),
+    ],
+)
+def test_archives_that_are_not_as_they_should_be(
+    tmp_path: Path, make: Callable[[Path], None], name: str, message: str
+) -> None:
+    make(tmp_path / name)
+    with pytest.raises(NetworkError, match=message) as caught:
+        copy(tmp_path / name, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_archive_at_all(tmp_path: Path) -> None:
+    (tmp_path / "a.tar.gz").write_bytes(BODY)
+    with pytest.raises(NetworkError, match=r"found a file that is no archive; expected a folder, a \.zip"):
+        Mirror(tmp_path / "a.tar.gz")
+    with pytest.raises(MissingDataError, match="found no such folder or archive"):
+        Mirror(tmp_path / "absent")
