@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +12,13 @@ from Bio.Seq import Seq
 
 from seqexpr.datasets.half_life import FEATURES, read_half_life
 from seqexpr.sequences.alphabet import DNA
-from seqexpr.sequences.annotation import read_bed
+from seqexpr.sequences.annotation import Tss, read_annotation, read_bed
 from seqexpr.sequences.fasta import read_fasta
 from seqexpr.sequences.genome import Genome
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+SCRIPTS = EXAMPLES.parent / "scripts"
+GENBANK = Path("/usr/share/EMBOSS/test/genbank/gbpri1.seq")  # where Debian's package emboss-test puts it
 UPSTREAM, DOWNSTREAM = 7_000, 3_500
 
 
@@ -106,3 +110,42 @@ def test_proteins_are_eight_whole_entries(proteins: dict[str, str]) -> None:
     assert len(proteins) == 8
     assert all(letters.startswith("M") and letters.isalpha() for letters in proteins.values())
     assert len(proteins["sp|P04637|P53_HUMAN"]) == 393
+
+
+def test_hla_genes_lie_on_both_strands_and_the_two_files_of_tss_agree() -> None:
+    genes = read_annotation(EXAMPLES / "hla" / "genes.gtf.gz")
+    assert [sum(gene.strand == strand for gene in genes) for strand in "+-"] == [37, 33]
+    assert sum(not gene.cds for gene in genes) == 7
+    places = read_bed(EXAMPLES / "hla" / "tss.bed")
+    assert places == [Tss(gene.id[:-3], gene.chrom, gene.tss.boundary, gene.strand) for gene in genes]
+
+
+def test_hla_features_of_well_known_genes() -> None:
+    """HLA-C: 366 codons and a stop. HSPA1B: one exon, 641 codons and a stop. TNF: 233 codons and a stop, 4 exons."""
+    table = read_half_life(EXAMPLES / "hla" / "half_life.tsv")
+    hla_c, heat_shock, tnf = table.rows(["HLA-C", "HSPA1B", "TNFA"])
+    assert (hla_c[1], hla_c[7]) == (367 * 3, pytest.approx(7 / 1.101))
+    assert (heat_shock[1], heat_shock[2], heat_shock[7]) == (642 * 3, 0, 0)
+    assert (tnf[1], tnf[7]) == (234 * 3, pytest.approx(3 / 0.702))
+    # the same gene in AF129756.1: the same CDS and introns, whatever the cDNA ends of either record
+    here = read_half_life(EXAMPLES / "half_life.tsv").rows(["TNF"])[0]
+    np.testing.assert_array_equal(tnf[[1, 2]], here[[1, 2]])
+
+
+@pytest.mark.skipif(not GENBANK.is_file(), reason="needs the GenBank file of Debian's package emboss-test")
+def test_the_script_makes_these_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    script = importlib.import_module("make_examples")
+    records = script.read_records(GENBANK)
+    script.write_windows(tmp_path, records)
+    left_out = script.write_hla_example(tmp_path / "hla", records[script.ACCESSION])
+    for made in [path for path in tmp_path.rglob("*") if path.is_file()]:
+        kept = EXAMPLES / made.relative_to(tmp_path)
+        if made.suffix == ".gz":  # the letters, not how a version of zlib packs them
+            assert gzip.decompress(made.read_bytes()) == gzip.decompress(kept.read_bytes()), made.name
+        else:
+            assert made.read_bytes() == kept.read_bytes(), made.name
+    assert {"hla/genome.fa.gz", "hla/genes.gtf.gz", "half_life.tsv"} <= {
+        str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")
+    }
+    assert sorted(left_out["an exon about 100,000 bases from the others"]) == ["BAT1", "MICA"]
