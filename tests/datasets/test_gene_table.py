@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from seqexpr.datasets import gene_table
 from seqexpr.datasets.gene_table import Features, GeneTables, read_gene_tables
 from seqexpr.datasets.half_life import FEATURES
 from seqexpr.datasets.joining import strip_version, unchanged
@@ -164,3 +165,14 @@ def test_two_versions_of_a_gene_are_refused_in_every_table(tmp_path: Path, role:
         read(tmp_path, **{role: text})
     known = read(tmp_path, clean=unchanged, **{role: text}).known_genes()
     assert known == {"g1.1", "g1.2"}
+
+
+def test_one_file_for_both_is_read_once_and_means_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, copy = tmp_path / "genes.gtf", tmp_path / "copy.gtf"
+    path.write_text(GTF)
+    copy.write_text(GTF)
+    apart = read_gene_tables(Files(annotation=path, tss=copy), strip_version)
+    monkeypatch.setattr(gene_table, "read_tss", None)  # to call it would fail
+    together = read_gene_tables(Files(annotation=path, tss=path), strip_version)
+    assert (together.tss, together.positions) == (apart.tss, apart.positions)
+    assert [place.id for place in together.tss] == ["g1.7", "g5"]

@@ -112,8 +112,9 @@ def _fetch(sources: list[Source], options: FetchOptions) -> None:
 
 def _raise_all(failures: list[SeqexprError]) -> None:
     """Every failure is told; the exit code is that of the last one raised, a failed download before missing data."""
-    failures.sort(key=lambda failure: failure.exit_code)
-    for failure in failures[:-1]:
+    different = list({str(failure): failure for failure in failures}.values())
+    different.sort(key=lambda failure: failure.exit_code)
+    for failure in different[:-1]:
         typer.echo(f"seqexpr: error: {failure}", err=True)
-    if failures:
-        raise failures[-1]
+    if different:
+        raise different[-1]

@@ -178,7 +178,8 @@ def read_gene_tables(options: TableOptions, clean: Callable[[str], str]) -> Gene
         tables.files["annotation"] = str(options.annotation)
         tables.positions = {gene: item.tss for gene, item in tables.transcripts.items()}
     if options.tss is not None:
-        tables.tss = read_tss(options.tss)
+        again = options.tss == options.annotation and tables.transcripts is not None  # millions of lines in GENCODE
+        tables.tss = list(tables.positions.values()) if again else read_tss(options.tss)
         ids = cleaned(Side("the TSSs", str(options.tss), [place.id for place in tables.tss]), clean)
         tables.positions |= dict(zip(ids, tables.tss, strict=True))
     return tables

@@ -127,7 +127,10 @@ class PreparedDataset:
         return self.genes[list(names)].to_numpy(dtype=np.float64)
 
     def half_life(self) -> np.ndarray | None:
-        """Raw half-life features, float64 (genes, 8), NaN where missing; None when the dataset has none."""
+        """Half-life features, float64 (genes, 8), NaN where missing; None when the dataset has none.
+
+        Raw values, or where all transforms are the identity (Xpresso's tables) z-scores.
+        """
         if not self.half_life_names:
             return None
         return self.genes[list(self.half_life_names)].to_numpy(dtype=np.float64)

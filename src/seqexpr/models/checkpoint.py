@@ -125,7 +125,8 @@ class TrainedModel:
         Args:
             dna: uint8 (batch, upstream + downstream) tokens of this model's window, or None.
             protein: uint8 (batch, up to protein_length) tokens, PAD at the right, or None.
-            half_life: float (batch, 8) raw features in the schema's order, NaN = unknown, or None.
+            half_life: float (batch, 8) features in the schema's order, NaN = unknown, or None; raw, or z-scores
+                for a schema that `expects_z_scores`.
 
         Returns:
             float64 (batch, outputs)
