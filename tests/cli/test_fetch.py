@@ -82,7 +82,7 @@ def test_a_dry_run_tells_files_sizes_and_places(tmp_path: Path) -> None:
     assert run("mrna-human", "--list")[1].splitlines()[1].split("\t")[2] == "no"  # nothing was fetched
     code, out, err = run("mrna-human", "--dry-run", "--offline", "--json")
     assert code == 0 and [item["size"] for item in json.loads(out)] == [None] * 3
-    assert err == "3 to fetch: 0 kB, and 3 of a size that is not known\n"
+    assert err == "3 to fetch: about 281.0 MB\n"
 
 
 def test_verify(tmp_path: Path, private_cache: Path) -> None:

@@ -138,11 +138,12 @@ def test_bad_files(tmp_path, text, error, said):
         load_recipe(str(path), "dna")
 
 
-def test_a_long_circle_is_shown(tmp_path):
+def test_a_long_circle_is_shown(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the names of deep folders would be clipped
     for name, base in (("a", "b"), ("b", "c"), ("c", "b")):
         (tmp_path / f"{name}.toml").write_text(f'base = "{base}.toml"\n')
-    with pytest.raises(InputError, match=r"a circle, \S*a.toml -> \S*b.toml -> \S*c.toml -> \S*b.toml"):
-        load_recipe(str(tmp_path / "a.toml"), "dna")
+    with pytest.raises(InputError, match=r"a circle, a\.toml -> b\.toml -> c\.toml -> b\.toml;"):
+        load_recipe("a.toml", "dna")
 
 
 def test_a_fault_in_a_base_names_the_base(tmp_path):

@@ -31,14 +31,20 @@ def show_pending(sources: Sequence[Source], options: FetchOptions, as_json: bool
 
     files = pending(sources, options)
     if as_json:
-        _print_json([{"file": item.file.label, "size": item.size, "from": item.place} for item in files])
+        _print_json(
+            [
+                {"file": item.file.label, "size": item.size, "about": item.file.about, "from": item.place}
+                for item in files
+            ]
+        )
     else:
-        rows = [(item.file.label, _size(item.size), item.place) for item in files]
+        rows = [(item.file.label, _size(item.size, item.file.about), item.place) for item in files]
         _print_table(("file", "size", "from"), rows)
-    known = sum(item.size or 0 for item in files)
-    unknown = sum(item.size is None for item in files)
-    more = f", and {unknown} of a size that is not known" if unknown else ""
-    status(f"{len(files)} to fetch: {told_bytes(known)}{more}")
+    sizes = [item.file.about if item.size is None else item.size for item in files]
+    total = told_bytes(sum(size or 0 for size in sizes))
+    rough = "" if all(item.size is not None for item in files) else "about "
+    more = " and files of a size that is not known" if None in sizes else ""
+    status(f"{len(files)} to fetch: {rough}{total}{more}")
 
 
 def show_verified(sources: Sequence[Source], as_json: bool, everything: bool) -> None:
@@ -70,7 +76,7 @@ def show_verified(sources: Sequence[Source], as_json: bool, everything: bool) ->
 
 
 def _row(source: Source) -> tuple[str, ...]:
-    size = told_bytes(source.size) if source.size else f"about {source.about}" if source.about else "not known"
+    size = _size(source.size, source.about)
     here = sum(file.present() for file in source.files)
     present = "yes" if here == len(source.files) else f"{here} of {len(source.files)} files" if here else "no"
     return source.name, size, present, source.licence, source.title
@@ -93,14 +99,17 @@ def _file(file: SourceFile) -> dict[str, Any]:
         "use": file.use,
         "urls": [address.url for address in file.addresses],
         "size": file.known_size,
+        "about": file.about,
         "sha256": file.known_sha256,
         "present": file.present(),
         "path": str(file.path),
     }
 
 
-def _size(size: int | None) -> str:
-    return "not known" if size is None else told_bytes(size)
+def _size(size: int | None, about: int | None) -> str:
+    if size is not None:
+        return told_bytes(size)
+    return "not known" if about is None else f"about {told_bytes(about)}"
 
 
 def _print_json(value: Any) -> None:

@@ -43,6 +43,8 @@ class SourceFile:
     """Bytes, where known for certain."""
     sha256: str | None = None
     """64 hexadecimal digits, where known for certain."""
+    about: int | None = None
+    """Bytes, roughly, for people."""
 
     def __post_init__(self) -> None:
         for name in (self.source, self.name):
@@ -119,13 +121,17 @@ class Source:
     licence: str
     citation: str
     files: tuple[SourceFile, ...]
-    about: str = ""
-    """A rough size for people, where the exact one is not known."""
 
     @property
     def size(self) -> int | None:
         """Bytes of all files, from the registry or this machine's records; None when one is unknown."""
         sizes = [file.known_size for file in self.files]
+        return sum(size for size in sizes if size) if all(sizes) else None
+
+    @property
+    def about(self) -> int | None:
+        """Bytes of all files, roughly; None when one is unknown."""
+        sizes = [file.known_size or file.about for file in self.files]
         return sum(size for size in sizes if size) if all(sizes) else None
 
     def present(self) -> bool:
@@ -184,11 +190,17 @@ def resolve_sources(names: Sequence[str], tasks: Mapping[str, Sequence[str]]) ->
 def _source(name: str, entry: dict[str, Any]) -> Source:
     files = tuple(
         SourceFile(
-            name, file["name"], tuple(map(_address, file["urls"])), file["use"], file.get("size"), file.get("sha256")
+            name,
+            file["name"],
+            tuple(map(_address, file["urls"])),
+            file["use"],
+            file.get("size"),
+            file.get("sha256"),
+            file.get("about"),
         )
         for file in entry["files"]
     )
-    return Source(name, entry["title"], entry["licence"], entry["citation"], files, entry.get("about", ""))
+    return Source(name, entry["title"], entry["licence"], entry["citation"], files)
 
 
 def _address(entry: str | dict[str, Any]) -> Address:
