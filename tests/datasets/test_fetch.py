@@ -346,3 +346,39 @@ def test_sizes_of_what_is_pending(server: Server, tmp_path: Path) -> None:
     (tmp_path / "made-up" / "file.bin").write_bytes(b"four")
     (found,) = pending([source()], FetchOptions(mirror=tmp_path.as_uri()))
     assert found.size == 4
+
+
+def test_a_download_never_goes_on_from_a_part_of_a_copy(server: Server, tmp_path: Path) -> None:
+    """A download is cut; a copy of another version is killed half-way; then the download is tried again."""
+    what = source(f"{server.url}/file.bin")
+    server.script = [cut(3_000), status(500)]
+    with pytest.raises(NetworkError):
+        get(what)
+    other = tmp_path / "made-up" / "file.bin"
+    other.parent.mkdir()
+    other.write_bytes(BODY[::-1])
+
+    def killed(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        list(fetch([what], FetchOptions(origin=tmp_path), killed))
+    assert what.files[0].path.with_name("file.bin.part").stat().st_size > 0
+    server.script = [whole()]
+    get(what)
+    assert what.files[0].path.read_bytes() == BODY
+
+
+def test_a_disk_that_is_full_while_a_file_is_written(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("seqexpr.datasets.fetch.sha256_file", full)
+    with pytest.raises(NetworkError, match=r"file\.bin: No space left on device"):
+        get(source(f"{server.url}/file.bin"))
+
+
+def test_the_size_of_a_copy_is_its_own(tmp_path: Path) -> None:
+    (tmp_path / "file.bin").write_bytes(b"four")
+    (found,) = pending([source()], FetchOptions(origin=tmp_path))
+    assert (found.size, found.place) == (4, (tmp_path / "file.bin").as_uri())

@@ -50,7 +50,7 @@ def copy(mirror: Path, folder: Path, file: SourceFile = FILE) -> bytes:
 def test_archives_however_they_were_made(tmp_path: Path, suffix: str, name: str) -> None:
     path = archive(tmp_path / f"a{suffix}", {"README": b"hello", name: BODY, "made-up/other.bin": b"x"})
     assert copy(path, tmp_path) == BODY
-    assert Mirror(path).place(FILE) == f"{path.as_uri()}#{name}"
+    assert Mirror(path).find(FILE) == (f"{path.as_uri()}#{name}", len(BODY))
 
 
 def test_growth_is_told(tmp_path: Path) -> None:

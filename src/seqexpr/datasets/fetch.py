@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 Watch = Callable[[SourceFile, int, int | None], None]
 """Called as a file grows: the file, the bytes that are here, the bytes there will be (None while unknown)."""
 
+_LARGE = 100 << 20  # bytes from which a check takes seconds
+
 JOBS = 4
 """Files fetched at once."""
 
@@ -132,7 +134,7 @@ def pending(sources: Sequence[Source], options: FetchOptions = FetchOptions()) -
         if file.present() and not options.force:
             continue
         if options.origin is not None:
-            found.append(Pending(file, Mirror(options.origin).place(file), file.known_size))
+            found.append(Pending(file, *Mirror(options.origin).find(file)))
             continue
         address = options.addresses(file)[0]
         size = file.known_size
@@ -164,10 +166,13 @@ class _Job:
                     results.put(FetchedFile(file, self.fetch(file)))
                 except SeqexprError as failure:
                     results.put(FetchedFile(file, failure=failure))
-                except Exception as problem:
-                    if isinstance(problem, _Stopped):
-                        raise
-                    results.put(problem)  # a bug, or a full disk: whoever asked for results gets it
+                except OSError as problem:  # a full disk, a folder that may not be written
+                    reason = f"{problem.filename or file.path}: {problem.strerror or problem}"
+                    results.put(FetchedFile(file, failure=NetworkError(reason)))
+                except _Stopped:
+                    raise
+                except Exception as problem:  # a bug: whoever asked for results gets it
+                    results.put(problem)
 
     def fetch(self, file: SourceFile) -> str | None:
         """Make sure of one file; return the address it came from, None when it was here."""
@@ -194,6 +199,7 @@ class _Job:
     def _get(self, file: SourceFile) -> str:
         part = file.path.with_name(f"{file.name}.part")
         if self.options.origin is not None:
+            Part(part).discard()
             origin = Mirror(self.options.origin).copy(file, part, self._growth(file), self.room)
             self._check_copy(origin, part)
             return self._accept(file, part, origin)
@@ -211,6 +217,7 @@ class _Job:
     def _arrive(self, file: SourceFile, address: Address, part: Path) -> None:
         """Bring the bytes of one address into `part`, unpacked and whole."""
         if address.url.startswith("file:"):
+            Part(part).discard()  # its note would make a later download go on from a part of this copy
             origin = Path(url2pathname(urlsplit(address.url).path))
             copy_file(origin, part, self._growth(file), self.room)
             self._check_copy(address.url, part)
@@ -218,9 +225,12 @@ class _Job:
         packed = part.with_name(f"{file.name}.packed.part") if address.packed else part
 
         def check(arrived: Path) -> None:
+            if arrived.stat().st_size > _LARGE:
+                logger.info("%s: has arrived; checking it", file.label)
             check_whole(address.url, arrived, self._tick)
             if address.packed:
-                unpack_gzip(arrived, part, self._tick)
+                Part(part).discard()
+                unpack_gzip(arrived, part, lambda _: self._unpacked(part))
                 check_whole(address.url, part, self._tick)
 
         download(
@@ -249,7 +259,11 @@ class _Job:
 
         return grown
 
-    def _tick(self, *_: int) -> None:
+    def _unpacked(self, part: Path) -> None:
+        self._tick()
+        check_free(part.parent, 0)
+
+    def _tick(self) -> None:
         if self.stop.is_set():
             raise _Stopped
 

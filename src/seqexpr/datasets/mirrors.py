@@ -46,24 +46,25 @@ class Mirror:
         if path.is_file() and not zipfile.is_zipfile(path) and not tarfile.is_tarfile(path):
             raise NetworkError(f"{path}: found a file that is no archive; expected a folder, a .zip or a .tar(.gz)")
 
-    def place(self, file: SourceFile) -> str:
-        """Where in the mirror the file is, as people read it.
+    def find(self, file: SourceFile) -> tuple[str, int]:
+        """Where in the mirror the file is, as people read it, and its bytes.
 
         Raises:
             MissingDataError: it is not in the mirror.
             NetworkError: it is there twice, or is no plain file.
         """
         if self.path.is_dir():
-            return self._path(file).as_uri()
-        with self._member(file) as (_, name, _):
-            place = f"{self.path.resolve().as_uri()}#{name}"
-        return place
+            path = self._path(file)
+            return path.as_uri(), path.stat().st_size
+        with self._member(file) as (_, name, size):
+            found = f"{self.path.resolve().as_uri()}#{name}", size
+        return found
 
     def copy(self, file: SourceFile, target: Path, copied: Copied, room: DiskRoom) -> str:
         """Copy the file to `target`; return its place.
 
         Raises:
-            MissingDataError, NetworkError: as `place`; or it is damaged, encrypted, or too large to be true.
+            MissingDataError, NetworkError: as `find`; or it is damaged, encrypted, or too large to be true.
         """
         if self.path.is_dir():
             origin = self._path(file)
