@@ -3,7 +3,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from seqexpr.paths import _cache_root, cache_folder
+from seqexpr.paths import _cache_root, cache_folder, cached_path
 
 
 def test_the_environment_names_the_cache(monkeypatch, tmp_path):
@@ -37,3 +37,19 @@ def test_a_folder_of_somebody_else_is_not_used(monkeypatch, tmp_path):
     other = paths._temporary_root()
     assert other != first
     assert other.parent == tmp_path
+
+
+def test_a_cache_that_may_only_be_read_is_read(monkeypatch, tmp_path, caplog):
+    import seqexpr.paths as paths
+
+    shared = tmp_path / "shared"
+    (shared / "datasets" / "lung").mkdir(parents=True)
+    monkeypatch.setenv("SEQEXPR_CACHE", str(shared))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(paths, "_writable", lambda folder: folder != shared)
+    _cache_root.cache_clear()
+    assert cached_path("datasets", "lung") == shared / "datasets" / "lung"
+    made = cached_path("datasets", "glio")
+    assert made.parent.is_dir() and shared not in made.parents
+    assert caplog.text.count("is not writable") == 1
+    _cache_root.cache_clear()

@@ -25,9 +25,28 @@ def cache_folder(name: str) -> Path:
     return folder
 
 
+def cached_path(name: str, *parts: str) -> Path:
+    """Where a file or folder of the cache is, or is to be made.
+
+    A cache that may only be read, such as one that a group shares, is read all the same; only what it lacks goes
+    elsewhere.
+
+    Args:
+        name: the cache's subfolder, as of `cache_folder`.
+        parts: the way from there.
+    """
+    chosen = _chosen_root(os.environ.get("SEQEXPR_CACHE")) / name
+    there = chosen.joinpath(*parts)
+    return there if there.exists() else cache_folder(name).joinpath(*parts)
+
+
+def _chosen_root(chosen: str | None) -> Path:
+    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("seqexpr"))
+
+
 @cache
 def _cache_root(chosen: str | None) -> Path:
-    root = Path(chosen) if chosen else Path(platformdirs.user_cache_dir("seqexpr"))
+    root = _chosen_root(chosen)
     if _writable(root):
         return root
     fallback = _temporary_root()

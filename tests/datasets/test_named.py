@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import tempfile
 import threading
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
+from seqexpr import paths
 from seqexpr.datasets.named import prepare_task
 from seqexpr.datasets.prepared import PreparedDataset
 from seqexpr.datasets.tasks import list_tasks, open_task_dataset, task_folder
@@ -216,3 +218,21 @@ def test_a_task_without_sources_is_made_on_the_spot() -> None:
     report = prepare_task("synthetic-half-life")
     assert report.dataset.has_dna and report.dataset.has_protein and report.dataset.label_names == ("planted",)
     assert open_task_dataset("synthetic-half-life").folder == report.dataset.folder
+
+
+def test_a_shared_cache_that_may_only_be_read(
+    fetched: Path, private_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is there is used; what is not is made in the user's own folder."""
+    prepare_task("mrna-human")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(paths, "_writable", lambda folder: folder != private_cache)
+    paths._cache_root.cache_clear()
+    before = sorted(private_cache.rglob("*"))
+    assert prepare_task("mrna-human").reused
+    report = prepare_task("prot-lung")
+    assert report.base is not None and report.base.reused and len(report.dataset) == 32
+    assert private_cache not in report.dataset.folder.parents
+    assert open_task_dataset("prot-lung").folder == report.dataset.folder
+    assert sorted(private_cache.rglob("*")) == before
+    paths._cache_root.cache_clear()

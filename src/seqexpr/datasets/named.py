@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from seqexpr.datasets.prepared import PreparedDataset
 from seqexpr.datasets.task_assembly import Advance, from_xpresso, join_levels, label_sources
 from seqexpr.datasets.task_plan import GeneCount, Renew, TaskPlan, existing_dataset
-from seqexpr.datasets.tasks import Task, find_task, open_task_dataset, task_folder
+from seqexpr.datasets.tasks import Task, find_task, open_task_dataset, task_folder, task_lock
 from seqexpr.errors import UsageError
 from seqexpr.files import remove_leftovers
 from seqexpr.locks import one_at_a_time
@@ -72,7 +72,7 @@ def prepare_task(
 
 def _prepare(task: Task, renew: Renew, min_cases: int, advance: Advance) -> TaskReport:
     folder, base = task_folder(task.name), None
-    with one_at_a_time(folder.with_suffix(".lock"), f"another process prepares {task.name}; waiting for it"):
+    with one_at_a_time(task_lock(task.name), f"another process prepares {task.name}; waiting for it"):
         remove_leftovers(folder)
         plan = TaskPlan.make(task, min_cases)
         if renew != "always" and (dataset := existing_dataset(plan, renew)):

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from seqexpr.errors import MissingDataError, NetworkError, UsageError
 from seqexpr.files import sha256_file, write_json
-from seqexpr.paths import cache_folder
+from seqexpr.paths import cached_path
 from seqexpr.toml_files import packaged_toml
 
 
@@ -59,7 +59,7 @@ class SourceFile:
     @property
     def path(self) -> Path:
         """Where the file lies once it is here."""
-        return cache_folder("downloads") / self.source / self.name
+        return cached_path("downloads", self.source, self.name)
 
     @property
     def record_path(self) -> Path:

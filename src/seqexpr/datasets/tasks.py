@@ -13,7 +13,7 @@ from typing import Any, Literal
 from seqexpr.datasets.prepared import PreparedDataset
 from seqexpr.datasets.synthetic import INPUTS, SyntheticSettings, make_synthetic, settings_for
 from seqexpr.errors import InputError, MissingDataError, UsageError
-from seqexpr.paths import cache_folder
+from seqexpr.paths import cache_folder, cached_path
 from seqexpr.toml_files import packaged_toml
 
 
@@ -108,7 +108,12 @@ def open_task_dataset(
 
 def task_folder(name: str) -> Path:
     """Where the dataset of a named task lies in the cache, whether it is there or not."""
-    return cache_folder("datasets") / name
+    return cached_path("datasets", name)
+
+
+def task_lock(name: str) -> Path:
+    """The lock of whoever makes that dataset; in a folder that can be written, whatever the dataset's own is."""
+    return cache_folder("datasets") / f"{name}.lock"
 
 
 def synthetic_settings(task: Task, preset: str) -> SyntheticSettings:
@@ -137,7 +142,7 @@ def _open_synthetic(task: Task, preset: str, remake: bool) -> PreparedDataset:
 
     settings = synthetic_settings(task, preset)
     folder = task_folder(f"{task.name}-{settings.key()}")
-    with FileLock(folder.with_suffix(".lock")):
+    with FileLock(task_lock(folder.name)):
         if not remake:
             with suppress(InputError):
                 return PreparedDataset.open(folder)
