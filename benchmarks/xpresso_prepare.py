@@ -35,12 +35,13 @@ for path in sys.argv[2:]:
         np.save(f"{sys.argv[1]}/{len(tokens)}.npy", tokens.astype(np.uint8))
 """
 FLOOR = """
-import sys, zlib, h5py
+import itertools, sys, zlib, h5py
 for path in sys.argv[2:]:
     with h5py.File(path) as file:
-        promoter = file["promoter"].id
-        for index in range(promoter.get_num_chunks()):
-            zlib.decompress(promoter.read_direct_chunk(promoter.get_chunk_info(index).chunk_offset)[1])
+        promoter = file["promoter"]
+        starts = [range(0, length, step) for length, step in zip(promoter.shape, promoter.chunks)]
+        for offset in itertools.product(*starts):
+            zlib.decompress(promoter.id.read_direct_chunk(offset)[1])
 """
 
 

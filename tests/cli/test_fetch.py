@@ -28,7 +28,7 @@ def test_the_list_is_a_table_of_all_sources() -> None:
     result = CliRunner().invoke(app, ["fetch", "--list"])
     assert result.exit_code == 0
     rows = [line.split("\t") for line in result.stdout.splitlines()]
-    assert rows[0] == ["name", "size", "present", "licence", "what"]
+    assert rows[0] == ["name", "size", "present", "licence", "what", "tasks"]
     assert [row[0] for row in rows[1:]] == [source.name for source in list_sources()]
     assert {row[2] for row in rows[1:]} == {"no"}
 
@@ -88,7 +88,10 @@ def test_a_dry_run_tells_files_sizes_and_places(tmp_path: Path) -> None:
 def test_verify(tmp_path: Path, private_cache: Path) -> None:
     (tmp_path / "hg38.fa.gz").write_bytes(b"not really a genome")
     (tmp_path / "mm10.fa.gz").write_bytes(b"nor this")
-    assert run("--verify") == (0, "file\tstate\tsha256\n", "")
+    assert run("--verify") == (0, "file\tstate\tsha256\n", "nothing is here yet\n")
+    code, out, err = run("mm10", "--verify")
+    assert (code, out.splitlines()[1]) == (4, "mm10/mm10.fa.gz\tabsent\t")
+    assert err == "seqexpr: error: mm10/mm10.fa.gz: not here; run: seqexpr fetch mm10\n"
     assert run("hg38", "mm10", "--from", str(tmp_path))[0] == 0
     digest = hashlib.sha256(b"not really a genome").hexdigest()
     code, out, err = run("--verify")
@@ -97,7 +100,7 @@ def test_verify(tmp_path: Path, private_cache: Path) -> None:
     changed = private_cache / "downloads" / "mm10" / "mm10.fa.gz"
     changed.write_bytes(b"something else")
     code, out, err = run("mm10", "gencode-mouse", "--verify", "--json")
-    assert code == 6 and len(err.splitlines()) == 1 and "seqexpr fetch mm10 --force" in err
+    assert code == 6 and err.endswith("found other bytes than were recorded; run: seqexpr fetch mm10\n")
     assert [(item["file"], item["state"]) for item in json.loads(out)] == [
         ("mm10/mm10.fa.gz", "changed"),
         ("gencode-mouse/gencode.vM25.annotation.gtf.gz", "absent"),
@@ -124,15 +127,30 @@ def test_from_an_archive_as_people_make_it(tmp_path: Path, private_cache: Path) 
         (("--list", "--verify"), 2, "--list, --dry-run and --verify are three things"),
         (("hg38", "--jobs", "0"), 2, "--jobs"),
         (("hg38", "--from", "/no/such/place"), 4, "found no such folder or archive"),
+        (("hg38", "--from", __file__), 3, "found a file that is no archive; expected a folder, a .zip"),
+        (("hg38", "--verify", "--force"), 2, "leave --from, --mirror, --offline and --force out"),
         (("hg38", "--mirror", "ftp://x"), 2, "expected an address of http://"),
-        (("hg38", "--offline"), 4, "seqexpr fetch hg38"),
-        (("hg38", "--mirror", "file:///no/such/place"), 6, "No such file"),
     ],
 )
 def test_errors_are_one_line(arguments: tuple[str, ...], code: int, text: str) -> None:
     found, out, err = run(*arguments)
     assert (found, out) == (code, "")
     assert text in err and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (("hg38", "--offline"), 4, "seqexpr fetch hg38"),
+        (("hg38", "--mirror", "file:///no/such/place"), 6, "No such file"),
+    ],
+)
+def test_files_that_cannot_be_had(arguments: tuple[str, ...], code: int, text: str) -> None:
+    found, out, err = run(*arguments)
+    assert (found, out) == (code, "")
+    summary, error = err.splitlines()
+    assert summary == "0 of 1 files are here; without a network: --from FOLDER or ARCHIVE"
+    assert error.startswith("seqexpr: error: ") and text in error
 
 
 FILES = [SourceFile("hg38", name, (), "tests") for name in ("a", "b")]
@@ -182,3 +200,32 @@ def test_bars_on_a_terminal() -> None:
     assert shown() == [("all", 15, 150), ("hg38/a", 10, 100), ("hg38/b", 5, 50)]
     watch(FILES[0], 100, 100)
     assert shown() == [("all", 105, 150), ("hg38/b", 5, 50)]
+
+
+def test_a_damaged_file_is_got_again_and_records_travel(tmp_path: Path, private_cache: Path) -> None:
+    """What was recorded at the first download holds wherever the copy goes, and says where it came from."""
+    folder = tmp_path / "mirror"
+    (folder / "hg38").mkdir(parents=True)
+    (folder / "hg38" / "hg38.fa.gz").write_bytes(b"not really a genome")
+    digest = hashlib.sha256(b"not really a genome").hexdigest()
+    record = {"url": "https://first/hg38.fa.gz", "fetched": "2026-01-02T03:04:05+00:00", "sha256": digest, "size": 19}
+    (folder / "hg38" / "hg38.fa.gz.json").write_text(json.dumps(record))
+    code, out, err = run("hg38", "--from", str(folder))
+    assert code == 0, err
+    here = Path(out.strip())
+    kept = json.loads(here.with_name("hg38.fa.gz.json").read_text())
+    assert (kept["url"], kept["fetched"], kept["sha256"]) == (record["url"], record["fetched"], digest)
+    assert kept["via"].startswith("file://") and kept["copied"] > "2026"
+    assert run("hg38")[2].endswith(", here already, as recorded (2026-01-02)\n")
+    here.write_bytes(b"not really a genome!")
+    assert run("hg38", "--offline")[0] == 6
+    code, _, err = run("hg38", "--from", str(folder))
+    assert code == 0 and "it is damaged, or was replaced; getting it again" in err
+    assert here.read_bytes() == b"not really a genome"
+    (folder / "hg38" / "hg38.fa.gz").write_bytes(b"changed on the way")
+    shutil.rmtree(private_cache / "downloads")
+    archive = shutil.make_archive(str(tmp_path / "mirror"), "gztar", tmp_path, "mirror")
+    for origin in (str(folder), archive):
+        code, out, err = run("hg38", "--from", origin)
+        assert (code, out) == (6, "") and f"expected {digest}, as recorded beside it" in err
+    assert not here.exists()

@@ -126,8 +126,8 @@ def test_what_prepare_tells(seqexpr: Callable[..., Any], source_files: Path) -> 
         "protein level and protein (UniProt)          34     10,699\n"
         "protein level and DNA window                 33\n"
         "protein level, protein and DNA window        32      9,815\n"
-        "note: protein level: mean over up to 5 cases; left out: genes measured in too few cases (1), "
-        "copies of pseudoautosomal genes on Y (1)\n"
+        "note: protein level: mean over those of 5 cases that have a value; left out: genes without a value 1, "
+        "copies of pseudoautosomal genes on Y 1\n"
         "note: genes with several proteins, of which the longest counts: 1\n"
         "note: half-life features are Xpresso's own z-scores\n"
     )

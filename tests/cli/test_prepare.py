@@ -78,16 +78,16 @@ def test_the_same_again_is_reused(files: Path, seqexpr: Callable[..., Any]) -> N
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "differing"),
     [
-        lambda files: (files / "windows.fa").write_text(">g1\nACGTA\n>g2\nAAAAA\n"),
-        lambda files: ("--tss-at", "1"),
-        lambda files: ("--upstream", "2"),
-        lambda files: ("--labels", "labels.tsv"),
+        (lambda files: (files / "windows.fa").write_text(">g1\nACGTA\n>g2\nAAAAA\n"), "another file for --windows"),
+        (lambda files: ("--tss-at", "1"), "another --tss-at"),
+        (lambda files: ("--upstream", "2"), "another --upstream"),
+        (lambda files: ("--labels", "labels.tsv"), "another file for --labels"),
     ],
 )
 def test_a_different_dataset_is_replaced_only_by_force(
-    files: Path, seqexpr: Callable[..., Any], change: Callable[[Path], Any]
+    files: Path, seqexpr: Callable[..., Any], change: Callable[[Path], Any], differing: str
 ) -> None:
     arguments: tuple[str, ...] = ("prepare", "--out", "set", "--windows", "windows.fa", "--tss-at", "0")
     assert seqexpr(*arguments).code == 0
@@ -95,15 +95,20 @@ def test_a_different_dataset_is_replaced_only_by_force(
     arguments += changed if isinstance(changed, tuple) else ()
     refused = seqexpr(*arguments)
     assert (refused.code, refused.out) == (2, "")
-    assert "set exists; choose another folder, or --force to replace it" in refused.err
+    expected = f"set exists, made with {differing}; choose another folder, or --force to replace it\n"
+    assert refused.err == f"seqexpr: error: {expected}"
     assert seqexpr(*arguments, "--force").code == 0
 
 
 def test_a_damaged_dataset_is_not_reused(files: Path, seqexpr: Callable[..., Any]) -> None:
     arguments = ("prepare", "--out", "set", "--windows", "windows.fa", "--tss-at", "0")
     assert seqexpr(*arguments).code == 0
-    Path("set/sequences.safetensors").write_bytes(b"cut")
-    assert seqexpr(*arguments).code == 2
+    path = Path("set/sequences.safetensors")
+    whole = path.read_bytes()
+    for content in (b"cut", whole[:-1] + bytes([whole[-1] ^ 1])):  # of the same length, too
+        path.write_bytes(content)
+        refused = seqexpr(*arguments)
+        assert refused.code == 2 and "set exists and is damaged (" in refused.err
     assert seqexpr(*arguments, "--force").code == 0
 
 

@@ -25,19 +25,20 @@ def test_means_by_hand(tmp_path: Path) -> None:
     table = read(tmp_path, HEADER + f"{A}.15\t1\t2\t6\n{B}.1\tNA\t-0.5\t1e-1\n{C}.20\t\tNaN\tNA\n")
     assert table.means == {A: 3.0, B: pytest.approx(-0.2)}
     assert (table.cases, table.unmeasured, table.par_y, table.other_rows) == (3, 1, 0, 0)
-    assert table.left_out() == "genes measured in too few cases (1)"
+    assert table.left_out() == "genes without a value 1"
 
 
 def test_a_gene_must_be_measured_in_enough_cases(tmp_path: Path) -> None:
     text = HEADER + f"{A}.1\t1\t1\t1\n{B}.1\t1\tNA\t1\n{C}.1\tNA\tNA\t1\n"
     assert [list(read(tmp_path, text, least).means) for least in (1, 2, 3)] == [[A, B, C], [A, B], [A]]
+    assert read(tmp_path, text, 3).left_out() == "genes with fewer than 3 values 2"
 
 
 def test_copies_on_y_and_other_rows_are_counted(tmp_path: Path) -> None:
     text = HEADER + f"{A}.14\t1\t1\t1\n{A}.14_PAR_Y\t9\t9\t9\nstatus\t1\t2\t3\nENSMUSG00000000001.4\t2\t2\t2\n"
     table = read(tmp_path, text)
     assert table.means == {A: 1.0, "ENSMUSG00000000001": 2.0}
-    assert table.left_out() == "copies of pseudoautosomal genes on Y (1), rows that are no Ensembl gene (1)"
+    assert table.left_out() == "copies of pseudoautosomal genes on Y 1, rows that are no Ensembl gene 1"
 
 
 @pytest.mark.parametrize(

@@ -72,8 +72,15 @@ def test_a_file_that_is_here_is_checked_and_not_fetched_again(server: Server) ->
     assert get(what) is None
     assert len(server.seen) == 1
     what.files[0].path.write_bytes(b"damaged")
+    with pytest.raises(NetworkError, match=r"found SHA-256 .*; expected .*: it is damaged, or was replaced"):
+        get(what, FetchOptions(offline=True))
+    assert get(what) == f"{server.url}/file.bin"  # a damaged file is got again, and must be the recorded one
+    assert what.files[0].path.read_bytes() == BODY
+    what.files[0].path.write_bytes(b"damaged")
+    server.script = [whole(b"another version", etag='"version-2"')]
     with pytest.raises(NetworkError, match=r"found SHA-256 .*; expected .* as first recorded .*--force"):
         get(what)
+    assert what.files[0].path.read_bytes() == b"damaged"
 
 
 def test_a_file_put_there_by_hand_is_recorded() -> None:

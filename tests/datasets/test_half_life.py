@@ -148,12 +148,13 @@ def table_of(genes: int, row: str) -> str:
     return HEADER + "".join(f"g{number}\t{row}\n" for number in range(genes))
 
 
-def test_a_table_without_a_value_below_average_is_raw(tmp_path: Path) -> None:
+def test_a_table_without_a_value_below_average_is_raw(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     raw = "NA\tNA\tNA\tNA\t0.5\t0.6\t0.4\t4.4"  # no length gives it away
     with pytest.raises(InputError, match="no negative value and no GC content above 1 in 20 genes, as raw features"):
         read_half_life(write(tmp_path, table_of(20, raw)), z_scores=True)
     few = read_half_life(write(tmp_path, table_of(19, raw)), z_scores=True)
     assert len(few.ids) == 19
+    assert "no negative value, as raw features are; it is read as z-scores all the same" in caplog.text
     above = raw.replace("0.6", "1.1")
     assert len(read_half_life(write(tmp_path, table_of(20, above)), z_scores=True).ids) == 20
     nothing = "\t".join(["NA"] * 8)

@@ -15,7 +15,7 @@ import pytest
 from seqexpr.datasets.disk_room import DiskRoom
 from seqexpr.datasets.mirrors import Mirror
 from seqexpr.datasets.sources import SourceFile, find_source
-from seqexpr.errors import MissingDataError, NetworkError
+from seqexpr.errors import InputError, MissingDataError, NetworkError
 
 BODY = os.urandom(200_000)
 FILE = SourceFile("made-up", "file.bin", (), "tests")
@@ -171,7 +171,7 @@ def test_archives_that_are_not_as_they_should_be(
 
 def test_no_archive_at_all(tmp_path: Path) -> None:
     (tmp_path / "a.tar.gz").write_bytes(BODY)
-    with pytest.raises(NetworkError, match=r"found a file that is no archive; expected a folder, a \.zip"):
+    with pytest.raises(InputError, match=r"found a file that is no archive; expected a folder, a \.zip"):
         Mirror(tmp_path / "a.tar.gz")
     with pytest.raises(MissingDataError, match="found no such folder or archive"):
         Mirror(tmp_path / "absent")

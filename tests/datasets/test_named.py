@@ -81,8 +81,8 @@ def test_proteins_levels_and_windows_are_joined_by_gene(fetched: Path) -> None:
     np.testing.assert_array_equal(dataset.dna([row], 10_000, 10_000), whole.dna([same], 10_000, 10_000))
     np.testing.assert_array_equal(dataset.half_life()[row], whole.half_life()[same])
     assert report.notes == [
-        "protein level: mean over up to 5 cases; left out: genes measured in too few cases (1), "
-        "copies of pseudoautosomal genes on Y (1)",
+        "protein level: mean over those of 5 cases that have a value; left out: genes without a value 1, "
+        "copies of pseudoautosomal genes on Y 1",
         "genes with several proteins, of which the longest counts: 1",
         "half-life features are Xpresso's own z-scores",
     ]
@@ -114,6 +114,10 @@ def test_genes_measured_in_few_cases_can_be_left_out(fetched: Path) -> None:
     assert gene(4) not in prepare_task("prot-lung", min_cases=2).dataset.ids
     with pytest.raises(UsageError, match=r"was prepared with min_cases 2; .*: seqexpr prepare prot-lung --force"):
         prepare_task("prot-lung")
+    with pytest.raises(UsageError, match=r"seqexpr prepare prot-lung --min-cases 3 --force"):
+        prepare_task("prot-lung", min_cases=3)
+    with pytest.raises(UsageError, match=r"--min-cases 6: .*Tumor\.txt has 5 cases"):
+        prepare_task("prot-lung", min_cases=6, force=True)
     assert gene(4) in prepare_task("prot-lung", force=True).dataset.ids
     with pytest.raises(UsageError, match="--min-cases: task mrna-human has no labels that are means"):
         prepare_task("mrna-human", min_cases=2)
@@ -165,7 +169,7 @@ def test_a_source_that_is_not_what_was_fetched(fetched: Path) -> None:
     from seqexpr.datasets.sources import find_source
 
     find_source("cptac-lscc-protein").files[0].record(sha256="0" * 64, size=1, url="https://x", fetched="")
-    with pytest.raises(NetworkError, match=r"Tumor\.txt: found SHA-256 .*; expected 0{64}.*seqexpr fetch cptac-lscc"):
+    with pytest.raises(NetworkError, match=r"Tumor\.txt: found SHA-256 .*; expected 0{64}.*run: seqexpr fetch cptac-l"):
         prepare_task("prot-lung")
     assert not task_folder("prot-lung").exists()
 
@@ -182,11 +186,17 @@ def test_what_a_killed_process_left_is_cleared(fetched: Path) -> None:
 
 def test_a_damaged_dataset_is_prepared_again(fetched: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = prepare_task("mrna-human").dataset.folder
-    (folder / "manifest.json").unlink()
-    with caplog.at_level(logging.WARNING):
-        assert not prepare_task("mrna-human").reused
-    assert "it is prepared again" in caplog.text
-    assert prepare_task("mrna-human").reused
+    genes = folder / "genes.tsv"
+
+    def one_letter() -> None:
+        genes.write_text(genes.read_text().replace("ENSG00000000007", "ENSG00000000077"))
+
+    for damage in ((folder / "manifest.json").unlink, one_letter):
+        damage()
+        with caplog.at_level(logging.WARNING):
+            assert not prepare_task("mrna-human").reused
+        assert "it is prepared again" in caplog.messages[-1]
+        assert prepare_task("mrna-human").reused
 
 
 def test_two_at_once_prepare_once(fetched: Path) -> None:

@@ -66,6 +66,8 @@ def fetch(
     set_up_logging(quiet=quiet)
     if show + dry_run + verify > 1:
         raise UsageError("--list, --dry-run and --verify are three things; give one")
+    if (show or verify) and (origin or mirror or offline or force):
+        raise UsageError("--list and --verify look at what is here: leave --from, --mirror, --offline and --force out")
     if as_json and not (show or dry_run or verify):
         raise UsageError("--json goes with --list, --dry-run or --verify")
     if not names and not show and not verify:
@@ -79,7 +81,7 @@ def fetch(
     if show:
         fetch_tables.show_list(sources, as_json)
     elif verify:
-        fetch_tables.show_verified(sources, as_json, everything=bool(names))
+        fetch_tables.show_verified(sources, as_json, asked=bool(names))
     else:
         from seqexpr.datasets.fetch import FetchOptions
 
@@ -101,9 +103,12 @@ def _fetch(sources: list[Source], options: FetchOptions) -> None:
             if result.failure is not None:
                 failures.append(result.failure)
                 continue
-            came = f"from {result.origin}" if result.origin else "here already, checked"
+            recorded = str(result.file.recorded().get("fetched") or "first seen")[:10]
+            came = f"from {result.origin}" if result.origin else f"here already, as recorded ({recorded})"
             status(f"{result.file.label}: {told_bytes(result.file.path.stat().st_size)}, {came}")
             here.add(result.file.label)
+    if failures:
+        status(f"{len(here)} of {len(files)} files are here; without a network: --from FOLDER or ARCHIVE")
     for file in files:  # after the live display, which would mix with them on a terminal; in the order asked
         if file.label in here:
             typer.echo(file.path)

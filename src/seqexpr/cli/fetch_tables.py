@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 def show_list(sources: Sequence[Source], as_json: bool) -> None:
-    """Print the sources: name, size, what of them is here, licence, what they are."""
+    """Print the sources: name, size, what of them is here, licence, what they are, which tasks need them."""
     if as_json:
         _print_json([_description(source) for source in sources])
     else:
-        _print_table(("name", "size", "present", "licence", "what"), [_row(source) for source in sources])
+        _print_table(("name", "size", "present", "licence", "what", "tasks"), [_row(source) for source in sources])
 
 
 def show_pending(sources: Sequence[Source], options: FetchOptions, as_json: bool) -> None:
@@ -47,16 +47,17 @@ def show_pending(sources: Sequence[Source], options: FetchOptions, as_json: bool
     status(f"{len(files)} to fetch: {rough}{total}{more}")
 
 
-def show_verified(sources: Sequence[Source], as_json: bool, everything: bool) -> None:
+def show_verified(sources: Sequence[Source], as_json: bool, asked: bool) -> None:
     """Print the state of every file, or of those that are here at all.
 
     Raises:
         NetworkError: a file is not the one that was recorded.
+        MissingDataError: a file that was asked for is not here.
     """
     from seqexpr.datasets.verify import verify
-    from seqexpr.errors import NetworkError
+    from seqexpr.errors import MissingDataError, NetworkError
 
-    files = [file for file in verify(sources) if everything or file.state != "absent"]
+    files = [file for file in verify(sources) if asked or file.state != "absent"]
     if as_json:
         _print_json(
             [
@@ -66,20 +67,34 @@ def show_verified(sources: Sequence[Source], as_json: bool, everything: bool) ->
         )
     else:
         _print_table(("file", "state", "sha256"), [(item.file.label, item.state, item.found or "") for item in files])
+    if not files:
+        status("nothing is here yet")
     changed = [item.file for item in files if item.state == "changed"]
     if changed:
-        names = ", ".join(file.label for file in changed)
-        again = " ".join(dict.fromkeys(file.source for file in changed))
-        raise NetworkError(
-            f"{names}: found other bytes than were recorded; to get them anew: seqexpr fetch {again} --force"
-        )
+        raise NetworkError(f"{_labels(changed)}: found other bytes than were recorded; {_again(changed)}")
+    if asked and (absent := [item.file for item in files if item.state in ("absent", "part")]):
+        raise MissingDataError(f"{_labels(absent)}: not here; {_again(absent)}")
+
+
+def _labels(files: Sequence[SourceFile]) -> str:
+    return ", ".join(file.label for file in files)
+
+
+def _again(files: Sequence[SourceFile]) -> str:
+    return f"run: seqexpr fetch {' '.join(dict.fromkeys(file.source for file in files))}"
 
 
 def _row(source: Source) -> tuple[str, ...]:
     size = _size(source.size, source.about)
     here = sum(file.present() for file in source.files)
     present = "yes" if here == len(source.files) else f"{here} of {len(source.files)} files" if here else "no"
-    return source.name, size, present, source.licence, source.title
+    return source.name, size, present, source.licence, source.title, " ".join(_tasks(source))
+
+
+def _tasks(source: Source) -> list[str]:
+    from seqexpr.datasets.tasks import list_tasks
+
+    return [task.name for task in list_tasks() if source.name in task.sources]
 
 
 def _description(source: Source) -> dict[str, Any]:
@@ -89,6 +104,7 @@ def _description(source: Source) -> dict[str, Any]:
         "licence": source.licence,
         "citation": source.citation,
         "present": source.present(),
+        "tasks": _tasks(source),
         "files": [_file(file) for file in source.files],
     }
 

@@ -21,7 +21,11 @@ _WINDOW = "DNA window"
 def prepare(
     task: Annotated[
         Optional[str],  # noqa: UP045 - typer reads annotations at run time, on Python 3.10 too
-        typer.Argument(metavar="[TASK]", help="A named task, prepared into the cache from fetched sources."),
+        typer.Argument(
+            metavar="[TASK]",
+            help="A named task, prepared into the cache from fetched sources: mrna-human, mrna-mouse, and "
+            "mrna-, prot- and joint- with lung or glio.",
+        ),
     ] = None,
     out: Annotated[
         Optional[Path],  # noqa: UP045

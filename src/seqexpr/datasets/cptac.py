@@ -34,6 +34,9 @@ class CaseMeans:
     means: dict[str, float]
     """Mean over the cases by gene without version, in the file's order."""
     cases: int
+    """Columns of the matrix."""
+    min_cases: int
+    """In how many of them a gene had to be measured."""
     par_y: int
     """Copies on Y of pseudoautosomal genes."""
     other_rows: int
@@ -43,12 +46,13 @@ class CaseMeans:
 
     def left_out(self) -> str:
         """What was left out, in words; empty for nothing."""
+        few = "genes without a value" if self.min_cases == 1 else f"genes with fewer than {self.min_cases:,} values"
         parts = {
-            "genes measured in too few cases": self.unmeasured,
+            few: self.unmeasured,
             "copies of pseudoautosomal genes on Y": self.par_y,
             "rows that are no Ensembl gene": self.other_rows,
         }
-        return ", ".join(f"{what} ({count:,})" for what, count in parts.items() if count)
+        return ", ".join(f"{what} {count:,}" for what, count in parts.items() if count)
 
 
 def read_case_means(path: str | Path, min_cases: int = 1) -> CaseMeans:
@@ -91,7 +95,7 @@ def read_case_means(path: str | Path, min_cases: int = 1) -> CaseMeans:
                 unmeasured += 1
     if not first_line:
         raise InputError(path, found="no row of an Ensembl gene", expected="rows such as ENSG00000000003.15")
-    return CaseMeans(str(path), means, len(cases), par_y, other_rows, unmeasured)
+    return CaseMeans(str(path), means, len(cases), max(1, min_cases), par_y, other_rows, unmeasured)
 
 
 def _read_header(path: str | Path, lines: Iterator[tuple[int, list[str]]]) -> list[str]:

@@ -116,7 +116,7 @@ def remote_size(url: str) -> int | None:
     try:
         with _client(Patience(connect_timeout=5.0, read_timeout=5.0)) as client:
             response = client.head(url)
-    except (httpx.HTTPError, httpx.InvalidURL, OSError):
+    except (httpx.HTTPError, httpx.InvalidURL, NetworkError, OSError):
         return None
     length = response.headers.get("Content-Length", "")
     page = response.headers.get("Content-Type", "").lower().startswith("text/html")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import Any
 from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
@@ -91,8 +92,11 @@ def fetch(
 
     Raises:
         NetworkError: the files whose sizes are known do not fit on the disk.
+        MissingDataError, InputError: `options.origin` is not there, or is no folder or archive.
     """
     files = [file for source in sources for file in source.files]
+    if options.origin is not None:
+        Mirror(options.origin)  # a wrong path is told at once, and once
     _check_room(files, options)
     waiting: SimpleQueue[SourceFile] = SimpleQueue()
     results: SimpleQueue[FetchedFile | BaseException] = SimpleQueue()
@@ -176,8 +180,7 @@ class _Job:
 
     def fetch(self, file: SourceFile) -> str | None:
         """Make sure of one file; return the address it came from, None when it was here."""
-        if file.present() and not self.options.force:
-            _keep(file)
+        if self._keep(file):
             return None
         if self.options.origin is None and self.options.offline and not self._local(file):
             raise MissingDataError(
@@ -187,11 +190,26 @@ class _Job:
         file.path.parent.mkdir(parents=True, exist_ok=True)
         lock = file.path.with_name(f".{file.name}.lock")
         with one_at_a_time(lock, f"{file.label} is being fetched by another process; waiting for it"):
-            if file.present() and not self.options.force:  # another process got it while this one waited
-                _keep(file)
+            if self._keep(file):  # another process got it while this one waited
                 return None
             remove_leftovers(file.path)
             return self._get(file)
+
+    def _keep(self, file: SourceFile) -> bool:
+        """Whether the file is here and the recorded one. One that the user put there is recorded now."""
+        if not file.present() or self.options.force:
+            return False
+        try:
+            found = file.check()
+        except NetworkError as problem:
+            if self.options.offline and self.options.origin is None and not self._local(file):
+                raise
+            logger.warning("%s; getting it again", problem)
+            return False
+        if not file.recorded():
+            with suppress(OSError):  # a shared cache that only its owner may write to
+                file.record(url=None, size=file.path.stat().st_size, sha256=found, fetched=None)
+        return True
 
     def _local(self, file: SourceFile) -> bool:
         return all(address.url.startswith("file:") for address in self.options.addresses(file))
@@ -200,9 +218,10 @@ class _Job:
         part = file.path.with_name(f"{file.name}.part")
         if self.options.origin is not None:
             Part(part).discard()
-            origin = Mirror(self.options.origin).copy(file, part, self._growth(file), self.room)
+            mirror = Mirror(self.options.origin)
+            origin = mirror.copy(file, part, self._growth(file), self.room)
             self._check_copy(origin, part)
-            return self._accept(file, part, origin)
+            return self._accept(file, part, origin, mirror.record(file))
         failures: list[str] = []
         for address in self.options.addresses(file):
             if failures:
@@ -267,33 +286,34 @@ class _Job:
         if self.stop.is_set():
             raise _Stopped
 
-    def _accept(self, file: SourceFile, part: Path, origin: str) -> str:
+    def _accept(self, file: SourceFile, part: Path, origin: str, beside: dict[str, Any] | None = None) -> str:
         """Check the whole file, put it in its place and record it.
 
-        At any moment of this, the file in place is whole, and its record is its own or absent.
+        At any moment of this, the file in place is whole, and its record is its own or absent. A record `beside` the
+        file, where it was copied from, must be the file's too; it tells where that copy came from.
         """
-        found = sha256_file(part)
+        found, beside = sha256_file(part), beside or {}
         known = file.sha256 if self.options.force else file.known_sha256
         if known and found != known:
             Part(part).discard()
             raise NetworkError(f"{origin}: {file.mismatch(found)}")
+        if beside.get("sha256") not in (None, found):
+            Part(part).discard()
+            recorded = f"found SHA-256 {found}; expected {beside['sha256']}, as recorded beside it"
+            raise NetworkError(f"{origin}: {recorded}; the copy is damaged, or of another version than its record")
         size = part.stat().st_size
         if file.recorded().get("sha256") not in (None, found):
             file.record_path.unlink(missing_ok=True)
         with atomic_path(file.path) as temporary:
             part.replace(temporary)
         moment = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        file.record(url=origin, size=size, sha256=found, fetched=moment)
+        if beside.get("url"):
+            first = {"url": beside["url"], "fetched": beside.get("fetched")}
+            file.record(**first, size=size, sha256=found, via=origin, copied=moment)
+        else:
+            file.record(url=origin, size=size, sha256=found, fetched=moment)
         Part(part).discard()
         return origin
-
-
-def _keep(file: SourceFile) -> None:
-    """A file that is here must be the one that was recorded; one that the user put there is recorded now."""
-    found = file.check()
-    if not file.recorded():
-        with suppress(OSError):  # a shared cache that only its owner may write to
-            file.record(url=None, size=file.path.stat().st_size, sha256=found, fetched=None)
 
 
 def _check_room(files: Sequence[SourceFile], options: FetchOptions) -> None:

@@ -17,6 +17,7 @@ z-scores, and a model that was trained on them `expects_z_scores`. docs/half-lif
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -31,6 +32,8 @@ from seqexpr.errors import InputError
 if TYPE_CHECKING:
     from seqexpr.sequences.annotation import Transcript
     from seqexpr.sequences.genome import Genome
+
+logger = logging.getLogger(__name__)
 
 LOG10 = "log10(x+0.1)"
 IDENTITY = "identity"
@@ -237,7 +240,8 @@ def _check_z_scores(table: TextTable, names: Sequence[str], values: np.ndarray) 
     """Raw values have a wrong meaning for a model of z-scores, and nothing can convert them: find them out."""
     expected = (
         "z-scores as in Xpresso's tables: this model was trained on them; raw features cannot be converted, because "
-        "the means and standard deviations behind those z-scores are not published"
+        "the means and standard deviations behind those z-scores are not published; leave --half-life out, or use a "
+        "model of raw features (seqexpr models show)"
     )
     lengths = np.array([_is_length(name) for name in names])
     far = np.argwhere((np.abs(values) > _FARTHEST_Z_SCORE) & lengths)
@@ -249,7 +253,11 @@ def _check_z_scores(table: TextTable, names: Sequence[str], values: np.ndarray) 
             found=f"{values[row, column]:g}",
             expected=expected,
         )
-    if len(values) >= _GENES_TO_JUDGE and (values >= 0).any() and not ((values < 0) | ((values > 1) & ~lengths)).any():
+    if not (values >= 0).any() or ((values < 0) | ((values > 1) & ~lengths)).any():
+        return
+    if len(values) < _GENES_TO_JUDGE:
+        logger.warning("%s: no negative value, as raw features are; it is read as z-scores all the same", table.file)
+    else:
         raise InputError(
             table.file,
             found=f"no negative value and no GC content above 1 in {len(values):,} genes, as raw features are",

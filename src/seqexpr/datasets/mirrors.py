@@ -7,21 +7,24 @@ inside is ever used as a path, so none can escape.
 
 from __future__ import annotations
 
+import json
 import stat
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar
 
 from seqexpr.datasets.disk_room import DiskRoom
 from seqexpr.datasets.sources import SourceFile, list_sources
-from seqexpr.errors import MissingDataError, NetworkError
+from seqexpr.errors import InputError, MissingDataError, NetworkError
 
 _BLOCK = 1 << 20
+_LONGEST_RECORD = 1 << 16
 _RATIO, _RATIO_FROM = 1_000, 100 << 20
 """A member that unpacks to more than so many times the archive, and to more than so many bytes, is a bomb."""
 
@@ -36,7 +39,7 @@ class Mirror:
 
     Raises:
         MissingDataError: neither is there.
-        NetworkError: a file that is no such archive.
+        InputError: a file that is no such archive.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,7 +47,7 @@ class Mirror:
         if not path.exists():
             raise MissingDataError(f"{path}: found no such folder or archive; expected the files of the sources")
         if path.is_file() and not zipfile.is_zipfile(path) and not tarfile.is_tarfile(path):
-            raise NetworkError(f"{path}: found a file that is no archive; expected a folder, a .zip or a .tar(.gz)")
+            raise InputError(path, found="a file that is no archive", expected="a folder, a .zip or a .tar(.gz)")
 
     def find(self, file: SourceFile) -> tuple[str, int]:
         """Where in the mirror the file is, as people read it, and its bytes.
@@ -78,6 +81,20 @@ class Mirror:
                 )
             _write(stream, size, target, copied, room, shown)
             return f"{self.path.resolve().as_uri()}#{name}"
+
+    def record(self, file: SourceFile) -> dict[str, Any]:
+        """What was recorded where the copy was made (`FILE.json` beside it); empty where nothing was."""
+        beside = replace(file, name=f"{file.name}.json")
+        try:
+            if self.path.is_dir():
+                text = self._path(beside).read_bytes()
+            else:
+                with self._member(beside) as (stream, _, _):
+                    text = stream.read(_LONGEST_RECORD)
+            record = json.loads(text)
+        except (MissingDataError, ValueError, OSError):
+            return {}
+        return record if isinstance(record, dict) else {}
 
     def _path(self, file: SourceFile) -> Path:
         for name in _names(file):
@@ -144,7 +161,8 @@ def copy_file(origin: Path, target: Path, copied: Copied, room: DiskRoom) -> Non
 
 def _names(file: SourceFile) -> list[str]:
     """Where a mirror may hold a file: SOURCE/FILE, or FILE where no other source has a file of this name."""
-    namesakes = [other for source in list_sources() for other in source.files if other.name == file.name]
+    name = file.name.removesuffix(".json")
+    namesakes = [other for source in list_sources() for other in source.files if other.name == name]
     return [file.label] if len(namesakes) > 1 else [file.label, file.name]
 
 

@@ -125,10 +125,9 @@ def prepare(options: PrepareOptions) -> PrepareReport:
         InputError: a bad file, or files that share no gene; nothing is left behind.
         OSError: the disk is full; nothing is left behind.
     """
-    there = not options.force and (options.out / "manifest.json").is_file()
-    if there and (report := existing_report(options.out, _described(options))):
-        return report
-    check_target(options.out, options.force)
+    check_target(options.out, force=True)  # is it a place for a dataset at all
+    if not options.force and (options.out / "manifest.json").is_file():
+        return existing_report(options.out, _described(options))
     clean = strip_version if options.strip_versions else unchanged
     with ExitStack() as stack:
         genome = stack.enter_context(Genome(options.genome)) if options.genome else None

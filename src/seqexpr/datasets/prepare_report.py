@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from seqexpr.datasets.dna_input import DnaCounts
 from seqexpr.datasets.prepared import PreparedDataset
-from seqexpr.errors import InputError
+from seqexpr.errors import InputError, UsageError
 
 _NOT_CONTENT = (
     "out",
@@ -56,18 +55,23 @@ class PrepareReport:
     """Whether the dataset was there already."""
 
 
-def existing_report(folder: Path, described: dict[str, Any]) -> PrepareReport | None:
-    """The report of the dataset in `folder`, if it was made from these files and options; else None.
+def existing_report(folder: Path, described: dict[str, Any]) -> PrepareReport:
+    """The report of the dataset in `folder`, which was made from these files and options.
 
     Args:
-        folder: where the dataset would go.
+        folder: a prepared dataset.
         described: `options` and `sources` as a manifest holds them.
+
+    Raises:
+        UsageError: it was made from others, is damaged, or of an earlier version.
     """
+    way_out = "choose another folder, or --force to replace it"
     try:
         dataset = PreparedDataset.open(folder)
+        dataset.check_content()
         manifest = dataset.manifest
-        if _content(manifest) != _content(described) or None in _checksums(described).values():
-            return None
+        if differing := _differing(manifest, described):
+            raise UsageError(f"{folder} exists, made with {differing}; {way_out}")
         return PrepareReport(
             folder,
             len(dataset),
@@ -81,13 +85,20 @@ def existing_report(folder: Path, described: dict[str, Any]) -> PrepareReport | 
             tuple(manifest["notes"]),
             reused=True,
         )
-    except (InputError, KeyError, TypeError):  # damaged, or of another kind: whoever asked will say so
-        return None
+    except InputError as problem:
+        raise UsageError(f"{folder} exists and is damaged ({problem.found}); {way_out}") from None
+    except (KeyError, TypeError):
+        raise UsageError(f"{folder} exists, of another kind or version; {way_out}") from None
 
 
-def _content(described: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str | None]]:
-    options = {name: _listed(value) for name, value in described["options"].items() if name not in _NOT_CONTENT}
-    return options, _checksums(described)
+def _differing(manifest: dict[str, Any], described: dict[str, Any]) -> str:
+    """In which files and options the two differ, in words; empty if in none."""
+    then, now = _checksums(manifest), _checksums(described)
+    files = [role for role in {**then, **now} if then.get(role) != now.get(role) or now.get(role) is None]
+    parts = [f"another file for --{role.replace('_', '-')}" for role in files]
+    before, after = manifest["options"], described["options"]
+    options = [name for name in after if name not in _NOT_CONTENT and before.get(name) != _listed(after[name])]
+    return ", ".join(parts + [f"another --{name.replace('_', '-')}" for name in options])
 
 
 def _checksums(described: dict[str, Any]) -> dict[str, str | None]:
@@ -97,4 +108,4 @@ def _checksums(described: dict[str, Any]) -> dict[str, str | None]:
 
 def _listed(value: Any) -> Any:
     """JSON has no tuples."""
-    return list(value) if isinstance(value, Collection) and not isinstance(value, str) else value
+    return list(value) if isinstance(value, tuple) else value

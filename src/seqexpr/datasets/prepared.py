@@ -21,7 +21,7 @@ import numpy as np
 from seqexpr.datasets.labels import ANNOTATIONS
 from seqexpr.datasets.token_store import TokenStore, TokenStoreWriter
 from seqexpr.errors import InputError, UsageError
-from seqexpr.files import temporary_prefix, write_json
+from seqexpr.files import sha256_file, temporary_prefix, write_json
 from seqexpr.manifest import read_manifest
 
 if TYPE_CHECKING:
@@ -96,6 +96,21 @@ class PreparedDataset:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def check_content(self) -> None:
+        """Check that the files are those that were written, to the last byte.
+
+        Raises:
+            InputError: they are not, or the dataset is of an earlier version, which did not write it down.
+        """
+        for name, expected in dict(self.manifest.get("content") or {_GENES: None}).items():
+            found = sha256_file(self.folder / name)
+            if found != expected:
+                raise InputError(
+                    self.folder / name,
+                    found=f"SHA-256 {found}",
+                    expected=f"{expected}, as written; prepare it again" if expected else "one in the manifest",
+                )
 
     @property
     def has_dna(self) -> bool:
@@ -263,7 +278,7 @@ class DatasetWriter:
             genes: one row per added gene, in that order: column `id`, any of `ANNOTATIONS`, then the columns
                 that the manifest's `labels` and `half_life` name.
             manifest: as `describe_run` makes it, with `labels` (list of names) and `half_life` (None or
-                `names` and `transforms`); `records`, `window` and `proteins` are filled in here.
+                `names` and `transforms`); `records`, `window`, `proteins` and `content` are filled in here.
 
         Raises:
             ValueError: the genes are not the ones that were added.
@@ -276,10 +291,13 @@ class DatasetWriter:
         numbers = [*manifest["labels"], *(half_life["names"] if half_life else ())]
         table = genes.reindex(columns=[*GENE_COLUMNS, *numbers])
         table.to_csv(self._temporary / _GENES, sep="\t", index=False, na_rep="", quoting=csv.QUOTE_NONE)
-        write_json(
-            self._temporary / "manifest.json",
-            {**manifest, "records": len(self.ids), "window": self._window, "proteins": self._with_protein},
-        )
+        own = {
+            "records": len(self.ids),
+            "window": self._window,
+            "proteins": self._with_protein,
+            "content": {name: sha256_file(self._temporary / name) for name in (_GENES, _SEQUENCES)},
+        }
+        write_json(self._temporary / "manifest.json", {**manifest, **own})
         for name in (_GENES, _SEQUENCES):
             with (self._temporary / name).open("rb+") as file:
                 os.fsync(file.fileno())

@@ -15,7 +15,8 @@ MAX_REDIRECTS = 5
 
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 _HTML_STARTS = (b"<!doctype html", b"<html")
-_ERROR_STARTS = (b"error encountered when streaming", b'{"error', b'<?xml version="1.0" encoding="utf-8"?>\n<error>')
+_STREAM_ERROR = b"error encountered when streaming"
+_ERROR_STARTS = (_STREAM_ERROR, b'{"error', b'<?xml version="1.0" encoding="utf-8"?>\n<error>')
 
 
 class TryAgain(Exception):
@@ -74,6 +75,11 @@ def is_error_text(start: bytes) -> bool:
     return start.lstrip()[:60].lower().startswith(_ERROR_STARTS)
 
 
+def ends_in_error(end: bytes) -> bool:
+    """Whether a body that ends so is cut off by such a message: the service failed when it had sent some data."""
+    return _STREAM_ERROR in end[-120:].lower()
+
+
 def web_page(url: str) -> NetworkError:
     """The error for HTML where data should be."""
     return NetworkError(f"{url}: found a web page; expected data (does a login page of this network answer instead?)")
@@ -127,7 +133,8 @@ def explain(url: str, problem: Exception) -> TryAgain | NetworkError:
             "authority and HTTPS_PROXY to its address"
         )
     if isinstance(problem, httpx.ConnectError):
-        return TryAgain(f"cannot connect ({text}); where a proxy is needed, set HTTPS_PROXY")
+        # A name that nobody knows, or no network at all, does not mend itself within a minute.
+        return TryAgain(f"cannot connect ({text}); where a proxy is needed, set HTTPS_PROXY", attempts=2)
     if isinstance(problem, httpx.TimeoutException):
         return TryAgain("the server stalled")
     return TryAgain(f"the connection broke ({text})")

@@ -96,20 +96,19 @@ class SourceFile:
         """The SHA-256 of the file that is here, which must be the known one.
 
         Raises:
-            NetworkError: it is another; the text names the command that gets the file anew.
+            NetworkError: it is another.
         """
         found, known = sha256_file(self.path), self.known_sha256
         if known and found != known:
-            raise NetworkError(f"{self.path}: {self.mismatch(found)}")
+            raise NetworkError(f"{self.path}: found SHA-256 {found}; expected {known}: it is damaged, or was replaced")
         return found
 
     def mismatch(self, found: str) -> str:
-        """What to say of a checksum that is not the known one, and how to go on."""
-        way_out = f"to take the source as it is now: seqexpr fetch {self.source} --force"
+        """What to say of a checksum that is not the known one, of bytes that came from elsewhere."""
         if self.sha256:
-            way_out = f"to get another copy: seqexpr fetch {self.source} --force"
-        recorded = "" if self.sha256 else " as first recorded"
-        return f"found SHA-256 {found}; expected {self.known_sha256}{recorded} ({way_out})"
+            return f"found SHA-256 {found}; expected {self.sha256}"
+        way_out = "if the source has changed and you want it as it is now, add --force"
+        return f"found SHA-256 {found}; expected {self.known_sha256} as first recorded ({way_out})"
 
 
 @dataclass(frozen=True)
@@ -181,7 +180,7 @@ def resolve_sources(names: Sequence[str], tasks: Mapping[str, Sequence[str]]) ->
         if name not in known and name not in tasks:
             close = difflib.get_close_matches(name, [*known, *tasks], n=1)
             hint = f"did you mean {close[0]!r}? " if close else ""
-            raise UsageError(f"no source or task {name!r}; {hint}`seqexpr fetch --list` shows the sources there are")
+            raise UsageError(f"no source or task {name!r}; {hint}`seqexpr fetch --list` shows sources and tasks")
         for part in [name] if name in known else tasks[name]:
             chosen[part] = known[part]
     return list(chosen.values())

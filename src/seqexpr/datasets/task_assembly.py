@@ -17,7 +17,7 @@ from seqexpr.datasets.task_plan import GeneCount, TaskPlan
 from seqexpr.datasets.tasks import Task
 from seqexpr.datasets.uniprot import GeneProteins, read_gene_proteins
 from seqexpr.datasets.xpresso import DOWNSTREAM, UPSTREAM, read_blocks
-from seqexpr.errors import InputError
+from seqexpr.errors import InputError, UsageError
 from seqexpr.manifest import describe_run
 from seqexpr.sequences.alphabet import DNA, PROTEIN
 
@@ -76,11 +76,15 @@ def join_levels(plan: TaskPlan, dna: PreparedDataset, advance: Advance) -> None:
 
     Raises:
         InputError: a file that is not as it should be, or no gene that has everything.
+        UsageError: more cases asked for than there are.
     """
     task, made = plan.task, _Made()
     means = {
         column: read_case_means(find_source(name).files[0].path, plan.min_cases) for column, name in label_sources(task)
     }
+    for table in means.values():
+        if plan.min_cases > table.cases:
+            raise UsageError(f"--min-cases {plan.min_cases}: {table.file} has {table.cases:,} cases")
     labelled = set.intersection(*(set(table.means) for table in means.values()))
     proteins = _proteins(labelled) if "uniprot-human" in task.sources else None
     rows = [
@@ -159,10 +163,8 @@ def _counts(
 
 def _notes(means: dict[str, CaseMeans], proteins: GeneProteins | None) -> Iterator[str]:
     for column, table in means.items():
-        left_out = table.left_out()
-        yield f"{_LEVELS[column]}: mean over up to {table.cases:,} cases" + (
-            f"; left out: {left_out}" if left_out else ""
-        )
+        mean = f"{_LEVELS[column]}: mean over those of {table.cases:,} cases that have a value"
+        yield "; left out: ".join(filter(None, (mean, table.left_out())))
     if proteins is not None and proteins.chosen:
         yield f"genes with several proteins, of which the longest counts: {proteins.chosen:,}"
 

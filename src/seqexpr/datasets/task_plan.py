@@ -83,10 +83,12 @@ def existing_dataset(plan: TaskPlan, renew: Literal["never", "changed"]) -> Prep
         return None
     try:
         dataset = PreparedDataset.open(plan.folder)
+        dataset.check_content()
         then = {entry["role"]: entry["sha256"] for entry in dataset.manifest["sources"]}
         options = dict(dataset.manifest["options"])
     except (InputError, KeyError, TypeError, ValueError) as problem:
-        logger.warning("%s; it is prepared again", problem)
+        found = problem.found if isinstance(problem, InputError) else f"no entry {problem} in its manifest"
+        logger.warning("%s: found %s; it is prepared again", plan.folder, found)
         shutil.rmtree(plan.folder)  # in the cache, and no dataset: of no use to anybody
         return None
     now = {entry["role"]: entry["sha256"] for entry in plan.sources}
@@ -94,7 +96,8 @@ def existing_dataset(plan: TaskPlan, renew: Literal["never", "changed"]) -> Prep
         return dataset
     if renew == "changed":
         return None
-    again = f"to prepare it anew: seqexpr prepare {plan.task.name} --force"
+    threshold = f" --min-cases {plan.min_cases}" if plan.min_cases != 1 else ""
+    again = f"to prepare it anew: seqexpr prepare {plan.task.name}{threshold} --force"
     changed = next((role for role in now if now[role] != then.get(role)), None)
     if changed:
         found = f"found SHA-256 {now[changed]}; expected {then.get(changed)}"
@@ -104,4 +107,8 @@ def existing_dataset(plan: TaskPlan, renew: Literal["never", "changed"]) -> Prep
 
 
 def _described(file: SourceFile) -> dict[str, Any]:
-    return {"role": file.label, "file": str(file.path), "bytes": file.path.stat().st_size, "sha256": file.check()}
+    try:
+        found = file.check()
+    except NetworkError as problem:
+        raise NetworkError(f"{problem}; run: seqexpr fetch {file.source}") from None
+    return {"role": file.label, "file": str(file.path), "bytes": file.path.stat().st_size, "sha256": found}

@@ -13,12 +13,13 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from seqexpr.datasets.responses import TryAgain, is_error_text, is_web_page, web_page
+from seqexpr.datasets.responses import TryAgain, ends_in_error, is_error_text, is_web_page, web_page
 
 _GZIP = b"\x1f\x8b"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ATTEMPTS = 3  # the whole file comes anew each time, so not as often as a connection that broke
 _BLOCK = 1 << 20
+_EDGE = 4096  # bytes at start and end that tell a kind, or a message
 _LONGEST_LINE = 1 << 20  # of a table that is checked
 _RATIO, _RATIO_FROM = 1_000, 100 << 20  # gzip of real data stays far below; a bomb does not
 
@@ -34,11 +35,14 @@ def check_whole(url: str, path: Path, tick: Tick = lambda: None) -> None:
         NetworkError: a web page.
     """
     with path.open("rb") as file:
-        start = file.read(4096)
+        start = file.read(_EDGE)
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _EDGE))
+        end = file.read()
     if start.startswith(_GZIP):
-        start = b""
+        start = end = b""
         for block in _content(path):
             start = start or block
+            end = (end + block)[-_EDGE:]
             tick()
     elif start.startswith(_HDF5):
         _check_hdf5(path)
@@ -48,6 +52,8 @@ def check_whole(url: str, path: Path, tick: Tick = lambda: None) -> None:
         raise web_page(url)
     if is_error_text(start):
         raise _broken("the server sent an error message instead of data")
+    if ends_in_error(end):
+        raise _broken("the data end in an error message of the server")
 
 
 def unpack_gzip(origin: Path, target: Path, tick: Callable[[int], None] = lambda written: None) -> None:

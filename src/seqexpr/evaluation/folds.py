@@ -61,7 +61,11 @@ def make_folds(genes: pd.DataFrame, kind: FoldKind, folds: int, seed: int) -> np
             "homology": "clusters of homologous proteins",
             "group": "groups",
         }[kind]
-        raise UsageError(f"{count} {unit} cannot make {folds} folds; use --folds {max(count, 2)} or fewer")
+        if count < 2:
+            raise UsageError(
+                f"all genes are of {count} {unit.rstrip('s')}: no folds can be made; choose another --split"
+            )
+        raise UsageError(f"{count} {unit} cannot make {folds} folds; use --folds {count} or fewer")
     if kind == "random":
         dealt = np.empty(len(genes), np.int64)
         dealt[np.random.default_rng(seed).permutation(len(genes))] = np.arange(len(genes)) % folds
