@@ -32,13 +32,26 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes files private; results are ordinary files
+        temporary.chmod(ordinary_mode(0o666))  # mkstemp makes files private; results are ordinary files
         temporary.replace(target)
         _fsync_folder(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def ordinary_mode(asked: int) -> int:
+    """The permissions that a new file or folder gets when a program asks for `asked`."""
+    return asked & ~_UMASK
+
+
+def _read_umask() -> int:
+    """It cannot be read without being set, so once, before there are threads that would make files meanwhile."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
+
+
+_UMASK = _read_umask()
 
 
 def temporary_prefix(target: Path) -> str:

@@ -259,3 +259,47 @@ def test_without_httpx_the_extra_is_named(part: Path, monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "httpx", None)
     with pytest.raises(UsageError, match=r"pip install 'seqexpr\[fetch\]'"):
         download("http://localhost/f", part)
+
+
+def test_a_part_of_another_length_is_not_of_the_same_file(server: Server, part: Path) -> None:
+    """A server without validators in its answers to Range: only the total tells."""
+
+    def shorter(request: object) -> None:
+        request.start(206, Content_Range="bytes 1000-1999/2000", Content_Length=1000)  # type: ignore[attr-defined]
+        request.wfile.write(bytes(1000))  # type: ignore[attr-defined]
+
+    server.script = [cut(1_000), shorter, whole()]
+    download(f"{server.url}/f", part, patience=Waits().patience())
+    assert part.read_bytes() == BODY
+
+
+def test_a_login_page_does_not_cost_the_part(server: Server, part: Path) -> None:
+    server.script = [cut(5_000), web_page("application/octet-stream")]
+    with pytest.raises(NetworkError, match="found a web page"):
+        download(f"{server.url}/f", part, patience=Waits().patience())
+    server.script, server.seen = [whole()], []
+    download(f"{server.url}/f", part)
+    assert server.ranges() == ["bytes=5000-"] and part.read_bytes() == BODY
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("SSL_CERT_FILE", "/no/such.pem", "SSL_CERT_FILE or SSL_CERT_DIR, /no/such.pem: No such file"),
+        ("ALL_PROXY", "socks5://127.0.0.1:9", "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY: "),
+        ("HTTPS_PROXY", "ftp://127.0.0.1:9", "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY: .*; expected http://HOST:PORT"),
+    ],
+)
+def test_settings_that_cannot_be_right_are_named(
+    part: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(NetworkError, match=message):
+        download("https://data.invalid/f", part)
+
+
+def test_a_certificate_file_that_holds_none(part: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ca.pem").write_text("not a certificate")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    with pytest.raises(NetworkError, match=r"SSL_CERT_FILE or SSL_CERT_DIR, .*ca\.pem: "):
+        download("https://data.invalid/f", part)

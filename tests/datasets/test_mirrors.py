@@ -175,3 +175,22 @@ def test_no_archive_at_all(tmp_path: Path) -> None:
         Mirror(tmp_path / "a.tar.gz")
     with pytest.raises(MissingDataError, match="found no such folder or archive"):
         Mirror(tmp_path / "absent")
+
+
+def test_an_archive_whose_names_are_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w", encoding="latin-1", format=tarfile.GNU_FORMAT) as made:
+        info = tarfile.TarInfo("donn\xe9es/made-up/file.bin")
+        info.size = len(BODY)
+        made.addfile(info, io.BytesIO(BODY))
+    assert copy(path, tmp_path) == BODY
+    place = Mirror(path).find(FILE)[0]
+    place.encode()
+    assert place.endswith("#donn%E9es/made-up/file.bin")
+
+
+def test_a_target_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    path = archive(tmp_path / "a.zip", {"file.bin": BODY})
+    with pytest.raises(NetworkError, match=r"target: Is a directory"):
+        (tmp_path / "target").mkdir()
+        copy(path, tmp_path)

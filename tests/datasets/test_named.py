@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import tempfile
 import threading
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -191,12 +193,34 @@ def test_a_damaged_dataset_is_prepared_again(fetched: Path, caplog: pytest.LogCa
     def one_letter() -> None:
         genes.write_text(genes.read_text().replace("ENSG00000000007", "ENSG00000000077"))
 
-    for damage in ((folder / "manifest.json").unlink, one_letter):
+    for damage in (one_letter, genes.unlink):
         damage()
         with caplog.at_level(logging.WARNING):
             assert not prepare_task("mrna-human").reused
         assert "it is prepared again" in caplog.messages[-1]
         assert prepare_task("mrna-human").reused
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"format": 2}, InputError, "found dataset format 2; expected format 1; a newer one needs a newer seqexpr"),
+        ({"kind": "cv"}, InputError, "found a manifest of kind 'cv'"),
+        ({"options": {"task": "mrna-human"}}, UsageError, "by another version of seqexpr; .*mrna-human --force"),
+    ],
+)
+def test_what_another_version_made_is_left_as_it_is(
+    fetched: Path, change: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    folder = prepare_task("mrna-human").dataset.folder
+    path = folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(error, match=message):
+        prepare_task("mrna-human")
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    with pytest.raises((InputError, MissingDataError)):
+        open_task_dataset("mrna-human")
 
 
 def test_two_at_once_prepare_once(fetched: Path) -> None:

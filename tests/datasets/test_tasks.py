@@ -1,3 +1,4 @@
+import json
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
@@ -54,8 +55,16 @@ def test_a_task_that_is_not_prepared_names_the_commands() -> None:
 
 def test_a_prepared_folder_and_a_prepared_task(tmp_path: Path) -> None:
     make_synthetic(tmp_path / "mine", SyntheticSettings(genes=5))
-    make_synthetic(task_folder("mrna-human"), SyntheticSettings(genes=6))
+    named = task_folder("mrna-human")
+    make_synthetic(named, SyntheticSettings(genes=6))
     assert len(open_task_dataset(tmp_path / "mine")) == 5
+    with pytest.raises(
+        MissingDataError, match="by another version of seqexpr; run: seqexpr prepare mrna-human --force"
+    ):
+        open_task_dataset("mrna-human")
+    manifest = json.loads((named / "manifest.json").read_text())
+    manifest["options"]["rules"] = tasks.RULES
+    (named / "manifest.json").write_text(json.dumps(manifest))
     assert len(open_task_dataset("mrna-human")) == 6
     with pytest.raises(InputError, match="manifest"):
         open_task_dataset(tmp_path)

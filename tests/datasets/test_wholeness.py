@@ -120,3 +120,12 @@ def test_a_bomb_is_left_before_it_fills_the_disk(tmp_path: Path) -> None:
     assert (tmp_path / "out").stat().st_size <= 310 << 20
     with pytest.raises(TryAgain, match="unpacks to more than 1,000 times its size"):
         check_whole(URL, bomb)
+
+
+def test_a_file_that_another_process_holds_is_not_damaged(tmp_path: Path) -> None:
+    """Some file systems have no locks, or somebody else has one: neither says anything about the content."""
+    fcntl = pytest.importorskip("fcntl")
+    path = put(tmp_path, hdf5(tmp_path))
+    with path.open("rb+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        check_whole(URL, path)

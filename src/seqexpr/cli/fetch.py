@@ -11,7 +11,7 @@ from seqexpr.cli.console import set_up_logging, status
 from seqexpr.errors import SeqexprError, UsageError
 
 if TYPE_CHECKING:
-    from seqexpr.datasets.fetch import FetchOptions
+    from seqexpr.datasets.fetch_options import FetchOptions
     from seqexpr.datasets.sources import Source
 
 _SHOW = "Show, and fetch nothing"
@@ -83,7 +83,7 @@ def fetch(
     elif verify:
         fetch_tables.show_verified(sources, as_json, asked=bool(names))
     else:
-        from seqexpr.datasets.fetch import FetchOptions
+        from seqexpr.datasets.fetch_options import FetchOptions
 
         options = FetchOptions(origin=origin, mirror=mirror, offline=offline, force=force, jobs=jobs)
         if dry_run:

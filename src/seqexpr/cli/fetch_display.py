@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from seqexpr.cli.console import StatusHandler, status
 
 if TYPE_CHECKING:
-    from seqexpr.datasets.fetch import Watch
+    from seqexpr.datasets.file_fetch import Watch
     from seqexpr.datasets.sources import SourceFile
 
 _LINE_SECONDS = 15.0  # between two progress lines where standard error is no terminal
@@ -33,10 +33,13 @@ def watching(files: Sequence[SourceFile]) -> Iterator[Watch]:
         TimeRemainingColumn,
         TransferSpeedColumn,
     )
+    from rich.table import Column
 
     console = Console(stderr=True)
+    # A long name leaves room for the bar and its numbers.
+    name = Column(max_width=console.width * 2 // 5, no_wrap=True, overflow="ellipsis")
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", table_column=name),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
@@ -51,11 +54,13 @@ def watching(files: Sequence[SourceFile]) -> Iterator[Watch]:
 
 
 class Total:
-    """The bytes of all files that grow, as far as they are known. For several threads at once."""
+    """The bytes of all files that grow; a size that is not known yet is the rough one. One thread at a time."""
 
     def __init__(self, files: Sequence[SourceFile]) -> None:
         self.files = len(files)
-        self._sizes: dict[str, int | None] = {file.label: file.known_size for file in files if not file.present()}
+        self._sizes: dict[str, int | None] = {
+            file.label: file.known_size or file.about for file in files if not file.present()
+        }
         self._done: dict[str, int] = {}
         self._first: dict[str, int] = {}
 
@@ -77,7 +82,7 @@ class Total:
 
     @property
     def size(self) -> int | None:
-        """Bytes there will be; None while one file's are not known."""
+        """Bytes there will be, roughly until every file has begun; None while nothing is known of one."""
         sizes = list(self._sizes.values())
         return None if None in sizes else sum(size for size in sizes if size is not None)
 

@@ -13,7 +13,7 @@ from seqexpr.cli.console import status
 from seqexpr.cli.fetch_display import told_bytes
 
 if TYPE_CHECKING:
-    from seqexpr.datasets.fetch import FetchOptions
+    from seqexpr.datasets.fetch_options import FetchOptions
     from seqexpr.datasets.sources import Source, SourceFile
 
 

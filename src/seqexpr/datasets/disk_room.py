@@ -10,6 +10,11 @@ from pathlib import Path
 
 from seqexpr.errors import NetworkError
 
+
+class DiskError(NetworkError):
+    """What stops a download on this machine: no other address would help, and what is there is kept."""
+
+
 SPARE_BYTES = 64 << 20
 """What must stay free."""
 
@@ -26,7 +31,7 @@ class DiskRoom:
         """Set aside `needed` bytes for the file `path`; the function yielded says how much is still needed.
 
         Raises:
-            NetworkError: all that is on its way does not fit.
+            DiskError: all that is on its way does not fit.
         """
         with self._lock:
             total = max(0, needed) + sum(self._needs.values())
@@ -43,11 +48,11 @@ def check_free(folder: Path, needed: int) -> None:
     """Check that `needed` bytes and the spare ones fit on the folder's disk.
 
     Raises:
-        NetworkError: they do not.
+        DiskError: they do not.
     """
     free, needed = shutil.disk_usage(folder).free, needed + SPARE_BYTES
     if free < needed:
-        raise NetworkError(
+        raise DiskError(
             f"{folder}: found {free / 1e9:.2f} GB free; expected {needed / 1e9:.2f} GB "
             "(SEQEXPR_CACHE chooses another folder)"
         )

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from seqexpr import __version__
-from seqexpr.datasets.disk_room import DiskRoom
+from seqexpr.datasets.disk_room import DiskError, DiskRoom
 from seqexpr.datasets.responses import (
     MAX_REDIRECTS,
     TryAgain,
@@ -68,6 +70,7 @@ def download(
     part: Path,
     *,
     size: int | None = None,
+    decoded: bool = False,
     progress: Progress = lambda done, total: None,
     check: Callable[[Path], None] = lambda part: None,
     patience: Patience = Patience(),
@@ -79,6 +82,7 @@ def download(
         url: http or https.
         part: the growing file; whole when this returns, and kept for the next call when it raises.
         size: bytes that the file must have, where known.
+        decoded: undo a compression that the server adds on the way although none was asked for.
         progress: told how it grows; may raise to stop, which keeps what is there.
         check: looks at the whole file; may raise `TryAgain`, and then the file comes anew.
         room: shared by downloads that run at once.
@@ -94,7 +98,7 @@ def download(
     with _client(patience) as client:
         while True:
             try:
-                _attempt(client, url, state, size, progress, room)
+                _attempt(client, url, state, size, decoded, progress, room)
                 return _checked(state, check)
             except TryAgain as failure:
                 failures, most = (1, state.size()) if state.size() > most else (failures + 1, most)
@@ -140,16 +144,24 @@ class Part:
 
     def validator(self, url: str) -> str | None:
         """The validator to resume with; None when the part cannot be continued from `url`."""
-        try:
-            note = json.loads(self.note.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return note.get("validator") if isinstance(note, dict) and note.get("url") == url else None
+        noted = self._noted()
+        return noted.get("validator") if noted.get("url") == url else None
 
-    def begin(self, url: str, validator: str | None) -> None:
+    def total(self) -> int | None:
+        """The length of the whole file, as the first response told it."""
+        return self._noted().get("total")
+
+    def begin(self, url: str, validator: str | None, total: int | None = None) -> None:
         """Start with nothing."""
         self.path.write_bytes(b"")
-        write_json(self.note, {"url": url, "validator": validator})
+        write_json(self.note, {"url": url, "validator": validator, "total": total})
+
+    def _noted(self) -> dict[str, Any]:
+        try:
+            noted = json.loads(self.note.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return noted if isinstance(noted, dict) else {}
 
     def discard(self) -> None:
         """Forget what is here."""
@@ -162,17 +174,26 @@ def _client(patience: Patience) -> httpx.Client:
         import httpx
     except ImportError:
         raise UsageError("downloads need httpx, which is not installed; run: pip install 'seqexpr[fetch]'") from None
-    return httpx.Client(
-        follow_redirects=True,
-        max_redirects=MAX_REDIRECTS,
-        event_hooks={"response": [refuse_downgrade]},
-        timeout=httpx.Timeout(patience.read_timeout, connect=patience.connect_timeout),
-        # identity: a body compressed on the way has no length to check and no range to resume
-        headers={"User-Agent": f"seqexpr/{__version__}", "Accept-Encoding": "identity"},
-    )
+    try:
+        return httpx.Client(
+            follow_redirects=True,
+            max_redirects=MAX_REDIRECTS,
+            event_hooks={"response": [refuse_downgrade]},
+            timeout=httpx.Timeout(patience.read_timeout, connect=patience.connect_timeout),
+            # identity: a body compressed on the way has no length to check and no range to resume
+            headers={"User-Agent": f"seqexpr/{__version__}", "Accept-Encoding": "identity"},
+        )
+    except OSError as problem:  # httpx reads the certificates here
+        named = os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")
+        raise NetworkError(f"SSL_CERT_FILE or SSL_CERT_DIR, {named}: {problem.strerror or problem}") from None
+    except (ValueError, ImportError) as problem:  # and the proxies
+        reason = str(problem).rstrip(".")
+        raise NetworkError(f"HTTPS_PROXY, HTTP_PROXY or ALL_PROXY: {reason}; expected http://HOST:PORT") from None
 
 
-def _attempt(client: httpx.Client, url: str, part: Part, size: int | None, progress: Progress, room: DiskRoom) -> None:
+def _attempt(
+    client: httpx.Client, url: str, part: Part, size: int | None, decoded: bool, progress: Progress, room: DiskRoom
+) -> None:
     import httpx
 
     proof = part.validator(url)
@@ -182,18 +203,34 @@ def _attempt(client: httpx.Client, url: str, part: Part, size: int | None, progr
             if response.status_code == 416 and headers:
                 return _nothing_left(response, part)
             check_status(url, response)
-            total = _open_part(url, response, part, size)
-            _receive(url, response, part, total, progress, room)
+            encoded = decoded and response.headers.get("Content-Encoding", "identity").lower() != "identity"
+            start, total = (0, None) if encoded else _extent(url, response, part, size)
+            blocks = response.iter_bytes() if encoded else response.iter_raw()
+            proof = None if encoded else validator(response)
+            _receive(url, blocks, part, Extent(start, total, proof), progress, room)
     except (httpx.HTTPError, httpx.InvalidURL) as problem:
         raise explain(url, problem) from None
     except OSError as problem:
-        raise NetworkError(f"{part.path}: {problem.strerror or problem}; what is there is kept") from None
+        raise DiskError(f"{part.path}: {problem.strerror or problem}; what is there is kept") from None
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What a response brings of a file."""
+
+    start: int
+    """0: the whole file, which replaces the part."""
+    total: int | None
+    """Bytes of the whole file, where known."""
+    validator: str | None
 
 
 def _checked(part: Part, check: Callable[[Path], None]) -> None:
     """What is whole by its length but not by its content is of no use as a start either."""
     try:
         check(part.path)
+    except DiskError:
+        raise
     except (TryAgain, NetworkError):
         part.discard()
         raise
@@ -207,37 +244,39 @@ def _nothing_left(response: httpx.Response, part: Part) -> None:
         raise TryAgain("the file changed on the server")
 
 
-def _open_part(url: str, response: httpx.Response, part: Part, size: int | None) -> int | None:
-    """Make the part ready for the response's bytes; return the length of the whole file, where known."""
+def _extent(url: str, response: httpx.Response, part: Part, size: int | None) -> tuple[int, int | None]:
+    """Where the response's bytes begin in the file, and the file's length, where known."""
     if response.status_code == 206:
         start, total = content_range(response.headers.get("Content-Range", ""))
-        if start != part.size() or validator(response) not in (None, part.validator(url)):
+        same = validator(response) in (None, part.validator(url)) and total in (None, part.total())
+        if start != part.size() or not same:
             part.discard()
             raise TryAgain("the file changed on the server")
     else:
         length = response.headers.get("Content-Length", "")
-        total = int(length) if length.isdecimal() else None
-        part.begin(url, validator(response))
+        start, total = 0, int(length) if length.isdecimal() else None
     if size is not None and total not in (None, size):
         part.discard()
         raise NetworkError(f"{url}: found {total:,} bytes; expected {size:,}")
-    return size if total is None else total
+    return start or 0, size if total is None else total
 
 
-def _receive(
-    url: str, response: httpx.Response, part: Part, total: int | None, progress: Progress, room: DiskRoom
-) -> None:
-    done = part.size()
-    progress(done, total)
-    # Unbuffered: an attempt cut short keeps what it brought.
-    with part.path.open("ab", buffering=0) as file, room.claim(part.path, (total or 0) - done) as shrink:
-        for block in response.iter_raw():
-            if done == 0 and is_web_page(block):
+def _receive(url: str, blocks: Iterator[bytes], part: Part, extent: Extent, progress: Progress, room: DiskRoom) -> None:
+    """Append the blocks to the part, or begin it anew: only when there is room, and something that may be the file."""
+    done, total = extent.start, extent.total
+    with room.claim(part.path, (total or 0) - done) as shrink:
+        first = next(blocks, b"")
+        if not done:
+            if is_web_page(first):
                 raise web_page(url)
-            file.write(block)
-            done += len(block)
-            shrink((total or 0) - done)
-            progress(done, total)
+            part.begin(url, extent.validator, total)
+        progress(done, total)
+        with part.path.open("ab", buffering=0) as file:  # unbuffered: an attempt cut short keeps what it brought
+            for block in chain([first], blocks):
+                file.write(block)
+                done += len(block)
+                shrink((total or 0) - done)
+                progress(done, total)
     if total is not None and done < total:
         raise TryAgain(f"the connection ended after {done:,} of {total:,} bytes")
     if total is not None and done > total:

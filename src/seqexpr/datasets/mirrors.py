@@ -18,8 +18,9 @@ from dataclasses import replace
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeVar
+from urllib.parse import quote
 
-from seqexpr.datasets.disk_room import DiskRoom
+from seqexpr.datasets.disk_room import DiskError, DiskRoom
 from seqexpr.datasets.sources import SourceFile, list_sources
 from seqexpr.errors import InputError, MissingDataError, NetworkError
 
@@ -60,7 +61,7 @@ class Mirror:
             path = self._path(file)
             return path.as_uri(), path.stat().st_size
         with self._member(file) as (_, name, size):
-            found = f"{self.path.resolve().as_uri()}#{name}", size
+            found = _place(self.path, name), size
         return found
 
     def copy(self, file: SourceFile, target: Path, copied: Copied, room: DiskRoom) -> str:
@@ -80,7 +81,7 @@ class Mirror:
                     f"{shown}: found {size:,} bytes packed into {self.path.stat().st_size:,}; no such data"
                 )
             _write(stream, size, target, copied, room, shown)
-            return f"{self.path.resolve().as_uri()}#{name}"
+            return _place(self.path, name)
 
     def record(self, file: SourceFile) -> dict[str, Any]:
         """What was recorded where the copy was made (`FILE.json` beside it); empty where nothing was."""
@@ -149,6 +150,11 @@ class Mirror:
         return NetworkError(f"{self.path}, member {name!r}: found a link, folder or device; expected a plain file")
 
 
+def _place(archive: Path, member: str) -> str:
+    """A member as an address; its name may hold bytes that are no text."""
+    return f"{archive.resolve().as_uri()}#{quote(member, errors='surrogateescape')}"
+
+
 def copy_file(origin: Path, target: Path, copied: Copied, room: DiskRoom) -> None:
     """Copy a file of this machine, watched and with the disk's room in view.
 
@@ -169,18 +175,28 @@ def _names(file: SourceFile) -> list[str]:
 def _write(stream: IO[bytes], size: int, target: Path, copied: Copied, room: DiskRoom, shown: str) -> None:
     """Write a stream of a known size to `target`."""
     done = 0
-    with room.claim(target, size) as shrink, target.open("wb") as out:
+    with room.claim(target, size) as shrink, _open_target(target) as out:
         while block := stream.read(_BLOCK):
             done += len(block)
             if done > size:
                 break
-            out.write(block)
+            try:
+                out.write(block)
+            except OSError as problem:
+                raise DiskError(f"{target}: {problem.strerror or problem}") from None
             shrink(size - done)
             copied(done, size)
     if done != size:
         raise NetworkError(
             f"{shown}: found {'more' if done > size else 'less'} than its {size:,} bytes; is it damaged?"
         )
+
+
+def _open_target(target: Path) -> IO[bytes]:
+    try:
+        return target.open("wb", buffering=0)
+    except OSError as problem:
+        raise DiskError(f"{target}: {problem.strerror or problem}") from None
 
 
 @contextmanager

@@ -28,6 +28,9 @@ from seqexpr.sequences.alphabet import DNA, PROTEIN
 from seqexpr.sequences.genome import Genome
 from seqexpr.sequences.streams import open_input
 
+_RULES = 1
+"""Number of the rules by which files become a dataset; one made by others is not reused."""
+
 _FILES = ("windows", "genome", "tss", "proteins", "protein_map", "labels", "half_life", "annotation")
 
 
@@ -246,7 +249,10 @@ def _described(options: PrepareOptions) -> dict[str, Any]:
     """What decides the dataset, as the manifest holds it: options, and files with their checksums."""
     values = asdict(options)
     return {
-        "options": {name: str(value) if isinstance(value, Path) else value for name, value in values.items()},
+        "options": {
+            **{name: str(value) if isinstance(value, Path) else value for name, value in values.items()},
+            "rules": _RULES,
+        },
         "sources": [describe_file(role, path) for role, path in options.files().items()],
     }
 

@@ -70,6 +70,8 @@ def existing_report(folder: Path, described: dict[str, Any]) -> PrepareReport:
         dataset = PreparedDataset.open(folder)
         dataset.check_content()
         manifest = dataset.manifest
+        if manifest["options"].get("rules") != described["options"]["rules"]:
+            raise KeyError("rules")
         if differing := _differing(manifest, described):
             raise UsageError(f"{folder} exists, made with {differing}; {way_out}")
         return PrepareReport(

@@ -21,7 +21,7 @@ import numpy as np
 from seqexpr.datasets.labels import ANNOTATIONS
 from seqexpr.datasets.token_store import TokenStore, TokenStoreWriter
 from seqexpr.errors import InputError, UsageError
-from seqexpr.files import sha256_file, temporary_prefix, write_json
+from seqexpr.files import ordinary_mode, sha256_file, temporary_prefix, write_json
 from seqexpr.manifest import read_manifest
 
 if TYPE_CHECKING:
@@ -304,9 +304,7 @@ class DatasetWriter:
         self._appear()
 
     def _appear(self) -> None:
-        umask = os.umask(0)
-        os.umask(umask)
-        self._temporary.chmod(0o777 & ~umask)  # mkdtemp makes folders private; datasets are ordinary folders
+        self._temporary.chmod(ordinary_mode(0o777))  # mkdtemp makes folders private; datasets are ordinary folders
         old = self._temporary.with_suffix(".old")
         replaces = self.folder.exists() and any(self.folder.iterdir())
         if replaces:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from seqexpr.datasets.prepared import PreparedDataset
+from seqexpr.datasets.prepared import FORMAT, PreparedDataset
 from seqexpr.datasets.sources import SourceFile, find_source
-from seqexpr.datasets.tasks import Task, task_folder
+from seqexpr.datasets.tasks import RULES, Task, task_folder
 from seqexpr.errors import InputError, MissingDataError, NetworkError, UsageError
+from seqexpr.manifest import read_manifest
 
 logger = logging.getLogger(__name__)
-
-RULES = 2
-"""Number of the rules by which named tasks are prepared; a dataset made by other rules is not reused."""
 
 Renew = Literal["never", "changed", "always"]
 """When a dataset that is there makes way for a new one: never (what differs is an error), if it differs, or always."""
@@ -78,9 +75,12 @@ def existing_dataset(plan: TaskPlan, renew: Literal["never", "changed"]) -> Prep
     Raises:
         NetworkError: it was made from other files, and `renew` is "never".
         UsageError: it was made with other options, and `renew` is "never".
+        InputError: what is there is no dataset, or one of a newer version; it is left as it is.
     """
     if not plan.folder.exists():
         return None
+    if read_manifest(plan.folder, "dataset").get("format") != FORMAT:
+        return PreparedDataset.open(plan.folder)  # which says that it needs a newer seqexpr
     try:
         dataset = PreparedDataset.open(plan.folder)
         dataset.check_content()
@@ -89,7 +89,6 @@ def existing_dataset(plan: TaskPlan, renew: Literal["never", "changed"]) -> Prep
     except (InputError, KeyError, TypeError, ValueError) as problem:
         found = problem.found if isinstance(problem, InputError) else f"no entry {problem} in its manifest"
         logger.warning("%s: found %s; it is prepared again", plan.folder, found)
-        shutil.rmtree(plan.folder)  # in the cache, and no dataset: of no use to anybody
         return None
     now = {entry["role"]: entry["sha256"] for entry in plan.sources}
     if then == now and options == plan.options:
@@ -102,6 +101,8 @@ def existing_dataset(plan: TaskPlan, renew: Literal["never", "changed"]) -> Prep
     if changed:
         found = f"found SHA-256 {now[changed]}; expected {then.get(changed)}"
         raise NetworkError(f"{plan.folder}: was prepared from another {changed}: {found}; {again}")
+    if options.get("rules") != RULES:
+        raise UsageError(f"{plan.folder}: was prepared by another version of seqexpr; {again}")
     differing = [f"{key} {options.get(key)!r}" for key in plan.options if options.get(key) != plan.options[key]]
     raise UsageError(f"{plan.folder}: was prepared with {', '.join(differing)}; {again}")
 

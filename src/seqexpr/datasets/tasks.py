@@ -16,6 +16,9 @@ from seqexpr.errors import InputError, MissingDataError, UsageError
 from seqexpr.paths import cache_folder, cached_path
 from seqexpr.toml_files import packaged_toml
 
+RULES = 2
+"""Number of the rules by which named tasks are prepared: datasets made by others are not used."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -133,7 +136,12 @@ def _open_named(name: str) -> PreparedDataset:
     folder = task_folder(name)
     if not folder.exists():
         raise MissingDataError(f"task {name} is not prepared here; run: seqexpr fetch {name} && seqexpr prepare {name}")
-    return PreparedDataset.open(folder)
+    dataset = PreparedDataset.open(folder)
+    if dataset.manifest.get("options", {}).get("rules") != RULES:
+        raise MissingDataError(
+            f"task {name} was prepared by another version of seqexpr; run: seqexpr prepare {name} --force"
+        )
+    return dataset
 
 
 def _open_synthetic(task: Task, preset: str, remake: bool) -> PreparedDataset:

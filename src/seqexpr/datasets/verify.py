@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from seqexpr.datasets.file_fetch import parts_of
 from seqexpr.datasets.sources import Source, SourceFile
 from seqexpr.files import sha256_file
 
@@ -30,7 +31,7 @@ def verify(sources: Sequence[Source]) -> Iterator[VerifiedFile]:
     for file in (file for source in sources for file in source.files):
         expected = file.known_sha256
         if not file.present():
-            begun = file.path.with_name(f"{file.name}.part").exists()
+            begun = bool(parts_of(file))
             yield VerifiedFile(file, "part" if begun else "absent", None, expected)
             continue
         found = sha256_file(file.path)

@@ -97,7 +97,7 @@ def _check_hdf5(path: Path) -> None:
     except ImportError:  # then nobody reads the file here either
         return
     try:
-        with h5py.File(path, "r"):
+        with h5py.File(path, "r", locking=False):
             pass
     except OSError as problem:
         raise _broken(f"HDF5 cut short or damaged ({str(problem).splitlines()[0]})") from None

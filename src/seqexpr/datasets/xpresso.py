@@ -55,7 +55,7 @@ def read_blocks(path: Path) -> Iterator[XpressoBlock]:
     except ImportError:
         raise MissingDataError("reading Xpresso's HDF5 files needs h5py; run: pip install 'seqexpr[fetch]'") from None
     try:
-        file = h5py.File(path, "r")
+        file = h5py.File(path, "r", locking=False)  # some shared file systems have no locks
     except OSError:
         raise InputError(path, found="a file that is not whole HDF5", expected=_EXPECTED) from None
     with file:
