@@ -11,11 +11,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from seqexpr.datasets.download import Part, Patience, download
+from seqexpr.datasets.download import Part, Patience, download, remote_size
 from seqexpr.errors import NetworkError, UsageError
 
 from .misbehaving_server import (
     BODY,
+    Handler,
     Server,
     cut,
     ignores_range,
@@ -207,6 +208,38 @@ def test_another_length_than_known(server: Server, part: Path) -> None:
     with pytest.raises(NetworkError, match="found 204,800 bytes; expected 1,000,000"):
         download(f"{server.url}/f", part, size=1_000_000)
     assert len(server.seen) == 1
+
+
+def test_a_length_that_is_too_long(server: Server, part: Path) -> None:
+    """More is promised than there is: a server that knows ranges says so when asked for the rest."""
+
+    def promises_more(request: Handler) -> None:
+        request.start(200, Content_Length=len(BODY) + 8, ETag='"version-1"')
+        request.wfile.write(BODY)
+
+    server.script = [promises_more, whole()]
+    download(f"{server.url}/f", part, patience=Waits().patience())
+    assert part.read_bytes() == BODY
+    Part(part).discard()
+    server.script = [promises_more]
+    with pytest.raises(NetworkError, match=r"ended after|connection broke .*gave up"):
+        download(f"{server.url}/f", part, patience=Waits().patience())
+
+
+def test_the_size_that_a_server_tells(server: Server) -> None:
+    assert remote_size(f"{server.url}/f") == len(BODY)
+    server.head_length = None
+    assert remote_size(f"{server.url}/f") is None
+
+
+def test_no_size_behind_a_redirect_out_of_https(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a download would refuse is not known; it is no reason for a dry run to fail."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise NetworkError("redirected to http://elsewhere, which is not encrypted")
+
+    monkeypatch.setattr("httpx.Client.head", refused)
+    assert remote_size("https://somewhere/f") is None
 
 
 @pytest.mark.parametrize("content_type", ["text/html; charset=utf-8", "application/octet-stream"])

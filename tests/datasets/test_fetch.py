@@ -477,3 +477,51 @@ def test_the_size_of_a_copy_is_its_own(tmp_path: Path) -> None:
     (tmp_path / "file.bin").write_bytes(b"four")
     (found,) = pending([source()], FetchOptions(origin=tmp_path))
     assert (found.size, found.place) == (4, (tmp_path / "file.bin").as_uri())
+
+
+@pytest.mark.parametrize("way", ["damaged archive", "web page"])
+def test_nothing_stays_of_a_copy_that_failed(tmp_path: Path, way: str) -> None:
+    origin = tmp_path / "a.zip" if way == "damaged archive" else tmp_path
+    if way == "web page":
+        (tmp_path / "file.bin").write_bytes(b"<!DOCTYPE html><html>log in</html>")
+    else:
+        with zipfile.ZipFile(origin, "w") as archive:
+            archive.writestr("file.bin", BODY)
+        content = bytearray(origin.read_bytes())
+        content[50_000] ^= 1
+        origin.write_bytes(content)
+    what = source("https://nowhere.invalid/file.bin")
+    with pytest.raises(NetworkError, match=r"damaged archive|web page"):
+        get(what, FetchOptions(origin=origin))
+    assert remains(what) == set()
+
+
+@pytest.mark.parametrize("way", ["folder", "mirror", "archive"])
+def test_a_copy_of_another_size_than_known(tmp_path: Path, way: str) -> None:
+    (tmp_path / "made-up").mkdir()
+    (tmp_path / "made-up" / "file.bin").write_bytes(BODY)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(tmp_path / "made-up" / "file.bin", "file.bin")
+    origin = {"folder": tmp_path, "archive": tmp_path / "a.zip"}.get(way)
+    what = source("https://nowhere.invalid/file.bin", size=1_000)
+    options = FetchOptions(origin=origin) if origin else FetchOptions(mirror=tmp_path.as_uri())
+    with pytest.raises(NetworkError, match=r"found 204,800 bytes; expected 1,000 of made-up/file\.bin"):
+        get(what, options)
+    assert remains(what) == set()
+
+
+def test_what_unpacks_to_more_than_its_known_size(server: Server) -> None:
+    server.script = [whole(gzip.compress(BODY))]
+    file = SourceFile("made-up", "file.bin", (Address(f"{server.url}/packed.gz", "gzip"),), "tests", 1_000)
+    what = Source("made-up", "", "", "", (file,))
+    with pytest.raises(NetworkError, match=r"unpacks to more than the 1,000 bytes of made-up/file\.bin"):
+        get(what)
+    assert remains(what) == set()
+
+
+def test_the_part_of_a_packed_download_goes_when_another_address_had_the_file(server: Server) -> None:
+    server.script = [cut(100, body=gzip.compress(BODY)), status(404), whole()]
+    addresses = (Address(f"{server.url}/packed.gz", "gzip"), Address(f"{server.url}/plain"))
+    what = Source("made-up", "", "", "", (SourceFile("made-up", "file.bin", addresses, "tests"),))
+    assert get(what) == f"{server.url}/plain"
+    assert remains(what) == {"file.bin", "file.bin.json"}

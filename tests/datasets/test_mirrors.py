@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
+import random
 import struct
 import tarfile
 import zipfile
@@ -133,6 +135,25 @@ def bomb(path: Path) -> None:
     archive(path, {"file.bin": bytes(150 << 20)})
 
 
+def bomb_beside(path: Path) -> None:
+    archive(path, {"other": bytes(150 << 20), "file.bin": BODY[:100]})
+
+
+def long_header(path: Path) -> None:
+    """An extended header, which tarfile would read as one piece; gzip packs it to little."""
+    info = tarfile.TarInfo("header")
+    info.type, info.size = tarfile.XHDTYPE, 100 << 20
+    with gzip.open(path, "wb", 1) as made:
+        made.write(tarfile.TarInfo("first").tobuf() + info.tobuf(tarfile.USTAR_FORMAT))
+        for _ in range(100):
+            made.write(bytes(1 << 20))
+
+
+def many_headers(path: Path) -> None:
+    with gzip.open(path, "wb", 1) as made:
+        made.write(tarfile.TarInfo("x").tobuf() * 100_001 + bytes(10_240))
+
+
 def liar(path: Path) -> None:
     """A zip whose member is said to be smaller than it is."""
     archive(path, {"file.bin": BODY})
@@ -156,7 +177,10 @@ def liar(path: Path) -> None:
         (cut_short, "a.tar", "a.tar"),
         (cut_short, "a.tar.gz", "a.tar.gz"),
         (bomb, "a.zip", "found 157,286,400 bytes packed into .*; no such data"),
-        (bomb, "a.tar.xz", "found 157,286,400 bytes packed into"),
+        (bomb, "a.tar.xz", "found over 104,857,600 bytes packed into"),
+        (bomb_beside, "a.tar.xz", "found over 104,857,600 bytes packed into"),
+        (long_header, "a.tar.gz", "found a header of 104,857,600 bytes"),
+        (many_headers, "a.tar.gz", "found more than 100,000 members"),
         (liar, "a.zip", r"a\.zip"),
     ],
 )
@@ -167,6 +191,46 @@ def test_archives_that_are_not_as_they_should_be(
     with pytest.raises(NetworkError, match=message) as caught:
         copy(tmp_path / name, tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_tar_that_ends_in_a_zip_is_a_tar(tmp_path: Path) -> None:
+    inner = archive(tmp_path / "inner.zip", {"file.bin": b"of the inner one"}).read_bytes()
+    path = archive(tmp_path / "a.tar", {"file.bin": BODY, "inner.zip": inner})
+    assert zipfile.is_zipfile(path)  # what it would be taken for by its end
+    assert copy(path, tmp_path) == BODY
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_archives_damaged_anywhere(tmp_path: Path, suffix: str) -> None:
+    """One byte changed or the end cut off: the right bytes, or an error of one line; never anything else."""
+    body, generator = BODY[:3_000], random.Random(suffix)
+    good = archive(tmp_path / f"a{suffix}", {"made-up/other.bin": b"x", "made-up/file.bin": body}).read_bytes()
+    refused = 0
+    for trial in range(150):
+        content = bytearray(good)
+        place = generator.randrange(len(content))
+        if trial % 3:
+            content[place] ^= generator.randint(1, 255)
+        else:
+            del content[place:]
+        (tmp_path / f"a{suffix}").write_bytes(content)
+        try:
+            found = copy(tmp_path / f"a{suffix}", tmp_path)
+        except (NetworkError, MissingDataError, InputError) as problem:
+            assert "\n" not in str(problem)
+            refused += 1
+        else:
+            assert found == body or suffix == ".tar"  # which has no checksum of contents
+    assert refused > 10  # the padding of a small .tar may hold anything
+
+
+def test_a_disk_that_is_full_is_not_the_archives_fault(tmp_path: Path) -> None:
+    path = archive(tmp_path / "a.zip", {"file.bin": BODY})
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full")
+    with pytest.raises(NetworkError, match="/dev/full: No space left on device"):
+        Mirror(path).copy(FILE, full, lambda done, total: None, DiskRoom())
 
 
 def test_no_archive_at_all(tmp_path: Path) -> None:

@@ -89,6 +89,15 @@ def test_messages_instead_of_data(tmp_path: Path, packed: bool) -> None:
         check_whole(URL, path(b"<!DOCTYPE html><html>Sign in</html>"))
 
 
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("rows", [2, 200_000])
+def test_a_message_at_the_end_of_some_data(tmp_path: Path, packed: bool, rows: int) -> None:
+    """As UniProt's stream ends when it fails on the way; with many rows, in another block than the start."""
+    content = b">sp|P1|A\nMKV\n" * rows + b"Error encountered when streaming data. Please try again later.\n"
+    with pytest.raises(TryAgain, match="the data end in an error message of the server"):
+        check_whole(URL, put(tmp_path, gzip.compress(content, 1) if packed else content))
+
+
 def test_messages_are_worth_few_attempts(tmp_path: Path) -> None:
     with pytest.raises(TryAgain) as caught:
         check_whole(URL, put(tmp_path, b'{"error": "try later"}'))

@@ -9,7 +9,8 @@ from __future__ import annotations
 import glob
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -118,8 +119,11 @@ class FileFetcher:
     def _get(self, file: SourceFile) -> str:
         if self.options.origin is not None:
             mirror, part = Mirror(self.options.origin), growing(file, "copy")
-            origin = mirror.copy(file, part, self._growth(file), self.room)
-            self._check_copy(origin, part)
+            if file.size is not None:
+                _expect_size(str(self.options.origin), file, mirror.find(file)[1])
+            with _nothing_left_of(part):
+                origin = mirror.copy(file, part, self._growth(file), self.room)
+                self._check_copy(origin, part)
             return self._accept(file, part, origin, mirror.record(file))
         failures: list[str] = []
         for number, address in enumerate(self.options.addresses(file), start=1):
@@ -137,8 +141,9 @@ class FileFetcher:
         """Bring the bytes of one address, unpacked and whole; return where they are."""
         if address.url.startswith("file:"):
             part = growing(file, "copy")
-            copy_file(Path(url2pathname(urlsplit(address.url).path)), part, self._growth(file), self.room)
-            self._check_copy(address.url, part)
+            with _nothing_left_of(part):
+                copy_file(Path(url2pathname(urlsplit(address.url).path)), part, self._growth(file), self.room)
+                self._check_copy(address.url, part)
             return part
         part, unpacked = growing(file, "" if number == 1 else str(number)), growing(file, "unpacked")
 
@@ -147,8 +152,9 @@ class FileFetcher:
                 logger.info("%s: has arrived; checking it", file.label)
             check_whole(address.url, arrived, self._tick)
             if address.packed:
-                unpack_gzip(arrived, unpacked, lambda _: self._unpacked(unpacked))
-                check_whole(address.url, unpacked, self._tick)
+                with _nothing_left_of(unpacked):
+                    unpack_gzip(arrived, unpacked, lambda done: self._unpacked(address, file, done))
+                    check_whole(address.url, unpacked, self._tick)
 
         download(
             address.url,
@@ -166,7 +172,6 @@ class FileFetcher:
         try:
             check_whole(origin, part, self._tick)
         except TryAgain as failure:  # a copy does not get better by waiting
-            part.unlink()
             raise NetworkError(f"{origin}: {failure}") from None
 
     def _growth(self, file: SourceFile) -> Callable[[int, int | None], None]:
@@ -176,9 +181,11 @@ class FileFetcher:
 
         return grown
 
-    def _unpacked(self, part: Path) -> None:
+    def _unpacked(self, address: Address, file: SourceFile, done: int) -> None:
         self._tick()
-        check_free(part.parent, 0)
+        check_free(file.path.parent, 0)
+        if done > (file.size or done):
+            raise NetworkError(f"{address.url}: unpacks to more than the {file.size:,} bytes of {file.label}")
 
     def _tick(self) -> None:
         if self.stop.is_set():
@@ -190,6 +197,8 @@ class FileFetcher:
         At any moment of this, the file in place is whole, and its record is its own or absent. A record `beside` the
         file, where it was copied from, must be the file's too; it tells where that copy came from.
         """
+        with _nothing_left_of(part):
+            _expect_size(origin, file, part.stat().st_size)
         found, beside = sha256_file(part), beside or {}
         known = file.sha256 if self.options.force else file.known_sha256
         if known and found != known:
@@ -213,6 +222,26 @@ class FileFetcher:
         for left in parts_of(file):
             left.unlink(missing_ok=True)
         return origin
+
+
+@contextmanager
+def _nothing_left_of(part: Path) -> Iterator[None]:
+    """Remove `part` where the block fails on what is in it: half of a copy is of no use."""
+    try:
+        yield
+    except (NetworkError, TryAgain):
+        Part(part).discard()
+        raise
+
+
+def _expect_size(origin: str, file: SourceFile, size: int) -> None:
+    """Pass a file of the registry's size, where it has one.
+
+    Raises:
+        NetworkError: it has another size.
+    """
+    if file.size not in (None, size):
+        raise NetworkError(f"{origin}: found {size:,} bytes; expected {file.size:,} of {file.label}")
 
 
 def growing(file: SourceFile, way: str = "") -> Path:

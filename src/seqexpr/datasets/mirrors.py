@@ -11,23 +11,20 @@ import json
 import stat
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeVar
 from urllib.parse import quote
 
+from seqexpr.datasets.archives import is_zip, open_tar, readable, refuse_bomb, tar_members
 from seqexpr.datasets.disk_room import DiskError, DiskRoom
 from seqexpr.datasets.sources import SourceFile, list_sources
 from seqexpr.errors import InputError, MissingDataError, NetworkError
 
 _BLOCK = 1 << 20
 _LONGEST_RECORD = 1 << 16
-_RATIO, _RATIO_FROM = 1_000, 100 << 20
-"""A member that unpacks to more than so many times the archive, and to more than so many bytes, is a bomb."""
 
 _Member = TypeVar("_Member")
 
@@ -47,8 +44,18 @@ class Mirror:
         self.path = path
         if not path.exists():
             raise MissingDataError(f"{path}: found no such folder or archive; expected the files of the sources")
-        if path.is_file() and not zipfile.is_zipfile(path) and not tarfile.is_tarfile(path):
-            raise InputError(path, found="a file that is no archive", expected="a folder, a .zip or a .tar(.gz)")
+        with readable(path):
+            if path.is_file() and not is_zip(path):
+                self._expect_tar()
+
+    def _expect_tar(self) -> None:
+        try:
+            with open_tar(self.path):
+                pass
+        except (tarfile.ReadError, EOFError):  # the latter: compressed, and too short
+            raise InputError(
+                self.path, found="a file that is no archive", expected="a folder, a .zip or a .tar(.gz)"
+            ) from None
 
     def find(self, file: SourceFile) -> tuple[str, int]:
         """Where in the mirror the file is, as people read it, and its bytes.
@@ -76,10 +83,7 @@ class Mirror:
             return origin.as_uri()
         with self._member(file) as (stream, name, size):
             shown = f"{self.path}, member {name!r}"
-            if size > _RATIO_FROM and size > _RATIO * self.path.stat().st_size:
-                raise NetworkError(
-                    f"{shown}: found {size:,} bytes packed into {self.path.stat().st_size:,}; no such data"
-                )
+            refuse_bomb(self.path, name, size)
             _write(stream, size, target, copied, room, shown)
             return _place(self.path, name)
 
@@ -106,8 +110,8 @@ class Mirror:
     @contextmanager
     def _member(self, file: SourceFile) -> Iterator[tuple[IO[bytes], str, int]]:
         """The member's content, name and size."""
-        with _readable(self.path):
-            if zipfile.is_zipfile(self.path):
+        with readable(self.path):
+            if is_zip(self.path):
                 with zipfile.ZipFile(self.path) as archive:
                     info = self._only(file, ((info.filename, info) for info in archive.infolist()))
                     if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG) or info.is_dir():
@@ -117,8 +121,8 @@ class Mirror:
                     with archive.open(info) as stream:
                         yield stream, info.filename, info.file_size
             else:
-                with tarfile.open(self.path) as archive:
-                    member = self._only(file, ((member.name, member) for member in archive))
+                with open_tar(self.path) as archive:
+                    member = self._only(file, tar_members(self.path, archive))
                     content = archive.extractfile(member) if member.isreg() else None
                     if content is None:
                         raise self._odd(member.name)
@@ -161,7 +165,7 @@ def copy_file(origin: Path, target: Path, copied: Copied, room: DiskRoom) -> Non
     Raises:
         NetworkError: it cannot be read, or does not fit.
     """
-    with _readable(origin), origin.open("rb") as stream:
+    with readable(origin), origin.open("rb") as stream:
         _write(stream, origin.stat().st_size, target, copied, room, str(origin))
 
 
@@ -197,14 +201,3 @@ def _open_target(target: Path) -> IO[bytes]:
         return target.open("wb", buffering=0)
     except OSError as problem:
         raise DiskError(f"{target}: {problem.strerror or problem}") from None
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Whatever the libraries raise about a damaged archive or an unreadable file, as one line."""
-    try:
-        yield
-    except OSError as problem:
-        raise NetworkError(f"{path}: {problem.strerror or problem}") from None
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, LZMAError, NotImplementedError) as problem:
-        raise NetworkError(f"{path}: found a damaged archive ({problem}); expected a whole one") from None
