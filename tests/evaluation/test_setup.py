@@ -10,7 +10,7 @@ import pytest
 from seqexpr.datasets import tasks
 from seqexpr.datasets.prepared import DatasetWriter
 from seqexpr.datasets.synthetic import make_synthetic
-from seqexpr.datasets.tasks import find_task, open_task_dataset, task_folder
+from seqexpr.datasets.tasks import RULES, find_task, open_task_dataset, task_folder
 from seqexpr.errors import MissingDataError, UsageError
 from seqexpr.evaluation.setup import _narrowed, resolve_setup
 from seqexpr.models.config import PRESETS, PerceiverConfig
@@ -93,7 +93,8 @@ def test_the_papers_recipe_of_a_task_is_its_file_alone(task, preset, loss_weight
         for gene in ("one", "two"):
             writer.add(gene, np.ones(10_500, np.uint8), np.ones(9, np.uint8) if length else None)
         table = pd.DataFrame({"id": ["one", "two"], **{label: [0.0, 1.0] for label in labels}})
-        writer.finish(table, {"kind": "dataset", "format": 1, "labels": list(labels), "half_life": None})
+        head = {"kind": "dataset", "format": 1, "options": {"rules": RULES}}
+        writer.finish(table, {**head, "labels": list(labels), "half_life": None})
     setup = resolve_setup(task, preset=preset, recipe="paper")
     assert setup.recipe.name == f"paper-{task}"
     assert (setup.recipe.loss_weight, setup.recipe.output_weights) == (loss_weight, output_weights)
