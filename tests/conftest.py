@@ -28,3 +28,11 @@ def shared_data() -> Path:
     if not _SHARED_DATA.is_dir():
         pytest.skip("the real development data are not here")
     return _SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def source_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of all sources that the named tasks need, as SOURCE/FILE; made once, so leave them as they are."""
+    from .source_files import make_source_files
+
+    return make_source_files(tmp_path_factory.mktemp("sources"))

@@ -16,17 +16,12 @@ from seqexpr.datasets.tasks import find_task, list_tasks, task_folder
 from seqexpr.sequences.alphabet import DNA
 from seqexpr.sequences.fasta import read_fasta
 
-from ..source_files import gene, make_source_files
+from ..source_files import gene
 
 TASKS = [task.name for task in list_tasks() if task.sources]
 PRESETS = ["dna-perceiver", "protein-dna-perceiver", "dna-protein-perceiver"]
 ASKED = (30, 4, 12)
 """Genes to predict, by number."""
-
-
-@pytest.fixture(scope="session")
-def source_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_source_files(tmp_path_factory.mktemp("sources"))
 
 
 @pytest.fixture

@@ -18,8 +18,10 @@ from typing import BinaryIO, TypeAlias
 
 from seqexpr.errors import NetworkError
 
-_RATIO, _RATIO_FROM = 1_000, 100 << 20
-"""What unpacks to more than so many times the archive, and to more than so many bytes, is a bomb."""
+MOST_RATIO = 1_000
+"""What unpacks to more than so many times its size is a bomb, unless it is small."""
+
+_SMALL = 100 << 20
 
 _LARGEST_READ = 8 << 20
 """Bytes that tarfile may want at once: contents are read in smaller blocks, so only a header would want more."""
@@ -76,6 +78,11 @@ def tar_members(path: Path, archive: tarfile.TarFile) -> Iterator[tuple[str, tar
         yield member.name, member
 
 
+def most_unpacked(packed: int) -> int:
+    """The bytes that so many packed ones may become; real data stay far below."""
+    return max(_SMALL, MOST_RATIO * packed)
+
+
 def refuse_bomb(path: Path, name: str, size: int) -> None:
     """Pass a member that unpacks to `size` bytes.
 
@@ -83,7 +90,7 @@ def refuse_bomb(path: Path, name: str, size: int) -> None:
         NetworkError: no data pack so well.
     """
     packed = path.stat().st_size
-    if size > max(_RATIO_FROM, _RATIO * packed):
+    if size > most_unpacked(packed):
         raise NetworkError(f"{path}, member {name!r}: found {size:,} bytes packed into {packed:,}; no such data")
 
 
@@ -105,7 +112,7 @@ class _Bounded:
     def __init__(self, path: Path, content: _Content, packed: bool) -> None:
         self._path = path
         self._content = content
-        self._end = max(_RATIO_FROM, _RATIO * path.stat().st_size) if packed else None
+        self._end = most_unpacked(path.stat().st_size) if packed else None
 
     def read(self, count: int = -1) -> bytes:
         if not 0 <= count <= _LARGEST_READ:

@@ -203,11 +203,10 @@ def _attempt(
             if response.status_code == 416 and headers:
                 return _nothing_left(response, part)
             check_status(url, response)
-            encoded = decoded and response.headers.get("Content-Encoding", "identity").lower() != "identity"
-            start, total = (0, None) if encoded else _extent(url, response, part, size)
-            blocks = response.iter_bytes() if encoded else response.iter_raw()
-            proof = None if encoded else validator(response)
-            _receive(url, blocks, part, Extent(start, total, proof), progress, room)
+            if decoded and response.headers.get("Content-Encoding", "identity").lower() != "identity":
+                _receive(url, response.iter_bytes(), part, Extent(), progress, room)
+            else:
+                _receive(url, response.iter_raw(), part, _extent(url, response, part, size), progress, room)
     except (httpx.HTTPError, httpx.InvalidURL) as problem:
         raise explain(url, problem) from None
     except OSError as problem:
@@ -218,11 +217,12 @@ def _attempt(
 class Extent:
     """What a response brings of a file."""
 
-    start: int
+    start: int = 0
     """0: the whole file, which replaces the part."""
-    total: int | None
+    total: int | None = None
     """Bytes of the whole file, where known."""
-    validator: str | None
+    validator: str | None = None
+    """What proves that a later part is of the same file; None: it cannot be continued."""
 
 
 def _checked(part: Part, check: Callable[[Path], None]) -> None:
@@ -244,8 +244,8 @@ def _nothing_left(response: httpx.Response, part: Part) -> None:
         raise TryAgain("the file changed on the server")
 
 
-def _extent(url: str, response: httpx.Response, part: Part, size: int | None) -> tuple[int, int | None]:
-    """Where the response's bytes begin in the file, and the file's length, where known."""
+def _extent(url: str, response: httpx.Response, part: Part, size: int | None) -> Extent:
+    """What a response brings that travels as it is."""
     if response.status_code == 206:
         start, total = content_range(response.headers.get("Content-Range", ""))
         same = validator(response) in (None, part.validator(url)) and total in (None, part.total())
@@ -258,7 +258,7 @@ def _extent(url: str, response: httpx.Response, part: Part, size: int | None) ->
     if size is not None and total not in (None, size):
         part.discard()
         raise NetworkError(f"{url}: found {total:,} bytes; expected {size:,}")
-    return start or 0, size if total is None else total
+    return Extent(start or 0, size if total is None else total, validator(response))
 
 
 def _receive(url: str, blocks: Iterator[bytes], part: Part, extent: Extent, progress: Progress, room: DiskRoom) -> None:

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from seqexpr.datasets.archives import MOST_RATIO, most_unpacked
 from seqexpr.datasets.responses import TryAgain, ends_in_error, is_error_text, is_web_page, web_page
 
 _GZIP = b"\x1f\x8b"
@@ -21,7 +22,6 @@ _ATTEMPTS = 3  # the whole file comes anew each time, so not as often as a conne
 _BLOCK = 1 << 20
 _EDGE = 4096  # bytes at start and end that tell a kind, or a message
 _LONGEST_LINE = 1 << 20  # of a table that is checked
-_RATIO, _RATIO_FROM = 1_000, 100 << 20  # gzip of real data stays far below; a bomb does not
 
 Tick = Callable[[], None]
 """Called between blocks; may raise to stop."""
@@ -82,8 +82,8 @@ def _content(path: Path) -> Iterator[bytes]:
         with gzip.open(path) as file:
             while block := file.read(_BLOCK):
                 unpacked += len(block)
-                if unpacked > _RATIO_FROM and unpacked > _RATIO * packed:
-                    raise _broken(f"gzip that unpacks to more than {_RATIO:,} times its size")
+                if unpacked > most_unpacked(packed):
+                    raise _broken(f"gzip that unpacks to more than {MOST_RATIO:,} times its size")
                 yield block
     except EOFError:
         raise _broken(f"gzip cut short after {packed:,} bytes") from None
