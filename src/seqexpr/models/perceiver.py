@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from seqexpr.models import kernels
 from seqexpr.models.composition import CompositionFlow
 from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig
 from seqexpr.models.dropout import Dropout, drop
@@ -174,13 +175,21 @@ class QueryTower(nn.Module):
         return super().train(mode)
 
     def _features(self, tokens: Tensor) -> Tensor:
-        dtype = self.stem.linear.weight.dtype
-        one_hot = functional.one_hot(tokens.long(), self.letters + 1)[..., 1:].to(dtype)
-        x = self.stem(one_hot)  # (batch, letters, stem channels)
-        x = self.pool(self.residual(x))  # (batch, letters / stem_pool, stem channels)
+        x = self._first_stage(tokens)  # (batch, letters / stem_pool, stem channels)
         for block in self.blocks:
             x = block(x)
         return x
+
+    def _first_stage(self, tokens: Tensor) -> Tensor:
+        stem, norm, residual = self.stem.linear, self.residual.norm, self.residual.linear
+        stage = kernels.StemStage(
+            stem.weight, stem.bias, norm.weight, norm.bias, residual.weight, residual.bias, self.pool.logits.weight
+        )
+        if kernels.stems(tokens, stage, self.config.stem_kernel, self.pool.size):
+            return kernels.stem_stage(tokens, stage, norm, self.config.stem_kernel, self.pool.size)
+        one_hot = functional.one_hot(tokens.long(), self.letters + 1)[..., 1:].to(stage.stem.dtype)
+        x = self.stem(one_hot)  # (batch, letters, stem channels)
+        return self.pool(self.residual(x))
 
     def _positions_reached(self, letters: int) -> int:
         """How many positions a sequence's letters can reach: half a kernel to the right at every stage."""
@@ -249,19 +258,21 @@ class CrossAttention(nn.Module):
         self.to_output = nn.Linear(head_dim, width)
         self.dropout = dropout
 
-    def forward(self, x: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
-        """x (batch, n, width), context (batch, m, context width), mask bool (batch, m), True = attend -> as x."""
-        context = self.norm_context(context).unsqueeze(1)  # (batch, 1 head, m, context width)
+    def forward(self, x: Tensor, context: Tensor, mask: Tensor | None = None, tokens: Tensor | None = None) -> Tensor:
+        """x (batch, n, width), context (batch, m, context width), mask bool (batch, m), True = attend -> as x.
+
+        With tokens, uint8 (batch, m), the context is (m, letters, context width): each letter at each position.
+        """
+        context = self.norm_context(context)
         query = self.to_query(self.norm(x)) @ self.to_key.weight  # (batch, n, context width)
-        attended = attend(  # (batch, 1 head, n, context width)
-            query.unsqueeze(1),
-            context,
-            context,
-            self.head_dim**-0.5,
-            self.dropout if self.training else 0.0,
-            None if mask is None else mask[:, None, None, :],
-        )
-        return self.to_output(self.to_value(attended.squeeze(1)))
+        scale, dropout = self.head_dim**-0.5, self.dropout if self.training else 0.0
+        if kernels.attends(query, context, tokens):
+            attended = kernels.attend_context(query, context, scale, dropout, mask, tokens)
+        else:
+            heads = context.unsqueeze(1)  # (batch, 1 head, m, context width)
+            mask = None if mask is None else mask[:, None, None, :]
+            attended = attend(query.unsqueeze(1), heads, heads, scale, dropout, mask).squeeze(1)
+        return self.to_output(self.to_value(attended))  # attended: (batch, n, context width)
 
 
 class SelfAttention(nn.Module):
@@ -295,9 +306,9 @@ class LatentBlock(nn.Module):
         self.attention = SelfAttention(width, config.self_heads, config.self_head_dim, dropout)
         self.feed_forward = FeedForward(width, config.feed_forward_factor, dropout)
 
-    def forward(self, latents: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
-        """latents (batch, latents, width), context (batch, letters, embedding_dim) -> as latents."""
-        latents = latents + self.cross(latents, context, mask)
+    def forward(self, latents: Tensor, context: Tensor, mask: Tensor | None, tokens: Tensor | None) -> Tensor:
+        """latents (batch, latents, width), context, mask and tokens as in `CrossAttention` -> as latents."""
+        latents = latents + self.cross(latents, context, mask, tokens)
         latents = latents + self.cross_feed_forward(latents)
         latents = latents + self.attention(latents)
         return latents + self.feed_forward(latents)
@@ -349,15 +360,21 @@ class Perceiver(nn.Module):
 
     def encode(self, tokens: Tensor, half_life: Tensor | None) -> Tensor:
         """The latent flow: uint8 (batch, letters) -> (batch, latents, latent_width)."""
-        context = self.dropout(self.embedding(tokens.int()) + self.positions[: tokens.shape[1]])
+        letters = tokens.shape[1]
         latents = self.latents.expand(len(tokens), -1, -1)
         if self.config.half_life_latent:
             assert half_life is not None
             appended = half_life.unsqueeze(1).expand(-1, self.config.latents, -1)
             latents = torch.cat([latents, appended.to(latents.dtype)], dim=2)
         mask = _attended(tokens)
+        chosen = None
+        if kernels.reads_letters(tokens, latents, self.embedding.weight):
+            context = self.embedding.weight + self.positions[:letters, None]  # (letters, vocabulary, embedding_dim)
+            chosen = tokens
+        else:
+            context = self.dropout(self.embedding(tokens.int()) + self.positions[:letters])
         for block in self.blocks:
-            latents = block(latents, context, mask)
+            latents = block(latents, context, mask, chosen)
         return latents
 
     def make_query(self, tokens: Tensor, half_life: Tensor | None) -> Tensor:

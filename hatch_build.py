@@ -1,0 +1,100 @@
+"""Build hook: compiles the kernels of `seqexpr.models.kernels` into the wheel, or into the tree of an editable install.
+
+The library has no dependency on Python, so one wheel serves every Python on a platform. Without a C compiler, or on a
+processor that the kernels were not written for, the wheel is a pure one and torch computes everything.
+SEQEXPR_BUILD_KERNELS=off builds the pure wheel; SEQEXPR_BUILD_KERNELS=on makes a failure an error.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from packaging.tags import sys_tags
+
+FOLDER = Path("src/seqexpr/models/kernels")
+LIBRARY = FOLDER / "libkernels.so"
+KERNELS = ("attention", "stem")
+COMMON_FLAGS = ("-std=c11", "-O3", "-ffp-contract=fast", "-fPIC", "-Wall", "-Wextra")
+INSTRUCTION_SETS = {
+    "x86_64": {
+        "avx512": "-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mbmi2 -mprefer-vector-width=512",
+        "avx2": "-mavx2 -mfma -mbmi2",
+    },
+    "aarch64": {"neon": ""},
+}
+"""For each processor the instruction sets that its library holds, with the compiler's flags."""
+
+
+class KernelBuildHook(BuildHookInterface):
+    """Adds the compiled library to what the wheel holds, and the platform to its name."""
+
+    PLUGIN_NAME = "custom"
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compile, if wanted and possible."""
+        wish = os.environ.get("SEQEXPR_BUILD_KERNELS", "auto").lower()
+        root = Path(self.root)
+        if wish == "off":
+            (root / LIBRARY).unlink(missing_ok=True)
+            return
+        try:
+            compile_kernels(root)
+        except (OSError, subprocess.CalledProcessError) as error:
+            (root / LIBRARY).unlink(missing_ok=True)
+            if wish == "on":
+                raise
+            reason = getattr(error, "stderr", None) or error
+            self.app.display_warning(f"seqexpr is built without its compiled kernels, torch computes alone: {reason}")
+            return
+        build_data["artifacts"].append(str(LIBRARY))
+        build_data["pure_python"] = False
+        build_data["tag"] = f"py3-none-{platform_tag()}"
+
+
+def platform_tag() -> str:
+    """This platform's name in a wheel's; on Linux the one that says which glibc is enough."""
+    platforms = [tag.platform for tag in sys_tags()]
+    return next((name for name in platforms if name.startswith("manylinux_")), platforms[0])
+
+
+def compile_kernels(root: Path) -> None:
+    """Write the library of this machine's processor to its place below `root`.
+
+    Raises:
+        OSError: no compiler, or no kernels for this processor.
+        subprocess.CalledProcessError: the compiler failed; its words are in `stderr`.
+    """
+    machine = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
+    if platform.system() == "Windows" or machine not in INSTRUCTION_SETS:
+        raise OSError(f"no kernels for {platform.system()} on {machine}")
+    names = [os.environ.get("CC", ""), "cc", "gcc", "clang"]
+    compiler = next((command for name in names if (command := shlex.split(name)) and shutil.which(command[0])), None)
+    if compiler is None:
+        raise OSError("no C compiler (cc, gcc, clang or $CC)")
+    with tempfile.TemporaryDirectory(dir=root / FOLDER) as name:
+        objects: list[str] = []
+
+        def compile_one(source: str, instruction_set: str, flags: str) -> None:
+            objects.append(f"{name}/{source}-{instruction_set}.o")
+            flags = f"{flags} -DINSTRUCTION_SET={instruction_set}"
+            run([*compiler, *COMMON_FLAGS, *flags.split(), "-c", str(root / FOLDER / f"{source}.c"), "-o", objects[-1]])
+
+        for instruction_set, flags in INSTRUCTION_SETS[machine].items():
+            for source in KERNELS:
+                compile_one(source, instruction_set, flags)
+        compile_one("dispatch", "any", "")
+        run([*compiler, "-shared", "-o", f"{name}/library", *objects, "-lm"])
+        os.replace(f"{name}/library", root / LIBRARY)
+
+
+def run(command: list[str]) -> None:
+    """Run a compiler's command."""
+    subprocess.run(command, check=True, capture_output=True, text=True)

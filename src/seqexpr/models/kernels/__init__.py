@@ -1,0 +1,21 @@
+"""Compiled kernels for the two places where a CPU spends its time: attention to a long context, and the stem.
+
+They compute what `seqexpr.models.perceiver` writes in torch's words, and nothing else: `tests/models/kernels` holds
+outputs and gradients of both forms against each other. One switch turns them off, `SEQEXPR_KERNELS=off`; they are also
+off where they were not built (no C compiler at installation) or the processor lacks the instructions.
+"""
+
+from seqexpr.models.kernels.attention import attend_context, attends, reads_letters
+from seqexpr.models.kernels.library import disabled, instruction_set
+from seqexpr.models.kernels.stem import StemStage, stem_stage, stems
+
+__all__ = [
+    "StemStage",
+    "attend_context",
+    "attends",
+    "disabled",
+    "instruction_set",
+    "reads_letters",
+    "stem_stage",
+    "stems",
+]

@@ -1,0 +1,98 @@
+/* Vectors of floats by the compilers' own extension (GCC and Clang), the same source for every instruction set.
+
+   PANEL neighbouring columns are PANEL_VECTORS vectors; a tile of TILE_ROWS rows and one panel fills the registers. */
+
+#ifndef SEQEXPR_VECTORS_H
+#define SEQEXPR_VECTORS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512F__)
+#define LANES 16
+#define PANEL_VECTORS 4
+#define TILE_ROWS 6
+#define WIDE_ROWS 12
+#elif defined(__AVX2__)
+#define LANES 8
+#define PANEL_VECTORS 2
+#define TILE_ROWS 6
+#define WIDE_ROWS 3
+#else
+#define LANES 4
+#define PANEL_VECTORS 4
+#define TILE_ROWS 6
+#define WIDE_ROWS 3
+#endif
+#define PANEL (LANES * PANEL_VECTORS)
+
+typedef float floats __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef int32_t ints __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef uint32_t words __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 16")
+
+INLINE floats load(const float *from) { return *(const floats *)from; }
+INLINE void store(float *to, floats value) { *(floats *)to = value; }
+INLINE floats all(float value) { return value - (floats){0}; }
+INLINE floats choose(ints mask, floats yes, floats no) { return (floats)((mask & (ints)yes) | (~mask & (ints)no)); }
+INLINE floats larger(floats a, floats b) { return choose(a > b, a, b); }
+
+/* exp(x) within 2e-7 of itself, for x up to 88; what is below -87 counts as -87, about 1e-38. NaN stays NaN. */
+INLINE floats exponential(floats x) {
+    const float magic = 12582912.0f + 127; /* 1.5 x 2^23: adding it rounds to an integer; 127 is the exponent's bias */
+    x = choose(x < all(-87.0f), all(-87.0f), x);
+    floats shifted = x * 1.44269504089f + magic;
+    floats n = shifted - magic;
+    floats r = x - n * 0.693359375f; /* ln 2 in two parts: the first has few bits, so the product is exact */
+    r = r - n * -2.12194440e-4f;
+    floats p = all(1.0f / 720);
+    p = p * r + 1.0f / 120;
+    p = p * r + 1.0f / 24;
+    p = p * r + 1.0f / 6;
+    p = p * r + 0.5f;
+    p = p * r * r + r + 1.0f;
+    return p * (floats)((ints)shifted << 23); /* 2^n: only the exponent's bits survive the shift */
+}
+
+/* A tile of a matrix product: out[r][0 .. vectors x LANES) (+)= sum over k of a[r, k] x b[k][...].
+
+   What is there already is added last: a sum over blocks is then a sum of sums, which rounds far less than one long chain. */
+INLINE void tile(float *out, size_t out_stride, int accumulate, const float *a, size_t row_stride, size_t depth_stride,
+                 const float *b, size_t b_stride, size_t depth, const int rows, const int vectors) {
+    floats sums[12][8];
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int v = 0; v < vectors; v++) sums[r][v] = all(0);
+    for (size_t k = 0; k < depth; k++) {
+        floats column[8];
+        UNROLL for (int v = 0; v < vectors; v++) column[v] = load(b + k * b_stride + v * LANES);
+        UNROLL for (int r = 0; r < rows; r++) {
+            float factor = a[r * row_stride + k * depth_stride];
+            UNROLL for (int v = 0; v < vectors; v++) sums[r][v] += column[v] * factor;
+        }
+    }
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int v = 0; v < vectors; v++) {
+            float *to = out + r * out_stride + v * LANES;
+            store(to, sums[r][v] + (accumulate ? load(to) : all(0)));
+        }
+}
+
+/* out (rows x PANEL) (+)= a (rows x depth) b (depth x PANEL). */
+INLINE void product(float *out, size_t out_stride, int accumulate, const float *a, size_t row_stride, size_t depth_stride,
+                    const float *b, size_t b_stride, size_t rows, size_t depth) {
+    size_t r = 0;
+    for (; r + TILE_ROWS <= rows; r += TILE_ROWS)
+        tile(out + r * out_stride, out_stride, accumulate, a + r * row_stride, row_stride, depth_stride, b, b_stride, depth,
+             TILE_ROWS, PANEL_VECTORS);
+    for (; r + 2 <= rows; r += 2)
+        tile(out + r * out_stride, out_stride, accumulate, a + r * row_stride, row_stride, depth_stride, b, b_stride, depth,
+             2, PANEL_VECTORS);
+    for (; r < rows; r++)
+        tile(out + r * out_stride, out_stride, accumulate, a + r * row_stride, row_stride, depth_stride, b, b_stride, depth,
+             1, PANEL_VECTORS);
+}
+
+#endif

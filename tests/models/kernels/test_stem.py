@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from seqexpr.models import kernels
+from seqexpr.models.config import PerceiverConfig
+from seqexpr.models.perceiver import QueryTower
+from tests.models.test_perceiver import randomise
+
+# Kernel, pool, letters: the presets' and shapes that leave a rest, a short block or a single pool.
+SHAPES = [(15, 12, 10_500), (15, 12, 8_000), (15, 10, 997), (3, 1, 100), (1, 7, 8), (63, 48, 200), (5, 31, 64)]
+
+
+def tower(query_input="dna", **changes):
+    preset = "dna-perceiver" if query_input == "dna" else "protein-perceiver"
+    torch.manual_seed(0)
+    return randomise(QueryTower(PerceiverConfig.from_preset(preset, **changes)))
+
+
+def letters(network, windows, length):
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(0, network.letters + 1, (windows, length), generator=generator, dtype=torch.uint8)
+
+
+def stage(network, tokens, *, double=False):
+    """Outputs, parameter gradients and running statistics of the first stage."""
+    network.load_state_dict(state := {name: value.clone() for name, value in network.state_dict().items()})
+    if double:
+        network.double()
+    network.zero_grad()
+    pooled = network._first_stage(tokens)
+    weights = torch.randn(pooled.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float32)
+    (pooled * weights.to(pooled.dtype)).sum().backward()
+    gradients = {name: value.grad.clone() for name, value in network.named_parameters() if value.grad is not None}
+    statistics = {name: value.clone() for name, value in network.residual.norm.named_buffers()}
+    if double:
+        network.float()
+    network.load_state_dict(state)
+    return pooled.detach(), gradients, statistics
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(("kernel", "pool", "length"), SHAPES)
+@pytest.mark.parametrize("query_input", ["dna", "protein"])
+def test_output_gradients_and_statistics_are_torchs(instructions, query_input, kernel, pool, length, training):
+    network = tower(query_input, stem_kernel=kernel, stem_pool=pool, tower_pool=1).train(training)
+    tokens = letters(network, 2, length)
+    pooled, gradients, statistics = stage(network, tokens)
+    with kernels.disabled():
+        expected, wanted, other_statistics = stage(network, tokens, double=True)
+    torch.testing.assert_close(pooled, expected.float(), atol=5e-6, rtol=1e-5)
+    assert gradients.keys() == wanted.keys() and len(gradients) == 7
+    for name, gradient in gradients.items():
+        size = wanted[name].abs().max().item()
+        assert (gradient - wanted[name]).abs().max().item() <= 1e-4 * max(size, 1), name
+    for name, value in statistics.items():
+        torch.testing.assert_close(value.double(), other_statistics[name].double(), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [64, 128])
+def test_more_channels(instructions, channels):
+    network = tower(stem_channels=channels)
+    tokens = letters(network, 3, 500)
+    with kernels.disabled():
+        expected = network._first_stage(tokens)
+    torch.testing.assert_close(network._first_stage(tokens), expected, atol=5e-6, rtol=1e-5)
+
+
+def test_threads_do_not_matter(instructions, monkeypatch):
+    network = tower().train()
+    tokens = letters(network, 3, 500)
+    pooled, gradients, _ = stage(network, tokens)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    again, others, _ = stage(network, tokens)
+    assert torch.equal(pooled, again)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, others[name], atol=1e-4, rtol=1e-5)
+
+
+def test_what_it_does_not_do_is_left_to_torch(instructions):
+    def does(tokens, **changes):
+        network = tower(**changes)
+        linear, residual = network.stem.linear, network.residual
+        stage = kernels.StemStage(
+            linear.weight,
+            linear.bias,
+            *residual.norm.parameters(),
+            *residual.linear.parameters(),
+            network.pool.logits.weight,
+        )
+        return kernels.stems(tokens, stage, network.config.stem_kernel, network.pool.size)
+
+    tokens = torch.ones(1, 500, dtype=torch.uint8)
+    assert does(tokens)
+    assert not does(tokens[:, :11])  # shorter than a pool
+    assert not does(tokens[:0])
+    assert not does(tokens, stem_channels=48)
+    assert not does(tokens, stem_kernel=65)
+    assert not does(tokens, stem_pool=49)
+
+
+def test_what_is_not_a_number_stays_so(instructions):
+    network = tower().eval()
+    with torch.no_grad():
+        network.residual.linear.bias[3] = torch.nan
+    pooled = network._first_stage(letters(network, 1, 500))
+    assert pooled[..., 3].isnan().all()
