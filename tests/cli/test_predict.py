@@ -59,13 +59,9 @@ def rows(text: str) -> list[dict[str, str]]:
 
 
 @pytest.fixture
-def device_line() -> str:
-    import torch
-
-    from seqexpr.prediction.device import choose_device, describe_device
-
-    del torch
-    return f"device: {describe_device(choose_device('cpu'))}\n"
+def device_line(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr("seqexpr.prediction.device.usable_cores", lambda: 3)
+    return "device: cpu (3 threads)\n"
 
 
 @pytest.fixture
@@ -518,6 +514,56 @@ def test_a_reader_that_leaves_early_ends_the_command_quietly(weights: Weights, p
     assert process.wait(30) == 0
 
 
+def test_a_row_comes_while_the_input_stays_open(weights: Weights, program: Command) -> None:
+    """As `tail -f windows.fa | seqexpr predict --fasta -`: a record is whole once the next one's header is there."""
+    process = program("predict", "--fasta", "-", "--model", weights(), "-q", "--batch-size", 64)
+    process.stdin.write(b">g0\n")
+    for number in range(3):
+        process.stdin.write(f"{bases(number)}\n>g{number + 1}\n".encode())
+        process.stdin.flush()
+        if number == 0:
+            assert process.stdout.readline() == b"id\tmrna\n"
+        assert process.stdout.readline().startswith(f"g{number}\t".encode())
+    out, error = process.communicate(bases(3).encode(), timeout=30)
+    assert (process.returncode, out.count(b"\n"), error) == (0, 1, b"")
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc here")
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_so_many_threads_compute_as_were_asked_for(threads: int, weights: Weights, program: Command) -> None:
+    """Judged by the processor time of each thread of a real process, while 120 windows pass through it."""
+    model = weights(upstream=7000, downstream=3500)
+    process = program("predict", "--fasta", "-", "--model", model, "-q", "--device", "cpu", "--threads", threads)
+
+    def pass_through(first: int, last: int) -> None:
+        text = "".join(f"{bases(number % 5, 10_500)}\n>g{number + 1}\n" for number in range(first, last))
+        process.stdin.write(text.encode())
+        process.stdin.flush()
+        for number in range(first, last):
+            assert process.stdout.readline().startswith(f"g{number}\t".encode())
+
+    process.stdin.write(b">g-1\n")
+    process.stdin.write(f"{bases(0, 10_500)}\n>g0\n".encode())
+    process.stdin.flush()
+    assert [process.stdout.readline()[:2] for _ in range(2)] == [b"id", b"g-"]
+    before = thread_times(process.pid)
+    pass_through(0, 120)
+    spent = {thread: time - before.get(thread, 0) for thread, time in thread_times(process.pid).items()}
+    process.communicate(bases(0, 10_500).encode(), timeout=30)
+    computing = [thread for thread, time in spent.items() if time > 0.1 * sum(spent.values())]
+    assert len(computing) == threads, spent
+    assert process.pid not in computing
+
+
+def thread_times(process: int) -> dict[int, int]:
+    """Processor time of each thread of a process, in clock ticks, user and system: proc_pid_stat(5)."""
+    times = {}
+    for thread in Path(f"/proc/{process}/task").iterdir():
+        fields = (thread / "stat").read_text().rpartition(")")[2].split()
+        times[int(thread.name)] = int(fields[11]) + int(fields[12])
+    return times
+
+
 def feed_without_end(process: subprocess.Popen[bytes]) -> None:
     number = 0
     try:
@@ -529,17 +575,20 @@ def feed_without_end(process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize("input", ["waits", "does not end"])
 @pytest.mark.parametrize(
     ("sent", "code", "words"),
     [(signal.SIGINT, 130, b"seqexpr: interrupted\n"), (signal.SIGTERM, 143, b"")],
 )
 def test_signals_end_the_command_and_leave_nothing(
-    sent: signal.Signals, code: int, words: bytes, tmp_path: Path, weights: Weights, program: Command
+    sent: signal.Signals, code: int, words: bytes, input: str, tmp_path: Path, weights: Weights, program: Command
 ) -> None:
-    """The input stays open and sends nothing more: the reader is waiting for it when the signal comes."""
+    """When the signal comes, the reader waits for an input that sends nothing more; or all threads are at work."""
     process = program("predict", "--fasta", "-", "--model", weights(), "--out", tmp_path / "o.tsv")
     process.stdin.write(GOOD.encode())
     process.stdin.flush()
+    if input == "does not end":
+        threading.Thread(target=feed_without_end, args=(process,), daemon=True).start()
     assert process.stderr.readline().startswith(b"device: ")
     while not list(tmp_path.iterdir()):
         time.sleep(0.01)  # until the temporary file is there, so that its removal is what is tested

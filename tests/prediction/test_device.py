@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
 from seqexpr.errors import DeviceError
+from seqexpr.prediction import device
 from seqexpr.prediction.device import choose_device, describe_device, is_out_of_memory, use_threads
 
 
@@ -55,21 +58,28 @@ def test_exhausted_memory_is_told_from_other_errors(error: Exception, expected: 
     assert is_out_of_memory(error) is expected
 
 
-def test_threads_of_a_cpu_are_workers_of_one_thread_each() -> None:
+@pytest.fixture
+def restored() -> Iterator[None]:
     before = torch.get_num_threads()
-    try:
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("restored")
+def test_threads_of_a_cpu_are_workers_of_one_thread_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "usable_cores", lambda: 5)
+    for _ in range(2):  # what an earlier call set does not count
         assert use_threads(torch.device("cpu"), 3) == 3
         assert torch.get_num_threads() == 1
         assert describe_device(torch.device("cpu"), 3) == "cpu (3 threads)"
-        assert use_threads(torch.device("cpu"), None) == 1
-    finally:
-        torch.set_num_threads(before)
+        assert use_threads(torch.device("cpu"), None) == 5
 
 
-def test_threads_of_a_gpu_are_torchs_own() -> None:
-    before = torch.get_num_threads()
-    try:
-        assert use_threads(torch.device("cuda"), 2) == 1
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize(("kind", "workers"), [("cuda", 2), ("mps", 1)])
+def test_threads_of_a_gpu_are_torchs_own(kind: str, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "usable_cores", lambda: 5)
+    assert use_threads(torch.device(kind), 2) == workers
+    assert torch.get_num_threads() == 2
+    assert use_threads(torch.device(kind), None) == workers
+    assert torch.get_num_threads() == 5

@@ -121,6 +121,21 @@ def test_padding_is_counted(plain: Path) -> None:
             assert genome.padded(tss, up, down) == padded == np.count_nonzero(window == 0)
 
 
+@pytest.mark.parametrize(("upstream", "downstream"), [(10, 5), (1200, 5), (10, 1200), (2000, 2000), (0, 0)])
+@pytest.mark.parametrize("strand", ["+", "-"])
+def test_a_window_comes_with_the_number_of_its_padded_bases(
+    strand: str, upstream: int, downstream: int, plain: Path
+) -> None:
+    site = Tss("g", "chr1", 500, strand)
+    left, right = (upstream, downstream) if strand == "+" else (downstream, upstream)
+    with Genome(plain) as genome:
+        window, padded = genome.placed_window(site, upstream, downstream)
+        assert padded == max(0, left - 500) + max(0, 500 + right - len(CHR1))
+        assert padded == genome.padded(site, upstream, downstream)
+        assert window.tolist() == genome.window(site, upstream, downstream).tolist()
+        window[:] = 0  # the caller's own
+
+
 def test_aliases_are_tried_and_reported(plain: Path) -> None:
     with Genome(plain) as genome:
         assert genome.contig("chr1") == "chr1"

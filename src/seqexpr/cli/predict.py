@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -77,8 +78,9 @@ def predict(
     with (
         open_writer(out, chosen_format, needs.outputs, ensemble=len(models) > 1) as writer,
         progress("predict", "records", live=not _shows_rows(out)) as advance,
+        closing(predictor.predict(records)) as predictions,
     ):
-        for prediction in predictor.predict(records):
+        for prediction in predictions:
             writer.write(prediction)
             advance(1)
     for line in summarise(counts, sources, needs):

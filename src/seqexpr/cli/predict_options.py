@@ -128,7 +128,13 @@ BatchSize = Annotated[
 ]
 Threads = Annotated[
     int | None,
-    typer.Option(metavar="N", min=1, help="Threads on the CPU. Default: torch's own.", rich_help_panel=_COMPUTING),
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Threads that compute on the CPU. Default: the cores that this process may use (affinity, CPU quota, "
+        "OMP_NUM_THREADS).",
+        rich_help_panel=_COMPUTING,
+    ),
 ]
 Out = Annotated[
     str | None,

@@ -122,6 +122,8 @@ class TrainedModel:
     def predict(self, dna: np.ndarray | None, protein: np.ndarray | None, half_life: np.ndarray | None) -> np.ndarray:
         """Labels in their own units, on whatever device the network is, without gradients.
 
+        Several threads may call it at the same time.
+
         Args:
             dna: uint8 (batch, upstream + downstream) tokens of this model's window, or None.
             protein: uint8 (batch, up to protein_length) tokens, PAD at the right, or None.
@@ -133,20 +135,21 @@ class TrainedModel:
         """
         import torch
 
+        from seqexpr.models.transfers import to_device, to_host
+
         device = self.network.positions.device
         tokens = {
-            name: torch.from_numpy(array).to(device, non_blocking=True)
-            for name, array in (("dna", dna), ("protein", protein))
-            if array is not None
+            name: to_device(array, device) for name, array in (("dna", dna), ("protein", protein)) if array is not None
         }
         config, schema = self.metadata.config, self.metadata.half_life
         standardised = None
         if schema is not None and half_life is not None:
-            standardised = torch.from_numpy(schema.standardise(half_life)).to(device)
-        self.network.eval()
+            standardised = to_device(schema.standardise(half_life), device)
+        if self.network.training:  # else what it remembers of an empty sequence would be computed anew in every call
+            self.network.eval()
         with torch.inference_mode():
             scaled = self.network(tokens[config.latent_input], tokens[config.query_input], standardised)
-        return self._unscale(scaled.cpu().double().numpy())
+        return self._unscale(to_host(scaled).astype(np.float64))
 
     def _unscale(self, scaled: np.ndarray) -> np.ndarray:
         sd = np.array([output.sd for output in self.metadata.outputs])

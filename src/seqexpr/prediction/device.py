@@ -9,6 +9,7 @@ from contextlib import suppress
 import torch
 
 from seqexpr.errors import DeviceError
+from seqexpr.prediction.cores import usable_cores
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -50,13 +51,17 @@ def describe_device(device: torch.device, workers: int = 1) -> str:
 def use_threads(device: torch.device, threads: int | None) -> int:
     """Divide the CPU's threads for `Predictor`, and return the number of its workers.
 
-    On a CPU each worker computes on one thread, so `threads` workers are used (None: as many as torch would take). On
-    a GPU one worker feeds the device, and `threads` bounds what torch does on the CPU.
+    On a CPU each worker computes on one thread, so `threads` workers are used. On a GPU `threads` bounds what torch
+    does on the CPU; on CUDA two workers take turns: one makes its batch while the device computes the other's.
+
+    Args:
+        device: what computes.
+        threads: None for as many as this process may use cores, see `usable_cores`.
     """
-    count = threads or torch.get_num_threads()
+    count = threads or usable_cores()
     if device.type != "cpu":
         torch.set_num_threads(count)
-        return 1
+        return 2 if device.type == "cuda" else 1
     torch.set_num_threads(1)
     keep_freed_memory()
     return count

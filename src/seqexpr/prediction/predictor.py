@@ -1,14 +1,14 @@
-"""Predictions in a stream: records are read on one thread while another computes, rows come in input order.
+"""Predictions in a stream: records are read on one thread while others compute, rows come in input order.
 
-At most a look-ahead of records is in memory, whatever their number. A prediction does not depend on the batch
+At most a few look-aheads of records are in memory, whatever their number. A prediction does not depend on the batch
 that its record falls into, beyond the rounding of float32 sums.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -16,21 +16,25 @@ import numpy as np
 import torch
 
 from seqexpr.errors import DeviceError
+from seqexpr.prediction.conveyor import Conveyor
 from seqexpr.prediction.device import is_out_of_memory, release_memory
 from seqexpr.prediction.inputs import InputRecord, ModelNeeds
-from seqexpr.prediction.prefetch import Prefetch
 
 if TYPE_CHECKING:
     from seqexpr.models.checkpoint import ModelMetadata
 
 logger = logging.getLogger(__name__)
 
-# Records of full length in a forward pass under "auto". A CPU is fastest when a pass stays within its cache;
+# Records of full length in a forward pass under "auto". A few hide on a CPU what a pass costs whatever its size;
 # a GPU needs many to be busy, and the number is halved when its memory does not suffice.
-_AUTO_BATCH = {"cpu": 2, "cuda": 256, "mps": 32}
+_AUTO_BATCH = {"cpu": 8, "cuda": 256, "mps": 32}
+_AUTO_BATCH_WITH_PROTEINS = {**_AUTO_BATCH, "cpu": 2}  # of full length, so thirty of usual length
 
 # Records among which proteins of like length are put together, so that little padding is computed.
 _LOOK_AHEAD = 256
+
+# Proteins of usual length in the place of one of full length: for how much reading ahead keeps all workers busy.
+_USUAL_IN_LONGEST = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +67,11 @@ class Predictor:
     Args:
         models: loaded on `device`.
         device: where they compute; decides the batch size under "auto".
-        batch_size: records in a forward pass, or "auto": 2 on a CPU and 256 on CUDA of full length, more of
-            shorter proteins; halved, for good, whenever memory runs out.
+        batch_size: records in a forward pass, or "auto": on a CPU 8 windows or 2 proteins of full length, on CUDA
+            256; more of shorter proteins; halved, for good, whenever memory runs out.
         workers: forward passes at the same time, each on a thread of its own. On a CPU, several passes of one torch
-            thread each are faster than one pass of several threads, above all where the cores are shared; see
-            `use_threads`.
+            thread each are faster than one pass of several threads, above all where the cores are shared. On CUDA,
+            with two, a batch is made while another is computed. See `use_threads`.
 
     Raises:
         UsageError: the models predict different things.
@@ -84,75 +88,62 @@ class Predictor:
         self.needs = ModelNeeds.of([model.metadata for model in self.models])
         self.device = torch.device(device)
         self._automatic = batch_size == "auto"
-        self._limit = _AUTO_BATCH.get(self.device.type, 4) if batch_size == "auto" else batch_size
+        usual = _AUTO_BATCH_WITH_PROTEINS if self.needs.protein_length else _AUTO_BATCH
+        self._limit = usual.get(self.device.type, 4) if batch_size == "auto" else batch_size
+        self._halving = threading.Lock()
         if self._limit < 1 or workers < 1:
             raise ValueError(f"batch_size and workers must be at least 1, not {batch_size} and {workers}")
         self._workers = workers
 
-    def predict(self, records: Iterable[InputRecord]) -> Iterator[Prediction]:
-        """One prediction for each record, in their order.
+    def predict(self, records: Iterable[InputRecord]) -> Generator[Prediction, None, None]:
+        """One prediction for each record, in their order. Close the iterator when it is left half-way.
+
+        A record does not wait for later ones longer than a moment where `records` pauses.
 
         Raises:
             DeviceError: memory does not suffice for the batch size given, or under "auto" for one record.
             Exception: whatever `records` raises, after the predictions of the records before.
         """
-        at_once = self._limit * self._workers
-        with Prefetch(records, depth=2 * at_once) as stream, ThreadPoolExecutor(self._workers) as pool:
-            for group in self._groups(stream, at_once):
-                values = np.empty((len(group), len(self.models), len(self.needs.outputs)))
-                chunks = list(self._chunks(group))
-                passes = pool.map(self._forward, [[group[index] for index in chunk] for chunk in chunks])
-                for chunk, computed in zip(chunks, passes, strict=True):
-                    values[chunk] = computed
-                yield from map(self._combine, group, values)
+        stretch = max(_LOOK_AHEAD, 4 * self._limit) if self.needs.protein_length else self._limit
+        in_pass = min(stretch, self._limit * (_USUAL_IN_LONGEST if self._by_letters else 1))
+        with Conveyor(
+            records,
+            stretches=_growing(4 * self._limit, stretch),
+            cut=self._cut,
+            compute=self._forward,
+            workers=self._workers,
+            room=2 * (stretch + self._workers * in_pass),
+        ) as rows:
+            yield from rows
 
-    def _groups(self, stream: Iterator[InputRecord], at_once: int) -> Iterator[list[InputRecord]]:
-        """Stretches of the stream that are batched and given out together.
+    @property
+    def _by_letters(self) -> bool:
+        """Whether the letters of a pass count, not its records: short proteins are cheap."""
+        return self._automatic and self.needs.protein_length > 0
 
-        Stretches of proteins grow from small to the look-ahead, so that the first rows come soon.
-        """
-        size = at_once
-        failure: Exception | None = None
-        while failure is None:
-            group: list[InputRecord] = []
-            try:
-                while len(group) < size:
-                    group.append(next(stream))
-            except StopIteration:
-                failure = StopIteration()
-            except Exception as error:  # what came before the bad record is still predicted
-                failure = error
-            if group:
-                yield group
-            size = min(2 * size, max(_LOOK_AHEAD, at_once)) if self.needs.protein_length else at_once
-        if not isinstance(failure, StopIteration):
-            raise failure
+    def _cut(self, records: Sequence[InputRecord]) -> Iterator[list[int]]:
+        """Indices of the records of each forward pass, proteins of like length together, the longest first."""
+        order = sorted(range(len(records)), key=lambda index: -_letters(records[index]))
+        while order:
+            count = self._most_of(records[order[0]])
+            yield order[:count]
+            order = order[count:]
 
-    def _chunks(self, group: list[InputRecord]) -> Iterator[list[int]]:
-        """Indices into the group, one list for each forward pass, records of like protein length together."""
-        lengths = [0 if record.protein is None else len(record.protein) for record in group]
-        waiting = sorted(range(len(group)), key=lengths.__getitem__)
+    def _most_of(self, record: InputRecord) -> int:
+        """How many records as long as this one may be in a forward pass now."""
+        if not self._by_letters:
+            return self._limit
         window = self.needs.window_length
-        while waiting:
-            count = min(self._limit, len(waiting))
-            if self._automatic:  # short proteins: as many as have the letters of `limit` full records
-                letters = self._limit * (window + self.needs.protein_length)
-                while count < len(waiting) and (count + 1) * (window + lengths[waiting[count]]) <= letters:
-                    count += 1
-            yield waiting[:count]
-            waiting = waiting[count:]
+        letters = self._limit * (window + self.needs.protein_length)
+        return max(self._limit, letters // max(1, window + _letters(record)))
 
-    def _forward(self, batch: list[InputRecord], planned: int | None = None) -> np.ndarray:
-        """float64 (batch, models, outputs), in as many passes as memory allows.
-
-        Args:
-            planned: the limit that the batch was made for, when that is no longer the limit in force.
-        """
-        planned = planned or self._limit
+    def _forward(self, batch: Sequence[InputRecord]) -> list[Prediction]:
+        """The predictions of a batch, in as many passes as memory allows; on several threads at once."""
+        if self._is_too_large(batch):  # it was made before the limit was lowered
+            return self._in_halves(batch)
         try:
-            # TF32 would round the factors of a convolution to 10 bits, and which algorithm runs would vary.
-            with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-                return np.stack([self._predict_one(model, batch) for model in self.models], axis=1)
+            values = np.stack([self._predict_one(model, batch) for model in self.models])
+            return list(map(self._combine, batch, values.swapaxes(0, 1)))
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -160,18 +151,27 @@ class Predictor:
                 raise DeviceError(self._memory_advice(len(batch))) from None
         # Outside the handler: the traceback held the tensors of the pass that failed.
         release_memory(self.device)
-        if planned == self._limit:  # else an earlier half of the same batch has lowered it already
-            self._limit = max(1, self._limit // 2)
-            logger.warning("%s memory does not suffice; going on with batch size %d", self.device.type, self._limit)
-        half, limit = len(batch) // 2, self._limit
-        return np.concatenate([self._forward(batch[:half], limit), self._forward(batch[half:], limit)])
+        with self._halving:
+            if self._limit > 1 and not self._is_too_large(batch):  # else another worker has lowered it meanwhile
+                self._limit //= 2
+                logger.warning("%s memory does not suffice; going on with batch size %d", self.device.type, self._limit)
+        return self._in_halves(batch)
+
+    def _is_too_large(self, batch: Sequence[InputRecord]) -> bool:
+        return len(batch) > self._most_of(max(batch, key=_letters))
+
+    def _in_halves(self, batch: Sequence[InputRecord]) -> list[Prediction]:
+        half = len(batch) // 2
+        return [*self._forward(batch[:half]), *self._forward(batch[half:])]
 
     def _memory_advice(self, records: int) -> str:
+        fewer = f"fewer --threads than {self._workers}" if self._workers > 1 else "another --device"
         if records == 1:
-            return f"{self.device.type} memory does not suffice for a single record; try another --device"
+            return f"{self.device.type} memory does not suffice for a single record; try {fewer}"
         return f"{self.device.type} memory does not suffice for a batch of {records}; try --batch-size auto"
 
-    def _predict_one(self, model: Model, batch: list[InputRecord]) -> np.ndarray:
+    def _predict_one(self, model: Model, batch: Sequence[InputRecord]) -> np.ndarray:
+        """float64 (batch, outputs) of one model."""
         config = model.metadata.config
         dna = protein = half_life = None
         if config.reads_dna:
@@ -187,6 +187,18 @@ class Predictor:
     def _combine(self, record: InputRecord, values: np.ndarray) -> Prediction:
         sd = values.std(axis=0, ddof=1) if len(values) > 1 else None
         return Prediction(record.id, values.mean(axis=0), sd)
+
+
+def _growing(size: int, largest: int) -> Iterator[int]:
+    """Sizes of stretches: small at first, so that the first rows come soon."""
+    while True:
+        size = min(size, largest)
+        yield size
+        size *= 2
+
+
+def _letters(record: InputRecord) -> int:
+    return 0 if record.protein is None else len(record.protein)
 
 
 def _given(value: np.ndarray | None, record: InputRecord, what: str) -> np.ndarray:

@@ -1,31 +1,44 @@
-"""Reading ahead on a thread of its own."""
+"""Reading ahead on a thread of its own, a bounded way."""
 
 from __future__ import annotations
 
-import queue
 import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections import deque
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-_POLL_SECONDS = 0.1
-
 READER_NAME = "seqexpr-reader"
 """Name of the reading thread. It may outlast its use when it waits for a file that sends nothing."""
 
+_PATIENCE = 0.1
+"""Seconds that an item waits for others before it is handed out without them."""
+
+_FAREWELL = 0.5
+"""Seconds that a reader which is told to stop gets to close its files."""
+
 
 class Prefetch(Generic[T]):
-    """An iterator over `source`, which runs on another thread and is at most `depth` items ahead.
+    """The items of `source`, which runs on another thread, handed out in stretches.
 
-    An error of the source is raised after the items before it. Leaving the context stops the thread, unless
-    it waits for a file that sends nothing; it is a daemon then.
+    Args:
+        source: what is read. Leaving the context stops the thread, unless it waits for a file that sends nothing.
+        room: items, at most, that have been read and not yet been released; with no room the thread waits.
     """
 
-    def __init__(self, source: Iterable[T], depth: int) -> None:
-        self._queue: queue.Queue[tuple[T] | BaseException] = queue.Queue(depth)
-        self._stopping = threading.Event()
+    def __init__(self, source: Iterable[T], room: int) -> None:
+        self.failure: BaseException | None = None
+        """What ended the source, where that was an error; known once `take` gives nothing."""
+        self._room = room
+        self._held = 0
+        self._waiting: deque[tuple[float, T]] = deque()  # each with the time of its arrival
+        self._ended = self._stopping = False
+        self._lock = threading.Lock()
+        self._arrival = threading.Condition(self._lock)
+        self._departure = threading.Condition(self._lock)
         self._thread = threading.Thread(target=self._fill, args=(source,), name=READER_NAME, daemon=True)
 
     def __enter__(self) -> Prefetch[T]:
@@ -33,40 +46,62 @@ class Prefetch(Generic[T]):
         return self
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stopping.set()
-        self._thread.join(timeout=1)
+        self.stop()
+        self._thread.join(_FAREWELL)
 
-    def __iter__(self) -> Iterator[T]:
-        return self
+    def take(self, count: int) -> list[T]:
+        """The next `count` items, as soon as they are there.
 
-    def __next__(self) -> T:
-        item = self._queue.get()
-        if isinstance(item, BaseException):
-            self._put(item)  # every later call ends the same way
-            raise item
-        return item[0]
+        Fewer at the source's end, or when the source pauses: no item waits for others longer than a moment. None
+        when the source has ended, or was told to stop.
+        """
+        with self._lock:
+            while not self._is_due(count):
+                self._arrival.wait(self._patience_left())
+            if self._stopping:
+                return []
+            return [self._waiting.popleft()[1] for _ in range(min(count, len(self._waiting)))]
+
+    def release(self) -> None:
+        """Make room for another item: one that was taken is done with."""
+        with self._lock:
+            self._held -= 1
+            self._departure.notify()
+
+    def stop(self) -> None:
+        """Read no more, and hand out nothing that has been read."""
+        with self._lock:
+            self._stopping = True
+            self._arrival.notify_all()
+            self._departure.notify_all()
+
+    def _is_due(self, count: int) -> bool:
+        left = self._patience_left()
+        return self._stopping or self._ended or len(self._waiting) >= count or (left is not None and left <= 0)
+
+    def _patience_left(self) -> float | None:
+        return self._waiting[0][0] + _PATIENCE - time.monotonic() if self._waiting else None
 
     def _fill(self, source: Iterable[T]) -> None:
-        end: BaseException = StopIteration()
         try:
             for item in source:
-                if not self._put((item,)):
+                if not self._add(item):
                     return
         except BaseException as error:
-            end = error
-        self._put(end)
+            self.failure = error
+        finally:
+            with self._lock:
+                self._ended = True
+                self._arrival.notify_all()
 
-    def _put(self, item: tuple[T] | BaseException) -> bool:
-        """Whether the item found a place before the reader was told to stop."""
-        while not self._stopping.is_set():
-            try:
-                self._queue.put(item, timeout=_POLL_SECONDS)
-                return True
-            except queue.Full:
-                continue
-        return False
+    def _add(self, item: T) -> bool:
+        """Whether the item found room before the thread was told to stop."""
+        with self._lock:
+            while self._held >= self._room and not self._stopping:
+                self._departure.wait()
+            self._held += 1
+            self._waiting.append((time.monotonic(), item))
+            self._arrival.notify()
+            return not self._stopping

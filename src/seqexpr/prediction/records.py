@@ -150,12 +150,10 @@ def _genome_windows(sources: InputSources, needs: ModelNeeds, counts: InputCount
     assert sources.genome and sources.tss
     sites = read_tss(sources.tss, sources.genes)
     with Genome(sources.genome) as genome:
+        counts.contig_aliases = genome.aliases
         for site in sites:
-            interval = site.window(needs.upstream, needs.downstream)
-            window = genome.window(site, needs.upstream, needs.downstream)
-            contig = genome.contigs[genome.contig(site.chrom)]
-            _count_window(counts, window, interval.overhang(contig))
-            counts.contig_aliases.update(genome.aliases)
+            window, padded = genome.placed_window(site, needs.upstream, needs.downstream)
+            _count_window(counts, window, padded)
             yield site.id, window
 
 

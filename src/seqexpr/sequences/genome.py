@@ -1,7 +1,7 @@
 """A genome in FASTA, read at random: windows around TSSs, and letters of intervals.
 
-pyfaidx finds the letters. Plain FASTA is read in place; a compressed one is decompressed once, into the cache
-folder.
+pyfaidx makes and reads the index. Plain FASTA is read in place; a compressed one is decompressed once, into the
+cache folder.
 """
 
 from __future__ import annotations
@@ -9,23 +9,22 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from seqexpr.errors import InputError
 from seqexpr.sequences.alphabet import COMPLEMENT_TOKENS, DNA
 from seqexpr.sequences.genome_files import ensure_index, open_indexed, plain_fasta
+from seqexpr.sequences.streams import open_input
 from seqexpr.sequences.windows import Interval, Tss, place_window
-
-if TYPE_CHECKING:
-    from pyfaidx import Faidx
 
 _PLUS_TOKENS = DNA.table
 _MINUS_TOKENS = DNA.table.translate(COMPLEMENT_TOKENS)
 _COMPLEMENT_LETTERS = bytes.maketrans(b"ACGTURYSWKMBDHVN", b"TGCAAYRSWMKVHDBN")
 _MITOCHONDRION = ("chrM", "chrMT", "M", "MT")
-_FOREIGN = 255
+_LINE_ENDS = b"\r\n"
+_FOREIGN = b"\xff"
 
 
 class Genome:
@@ -50,11 +49,13 @@ class Genome:
         self.aliases: dict[str, str] = {}
         """Contig names that were asked for and found under another name: asked -> found."""
         self._file = plain_fasta(self.path)
-        self._index = ensure_index(self._file, shown=self.path)
         self._names: dict[str, str] = {}
-        self._reader: Faidx | None = None
-        self._reader_process = 0
-        self._lengths = {name: int(contig.rlen) for name, contig in self._open().index.items()}
+        self._handle: BinaryIO | None = None
+        self._handle_process = 0
+        with open_indexed(self._file, ensure_index(self._file, shown=self.path)) as reader:
+            self._lengths = {name: int(contig.rlen) for name, contig in reader.index.items()}
+            # Of each contig: the place of its first base in the file, bases a line, bytes a line.
+            self._layouts = {name: (contig.offset, contig.lenc, contig.lenb) for name, contig in reader.index.items()}
 
     @property
     def contigs(self) -> dict[str, int]:
@@ -87,11 +88,15 @@ class Genome:
         return found
 
     def window(self, tss: Tss, upstream: int, downstream: int) -> np.ndarray:
+        """The DNA around a TSS: the first of what `placed_window` gives."""
+        return self.placed_window(tss, upstream, downstream)[0]
+
+    def placed_window(self, tss: Tss, upstream: int, downstream: int) -> tuple[np.ndarray, int]:
         """The DNA around a TSS.
 
         Returns:
             Tokens, uint8 (upstream + downstream,), strand-oriented, boundary at offset `upstream`; PAD where
-            the window sticks out of the contig.
+            the window sticks out of the contig. And how many of its bases are PAD for that reason.
 
         Raises:
             InputError: unknown contig, a TSS outside its contig, or letters that are not DNA.
@@ -101,8 +106,8 @@ class Genome:
         inside = window.clip(length)
         tokens = self._tokens(contig, inside)
         if len(tokens) == len(window):
-            return tokens
-        return place_window(tokens, tss.offset_in(inside), upstream, downstream)[0]
+            return tokens, 0
+        return place_window(tokens, tss.offset_in(inside), upstream, downstream)
 
     def padded(self, tss: Tss, upstream: int, downstream: int) -> int:
         """How many bases of that window are PAD because they lie outside the contig."""
@@ -122,14 +127,15 @@ class Genome:
                 found="an interval outside its contig",
                 expected=f"0 to {self._lengths[contig]:,}",
             )
-        letters = self._plus_letters(contig, interval).upper()
+        letters = self._text(contig, interval).translate(None, _LINE_ENDS).upper()
+        self._check_text(letters, interval)
         return letters if interval.strand == "+" else letters.translate(_COMPLEMENT_LETTERS)[::-1]
 
     def close(self) -> None:
         """Close the file; a later read opens it again."""
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+        if self._handle is not None:
+            self._handle.close()
+            self._handle = None
 
     def __enter__(self) -> Genome:
         return self
@@ -140,7 +146,7 @@ class Genome:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_reader": None}
+        return {**self.__dict__, "_handle": None}
 
     def _contig_of(self, tss: Tss) -> tuple[str, int]:
         """Name and length of the contig that a TSS lies on."""
@@ -157,26 +163,39 @@ class Genome:
         return contig, length
 
     def _tokens(self, contig: str, interval: Interval) -> np.ndarray:
-        letters = self._plus_letters(contig, interval)
+        text = self._text(contig, interval)
         plus = interval.strand == "+"
-        # One pass makes tokens and, on the - strand, complements them.
-        text = bytearray(letters.translate(_PLUS_TOKENS if plus else _MINUS_TOKENS))
-        tokens = np.frombuffer(text, dtype=np.uint8)
-        if tokens.size and tokens.max() == _FOREIGN:
+        # One pass takes out line ends, makes tokens and, on the - strand, complements them.
+        tokens = text.translate(_PLUS_TOKENS if plus else _MINUS_TOKENS, _LINE_ENDS)
+        self._check_length(tokens, interval)
+        if _FOREIGN in tokens:
+            letters = text.translate(None, _LINE_ENDS)
+            self._check_text(letters, interval)
             where = f"contig {contig!r} from base {interval.start + 1:,}"
             DNA.encode(letters, file=self.path, record=where)  # raises, and says which letter
-        return tokens if plus else tokens[::-1].copy()
+        return np.frombuffer(tokens, dtype=np.uint8)[:: 1 if plus else -1].copy()
 
-    def _plus_letters(self, contig: str, interval: Interval) -> bytes:
-        """The file's letters of an interval inside its contig, on the + strand."""
+    def _text(self, contig: str, interval: Interval) -> bytes:
+        """The file's bytes of an interval inside its contig, on the + strand: letters, and line ends among them."""
         if not len(interval):
             return b""
-        try:
-            letters = self._open().fetch(contig, interval.start + 1, interval.end).encode()
-        except UnicodeDecodeError:
+        offset, letters_a_line, bytes_a_line = self._layouts[contig]
+        first, last = (
+            offset + base // letters_a_line * bytes_a_line + base % letters_a_line
+            for base in (interval.start, interval.end - 1)
+        )
+        handle = self._open()
+        handle.seek(first)
+        return handle.read(last + 1 - first)
+
+    def _check_text(self, letters: bytes, interval: Interval) -> None:
+        if not letters.isascii():
             raise InputError(
                 self.path, record=str(interval), found="bytes that are not text", expected="letters of DNA"
-            ) from None
+            )
+        self._check_length(letters, interval)
+
+    def _check_length(self, letters: bytes, interval: Interval) -> None:
         if len(letters) < len(interval):
             raise InputError(
                 self.path,
@@ -184,15 +203,14 @@ class Genome:
                 found="the end of the file",
                 expected="the letters that its .fai index promises",
             )
-        return letters
 
-    def _open(self) -> Faidx:
-        """This process's reader."""
-        if self._reader is None or self._reader_process != os.getpid():
+    def _open(self) -> BinaryIO:
+        """This process's handle on the file."""
+        if self._handle is None or self._handle_process != os.getpid():
             # A handle that came through a fork shares its position with the parent's: never use it.
-            self._reader = open_indexed(self._file, self._index)
-            self._reader_process = os.getpid()
-        return self._reader
+            self._handle = open_input(self._file)
+            self._handle_process = os.getpid()
+        return self._handle
 
 
 def _aliases(name: str) -> list[str]:

@@ -30,7 +30,7 @@ class Interval:
     strand: str = "+"
 
     def __post_init__(self) -> None:
-        if not self.chrom or any(letter.isspace() for letter in self.chrom):
+        if self.chrom.split() != [self.chrom]:
             raise ValueError(f"contig name {self.chrom!r} is empty or holds white space")
         if self.end < self.start:
             raise ValueError(f"interval ends at {self.end} before its start {self.start}")

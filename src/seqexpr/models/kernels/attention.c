@@ -12,7 +12,8 @@
 
 #define BLOCK 48        /* positions; a multiple of TILE_ROWS and WIDE_ROWS */
 #define WIDTH_STEP 32   /* the context's width is a multiple of it */
-#define RISE 8.0f       /* a maximum may be exceeded by this before sums are scaled anew: e^8 is no danger to them */
+#define RISE 12.0f      /* a maximum may be exceeded by this before sums are scaled anew: 2^12 is no danger to them */
+#define LOG2_E 1.44269504f /* logits are computed times this, for weights to be powers of two */
 #define MASK_GROUP 64   /* latents that share 16 random words, a byte each: the same for every instruction set */
 
 typedef struct {
@@ -75,7 +76,7 @@ int NAMED(attend_forward)(const float *query, const attention_context *context, 
     float logits[BLOCK * PANEL] __attribute__((aligned(64)));
 
     for (size_t window = 0; window < windows; window++) {
-        to_panels(query_panels, query + window * latents * width, latents, width, 1);
+        to_panels(query_panels, query + window * latents * width, latents, width, LOG2_E);
         memset(sums, 0, sizeof(float) * latents * width);
         for (size_t l = 0; l < latents; l++) largest[l] = -1e30f, weight_sums[l] = 0;
         for (size_t next = 0; next < context->letters;) {
@@ -96,7 +97,7 @@ int NAMED(attend_forward)(const float *query, const attention_context *context, 
                     UNROLL for (int v = 0; v < PANEL_VECTORS; v++) {
                         size_t at = panel * PANEL + v * LANES;
                         floats old = load(largest + at), now = larger(old, top[v]);
-                        floats factor = exponential(old - now);
+                        floats factor = power_of_two(old - now);
                         store(largest + at, now);
                         store(weight_sums + at, load(weight_sums + at) * factor);
                         for (size_t d = 0; d < width; d++)
@@ -110,7 +111,7 @@ int NAMED(attend_forward)(const float *query, const attention_context *context, 
                 for (size_t j = 0; j < b.count; j++) {
                     size_t row = (dropout->first_window + window) * context->letters + (size_t)b.position[j];
                     UNROLL for (int v = 0; v < PANEL_VECTORS; v++) {
-                        floats weight = exponential(load(logits + j * PANEL + v * LANES) - top[v]);
+                        floats weight = power_of_two(load(logits + j * PANEL + v * LANES) - top[v]);
                         total[v] += weight;
                         if (dropout->threshold)
                             weight = (floats)((ints)weight & kept(dropout, row, latents, panel * PANEL + v * LANES));
@@ -130,7 +131,7 @@ int NAMED(attend_forward)(const float *query, const attention_context *context, 
             for (size_t d = 0; d < width; d++)
                 output[(window * latents + l) * width + d] =
                     sums[(l / PANEL * width + d) * PANEL + l % PANEL] * scale / weight_sums[l];
-            log_sums[window * latents + l] = largest[l] + logf(weight_sums[l]);
+            log_sums[window * latents + l] = largest[l] + log2f(weight_sums[l]);
         }
     }
     free(memory);
@@ -161,7 +162,7 @@ int NAMED(attend_backward)(const float *query, const attention_context *context,
     for (size_t window = 0; window < windows; window++) {
         const float *window_query = query + window * latents * width, *gradient = output_gradient + window * latents * width;
         const float *log_sum = log_sums + window * latents, *result = output + window * latents * width;
-        to_panels(query_panels, window_query, latents, width, 1);
+        to_panels(query_panels, window_query, latents, width, LOG2_E);
         to_panels(output_panels, gradient, latents, width, 1);
         memset(sums, 0, sizeof(float) * latents * width);
         for (size_t l = 0; l < latents; l++) {
@@ -182,7 +183,7 @@ int NAMED(attend_backward)(const float *query, const attention_context *context,
                     size_t row = (dropout->first_window + window) * context->letters + (size_t)b.position[j];
                     UNROLL for (int v = 0; v < PANEL_VECTORS; v++) {
                         size_t at = j * PANEL + v * LANES, latent = first + v * LANES;
-                        floats weight = exponential(load(weights + at) - load(log_sum + latent));
+                        floats weight = power_of_two(load(weights + at) - load(log_sum + latent));
                         floats slope = load(slopes + at) * scale, used = weight * scale;
                         if (dropout->threshold) {
                             ints keep = kept(dropout, row, latents, latent);

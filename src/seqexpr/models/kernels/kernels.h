@@ -28,7 +28,8 @@ typedef struct {
     size_t first_window;
 } attention_dropout;
 
-/* query (windows, latents, width), scaled -> output (windows, latents, width), log_sums (windows, latents). */
+/* query (windows, latents, width), scaled -> output (windows, latents, width); log_sums (windows, latents), the
+   logarithms to base 2 of the softmax's sums. */
 int NAMED(attend_forward)(const float *query, const attention_context *context, const attention_dropout *dropout, size_t windows,
                           size_t latents, float *output, float *log_sums);
 

@@ -10,16 +10,22 @@
 #include <string.h>
 
 #if defined(__AVX512F__)
+#include <immintrin.h>
+#define LARGER(a, b) _mm512_max_ps((__m512)(a), (__m512)(b))
 #define LANES 16
 #define PANEL_VECTORS 4
 #define TILE_ROWS 6
 #define WIDE_ROWS 12
 #elif defined(__AVX2__)
+#include <immintrin.h>
+#define LARGER(a, b) _mm256_max_ps((__m256)(a), (__m256)(b))
 #define LANES 8
 #define PANEL_VECTORS 2
 #define TILE_ROWS 6
 #define WIDE_ROWS 3
-#else
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#define LARGER(a, b) vmaxq_f32((float32x4_t)(a), (float32x4_t)(b))
 #define LANES 4
 #define PANEL_VECTORS 4
 #define TILE_ROWS 6
@@ -37,24 +43,21 @@ typedef uint32_t words __attribute__((vector_size(4 * LANES), aligned(4), may_al
 INLINE floats load(const float *from) { return *(const floats *)from; }
 INLINE void store(float *to, floats value) { *(floats *)to = value; }
 INLINE floats all(float value) { return value - (floats){0}; }
-INLINE floats choose(ints mask, floats yes, floats no) { return (floats)((mask & (ints)yes) | (~mask & (ints)no)); }
-INLINE floats larger(floats a, floats b) { return choose(a > b, a, b); }
+/* The larger of two; b when either is not a number. */
+INLINE floats larger(floats a, floats b) { return (floats)LARGER(a, b); }
 
-/* exp(x) within 2e-7 of itself, for x up to 88; what is below -87 counts as -87, about 1e-38. NaN stays NaN. */
-INLINE floats exponential(floats x) {
+/* 2^x within 2e-7 of itself, for x up to 127; what is below -126 counts as -126. NaN stays NaN. */
+INLINE floats power_of_two(floats x) {
     const float magic = 12582912.0f + 127; /* 1.5 x 2^23: adding it rounds to an integer; 127 is the exponent's bias */
-    x = choose(x < all(-87.0f), all(-87.0f), x);
-    floats shifted = x * 1.44269504089f + magic;
-    floats n = shifted - magic;
-    floats r = x - n * 0.693359375f; /* ln 2 in two parts: the first has few bits, so the product is exact */
-    r = r - n * -2.12194440e-4f;
-    floats p = all(1.0f / 720);
-    p = p * r + 1.0f / 120;
-    p = p * r + 1.0f / 24;
-    p = p * r + 1.0f / 6;
-    p = p * r + 0.5f;
-    p = p * r * r + r + 1.0f;
-    return p * (floats)((ints)shifted << 23); /* 2^n: only the exponent's bits survive the shift */
+    x = larger(all(-126.0f), x);
+    floats shifted = x + magic;
+    floats f = x - (shifted - magic); /* from -1/2 to 1/2; the polynomial is a minimax fit there, within 8e-8 */
+    floats p = f * 0.0013276466634124517f + 0.009675540961325169f;
+    p = p * f + 0.05550713464617729f;
+    p = p * f + 0.24022120237350464f;
+    p = p * f + 0.6931469440460205f;
+    p = p * f + 1.0000001192092896f;
+    return p * (floats)((ints)shifted << 23); /* only the exponent's bits survive the shift */
 }
 
 /* A tile of a matrix product: out[r][0 .. vectors x LANES) (+)= sum over k of a[r, k] x b[k][...].
