@@ -14,6 +14,7 @@ import pytest
 
 from seqexpr.errors import UsageError
 
+from ..device_line import cpu_line
 from ..small_dataset import make_small_dataset
 
 TABLE = ("predictions.tsv", "baselines.tsv", "metrics.json")
@@ -53,7 +54,7 @@ def test_folds_then_predict_with_all_their_models(folder, tmp_path):
     assert {row["n"] for row in rows} == {"48"}
     *said, lead, last = lines(done.stderr)
     assert said == [
-        "device: cpu (1 thread)",
+        cpu_line(1),
         "fold 0 of 2, composition alone",
         "fold 0 of 2, epoch 1 of at most 1",
         "fold 1 of 2, composition alone",
@@ -104,7 +105,7 @@ def test_single_folds_then_merge(folder, tmp_path, seqexpr):
     assert not (out / "metrics.json").exists()
     merged = seqexpr("cv", "--merge", out, "--threads", 1)
     assert merged.code == 0, merged.err
-    assert lines(merged.err)[:2] == ["device: cpu (1 thread)", "baselines on the same folds"]
+    assert lines(merged.err)[:2] == [cpu_line(1), "baselines on the same folds"]
     whole = seqexpr(*options(folder, tmp_path / "whole", "--jobs", 2))
     assert (whole.code, whole.out) == (0, merged.out), whole.err
     assert lines(whole.err)[1] == "2 folds at once, 1 thread each"

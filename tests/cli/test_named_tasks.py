@@ -16,6 +16,7 @@ from seqexpr.datasets.tasks import find_task, list_tasks, task_folder
 from seqexpr.sequences.alphabet import DNA
 from seqexpr.sequences.fasta import read_fasta
 
+from ..device_line import cpu_line
 from ..source_files import gene
 
 TASKS = [task.name for task in list_tasks() if task.sources]
@@ -98,7 +99,7 @@ def test_without_the_data_cv_names_the_two_commands_and_with_them_it_runs(
     refused = seqexpr(*command)
     assert (refused.code, refused.out) == (4, "")
     assert refused.err == (
-        "device: cpu (1 thread)\n"
+        f"{cpu_line(1)}\n"
         "seqexpr: error: task prot-lung is not prepared here; "
         "run: seqexpr fetch prot-lung && seqexpr prepare prot-lung\n"
     )

@@ -23,6 +23,8 @@ from seqexpr.datasets.half_life import FEATURES
 from seqexpr.models.checkpoint import load_model
 from seqexpr.sequences.alphabet import DNA, PROTEIN
 
+from ..device_line import cpu_line
+
 Command = Callable[..., Any]
 Weights = Callable[..., Path]
 AVERAGE = "the training genes' mean takes the place of what is missing"
@@ -61,7 +63,7 @@ def rows(text: str) -> list[dict[str, str]]:
 @pytest.fixture
 def device_line(monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr("seqexpr.prediction.device.usable_cores", lambda: 3)
-    return "device: cpu (3 threads)\n"
+    return f"{cpu_line(3)}\n"
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ..device_line import cpu_line
 from ..small_dataset import make_small_dataset
 
 
@@ -48,7 +49,7 @@ def test_table_on_stdout_status_on_stderr(folder, tmp_path):
     ]
     assert all(len(row) == len(header) for row in rows)
     first, *_, last = done.stderr.splitlines()
-    assert first == "device: cpu (1 thread)"
+    assert first == cpu_line(1)
     assert done.stderr.splitlines()[-2].startswith("seqexpr minus ")
     assert last == f"the run is in {tmp_path / 'run'}; its report is {tmp_path / 'run' / 'report.html'}"
     assert (tmp_path / "run/.done").exists()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 from seqexpr.errors import InputError, UsageError
 from seqexpr.models.checkpoint import load_model
 from seqexpr.models.config import PerceiverConfig
+from seqexpr.prediction.prefetch import READER_NAME
 from seqexpr.prediction.rows import predict_rows
 from seqexpr.training.job import TrainingJob
 from seqexpr.training.trainer import train
@@ -205,10 +207,19 @@ def test_groups_add_up_to_the_gradient_of_the_batch(job, tmp_path, preset):
         own = replace(job, config=config, recipe=recipe, label_names=("a", "b"))
         trainer = _Trainer(own, tmp_path / f"{size}", CPU, None)
         trainer.network.eval()
-        trainer._step(np.arange(16), 0, np.zeros(16, bool), 1)
+        trainer._step(trainer.steps.load(np.arange(16), 0, np.zeros(16, bool)), 1)
         gradients.append([parameter.grad.clone() for parameter in trainer.network.parameters()])
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+
+
+def test_an_error_while_reading_ahead_ends_the_training(job, tmp_path):
+    """Batches are made on another thread: what goes wrong there is raised here, and the thread ends."""
+    broken = copy.copy(job.dataset)
+    broken.dna = lambda *arguments: (_ for _ in ()).throw(OSError("the disk is gone"))
+    with pytest.raises(OSError, match="the disk is gone"):
+        train(replace(job, dataset=broken), tmp_path, CPU, name="w")
+    assert not [thread for thread in threading.enumerate() if thread.name == READER_NAME]
 
 
 def test_diverging_training_says_so(job, tmp_path):

@@ -131,10 +131,10 @@ def begin_computing(device: Device, threads: int | None) -> torch.device:
     set_up_logging()
     import torch
 
+    from seqexpr.prediction.cores import usable_cores
     from seqexpr.prediction.device import choose_device, describe_device, keep_freed_memory
 
-    if threads:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads or usable_cores())
     chosen = choose_device(device.value)
     keep_freed_memory()
     status(f"device: {describe_device(chosen)}")

@@ -9,6 +9,7 @@ from contextlib import suppress
 import torch
 
 from seqexpr.errors import DeviceError
+from seqexpr.models import kernels
 from seqexpr.prediction.cores import usable_cores
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -36,6 +37,8 @@ def choose_device(name: str = "auto") -> torch.device:
 def describe_device(device: torch.device, workers: int = 1) -> str:
     """The device in words: "cpu (2 threads)", "cuda (NVIDIA H100 80GB HBM3)", "mps (Apple GPU)".
 
+    A CPU on which `seqexpr.models.kernels` are off says so: it takes twice the time.
+
     Args:
         device: what computes.
         workers: threads that torch's own are multiplied by, see `use_threads`.
@@ -45,7 +48,8 @@ def describe_device(device: torch.device, workers: int = 1) -> str:
     if device.type == "mps":
         return "mps (Apple GPU)"
     threads = torch.get_num_threads() * workers
-    return f"{device.type} ({threads} thread{'s' if threads != 1 else ''})"
+    without = "" if kernels.instruction_set() else ", without the compiled kernels"
+    return f"{device.type} ({threads} thread{'s' if threads != 1 else ''}{without})"
 
 
 def use_threads(device: torch.device, threads: int | None) -> int:

@@ -11,6 +11,7 @@ import torch
 from seqexpr.datasets.half_life import HalfLifeSchema
 from seqexpr.datasets.prepared import PreparedDataset
 from seqexpr.models.config import PerceiverConfig
+from seqexpr.models.transfers import to_device
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,4 @@ class BatchLoader:
         return max(0, min(wanted, room))
 
     def _to_device(self, array: np.ndarray) -> torch.Tensor:
-        tensor = torch.from_numpy(np.ascontiguousarray(array))
-        if self.device.type == "cuda":
-            return tensor.pin_memory().to(self.device, non_blocking=True)
-        return tensor.to(self.device)
+        return to_device(np.ascontiguousarray(array), self.device)

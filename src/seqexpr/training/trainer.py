@@ -22,12 +22,14 @@ from seqexpr.errors import InputError, UsageError
 from seqexpr.files import atomic_path
 from seqexpr.models.checkpoint import ModelMetadata, Output, TrainedModel, save_model
 from seqexpr.models.perceiver import Perceiver
+from seqexpr.prediction.prefetch import Prefetch
 from seqexpr.training.batches import BatchLoader
 from seqexpr.training.composition_stage import train_composition
 from seqexpr.training.job import TrainingJob, half_life_schema, label_scaling
 from seqexpr.training.optimizers import make_optimizer
 from seqexpr.training.schedules import learning_rate
 from seqexpr.training.state import load_state, save_state
+from seqexpr.training.steps import STEPS_AHEAD, Step, StepDrawer
 
 EVALUATION_BATCH = {"cpu": 8, "cuda": 256, "mps": 64}
 """Genes a forward pass in validation: on a CPU a few stay in the cache, a GPU wants many."""
@@ -90,7 +92,7 @@ class _Trainer:
         fixed = set(self.fixed.parameters()) if self.fixed is not None else set()
         self.optimizer = make_optimizer(job.recipe, [part for part in self.network.parameters() if part not in fixed])
         self.steps_per_epoch = math.ceil(len(job.train) / job.recipe.batch_size)
-        self.jitter = self.loader.largest_shift(job.recipe.tss_jitter)
+        self.steps = StepDrawer(self.loader, job.recipe)
         self.best: dict[str, Tensor] = {}
         self.best_epoch, self.best_score = 0, -math.inf
         self.rows: list[dict[str, Any]] = []
@@ -170,25 +172,26 @@ class _Trainer:
         return ModelMetadata(job.config, outputs, self.schema, training)
 
     def _train_epoch(self, epoch: int) -> float:
-        recipe, train = self.job.recipe, self.job.train
         generator = np.random.default_rng([self.job.seed, epoch])
         torch.manual_seed(int(generator.integers(2**62)))
-        order = generator.permutation(train)
-        total_steps = recipe.max_epochs * self.steps_per_epoch
+        total_steps = self.job.recipe.max_epochs * self.steps_per_epoch
         losses = torch.zeros(self.steps_per_epoch, device=self.device)
         self.network.train()
         if self.fixed is not None:
             self.fixed.eval()
-        for step in range(self.steps_per_epoch):
-            indices = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
-            shift = int(generator.integers(-self.jitter, self.jitter + 1))
-            hidden = generator.random(len(indices)) < recipe.half_life_dropout
-            overall = (epoch - 1) * self.steps_per_epoch + step + 1
-            for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate(recipe, overall, total_steps)
-            losses[step] = self._step(indices, shift, hidden, overall)
-            if self.observer:
-                self.observer.on_step(epoch, step + 1, self.steps_per_epoch)
+        with Prefetch(self.steps.draw(self.job.train, generator), room=STEPS_AHEAD) as ahead:
+            for step in range(self.steps_per_epoch):
+                drawn = ahead.take(1)
+                if not drawn:
+                    assert ahead.failure is not None, "as many steps are drawn as there are"
+                    raise ahead.failure
+                overall = (epoch - 1) * self.steps_per_epoch + step + 1
+                for group in self.optimizer.param_groups:
+                    group["lr"] = learning_rate(self.job.recipe, overall, total_steps)
+                losses[step] = self._step(drawn[0], overall)
+                ahead.release()
+                if self.observer:
+                    self.observer.on_step(epoch, step + 1, self.steps_per_epoch)
         mean_loss = float(losses.mean())
         if not math.isfinite(mean_loss):
             raise UsageError(
@@ -196,17 +199,15 @@ class _Trainer:
             )
         return mean_loss
 
-    def _step(self, indices: np.ndarray, shift: int, hidden: np.ndarray, overall: int) -> Tensor:
+    def _step(self, step: Step, overall: int) -> Tensor:
         """One step of the optimiser; the batch passes in groups, whose gradients add up."""
         recipe = self.job.recipe
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
-        labels_in_batch = int((~np.isnan(self.loader.labels[indices])).sum())
-        for places in self._groups(indices):
-            batch = self.loader.batch(indices[places], shift=shift, hidden_half_life=hidden[places])
+        for batch in step.groups:
             with torch.autocast("cuda", torch.bfloat16, enabled=recipe.bf16 and self.device.type == "cuda"):
                 predicted = self.network(batch.latent_tokens, batch.query_tokens, batch.half_life)
-            loss = recipe.loss_weight * self._loss(predicted, batch.labels, labels_in_batch)
+            loss = recipe.loss_weight * self._loss(predicted, batch.labels, step.labels)
             loss.backward()
             total += loss.detach()
         if recipe.clip_norm:
@@ -218,14 +219,6 @@ class _Trainer:
             decay = min(recipe.average_decay, (1 + overall) / (10 + overall))
             _follow(self.averaged, self.network, decay)
         return total
-
-    def _groups(self, indices: np.ndarray) -> list[np.ndarray]:
-        """Places within a batch, divided into the recipe's groups; alike protein lengths side by side."""
-        order = np.arange(len(indices))
-        if self.job.config.reads_protein:
-            order = np.argsort(self.job.dataset.protein_lengths[indices], kind="stable")
-        size = self.job.recipe.group_size or len(order)
-        return [order[start : start + size] for start in range(0, len(order), size)]
 
     def _loss(self, predicted: Tensor, labels: Tensor, count: int) -> Tensor:
         """Weighted squared errors of the labels that are present, summed and divided by `count`."""

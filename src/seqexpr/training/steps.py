@@ -1,0 +1,57 @@
+"""What each step of an epoch computes on: drawn at random, loaded, and on its way to the device ahead of its turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from seqexpr.training.batches import Batch, BatchLoader
+from seqexpr.training.recipe import Recipe
+
+STEPS_AHEAD = 2
+"""Steps whose tensors are made while another is computed."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """The tensors of one step of the optimiser."""
+
+    groups: list[Batch]
+    """What passes through the network together."""
+    labels: int
+    """Labels that are present in all of them."""
+
+
+class StepDrawer:
+    """Draws the steps of an epoch for one recipe."""
+
+    def __init__(self, loader: BatchLoader, recipe: Recipe) -> None:
+        self.loader, self.recipe = loader, recipe
+        self.jitter = loader.largest_shift(recipe.tss_jitter)
+
+    def draw(self, genes: np.ndarray, generator: np.random.Generator) -> Iterator[Step]:
+        """All genes once, in a random order, with the recipe's random shifts and hidden half-life features."""
+        order = generator.permutation(genes)
+        for start in range(0, len(order), self.recipe.batch_size):
+            indices = order[start : start + self.recipe.batch_size]
+            shift = int(generator.integers(-self.jitter, self.jitter + 1))
+            hidden = generator.random(len(indices)) < self.recipe.half_life_dropout
+            yield self.load(indices, shift, hidden)
+
+    def load(self, indices: np.ndarray, shift: int, hidden_half_life: np.ndarray) -> Step:
+        """One step of these genes; see `BatchLoader.batch` for the rest."""
+        groups = [
+            self.loader.batch(indices[places], shift=shift, hidden_half_life=hidden_half_life[places])
+            for places in self._groups(indices)
+        ]
+        return Step(groups, int((~np.isnan(self.loader.labels[indices])).sum()))
+
+    def _groups(self, indices: np.ndarray) -> list[np.ndarray]:
+        """Places within a batch, divided into the recipe's groups; alike protein lengths side by side."""
+        order = np.arange(len(indices))
+        if self.loader.config.reads_protein:
+            order = np.argsort(self.loader.dataset.protein_lengths[indices], kind="stable")
+        size = self.recipe.group_size or len(order)
+        return [order[start : start + size] for start in range(0, len(order), size)]
