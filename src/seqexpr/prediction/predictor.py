@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 # Records of full length in a forward pass under "auto". A few hide on a CPU what a pass costs whatever its size;
 # a GPU needs many to be busy, and the number is halved when its memory does not suffice.
-_AUTO_BATCH = {"cpu": 8, "cuda": 256, "mps": 32}
+_AUTO_BATCH = {"cpu": 16, "cuda": 256, "mps": 32}
 _AUTO_BATCH_WITH_PROTEINS = {**_AUTO_BATCH, "cpu": 2}  # of full length, so thirty of usual length
 
 # Records among which proteins of like length are put together, so that little padding is computed.
@@ -67,7 +67,7 @@ class Predictor:
     Args:
         models: loaded on `device`.
         device: where they compute; decides the batch size under "auto".
-        batch_size: records in a forward pass, or "auto": on a CPU 8 windows or 2 proteins of full length, on CUDA
+        batch_size: records in a forward pass, or "auto": on a CPU 16 windows or 2 proteins of full length, on CUDA
             256; more of shorter proteins; halved, for good, whenever memory runs out.
         workers: forward passes at the same time, each on a thread of its own. On a CPU, several passes of one torch
             thread each are faster than one pass of several threads, above all where the cores are shared. On CUDA,
