@@ -31,8 +31,8 @@ from seqexpr.training.schedules import learning_rate
 from seqexpr.training.state import load_state, save_state
 from seqexpr.training.steps import STEPS_AHEAD, Step, StepDrawer
 
-EVALUATION_BATCH = {"cpu": 8, "cuda": 256, "mps": 64}
-"""Genes a forward pass in validation: on a CPU a few stay in the cache, a GPU wants many."""
+EVALUATION_BATCH = {"cpu": 16, "cuda": 256, "mps": 64}
+"""Genes a forward pass in validation: a GPU wants many."""
 
 
 class Observer(Protocol):

@@ -153,3 +153,9 @@ def test_what_is_not_a_number_stays_so(instructions):
     assert attended[1, :, 3].isnan().all()
     query[0, 5, 0] = torch.nan
     assert attend_context(query, context, 0.125, 0.0)[0, 5].isnan().all()
+
+
+def test_a_letter_outside_the_table_is_an_error(instructions):
+    tokens = torch.full((2, 301), 5, dtype=torch.uint8)
+    with pytest.raises(IndexError, match=r"^letter 5 in an alphabet of 5$"):
+        attend_context(inputs()[0], torch.randn(301, 5, 32), 0.125, 0.0, None, tokens)

@@ -106,3 +106,8 @@ def test_what_is_not_a_number_stays_so(instructions):
         network.residual.linear.bias[3] = torch.nan
     pooled = network._first_stage(letters(network, 1, 500))
     assert pooled[..., 3].isnan().all()
+
+
+def test_a_letter_outside_the_alphabet_is_an_error(instructions):
+    with pytest.raises(IndexError, match=r"^letter 5 in an alphabet of 5$"):
+        tower()._first_stage(torch.tensor([[1, 5, 2] * 10], dtype=torch.uint8))

@@ -15,6 +15,7 @@ from seqexpr.models.kernels.library import (
     AttentionDropout,
     Library,
     address,
+    check_letters,
     computes_here,
     in_threads,
     library,
@@ -87,6 +88,8 @@ class _Attention(torch.autograd.Function):
         threshold = round(256 * dropout)
         key = torch.randint(2**32, (2,)).tolist() if threshold else [0, 0]
         mask, tokens = (None if array is None else array.contiguous() for array in (mask, tokens))
+        if tokens is not None:
+            check_letters(tokens, context.shape[1])
         output, log_sums = torch.empty_like(query), query.new_empty(query.shape[:2])
         loaded = _library()
 

@@ -173,6 +173,16 @@ def address(tensor: Tensor | None) -> ctypes.c_void_p:
     return ctypes.c_void_p(tensor.data_ptr())
 
 
+def check_letters(tokens: Tensor, vocabulary: int) -> None:
+    """A table of `vocabulary` rows is read at these numbers, without further questions.
+
+    Raises:
+        IndexError: one of them is too large.
+    """
+    if tokens.numel() and int(tokens.max()) >= vocabulary:
+        raise IndexError(f"letter {int(tokens.max())} in an alphabet of {vocabulary}")
+
+
 def computes_here(*tensors: Tensor) -> bool:
     """Whether the tensors are as the kernels want them: float32, on the CPU, and not under autocast."""
     return not torch.is_autocast_enabled("cpu") and all(

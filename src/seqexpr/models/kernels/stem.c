@@ -13,6 +13,7 @@
 
 #define MOST_ROWS 54  /* positions of a block, rounded up to whole tiles */
 #define USUAL_ROWS 30
+#define MOST_GROUPS 64 /* more than the letters of the widest kernel */
 #define MOST_WORDS 128 /* rows of a table */
 
 typedef struct {
@@ -59,7 +60,7 @@ static void collect(float *by_letter, const float *by_word, const lookup *l, con
 
 /* For each of the block's positions and each group its word, (rows, groups). */
 static void read_words(uint16_t *word, const lookup *l, const stem_shape *s, const uint8_t *tokens, size_t start, size_t rows) {
-    uint16_t at[MOST_ROWS + 256];
+    uint16_t at[MOST_ROWS + MOST_GROUPS];
     const size_t margin = s->kernel / 2, reach = (l->groups - 1) * l->letters;
     for (size_t i = 0; i < rows + reach; i++) {
         size_t code = 0;
@@ -129,7 +130,7 @@ int NAMED(stem_statistics)(const stem_shape *s, const uint8_t *tokens, const ste
     l.tables = aligned_alloc(64, sizeof(float) * (l.groups * l.words + rows) * s->channels);
     if (!l.tables) return 1;
     float *x = l.tables + l.groups * l.words * s->channels;
-    uint16_t word[MOST_ROWS * 64];
+    uint16_t word[MOST_ROWS * MOST_GROUPS];
     fill_tables(&l, s, w->stem);
     for (size_t c = 0; c < s->channels; c++) sums[c] = squares[c] = 0;
     for (size_t window = 0; window < s->windows; window++)
@@ -193,7 +194,7 @@ int NAMED(stem_forward)(const stem_shape *s, const uint8_t *tokens, const stem_w
     if (!memory) return 1;
     float *x = memory, *g = x + block, *y = g + block, *logits = g; /* g is read before the logits are written */
     logits = x;                                                      /* as is x */
-    uint16_t word[MOST_ROWS * 64];
+    uint16_t word[MOST_ROWS * MOST_GROUPS];
     l.tables = y + block;
     fill_tables(&l, s, w->stem);
     memset(memory, 0, sizeof(float) * 3 * block);
@@ -223,7 +224,7 @@ int NAMED(stem_backward)(const stem_shape *s, const uint8_t *tokens, const stem_
     float *x = memory, *g = x + block, *slopes = g + block, *y = slopes + block, *weights = y + block, *dy = weights + block;
     float *dg = dy + block, *by_word = dg + block, *x_by_word = by_word + table * channels;
     float *counts = x_by_word + (table)*channels;
-    uint16_t word[MOST_ROWS * 64];
+    uint16_t word[MOST_ROWS * MOST_GROUPS];
     l.tables = counts + (table + 15) / 16 * 16;
     fill_tables(&l, s, w->stem);
     memset(memory, 0, sizeof(float) * (2 * table * channels + (table + 15) / 16 * 16 + 7 * block));

@@ -17,6 +17,7 @@ from seqexpr.models.kernels.library import (
     StemShape,
     StemWeights,
     address,
+    check_letters,
     computes_here,
     in_threads,
     library,
@@ -80,6 +81,7 @@ class _Prepared:
     def __init__(self, tokens: Tensor, stage: StemStage, kernel: int, pool: int) -> None:
         channels, width = stage.stem.shape
         letters = width // kernel
+        check_letters(tokens, letters + 1)
         by_letter = stage.stem.detach().view(channels, kernel, letters).permute(1, 2, 0)
         self.stage = stage
         self.tokens = tokens.contiguous()
