@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.made_inputs import write_record
 from benchmarks.processes import run_seqexpr
 
 PREDICT_WINDOW, PREPARE_WINDOW = 10_500, 20_000
@@ -22,14 +23,9 @@ def write_windows(path: Path, records: int, length: int) -> None:
     """A FASTA file of random windows, 60 letters a line."""
     generator = np.random.default_rng(0)
     letters = np.frombuffer(b"ACGT", dtype=np.uint8)
-    lines, rest = divmod(length, 60)
     with path.open("wb") as file:
         for record in range(records):
-            sequence = letters[generator.integers(0, 4, length)]
-            body = np.full((lines, 61), ord("\n"), dtype=np.uint8)
-            body[:, :60] = sequence[: lines * 60].reshape(lines, 60)
-            tail = sequence[lines * 60 :].tobytes() + b"\n" if rest else b""
-            file.write(f">gene{record}\n".encode() + body.tobytes() + tail)
+            write_record(file, f"gene{record}", letters[generator.integers(0, 4, length)])
 
 
 def main() -> None:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmarks.machine import maxrss_mib
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -42,5 +44,4 @@ def run_python(arguments: Sequence[str], environment: Mapping[str, str] | None =
     seconds = time.perf_counter() - start
     if code := os.waitstatus_to_exitcode(status):
         raise subprocess.CalledProcessError(code, command)
-    kib = usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1)  # bytes on macOS, KiB on Linux
-    return Measured(seconds, kib / 1024)
+    return Measured(seconds, maxrss_mib(usage))

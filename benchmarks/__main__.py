@@ -1,0 +1,77 @@
+"""Everything that is claimed about speed and memory: python -m benchmarks [SECTION ...]"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+from pathlib import Path
+
+from benchmarks.machine import Others, describe_machine
+from benchmarks.options import Options
+from benchmarks.tables import tell
+from seqexpr.models.config import PRESETS
+
+SECTIONS = {
+    "predict": "predictions a second and peak memory, shipped against plain",
+    "train": "optimiser steps and peak memory, shipped against plain",
+    "peak": "the machine's matrix products, the operations of a gene, the floor that they allow",
+    "windows": "windows a second from a genome on one core",
+    "startup": "seconds until a command answers",
+    "pipeline": "the whole command on few and many windows: seconds, peak memory, the model's share of the time",
+    "scaling": "cost against the number of records and the length of the window",
+}
+
+
+def parse(arguments: list[str] | None = None) -> tuple[Options, Path | None]:
+    """The options, and where the JSON goes."""
+    listed = "\n".join(f"  {name:<10}{what}" for name, what in SECTIONS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=f"{__doc__}\n\n{listed}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help="which; default: all")
+    parser.add_argument("--preset", action="append", choices=PRESETS, help="only this one; repeatable")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each variant (default 7)")
+    parser.add_argument("--threads", type=int, help="default: the cores that this process may use")
+    parser.add_argument("--windows", type=int, nargs="+", default=[1, 100, 10_000], help="for pipeline: how many")
+    parser.add_argument("--quick", action="store_true", help="tiny networks: shows that it works, measures nothing")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go; default: printed at the end")
+    given = parser.parse_args(arguments)
+    if unknown := set(given.sections) - set(SECTIONS):
+        parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+    if min(given.rounds, given.threads or 1, *given.windows) < 1:
+        parser.error("--rounds, --threads and --windows must be at least 1")
+    changes = {"threads": given.threads} if given.threads else {}
+    options = Options(
+        presets=tuple(given.preset or PRESETS),
+        rounds=given.rounds,
+        quick=given.quick,
+        windows=tuple(given.windows),
+        sections=tuple(given.sections or SECTIONS),
+        **changes,
+    )
+    return options, given.json
+
+
+def main() -> None:
+    """Print each section's tables as soon as they are there, then the JSON."""
+    options, path = parse()
+    found = {"machine": {**describe_machine(), "threads": options.threads}, "sections": {}}
+    for name in options.sections:
+        tell(f"== {name}")
+        section, others = importlib.import_module(f"benchmarks.{name}"), Others()
+        result = section.run(options)
+        found["sections"][name] = {**result, "others_share": others.share()}
+        print(section.render(result), end="\n\n", flush=True)
+        if (share := others.share()) is not None:
+            print(f"other processes took {share:.0%} of the cores meanwhile", end="\n\n", flush=True)
+        if path:  # after each section: a long run that is cut off has kept what it had
+            path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if not path:
+        print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
