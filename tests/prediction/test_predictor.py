@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,8 +13,10 @@ from seqexpr.errors import DeviceError, InputError, UsageError
 from seqexpr.models.checkpoint import TrainedModel
 from seqexpr.models.perceiver import Perceiver
 from seqexpr.prediction import predictor
+from seqexpr.prediction.conveyor import WORKER_NAME
 from seqexpr.prediction.inputs import InputRecord
 from seqexpr.prediction.predictor import Predictor
+from seqexpr.prediction.prefetch import READER_NAME
 
 PRESETS = ("dna-perceiver", "protein-perceiver", "protein-dna-perceiver", "dna-protein-perceiver")
 
@@ -113,10 +116,11 @@ def test_records_before_a_bad_one_are_predicted(
     assert seen == [f"g{number}" for number in range(11)]
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(("preset", "bound"), [("dna-perceiver", 16), *((preset, 520) for preset in PRESETS[1:])])
 def test_reading_stays_a_bounded_way_ahead(
-    preset: str, toy: Callable[..., Any], random_records: Callable[..., Any]
+    preset: str, bound: int, toy: Callable[..., Any], random_records: Callable[..., Any]
 ) -> None:
+    """Twice the records that are cut into batches together (windows 4, with proteins 256), and those of one pass."""
     read = 0
 
     def stream() -> Iterator[InputRecord]:
@@ -126,7 +130,8 @@ def test_reading_stays_a_bounded_way_ahead(
             yield record
 
     for given, _ in enumerate(Predictor([toy(preset)], "cpu", 4).predict(stream())):
-        assert read - given <= 256 + 2 * 4 + 2
+        assert read - given <= bound + 1
+    assert given == 1999
 
 
 def test_memory_that_runs_out_halves_the_batch_and_goes_on(
@@ -226,3 +231,102 @@ def test_an_error_in_one_of_several_workers_is_raised(toy: Callable[..., Any], r
     model.predict = broken
     with pytest.raises(ArithmeticError, match="no"):
         list(Predictor([model], "cpu", 2, workers=3).predict(random_records(20)))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_any_number_of_workers_gives_the_same_bytes(
+    preset: str, metadata: Callable[..., Any], random_records: Callable[..., Any]
+) -> None:
+    torch.manual_seed(1)
+    described = metadata(preset)
+    model = TrainedModel("tiny", Perceiver(described.config), described)
+    records = list(random_records(100))
+    one, *others = (list(Predictor([model], "cpu", "auto", workers).predict(records)) for workers in (1, 2, 4))
+    for rows in others:
+        assert [(row.id, row.values.tobytes()) for row in rows] == [(row.id, row.values.tobytes()) for row in one]
+
+
+def test_batches_are_cut_by_counting_alone_the_longest_proteins_first(
+    toy: Callable[..., Any], random_records: Callable[..., Any]
+) -> None:
+    model = toy("protein-perceiver")
+    records = list(random_records(100))
+    list(Predictor([model], "cpu", 8).predict(records))
+    lengths = [len(record.protein) for record in records]
+    wanted = []
+    for start, stop in ((0, 32), (32, 96), (96, 100)):  # stretches of 4 batches, then of twice as many
+        stretch = sorted(lengths[start:stop], reverse=True)
+        wanted += [(len(part), part[0]) for part in (stretch[at : at + 8] for at in range(0, len(stretch), 8))]
+    assert model.calls == wanted
+
+
+@pytest.mark.parametrize("preset", ["dna-perceiver", "protein-perceiver"])
+def test_a_record_that_has_arrived_does_not_wait_for_the_next(
+    preset: str, toy: Callable[..., Any], random_records: Callable[..., Any]
+) -> None:
+    going_on = threading.Event()
+
+    def stream() -> Iterator[InputRecord]:
+        for record in random_records(3):
+            yield record
+            assert going_on.wait(10), "the first row came only when there were more records"
+            going_on.clear()
+
+    seen = []
+    for row in Predictor([toy(preset)], workers=2).predict(stream()):
+        seen.append(row.id)
+        going_on.set()
+    assert seen == ["g0", "g1", "g2"]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_workers_that_run_out_of_memory_together_warn_once_for_each_size(
+    workers: int,
+    toy: Callable[..., Any],
+    random_records: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(predictor._AUTO_BATCH, "cpu", 8)
+    model = toy()
+    whole = model.predict
+    together = threading.Barrier(workers)
+    attempts: list[int] = []
+
+    def small_memory(dna: Any, protein: Any, half_life: Any) -> np.ndarray:
+        attempts.append(len(dna))
+        if len(dna) == 8:
+            together.wait(10)  # every worker has taken a batch of the first size before any of them fails
+        if len(dna) > 2:
+            raise MemoryError
+        return whole(dna, protein, half_life)
+
+    model.predict = small_memory
+    records = list(random_records(8 * workers + 20))
+    with caplog.at_level(logging.WARNING):
+        rows = list(Predictor([model], workers=workers).predict(records))
+    assert [row.id for row in rows] == [record.id for record in records]
+    assert [row.values[0] for row in rows] == pytest.approx([expected(r, "dna-perceiver") for r in records])
+    assert [message.rsplit(" ", 1)[1] for message in caplog.messages] == ["4", "2"]
+    assert attempts.count(8) == workers
+
+
+def test_a_single_record_too_large_for_several_workers_names_fewer_threads(
+    toy: Callable[..., Any], random_records: Callable[..., Any]
+) -> None:
+    model = toy()
+    model.predict = lambda *inputs: (_ for _ in ()).throw(MemoryError())
+    with pytest.raises(DeviceError, match="a single record; try fewer --threads than 3"):
+        list(Predictor([model], workers=3).predict(random_records(3)))
+
+
+def test_an_iterator_that_is_closed_half_way_ends_its_threads(
+    toy: Callable[..., Any], random_records: Callable[..., Any]
+) -> None:
+    rows = Predictor([toy()], "cpu", 2, workers=3).predict(random_records(1000))
+    next(rows)
+    names = {thread.name for thread in threading.enumerate()}
+    assert any(name.startswith(WORKER_NAME) for name in names) and READER_NAME in names
+    rows.close()
+    names = {thread.name for thread in threading.enumerate()}
+    assert not any(name.startswith(WORKER_NAME) for name in names) and READER_NAME not in names
