@@ -39,24 +39,43 @@ class KernelBuildHook(BuildHookInterface):
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compile, if wanted and possible."""
+        """Compile, if wanted and possible; only an editable install, which runs from the tree, changes the tree."""
         wish = os.environ.get("SEQEXPR_BUILD_KERNELS", "auto").lower()
-        root = Path(self.root)
+        if wish not in ("auto", "on", "off"):
+            raise ValueError(f"SEQEXPR_BUILD_KERNELS={wish!r}: choose auto, on or off")
+        self.scratch = tempfile.TemporaryDirectory()
+        editable = version == "editable"
         if wish == "off":
-            (root / LIBRARY).unlink(missing_ok=True)
+            if editable:
+                Path(self.root, LIBRARY).unlink(missing_ok=True)
             return
         try:
-            compile_kernels(root)
-        except (OSError, subprocess.CalledProcessError) as error:
-            (root / LIBRARY).unlink(missing_ok=True)
+            built = compile_kernels(Path(self.root), Path(self.scratch.name))
+        except (OSError, ValueError, subprocess.CalledProcessError) as error:
             if wish == "on":
                 raise
+            if editable:
+                Path(self.root, LIBRARY).unlink(missing_ok=True)
             reason = getattr(error, "stderr", None) or error
             self.app.display_warning(f"seqexpr is built without its compiled kernels, torch computes alone: {reason}")
             return
-        build_data["artifacts"].append(str(LIBRARY))
+        if editable:
+            put_in_tree(built, Path(self.root))
+        else:
+            build_data["force_include"][str(built)] = str(LIBRARY.relative_to("src"))
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{platform_tag()}"
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """The library is in the wheel by now."""
+        self.scratch.cleanup()
+
+
+def put_in_tree(built: Path, root: Path) -> None:
+    """Put the library in its place at once, for processes that load it meanwhile."""
+    beside = root / f"{LIBRARY}.{os.getpid()}"
+    shutil.copy(built, beside)
+    os.replace(beside, root / LIBRARY)
 
 
 def platform_tag() -> str:
@@ -65,11 +84,12 @@ def platform_tag() -> str:
     return next((name for name in platforms if name.startswith("manylinux_")), platforms[0])
 
 
-def compile_kernels(root: Path) -> None:
-    """Write the library of this machine's processor to its place below `root`.
+def compile_kernels(root: Path, folder: Path) -> Path:
+    """Make the library of this machine's processor from the sources below `root`, in `folder`.
 
     Raises:
         OSError: no compiler, or no kernels for this processor.
+        ValueError: CC is no command.
         subprocess.CalledProcessError: the compiler failed; its words are in `stderr`.
     """
     machine = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
@@ -79,20 +99,19 @@ def compile_kernels(root: Path) -> None:
     compiler = next((command for name in names if (command := shlex.split(name)) and shutil.which(command[0])), None)
     if compiler is None:
         raise OSError("no C compiler (cc, gcc, clang or $CC)")
-    with tempfile.TemporaryDirectory(dir=root / FOLDER) as name:
-        objects: list[str] = []
+    objects: list[str] = []
 
-        def compile_one(source: str, instruction_set: str, flags: str) -> None:
-            objects.append(f"{name}/{source}-{instruction_set}.o")
-            flags = f"{flags} -DINSTRUCTION_SET={instruction_set}"
-            run([*compiler, *COMMON_FLAGS, *flags.split(), "-c", str(root / FOLDER / f"{source}.c"), "-o", objects[-1]])
+    def compile_one(source: str, instruction_set: str, flags: str) -> None:
+        objects.append(f"{folder}/{source}-{instruction_set}.o")
+        flags = f"{flags} -DINSTRUCTION_SET={instruction_set}"
+        run([*compiler, *COMMON_FLAGS, *flags.split(), "-c", str(root / FOLDER / f"{source}.c"), "-o", objects[-1]])
 
-        for instruction_set, flags in INSTRUCTION_SETS[machine].items():
-            for source in KERNELS:
-                compile_one(source, instruction_set, flags)
-        compile_one("dispatch", "any", "")
-        run([*compiler, "-shared", "-o", f"{name}/library", *objects, "-lm"])
-        os.replace(f"{name}/library", root / LIBRARY)
+    for instruction_set, flags in INSTRUCTION_SETS[machine].items():
+        for source in KERNELS:
+            compile_one(source, instruction_set, flags)
+    compile_one("dispatch", "any", "")
+    run([*compiler, "-shared", "-o", f"{folder}/library.so", *objects, "-lm"])
+    return folder / "library.so"
 
 
 def run(command: list[str]) -> None:

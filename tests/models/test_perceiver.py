@@ -217,3 +217,15 @@ def test_cuda_equals_cpu(tokens):
             halved = network(dna.cuda(), dna.cuda(), half_life.cuda()).float().cpu()
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(halved, expected, atol=3e-2, rtol=3e-2)
+
+
+@pytest.mark.parametrize("windows", [4, 8])
+def test_dropout_in_training_mode_does_not_depend_on_gradients_or_the_number_of_windows(windows):
+    """Monte Carlo dropout: the context is dropped out too, however many windows there are."""
+    network = Perceiver(PerceiverConfig.from_preset("dna-perceiver", upstream=288, downstream=144, dropout=0.5)).train()
+    calls = []
+    network.dropout.register_forward_hook(lambda *_: calls.append(1))
+    with torch.no_grad():
+        tokens = torch.ones(windows, 432, dtype=torch.uint8)
+        network(tokens, tokens)
+    assert len(calls) == 2  # the context and the query

@@ -18,7 +18,7 @@ from seqexpr.prediction.rows import predict_rows
 from seqexpr.training.job import TrainingJob
 from seqexpr.training.trainer import train
 
-from ..small_dataset import tiny_config
+from ..small_dataset import NETWORK, tiny_config
 
 CPU = torch.device("cpu")
 
@@ -72,6 +72,16 @@ def test_resumed_equals_uninterrupted(job, tmp_path, recipe):
     for at in (StopAt(1, 2), StopAt(2, 3), StopAt(3, 1)):  # also before the first checkpoint
         with pytest.raises(KeyboardInterrupt):
             train(job, tmp_path / "parts", CPU, name="w", observer=at)
+    train(job, tmp_path / "parts", CPU, name="w")
+    assert same_tensors(tmp_path / "whole/weights.safetensors", tmp_path / "parts/weights.safetensors")
+
+
+def test_resumed_equals_uninterrupted_with_the_compiled_kernels_too(job, tmp_path):
+    wide = {**NETWORK, "latents": 64, "embedding_dim": 32, "stem_channels": 64, "dropout": 0.3}
+    job = replace(job, config=PerceiverConfig.from_preset("dna-perceiver", upstream=240, downstream=120, **wide))
+    train(job, tmp_path / "whole", CPU, name="w")
+    with pytest.raises(KeyboardInterrupt):
+        train(job, tmp_path / "parts", CPU, name="w", observer=StopAt(2, 3))
     train(job, tmp_path / "parts", CPU, name="w")
     assert same_tensors(tmp_path / "whole/weights.safetensors", tmp_path / "parts/weights.safetensors")
 

@@ -271,7 +271,7 @@ class CrossAttention(nn.Module):
         context = self.norm_context(context)
         query = self.to_query(self.norm(x)) @ self.to_key.weight  # (batch, n, context width)
         scale, dropout = self.head_dim**-0.5, self.dropout if self.training else 0.0
-        if kernels.attends(query, context, tokens):
+        if tokens is not None or kernels.attends(query, context):
             attended = kernels.attend_context(query, context, scale, dropout, mask, tokens)
         else:
             heads = context.unsqueeze(1)  # (batch, 1 head, m, context width)
@@ -373,7 +373,7 @@ class Perceiver(nn.Module):
             latents = torch.cat([latents, appended.to(latents.dtype)], dim=2)
         mask = _attended(tokens)
         chosen = None
-        if kernels.reads_letters(tokens, latents, self.embedding.weight):
+        if not self.training and kernels.reads_letters(tokens, latents, self.embedding.weight):
             context = self.embedding.weight + self.positions[:letters, None]  # (letters, vocabulary, embedding_dim)
             chosen = tokens
         else:

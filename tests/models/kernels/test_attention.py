@@ -159,3 +159,9 @@ def test_a_letter_outside_the_table_is_an_error(instructions):
     tokens = torch.full((2, 301), 5, dtype=torch.uint8)
     with pytest.raises(IndexError, match=r"^letter 5 in an alphabet of 5$"):
         attend_context(inputs()[0], torch.randn(301, 5, 32), 0.125, 0.0, None, tokens)
+
+
+def test_the_largest_dropout_still_keeps_something(instructions):
+    torch.manual_seed(0)
+    attended = attend_context(*inputs(letters=5000), 0.125, 0.999)
+    assert attended.isfinite().all() and attended.ne(0).any()

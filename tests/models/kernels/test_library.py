@@ -78,3 +78,20 @@ def test_windows_are_divided_among_threads(monkeypatch, threads, windows, slices
     parts = library.in_threads(lambda part: range(windows)[part], windows)
     assert [len(part) for part in parts] == slices
     assert [window for part in parts for window in part] == list(range(windows))
+
+
+def test_a_library_of_another_kind_or_time_is_not_called(monkeypatch):
+    import ctypes.util
+
+    monkeypatch.setattr(library, "FILE", Path(str(ctypes.util.find_library("m"))))
+    assert kernels.instruction_set() is None
+    library._load.cache_clear()
+
+
+def test_a_library_with_another_interface_is_not_called(monkeypatch):
+    monkeypatch.setattr(library, "INTERFACE_VERSION", 0)
+    library._load.cache_clear()
+    try:
+        assert kernels.instruction_set() is None
+    finally:
+        library._load.cache_clear()

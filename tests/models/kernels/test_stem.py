@@ -111,3 +111,61 @@ def test_what_is_not_a_number_stays_so(instructions):
 def test_a_letter_outside_the_alphabet_is_an_error(instructions):
     with pytest.raises(IndexError, match=r"^letter 5 in an alphabet of 5$"):
         tower()._first_stage(torch.tensor([[1, 5, 2] * 10], dtype=torch.uint8))
+
+
+def test_weights_that_are_views_are_read_as_they_are(instructions):
+    network = tower().train()
+    tokens = letters(network, 2, 500)
+    with kernels.disabled():
+        expected, wanted, _ = stage(network, tokens)
+    linear = network.residual.linear
+    linear.weight = torch.nn.Parameter(linear.weight.detach().t().contiguous().t())
+    assert not linear.weight.is_contiguous()
+    pooled, gradients, _ = stage(network, tokens)
+    torch.testing.assert_close(pooled, expected, atol=5e-6, rtol=1e-5)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, wanted[name], atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("mean", [10.0, 1000.0])
+def test_a_large_mean_leaves_the_variance_as_it_is(instructions, mean):
+    network = tower().train()
+    tokens = letters(network, 4, 500)
+    with torch.no_grad():
+        network.stem.linear.bias += mean
+        network.stem.linear.weight[5] = 0  # a channel without any variance
+    with kernels.disabled():
+        expected, _, wanted = stage(network, tokens, double=True)
+    pooled, gradients, statistics = stage(network, tokens)
+    torch.testing.assert_close(statistics["running_var"].double(), wanted["running_var"], atol=1e-5, rtol=1e-4)
+    assert pooled.isfinite().all() and all(gradient.isfinite().all() for gradient in gradients.values())
+    others = [channel for channel in range(64) if channel != 5]  # of that one, 1 / sd is rounding
+    torch.testing.assert_close(pooled[..., others], expected[..., others].float(), atol=2e-5 * mean, rtol=1e-4)
+
+
+def test_other_types_of_letters_are_left_to_torch(instructions):
+    network = tower().eval()
+    tokens = letters(network, 2, 500)
+    torch.testing.assert_close(network._first_stage(tokens.long()), network._first_stage(tokens), atol=5e-6, rtol=1e-5)
+
+
+def test_the_processes_default_type_does_not_matter(instructions):
+    network = tower().train()
+    tokens = letters(network, 2, 500)
+    pooled, gradients, _ = stage(network, tokens)
+    torch.set_default_dtype(torch.float64)
+    try:
+        again, others, _ = stage(network, tokens)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(pooled, again)
+    assert all(torch.equal(gradient, others[name]) for name, gradient in gradients.items())
+
+
+def test_weights_that_change_before_the_backward_pass_are_noticed(instructions):
+    network = tower().train()
+    pooled = network._first_stage(letters(network, 2, 500))
+    with torch.no_grad():
+        network.residual.linear.weight.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        pooled.sum().backward()

@@ -4,6 +4,7 @@
    the attended context grow with every block and are scaled anew when a larger logit comes (the "online" softmax of Milakov and
    Gimelshein 2018). Positions that are masked are not even read. The backward pass computes the weights again. */
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -78,7 +79,7 @@ int NAMED(attend_forward)(const float *query, const attention_context *context, 
     for (size_t window = 0; window < windows; window++) {
         to_panels(query_panels, query + window * latents * width, latents, width, LOG2_E);
         memset(sums, 0, sizeof(float) * latents * width);
-        for (size_t l = 0; l < latents; l++) largest[l] = -1e30f, weight_sums[l] = 0;
+        for (size_t l = 0; l < latents; l++) largest[l] = -FLT_MAX, weight_sums[l] = 0;
         for (size_t next = 0; next < context->letters;) {
             next = gather(&b, next, context, window);
             if (!b.count) break;

@@ -50,6 +50,7 @@ def reads_letters(tokens: Tensor, latents: Tensor, embedding: Tensor) -> bool:
     """
     return (
         not torch.is_grad_enabled()
+        and tokens.dtype == torch.uint8
         and len(tokens) >= len(embedding)
         and attends(latents, embedding.unsqueeze(0), tokens)
     )
@@ -85,7 +86,7 @@ class _Attention(torch.autograd.Function):
         ctx: Any, query: Tensor, context: Tensor, dropout: float, mask: Tensor | None, tokens: Tensor | None
     ) -> Tensor:
         query, context = query.contiguous(), context.contiguous()
-        threshold = round(256 * dropout)
+        threshold = min(255, round(256 * dropout))
         key = torch.randint(2**32, (2,)).tolist() if threshold else [0, 0]
         mask, tokens = (None if array is None else array.contiguous() for array in (mask, tokens))
         if tokens is not None:
@@ -107,7 +108,7 @@ class _Attention(torch.autograd.Function):
 
         in_threads(attend, len(query))
         ctx.save_for_backward(query, context, mask, output, log_sums)
-        ctx.key, ctx.threshold = key, threshold
+        ctx.key, ctx.threshold, ctx.library = key, threshold, loaded
         return output
 
     @staticmethod
@@ -117,7 +118,7 @@ class _Attention(torch.autograd.Function):
         gradient = gradient.contiguous()
         query_gradient = torch.empty_like(query)
         context_gradient = torch.empty_like(context) if mask is None else torch.zeros_like(context)
-        loaded = _library()
+        loaded: Library = ctx.library
 
         def attend(part: slice) -> None:
             loaded.call(

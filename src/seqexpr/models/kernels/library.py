@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,10 @@ PANEL = 64
 FILE = Path(__file__).parent / "libkernels.so"
 """What the build leaves here; the name is the same on every system."""
 
-_turned_off = 0
+INTERFACE_VERSION = 1
+"""That of dispatch.c."""
+
+_turned_off = ContextVar("turned off", default=False)
 
 
 class AttentionContext(ctypes.Structure):
@@ -119,7 +123,7 @@ def library() -> Library | None:
         UsageError: the switch names an instruction set that is not there.
     """
     wish = os.environ.get(SWITCH, "").lower()
-    if _turned_off or wish == "off":
+    if _turned_off.get() or wish == "off":
         return None
     offered = _load(FILE)
     if wish and wish not in offered:
@@ -135,13 +139,12 @@ def instruction_set() -> str | None:
 
 @contextmanager
 def disabled() -> Iterator[None]:
-    """Within it, torch computes everything."""
-    global _turned_off
-    _turned_off += 1
+    """Within it, torch computes everything that this thread begins."""
+    token = _turned_off.set(True)
     try:
         yield
     finally:
-        _turned_off -= 1
+        _turned_off.reset(token)
 
 
 @lru_cache(maxsize=1)
@@ -149,7 +152,9 @@ def _load(file: Path) -> dict[str, Library]:
     """By instruction set that this processor has, the best first."""
     try:
         loaded = ctypes.CDLL(str(file))
-    except OSError:
+        if loaded.interface_version() != INTERFACE_VERSION:
+            return {}
+    except (OSError, AttributeError):  # absent, or another library
         return {}
     loaded.instruction_sets.restype = ctypes.c_char_p
     return {name: Library(loaded, name) for name in loaded.instruction_sets().decode().split()}

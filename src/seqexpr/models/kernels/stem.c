@@ -139,13 +139,18 @@ int NAMED(stem_statistics)(const stem_shape *s, const uint8_t *tokens, const ste
             read_words(word, &l, s, tokens + window * s->letters, start, count);
             look_up(x, word, &l, s, w->stem_bias, count);
             for (size_t c = 0; c < s->channels; c += LANES) {
-                floats sum = all(0), square = all(0);
+                /* About the block's first value, else squares would round away what a large mean leaves of the variance. */
+                floats first = load(x + c), sum = all(0), square = all(0);
                 for (size_t row = 0; row < count; row++) {
-                    floats value = load(x + row * s->channels + c);
+                    floats value = load(x + row * s->channels + c) - first;
                     sum += value;
                     square += value * value;
                 }
-                for (int i = 0; i < LANES; i++) sums[c + i] += sum[i], squares[c + i] += square[i];
+                for (int i = 0; i < LANES; i++) {
+                    double from = first[i], moved = sum[i];
+                    sums[c + i] += (double)count * from + moved;
+                    squares[c + i] += square[i] + from * (2 * moved + (double)count * from);
+                }
             }
         }
     free(l.tables);

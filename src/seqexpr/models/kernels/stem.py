@@ -49,8 +49,10 @@ def stems(tokens: Tensor, stage: StemStage, kernel: int, pool: int) -> bool:
     return (
         library() is not None
         and tokens.device.type == "cpu"
-        and 0 < tokens.numel() <= _MOST_LETTERS
+        and tokens.dtype == torch.uint8
+        and tokens.numel() <= _MOST_LETTERS
         and tokens.shape[1] >= pool
+        and tokens.numel() > 1  # one position has no variance
         and channels % PANEL == 0
         and kernel <= _LARGEST_KERNEL
         and pool <= _LARGEST_POOL
@@ -79,36 +81,35 @@ class _Prepared:
     """The arrays that the kernel reads, kept alive, and its view of them."""
 
     def __init__(self, tokens: Tensor, stage: StemStage, kernel: int, pool: int) -> None:
+        self.library = _library()
+        self.stage = stage = StemStage(*(weight.detach().contiguous() for weight in stage))
         channels, width = stage.stem.shape
         letters = width // kernel
         check_letters(tokens, letters + 1)
-        by_letter = stage.stem.detach().view(channels, kernel, letters).permute(1, 2, 0)
-        self.stage = stage
+        by_letter = stage.stem.view(channels, kernel, letters).permute(1, 2, 0)
         self.tokens = tokens.contiguous()
         self.stem = functional.pad(by_letter, (0, 0, 1, 0)).contiguous()  # padding adds nothing
-        self.transposed = [weight.detach().t().contiguous() for weight in (stage.residual, stage.logits)]
+        self.transposed = [weight.t().contiguous() for weight in (stage.residual, stage.logits)]
         self.shape = (tokens.shape[1], letters + 1, kernel, channels, pool)
-        self.normalise(torch.zeros(channels), torch.ones(channels))
+        self.normalise(torch.zeros_like(stage.stem_bias), torch.ones_like(stage.stem_bias))
 
     def normalise(self, mean: Tensor, inverse_sd: Tensor) -> None:
         """Fix BatchNorm's statistics."""
-        self.mean, self.unit_scale = mean, inverse_sd
-        self.unit_shift = -mean * inverse_sd
-        weight, bias = self.stage.norm_weight.detach(), self.stage.norm_bias.detach()
-        self.scale = weight * inverse_sd
-        self.shift = bias - mean * self.scale
+        self.unit_scale, self.unit_shift = inverse_sd, -mean * inverse_sd
+        self.scale = self.stage.norm_weight * inverse_sd
+        self.shift = self.stage.norm_bias - mean * self.scale
 
     def weights(self) -> StemWeights:
+        """The kernel's view: addresses of arrays that this object keeps."""
         stage = self.stage
-        residual, logits = (weight.detach().contiguous() for weight in (stage.residual, stage.logits))
         arrays = (self.stem, stage.stem_bias, self.scale, self.shift, self.unit_scale, self.unit_shift)
-        matrices = (residual, self.transposed[0], stage.residual_bias, logits, self.transposed[1])
+        matrices = (stage.residual, self.transposed[0], stage.residual_bias, stage.logits, self.transposed[1])
         return StemWeights(*map(address, (*arrays, *matrices)))
 
     def call(self, function: str, part: slice, *arguments: Any) -> None:
         tokens = self.tokens[part]
         shape = StemShape(len(tokens), *self.shape)
-        _library().call(function, ctypes.byref(shape), address(tokens), ctypes.byref(self.weights()), *arguments)
+        self.library.call(function, ctypes.byref(shape), address(tokens), ctypes.byref(self.weights()), *arguments)
 
 
 class _StemStage(torch.autograd.Function):
@@ -119,17 +120,19 @@ class _StemStage(torch.autograd.Function):
         prepared.normalise(mean, (var + norm.eps).rsqrt())
         pooled = weights[0].new_empty(len(tokens), tokens.shape[1] // pool, len(weights[0]))
         in_threads(lambda part: prepared.call("stem_forward", part, address(pooled[part])), len(tokens))
+        ctx.save_for_backward(*weights)  # not read, but torch then notices when they change before the backward pass
         ctx.prepared, ctx.of_batch = prepared, norm.training
         return pooled
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        assert ctx.saved_tensors  # raises where a weight has changed since
         prepared: _Prepared = ctx.prepared
         gradient = gradient.contiguous()
 
         def sums(part: slice) -> list[Tensor]:
-            parts = _empty_gradients(prepared.shape)
+            parts = _empty_gradients(prepared)
             prepared.call(
                 "stem_backward", part, address(gradient[part]), ctypes.byref(StemGradients(*map(address, parts)))
             )
@@ -155,14 +158,14 @@ def _batch_statistics(prepared: _Prepared, norm: nn.BatchNorm1d) -> tuple[Tensor
     channels = prepared.shape[3]
 
     def sums(part: slice) -> Tensor:
-        found = torch.empty(2, channels, dtype=torch.float64)
+        found = torch.empty(2, channels, dtype=torch.float64, device="cpu")
         prepared.call("stem_statistics", part, address(found[0]), address(found[1]))
         return found
 
     total = torch.stack(list(in_threads(sums, len(prepared.tokens)))).sum(0)
     positions = prepared.tokens.numel()
     mean = total[0] / positions
-    var = total[1] / positions - mean.square()
+    var = (total[1] / positions - mean.square()).clamp_(min=0)
     running_mean, running_var = _running_statistics(norm)
     assert norm.momentum is not None and norm.num_batches_tracked is not None
     running_mean.lerp_(mean.float(), norm.momentum)
@@ -176,13 +179,12 @@ def _running_statistics(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
     return norm.running_mean, norm.running_var
 
 
-def _empty_gradients(shape: tuple[int, int, int, int, int]) -> list[Tensor]:
+def _empty_gradients(prepared: _Prepared) -> list[Tensor]:
     """In the order of `StemGradients`."""
-    _, vocabulary, kernel, channels, _ = shape
-    stems = [torch.empty(kernel, vocabulary, channels) for _ in range(2)]
-    vectors = [torch.empty(channels) for _ in range(2)]
-    residual, bias, logits = torch.empty(channels, channels), torch.empty(channels), torch.empty(channels, channels)
-    return [*stems, torch.empty(kernel, vocabulary), *vectors, residual, bias, logits]
+    _, vocabulary, kernel, channels, _ = prepared.shape
+    stem, vector, matrix = (kernel, vocabulary, channels), (channels,), (channels, channels)
+    shapes = (stem, stem, (kernel, vocabulary), vector, vector, matrix, vector, matrix)
+    return [prepared.stem.new_empty(shape) for shape in shapes]
 
 
 def _library() -> Library:
