@@ -35,6 +35,7 @@ def test_content_range_takes_any_text(value: str) -> None:
 
 def test_retry_after_in_seconds_and_as_a_date() -> None:
     assert retry_after("120") == 120.0
+    assert retry_after(" 120\x1f") == 120.0
     later = datetime.now(timezone.utc) + timedelta(seconds=100)
     assert retry_after(format_datetime(later, usegmt=True)) == pytest.approx(100, abs=30)
     assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0

@@ -105,8 +105,9 @@ def retry_after(value: str | None) -> float | None:
     """Seconds of a Retry-After header, which is a number or a date; None when it says nothing of use."""
     if value is None:
         return None
-    if value.strip().isdecimal():
-        return float(value)
+    seconds = value.strip()  # float would not strip all that str does
+    if seconds.isdecimal():
+        return float(seconds)
     try:
         moment = parsedate_to_datetime(value)
     except ValueError:
