@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import sys
 from pathlib import Path
 
 from benchmarks.machine import Others, describe_machine
@@ -21,6 +22,9 @@ SECTIONS = {
     "pipeline": "the whole command on few and many windows: seconds, peak memory, the model's share of the time",
     "scaling": "cost against the number of records and the length of the window",
 }
+
+_TOLERATED = 0.05
+"""Share of the cores that other processes may take; more, and torch's threads wait for one another."""
 
 
 def parse(arguments: list[str] | None = None) -> tuple[Options, Path | None]:
@@ -58,6 +62,8 @@ def parse(arguments: list[str] | None = None) -> tuple[Options, Path | None]:
 def main() -> None:
     """Print each section's tables as soon as they are there, then the JSON."""
     options, path = parse()
+    if options.quick:
+        tell("--quick: the figures below measure nothing")
     found = {"machine": {**describe_machine(), "threads": options.threads}, "sections": {}}
     for name in options.sections:
         tell(f"== {name}")
@@ -66,12 +72,21 @@ def main() -> None:
         found["sections"][name] = {**result, "others_share": others.share()}
         print(section.render(result), end="\n\n", flush=True)
         if (share := others.share()) is not None:
-            print(f"other processes took {share:.0%} of the cores meanwhile", end="\n\n", flush=True)
+            print(f"other processes took {share:.0%} of the cores meanwhile{verdict(share)}", end="\n\n", flush=True)
         if path:  # after each section: a long run that is cut off has kept what it had
             path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     if not path:
         print(json.dumps(found))
 
 
+def verdict(share: float) -> str:
+    """What the share of the cores that other processes took makes of the figures."""
+    return ": too much for any figure above to be quoted" if share > _TOLERATED else ""
+
+
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        tell("interrupted")
+        sys.exit(130)

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from benchmarks.__main__ import SECTIONS, parse
+from benchmarks.__main__ import SECTIONS, parse, verdict
 from benchmarks.flops import plain_flops, reduced_flops
 from benchmarks.options import Options
 from benchmarks.pipeline_child import covered, shares
@@ -154,6 +154,11 @@ def test_the_command_line() -> None:
         assert stopped.value.code == 2
 
 
+def test_figures_made_beside_busy_processes_are_marked() -> None:
+    assert verdict(0.04) == ""
+    assert verdict(0.06) == ": too much for any figure above to be quoted"
+
+
 def test_the_command_writes_json(tmp_path: Path) -> None:
     target = tmp_path / "figures.json"
     done = subprocess.run(
@@ -164,6 +169,7 @@ def test_the_command_writes_json(tmp_path: Path) -> None:
         cwd=Path(windows.__file__).parents[1],
     )
     assert "letter by letter" in done.stdout and "round 2 of 2" in done.stderr
+    assert "--quick: the figures below measure nothing" in done.stderr
     stored = json.loads(target.read_text())
     assert set(stored) == {"machine", "sections"}
     assert stored["machine"]["threads"] >= 1

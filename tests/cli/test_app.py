@@ -105,7 +105,7 @@ def test_completion_is_on(program: Callable[..., subprocess.Popen[bytes]], monke
         ),
         (BrokenPipeError(errno.EPIPE, "Broken pipe"), 0, ""),
         (KeyboardInterrupt(), 130, "seqexpr: interrupted\n"),
-        (SystemExit(143), 143, ""),
+        (SystemExit(143), 143, "seqexpr: terminated\n"),
     ],
 )
 def test_each_way_of_ending_has_its_exit_code_and_line(

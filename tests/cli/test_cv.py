@@ -175,7 +175,7 @@ def test_negative_control_says_so(folder, tmp_path, seqexpr):
     ("ending", "to_all", "code", "last"),
     [
         (signal.SIGINT, True, 130, "seqexpr: interrupted"),  # Ctrl-C reaches every process of the terminal
-        (signal.SIGTERM, False, 143, None),
+        (signal.SIGTERM, False, 143, "seqexpr: terminated"),
         (signal.SIGKILL, False, -9, None),
     ],
 )

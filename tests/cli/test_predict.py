@@ -580,7 +580,7 @@ def feed_without_end(process: subprocess.Popen[bytes]) -> None:
 @pytest.mark.parametrize("input", ["waits", "does not end"])
 @pytest.mark.parametrize(
     ("sent", "code", "words"),
-    [(signal.SIGINT, 130, b"seqexpr: interrupted\n"), (signal.SIGTERM, 143, b"")],
+    [(signal.SIGINT, 130, b"seqexpr: interrupted\n"), (signal.SIGTERM, 143, b"seqexpr: terminated\n")],
 )
 def test_signals_end_the_command_and_leave_nothing(
     sent: signal.Signals, code: int, words: bytes, input: str, tmp_path: Path, weights: Weights, program: Command

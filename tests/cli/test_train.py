@@ -118,3 +118,19 @@ def test_used_folder_is_not_touched_without_resume(folder, tmp_path):
     assert done.returncode == 2
     assert "go on with --resume, or choose another --out" in done.stderr
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["mine.txt"]
+
+
+def test_missing_scikit_learn_is_told_before_anything_is_trained(folder, tmp_path, seqexpr, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    done = seqexpr(*options(folder, tmp_path / "run", "--epochs", 1))
+    assert done.code == 2
+    assert done.err.splitlines()[1:] == [
+        "seqexpr: error: the baselines need scikit-learn; run: pip install 'seqexpr[train]'"
+    ]
+    assert not (tmp_path / "run").exists()
+
+
+def test_resume_says_when_there_is_nothing_to_resume(folder, tmp_path, seqexpr):
+    done = seqexpr(*options(folder, tmp_path / "run", "--epochs", 1, "--resume"))
+    assert done.code == 0, done.err
+    assert f"seqexpr: warning: {tmp_path / 'run'} does not exist: nothing to resume, the run begins anew" in done.err

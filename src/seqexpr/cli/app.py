@@ -28,6 +28,9 @@ from seqexpr.errors import DeviceError, InputError, SeqexprError, UsageError
 INTERRUPTED = 130
 """Exit code after Ctrl-C; Typer's too."""
 
+TERMINATED = 128 + signal.SIGTERM
+"""Exit code after a batch system's SIGTERM."""
+
 app = typer.Typer(
     name=PROGRAM,
     no_args_is_help=True,
@@ -35,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Results go to standard output or --out, all else to standard error. Exit codes: 0 ok, 2 usage, "
-    "3 bad input, 4 data or weights missing, 5 device or memory, 6 network, 130 interrupted, 1 a bug. "
+    "3 bad input, 4 data or weights missing, 5 device or memory, 6 network, 130 interrupted, 143 terminated, 1 a bug. "
     "SEQEXPR_CACHE names the cache folder; SEQEXPR_DEBUG=1 shows tracebacks.",
 )
 app.command()(predict)
@@ -77,8 +80,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         code = _tell(error)
     except KeyboardInterrupt:  # one that came before Typer was there to catch it
         code = INTERRUPTED
-    if code == INTERRUPTED:
-        _say(f"{PROGRAM}: interrupted")
+    if said := {INTERRUPTED: "interrupted", TERMINATED: "terminated"}.get(code):
+        _say(f"{PROGRAM}: {said}")
     _end_streams()
     return code
 

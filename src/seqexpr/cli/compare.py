@@ -53,7 +53,7 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No status, only warnings.")] = False,
 ) -> None:
-    """Compare runs over the genes that all two of them tested, by paired bootstrap.
+    """Compare runs over the genes that both tested, by paired bootstrap.
 
     Every further run is compared with the first; a single run, with each of its baselines. A difference is the first's
     metric minus the other's, with its 95 % interval over resampled genes, and first_better the share of resamples in

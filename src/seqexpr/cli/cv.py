@@ -113,7 +113,7 @@ def cv(
     setup, named, chosen = options.begin_run(task, label, preset, recipe, epochs, batch_size, seed, device, threads)
     count = folds or (named.folds if named and named.folds > 1 else 10)
     run = CrossValidation(setup, split.value, count, valid_fraction, groups_file=groups, permute_labels=permute_labels)
-    folder = out or options.default_folder("cv", task, setup.config.preset)
+    folder = options.settle_folder(out, "cv", task, setup.config.preset, resume)
     if only_fold:
         _run_some(run, folder, chosen, only_fold, jobs)
     else:

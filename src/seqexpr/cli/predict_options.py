@@ -122,7 +122,8 @@ BatchSize = Annotated[
     typer.Option(
         metavar="auto|N",
         parser=_parse_batch_size,
-        help="Records in a forward pass; results do not depend on it. auto halves it when memory runs out.",
+        help="Records in a forward pass; results depend on it in the last digit of float32 at most. auto halves it "
+        "when memory runs out.",
         rich_help_panel=_COMPUTING,
     ),
 ]

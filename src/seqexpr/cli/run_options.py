@@ -93,9 +93,14 @@ class TrainSplit(str, Enum):
     GIVEN = "given"
 
 
-def default_folder(command: str, task: str, preset: str) -> Path:
-    """Where a run goes without --out."""
-    return Path("runs") / f"{command}-{Path(task).name}-{preset}"
+def settle_folder(out: Path | None, command: str, task: str, preset: str, resume: bool) -> Path:
+    """Where the run goes: --out, or a folder named after the run; it says so if --resume finds nothing there."""
+    from seqexpr.cli.console import logger
+
+    folder = out or Path("runs") / f"{command}-{Path(task).name}-{preset}"
+    if resume and not folder.exists():
+        logger.warning(f"{folder} does not exist: nothing to resume, the run begins anew")
+    return folder
 
 
 def begin_run(

@@ -62,7 +62,7 @@ def train(
         groups_file=groups,
         permute_labels=permute_labels,
     )
-    folder = out or options.default_folder("train", task, setup.config.preset)
+    folder = options.settle_folder(out, "train", task, setup.config.preset, resume)
     with RunDisplay(setup.recipe.max_epochs) as display:
         rows = train_once(run, folder, chosen, resume=resume, observer=display)
     show_results(rows, folder)

@@ -8,6 +8,8 @@ of the rows `test` are never read. The composition of the sequences is counted o
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -260,11 +262,17 @@ def _boosted_trees(
     return model.predict(columns[test])
 
 
+def check_available() -> None:
+    """Whether the baselines can run: to be asked before a network trains for hours.
+
+    Raises:
+        UsageError: scikit-learn, of the extra `train`, is not installed.
+    """
+    if importlib.util.find_spec("sklearn") is None:
+        raise UsageError("the baselines need scikit-learn; run: pip install 'seqexpr[train]'")
+
+
 def _scikit_learn(module: str) -> Any:
     """A module of scikit-learn, imported only when a baseline runs: it belongs to the extra `train`."""
-    import importlib
-
-    try:
-        return importlib.import_module(f"sklearn.{module}")
-    except ImportError:
-        raise UsageError("the baselines need scikit-learn; run: pip install 'seqexpr[train]'") from None
+    check_available()
+    return importlib.import_module(f"sklearn.{module}")

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from seqexpr.evaluation.baselines import check_available
 from seqexpr.evaluation.homology import grouped_genes
 from seqexpr.evaluation.identity import data_digests
 from seqexpr.evaluation.negative_control import permute_labels
@@ -41,10 +42,12 @@ def settle(
         observer: is told when homologous proteins are searched, which can take minutes.
 
     Raises:
-        UsageError: groups for a split that has no use for them, or homology without proteins.
+        UsageError: groups for a split that has no use for them, homology without proteins, or no scikit-learn, which
+            the baselines need at the end.
         InputError: a bad file of groups.
         MissingDataError: MMseqs2 is needed and absent.
     """
+    check_available()
     dataset = setup.dataset
     if observer is not None and split == "homology" and groups_file is None:
         observer.on_stage("homologous proteins (MMseqs2)")
