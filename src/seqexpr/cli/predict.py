@@ -76,7 +76,7 @@ def predict(
     counts = InputCounts()
     records = read_records(sources, needs, counts)
     with (
-        open_writer(out, chosen_format, needs.outputs, ensemble=len(models) > 1) as writer,
+        open_writer(out, chosen_format, needs.outputs, ensemble=needs.members > 1) as writer,
         progress("predict", "records", live=not _shows_rows(out)) as advance,
         closing(predictor.predict(records)) as predictions,
     ):

@@ -64,7 +64,7 @@ class HalfLifeSchema:
     """Names, order, transforms and scale of the features that a model was trained on.
 
     `mean` and `sd` are of the transformed training values. A feature with sd 0 was constant or never measured
-    in training: it carries nothing, and its z-score is 0 whatever its value.
+    in training: it carries nothing, and counts as unknown whatever its value.
     """
 
     names: tuple[str, ...]
@@ -103,15 +103,14 @@ class HalfLifeSchema:
         return cls(tuple(names), tuple(transforms), tuple(mean), tuple(sd))
 
     def standardise(self, raw: np.ndarray) -> np.ndarray:
-        """Z-scores, float32 (genes, features). Missing values become 0, which is the training mean.
+        """Z-scores, float32 (genes, features), NaN where missing, and for a feature that tells nothing (sd 0).
 
         Raises:
             ValueError: `raw` has another number of features, or a value that its transform cannot take.
         """
         values = _transformed(raw, self.transforms) - np.array(self.mean)
         sd = np.array(self.sd)
-        scores = np.divide(values, sd, out=np.zeros_like(values), where=sd > 0)
-        return np.nan_to_num(scores, nan=0.0).astype(np.float32)
+        return np.divide(values, sd, out=np.full_like(values, np.nan), where=sd > 0).astype(np.float32)
 
     def to_dict(self) -> dict[str, Any]:
         """The schema as JSON can hold it."""

@@ -94,7 +94,7 @@ def protein_score(protein: np.ndarray) -> float:
 
 def half_life_score(raw: np.ndarray) -> np.ndarray:
     """Exon density minus 3'UTR length as z-scores, (genes,); a missing value counts as the mean."""
-    scores = HalfLifeSchema.fit(raw).standardise(raw).astype(np.float64)
+    scores = np.nan_to_num(HalfLifeSchema.fit(raw).standardise(raw).astype(np.float64))
     return scores[:, FEATURES.index("orf_exon_density")] - scores[:, FEATURES.index("utr3_len")]
 
 

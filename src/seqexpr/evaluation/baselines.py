@@ -224,7 +224,7 @@ def _half_life_columns(features: BaselineFeatures, train: np.ndarray) -> np.ndar
     raw = _required_half_life(features)
     dataset = features.dataset
     schema = HalfLifeSchema.fit(raw[train], dataset.half_life_names, dataset.half_life_transforms)
-    return np.concatenate([schema.standardise(raw), np.isnan(raw).astype(np.float32)], axis=1)
+    return np.concatenate([np.nan_to_num(schema.standardise(raw)), np.isnan(raw).astype(np.float32)], axis=1)
 
 
 def _training_labels(values: np.ndarray, train: np.ndarray) -> np.ndarray:

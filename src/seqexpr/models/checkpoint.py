@@ -1,12 +1,14 @@
 """Weights on disk: one safetensors file whose metadata key `seqexpr` says in JSON what the numbers mean.
 
+A file without tensors may be a view (key `seqexpr-view`): some of the outputs of the weights in a file beside it.
 Reading the metadata needs no torch. The tensors are read by the safetensors library; nothing is ever unpickled.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +25,12 @@ if TYPE_CHECKING:
 
     from seqexpr.models.perceiver import Perceiver
 
-FORMAT = 1
-"""Version of the metadata's layout; a file with a higher one is refused."""
+FORMAT = 2
+"""Version of the metadata's layout and of the network's tensors; a file with another one is refused."""
+
+_KEY, _VIEW = "seqexpr", "seqexpr-view"
+_TOWERS = "composition.towers."
+_EXPECTED = "a safetensors file of seqexpr weights"
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,9 @@ class ModelMetadata:
         except (ValueError, KeyError, TypeError):
             raise InputError(file, found="metadata that seqexpr did not write", expected=expected) from None
         if version != FORMAT:
-            raise InputError(file, found=f"format {version!r}", expected=f"{expected}; a newer seqexpr may read it")
+            raise InputError(
+                file, found=f"format {version!r}", expected=f"{expected}; another version of seqexpr reads it"
+            )
         letters = {name: alphabet.letters for name, alphabet in ALPHABETS.items()}
         try:
             if stored["alphabets"] != letters:
@@ -120,7 +128,13 @@ class TrainedModel:
     metadata: ModelMetadata
 
     def predict(self, dna: np.ndarray | None, protein: np.ndarray | None, half_life: np.ndarray | None) -> np.ndarray:
-        """Labels in their own units, on whatever device the network is, without gradients.
+        """Labels in their own units, float64 (batch, outputs): the mean of `predict_members`, from the same."""
+        return self.predict_members(dna, protein, half_life).mean(axis=0)
+
+    def predict_members(
+        self, dna: np.ndarray | None, protein: np.ndarray | None, half_life: np.ndarray | None
+    ) -> np.ndarray:
+        """What each member of the network says, in the labels' own units, on whatever device it is, without gradients.
 
         Several threads may call it at the same time.
 
@@ -131,7 +145,7 @@ class TrainedModel:
                 for a schema that `expects_z_scores`.
 
         Returns:
-            float64 (batch, outputs)
+            float64 (members, batch, outputs)
         """
         import torch
 
@@ -148,8 +162,8 @@ class TrainedModel:
         if self.network.training:  # else what it remembers of an empty sequence would be computed anew in every call
             self.network.eval()
         with torch.inference_mode():
-            scaled = self.network(tokens[config.latent_input], tokens[config.query_input], standardised)
-        return self._unscale(to_host(scaled).astype(np.float64))
+            scaled = self.network.members(tokens[config.latent_input], tokens[config.query_input], standardised)
+        return self._unscale(to_host(scaled.transpose(0, 1)).astype(np.float64))
 
     def _unscale(self, scaled: np.ndarray) -> np.ndarray:
         sd = np.array([output.sd for output in self.metadata.outputs])
@@ -157,13 +171,27 @@ class TrainedModel:
         return scaled * sd + mean
 
 
-def save_model(path: str | Path, model: TrainedModel) -> None:
-    """Write weights and metadata as one safetensors file, atomically."""
+def save_model(path: str | Path, model: TrainedModel, *, half: bool = False) -> None:
+    """Write weights and metadata as one safetensors file, atomically.
+
+    Args:
+        half: store matrices in half precision; they are computed with in float32 all the same.
+    """
     from safetensors.torch import save_file
 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
+    if half:
+        tensors = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={"seqexpr": model.metadata.to_json()})
+        save_file(tensors, temporary, metadata={_KEY: model.metadata.to_json()})
+
+
+def save_view(path: str | Path, file: str, outputs: Sequence[str]) -> None:
+    """Write a file that stands for some outputs of the weights in `file`, which lies in the same folder."""
+    from safetensors.numpy import save_file
+
+    with atomic_path(path) as temporary:
+        save_file({}, temporary, metadata={_VIEW: json.dumps({"file": file, "outputs": list(outputs)})})
 
 
 def read_metadata(path: str | Path) -> ModelMetadata:
@@ -172,19 +200,7 @@ def read_metadata(path: str | Path) -> ModelMetadata:
     Raises:
         InputError: not a whole safetensors file, or not one that this version of seqexpr wrote.
     """
-    from safetensors import SafetensorError, safe_open
-
-    expected = "a safetensors file of seqexpr weights"
-    try:
-        with safe_open(str(path), framework="numpy") as handle:
-            text = (handle.metadata() or {}).get("seqexpr")
-    except SafetensorError as problem:
-        raise InputError(path, found=f"a damaged or foreign file ({problem})", expected=expected) from None
-    except OSError as problem:
-        raise InputError(path, found=problem.strerror or str(problem), expected=expected) from None
-    if text is None:
-        raise InputError(path, found="a safetensors file without seqexpr's metadata", expected=expected)
-    return ModelMetadata.from_json(text, path)
+    return _find(path)[1]
 
 
 def load_model(path: str | Path, device: str | torch.device = "cpu", name: str | None = None) -> TrainedModel:
@@ -198,12 +214,76 @@ def load_model(path: str | Path, device: str | torch.device = "cpu", name: str |
 
     from seqexpr.models.perceiver import Perceiver
 
-    metadata = read_metadata(path)
+    file, metadata, columns = _find(path)
     network = Perceiver(metadata.config)
     try:
-        network.load_state_dict(load_file(path))
+        network.load_state_dict(_of_outputs(load_file(file), columns))
     except RuntimeError as problem:
         first = str(problem).splitlines()[-1].strip()
         raise InputError(path, found=first, expected="the tensors that its own config describes") from None
     network.to(device).eval()
     return TrainedModel(name or Path(path).stem, network, metadata)
+
+
+def load_towers(path: str | Path) -> dict[str, torch.Tensor]:
+    """The tensors of the promoter towers in a weights file, for `PromoterTowers.load_state_dict`.
+
+    Raises:
+        InputError: not a safetensors file, or one without promoter towers.
+    """
+    from safetensors.torch import load_file
+
+    _read_header(path)
+    tensors = load_file(path)
+    towers = {key.removeprefix(_TOWERS): tensor for key, tensor in tensors.items() if key.startswith(_TOWERS)}
+    if not towers:
+        raise InputError(path, found="weights without promoter towers", expected="tensors named composition.towers.*")
+    return towers
+
+
+def _find(path: str | Path) -> tuple[Path, ModelMetadata, list[int] | None]:
+    """Where the tensors lie, what they are, and which outputs are meant (None = all)."""
+    header = _read_header(path)
+    if _VIEW not in header:
+        if _KEY not in header:
+            raise InputError(path, found="a safetensors file without seqexpr's metadata", expected=_EXPECTED)
+        return Path(path), ModelMetadata.from_json(header[_KEY], path), None
+    try:
+        view = json.loads(header[_VIEW])
+        name, outputs = view["file"], list(view["outputs"])
+        file = Path(path).with_name(name)  # refuses whatever is no plain name
+        metadata = ModelMetadata.from_json(_read_header(file).get(_KEY, ""), file)
+        columns = [[output.name for output in metadata.outputs].index(output) for output in outputs]
+        config = PerceiverConfig.from_dict({**metadata.config.to_dict(), "outputs": len(columns)})
+    except (KeyError, TypeError, ValueError, SeqexprError) as problem:
+        raise InputError(path, found=f"a view that does not fit ({problem})", expected=_EXPECTED) from None
+    return (
+        file,
+        replace(metadata, config=config, outputs=tuple(metadata.outputs[column] for column in columns)),
+        columns,
+    )
+
+
+def _read_header(path: str | Path) -> dict[str, str]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="numpy") as handle:
+            return handle.metadata() or {}
+    except SafetensorError as problem:
+        raise InputError(path, found=f"a damaged or foreign file ({problem})", expected=_EXPECTED) from None
+    except OSError as problem:
+        raise InputError(path, found=problem.strerror or str(problem), expected=_EXPECTED) from None
+
+
+def _of_outputs(tensors: dict[str, torch.Tensor], columns: list[int] | None) -> dict[str, torch.Tensor]:
+    """The tensors of a network that has these outputs alone."""
+    if columns is None:
+        return tensors
+    chosen = {key: tensors[key][columns] for key in ("output.weight", "output.bias")}
+    for layer in ("output", "direct"):
+        for part in ("weight", "bias"):
+            key = f"composition.{layer}.{part}"
+            if key in tensors:
+                chosen[key] = tensors[key][..., columns]
+    return {**tensors, **chosen}

@@ -1,19 +1,13 @@
-"""What a sequence is made of: shares of short words, and the network's flow that reads them.
-
-A few thousand labelled genes teach a large network less about composition (GC content, CpG, hydrophobic or charged
-residues) than a regression on word counts knows at once. So the counts are offered as an input of their own; the
-paper's networks have no such flow.
-"""
+"""What a sequence is made of: shares of short words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig
 from seqexpr.sequences.alphabet import PROTEIN
 
 DNA_LETTERS = 4
@@ -39,9 +33,6 @@ RESIDUE_CLASSES = ("AGV", "ILFP", "YMTS", "HNQW", "RK", "DE", "C")
 
 CLASS_DISTANCES = (2, 3, 4, 5, 6, 7)
 """Distances at which pairs of residue classes are counted: the periods of strands and helices."""
-
-_LARGEST_SCORE = 4.0
-"""Standardised features are cut off there: a poly-Q stretch must not blow up a prediction."""
 
 
 def word_counts(tokens: Tensor, offsets: Sequence[int], letters: int) -> Tensor:
@@ -102,24 +93,29 @@ def protein_composition(proteins: Tensor) -> Tensor:
         distances 2 to 7 (49 each).
     """
     lengths = (proteins > 0).sum(dim=1, keepdim=True)
-    classes = torch.tensor(_CLASS_OF_TOKEN, dtype=torch.uint8, device=proteins.device)[proteins.int()]
+    classes = residue_classes(proteins)
     pairs = [word_counts(classes, (0, distance), len(RESIDUE_CLASSES)) for distance in CLASS_DISTANCES]
     return torch.cat(
         [
             _words(proteins, PROTEIN_WORD, PROTEIN_LETTERS),
             (lengths + 1.0).log10(),
             _words(proteins[:, :PROTEIN_END], 1, PROTEIN_LETTERS),
-            _words(_last_residues(proteins, lengths), 1, PROTEIN_LETTERS),
+            _words(last_residues(proteins, lengths, PROTEIN_END), 1, PROTEIN_LETTERS),
             *(shares(counts).sqrt() for counts in pairs),
         ],
         dim=1,
     )
 
 
-def _last_residues(proteins: Tensor, lengths: Tensor) -> Tensor:
-    """The last `PROTEIN_END` residues, uint8 (n, PROTEIN_END); 0 before the start of a shorter protein."""
-    padded = functional.pad(proteins, (PROTEIN_END, 0))
-    return padded.gather(1, lengths + torch.arange(PROTEIN_END, device=proteins.device))
+def last_residues(proteins: Tensor, lengths: Tensor, count: int) -> Tensor:
+    """The last `count` residues, uint8 (n, count), of proteins of `lengths` (n, 1); 0 before a shorter one's start."""
+    padded = functional.pad(proteins, (count, 0))
+    return padded.gather(1, lengths + torch.arange(count, device=proteins.device))
+
+
+def residue_classes(proteins: Tensor) -> Tensor:
+    """The number of each residue's class, from 1; 0 for padding, U and X: uint8, the shape of `proteins`."""
+    return torch.tensor(_CLASS_OF_TOKEN, dtype=torch.uint8, device=proteins.device)[proteins.int()]
 
 
 def _words(tokens: Tensor, longest: int, letters: int) -> Tensor:
@@ -137,67 +133,3 @@ def _class_of_token() -> tuple[int, ...]:
 
 
 _CLASS_OF_TOKEN = _class_of_token()
-
-
-class CompositionFlow(nn.Module):
-    """Standardised composition of every sequence that the network reads -> a hidden layer -> one addend per output.
-
-    The half-life features stand beside it where the network reads them. Mean and spread are those of the training
-    genes, set once by `fit` and stored with the weights.
-    """
-
-    mean: Tensor
-    sd: Tensor
-
-    def __init__(self, config: PerceiverConfig) -> None:
-        super().__init__()
-        self.config = config
-        empty = torch.zeros(1, 0, dtype=torch.uint8)
-        features = self.features(empty, empty).shape[1]
-        self.register_buffer("mean", torch.zeros(features))
-        self.register_buffer("sd", torch.ones(features))
-        half_life = HALF_LIFE_FEATURES * config.reads_half_life
-        self.dropout = nn.Dropout(config.composition_dropout)
-        self.hidden = nn.Linear(features + half_life, config.composition_dim)
-        self.output = nn.Linear(config.composition_dim, config.outputs)
-
-    def forward(self, latent_tokens: Tensor, query_tokens: Tensor, half_life: Tensor | None) -> Tensor:
-        """uint8 (batch, letters) each, float (batch, 8) or None -> (batch, outputs)."""
-        return self.predict(self.scores(latent_tokens, query_tokens), half_life)
-
-    def scores(self, latent_tokens: Tensor, query_tokens: Tensor) -> Tensor:
-        """The standardised composition: uint8 (batch, letters) each -> float32 (batch, features)."""
-        features = (self.features(latent_tokens, query_tokens) - self.mean) / self.sd
-        return features.clamp(-_LARGEST_SCORE, _LARGEST_SCORE)
-
-    def predict(self, scores: Tensor, half_life: Tensor | None) -> Tensor:
-        """From what `scores` gives, and float (batch, 8) or None, to (batch, outputs)."""
-        if self.config.reads_half_life:
-            assert half_life is not None
-            scores = torch.cat([scores, half_life.to(scores.dtype)], dim=1)
-        return self.output(self.dropout(functional.gelu(self.hidden(self.dropout(scores)))))
-
-    @torch.no_grad()
-    def fit(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Take mean and spread from (latent tokens, query tokens) of all training genes."""
-        # Sums in double precision on the CPU: not every device has it.
-        counts, sums, squares = 0, torch.zeros(len(self.mean)).double(), torch.zeros(len(self.mean)).double()
-        for latent_tokens, query_tokens in batches:
-            features = self.features(latent_tokens, query_tokens).cpu().double()
-            counts += len(features)
-            sums += features.sum(dim=0)
-            squares += features.square().sum(dim=0)
-        mean = sums / counts
-        sd = (squares / counts - mean.square()).clamp(min=0).sqrt()
-        self.mean.copy_(mean)
-        self.sd.copy_(torch.where(sd > 1e-6, sd, torch.ones_like(sd)))  # a constant says nothing
-
-    def features(self, latent_tokens: Tensor, query_tokens: Tensor) -> Tensor:
-        """The composition of the sequences, not standardised: float32 (batch, features)."""
-        given = {self.config.latent_input: latent_tokens, self.config.query_input: query_tokens}
-        parts = []
-        if "dna" in given:
-            parts.append(dna_composition(given["dna"], self.config.upstream))
-        if "protein" in given:
-            parts.append(protein_composition(given["protein"]))
-        return torch.cat(parts, dim=1)

@@ -18,6 +18,9 @@ PRESETS = ("dna-perceiver", "protein-perceiver", "protein-dna-perceiver", "dna-p
 
 HALF_LIFE_FEATURES = 8
 
+PROMOTER_WINDOW = (7_000, 3_500)
+"""What a promoter tower reads, bp upstream and downstream of the TSS."""
+
 Sequence = Literal["dna", "protein"]
 
 
@@ -81,6 +84,12 @@ class PerceiverConfig:
     """Hidden width of the flow that reads the sequences' word composition; 0 = no such flow, as in the paper."""
     composition_dropout: float = 0.5
     """Probability of dropping a value in that flow, in training."""
+    composition_gain: float = 1.0
+    """Factor on the standardised composition; below 1 the flow learns from it more slowly than from the covariates."""
+    composition_members: int = 1
+    """Members of that flow, which differ in their random start: their mean is predicted, their spread told."""
+    promoter_towers: int = 0
+    """Fixed networks of Xpresso's form whose answers that flow reads (`models.promoter_towers`)."""
 
     def __post_init__(self) -> None:
         inputs = {self.latent_input, self.query_input}
@@ -97,8 +106,15 @@ class PerceiverConfig:
                 raise UsageError(f"{self.preset}: {name} must be at least 0 and below 1, not {getattr(self, name)}")
         if self.composition_dim < 0:
             raise UsageError(f"{self.preset}: composition_dim must not be negative, but is {self.composition_dim}")
-        if min(self.outputs, self.latents, self.depth) < 1:
-            raise UsageError(f"{self.preset}: outputs, latents and depth must be at least 1")
+        if min(self.outputs, self.latents, self.depth, self.composition_members) < 1:
+            raise UsageError(f"{self.preset}: outputs, latents, depth and composition_members must be at least 1")
+        if self.composition_gain <= 0:
+            raise UsageError(f"{self.preset}: composition_gain must be above 0, not {self.composition_gain}")
+        if self.promoter_towers and not (self.composition_dim and (self.upstream, self.downstream) == PROMOTER_WINDOW):
+            raise UsageError(
+                f"{self.preset}: promoter_towers need a composition_dim, and a window of {PROMOTER_WINDOW[0]:,} bp "
+                f"upstream and {PROMOTER_WINDOW[1]:,} downstream"
+            )
         if self.query_positions < 1:
             raise UsageError(
                 f"{self.preset}: {self.query_length} letters are too few for the query tower, "

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqexpr.models import kernels
-from seqexpr.models.composition import CompositionFlow
+from seqexpr.models.composition_flow import CompositionFlow
 from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig
 from seqexpr.models.dropout import Dropout, drop
 from seqexpr.sequences.alphabet import ALPHABETS
@@ -342,26 +342,35 @@ class Perceiver(nn.Module):
         self.composition = CompositionFlow(config) if config.composition_dim else None
 
     def forward(self, latent_tokens: Tensor, query_tokens: Tensor, half_life: Tensor | None = None) -> Tensor:
-        """Predict one row per gene, in the network's own (scaled) units.
+        """Predict one row per gene, in the network's own (scaled) units: the mean of `members`.
 
         Args:
             latent_tokens: uint8 (batch, up to latent_length); positions left out at the end count as PAD.
             query_tokens: uint8 (batch, up to query_length), likewise.
-            half_life: float (batch, 8), standardised, 0 = unknown; needed when the config reads it.
+            half_life: float (batch, 8), standardised, NaN = unknown; None = all unknown.
 
         Returns:
             (batch, outputs)
         """
-        if self.config.reads_half_life and half_life is None:
-            half_life = self.positions.new_zeros(len(latent_tokens), HALF_LIFE_FEATURES)
+        return self.members(latent_tokens, query_tokens, half_life).mean(dim=1)
+
+    def members(self, latent_tokens: Tensor, query_tokens: Tensor, half_life: Tensor | None = None) -> Tensor:
+        """What each member of the composition flow makes of it, from the same: (batch, members, outputs)."""
+        outputs = self._from_sequences(latent_tokens, query_tokens, half_life).unsqueeze(1)
+        if self.composition is not None:
+            outputs = outputs + self.composition(latent_tokens, query_tokens, half_life)
+        return outputs.tanh() if self.config.tanh else outputs
+
+    def _from_sequences(self, latent_tokens: Tensor, query_tokens: Tensor, half_life: Tensor | None) -> Tensor:
+        """The paper's network: (batch, outputs), before tanh."""
+        if self.config.reads_half_life:
+            unknown = self.positions.new_zeros(len(latent_tokens), HALF_LIFE_FEATURES)
+            half_life = unknown if half_life is None else half_life.nan_to_num()
         latents = self.encode(latent_tokens, half_life)
         query = self.make_query(query_tokens, half_life)
         decoded = query + self.decoder(query.unsqueeze(1), latents).squeeze(1)  # (batch, query_dim)
         mean = self.mean(self.mean_norm(latents.mean(dim=1)))  # (batch, query_dim)
-        outputs = self.output(torch.cat([decoded, mean], dim=1))
-        if self.composition is not None:
-            outputs = outputs + self.composition(latent_tokens, query_tokens, half_life)
-        return outputs.tanh() if self.config.tanh else outputs
+        return self.output(torch.cat([decoded, mean], dim=1))
 
     def encode(self, tokens: Tensor, half_life: Tensor | None) -> Tensor:
         """The latent flow: uint8 (batch, letters) -> (batch, latents, latent_width)."""

@@ -49,6 +49,8 @@ class ModelNeeds:
     """Longest protein, residues; 0 when no model reads one."""
     half_life_names: tuple[str, ...]
     """Half-life features in the models' order; () when no model reads them."""
+    members: int = 1
+    """How many predictions there are of each record: their mean is given, and their spread where there are several."""
     half_life_scale: HalfLifeScale = "raw"
     """What the models take a table of these features to hold."""
 
@@ -73,6 +75,7 @@ class ModelNeeds:
             downstream=max(model.config.downstream for model in models),
             protein_length=max(model.config.protein_length for model in models),
             half_life_names=tuple(next(iter(names), ())),
+            members=sum(model.config.composition_members for model in models),
             half_life_scale=_scale(schemas),
         )
 

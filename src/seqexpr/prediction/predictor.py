@@ -43,9 +43,9 @@ class Prediction:
 
     id: str
     values: np.ndarray
-    """float64 (outputs,) in the labels' units; the mean over the models of an ensemble."""
+    """float64 (outputs,) in the labels' units; the mean over all members of all models."""
     sd: np.ndarray | None = None
-    """float64 (outputs,) sample standard deviation (n - 1) over the models; None for a single model."""
+    """float64 (outputs,) sample standard deviation (n - 1) over the members; None for a single one."""
 
 
 class Model(Protocol):
@@ -56,8 +56,10 @@ class Model(Protocol):
         """What the model reads and gives."""
         ...
 
-    def predict(self, dna: np.ndarray | None, protein: np.ndarray | None, half_life: np.ndarray | None) -> np.ndarray:
-        """float64 (batch, outputs) from uint8 (batch, letters) tokens and float (batch, 8) raw features."""
+    def predict_members(
+        self, dna: np.ndarray | None, protein: np.ndarray | None, half_life: np.ndarray | None
+    ) -> np.ndarray:
+        """float64 (members, batch, outputs) from uint8 (batch, letters) tokens and float (batch, 8) raw features."""
         ...
 
 
@@ -142,7 +144,7 @@ class Predictor:
         if self._is_too_large(batch):  # it was made before the limit was lowered
             return self._in_halves(batch)
         try:
-            values = np.stack([self._predict_one(model, batch) for model in self.models])
+            values = np.concatenate([self._predict_one(model, batch) for model in self.models])
             return list(map(self._combine, batch, values.swapaxes(0, 1)))
         except Exception as error:
             if not is_out_of_memory(error):
@@ -171,7 +173,7 @@ class Predictor:
         return f"{self.device.type} memory does not suffice for a batch of {records}; try --batch-size auto"
 
     def _predict_one(self, model: Model, batch: Sequence[InputRecord]) -> np.ndarray:
-        """float64 (batch, outputs) of one model."""
+        """float64 (members, batch, outputs) of one model."""
         config = model.metadata.config
         dna = protein = half_life = None
         if config.reads_dna:
@@ -182,7 +184,7 @@ class Predictor:
             protein = _pad([_given(record.protein, record, "protein") for record in batch], config.protein_length)
         if model.metadata.half_life is not None:  # else it was trained without the features
             half_life = np.stack([_given(record.half_life, record, "half-life features") for record in batch])
-        return model.predict(dna, protein, half_life)
+        return model.predict_members(dna, protein, half_life)
 
     def _combine(self, record: InputRecord, values: np.ndarray) -> Prediction:
         sd = values.std(axis=0, ddof=1) if len(values) > 1 else None

@@ -23,7 +23,7 @@ class Batch:
     query_tokens: torch.Tensor
     """uint8 (batch, letters)"""
     half_life: torch.Tensor | None
-    """float32 (batch, 8), standardised, 0 = unknown"""
+    """float32 (batch, 8), standardised, NaN = unknown"""
     labels: torch.Tensor
     """float32 (batch, outputs), scaled, NaN = missing"""
 
@@ -69,7 +69,7 @@ class BatchLoader:
         if self.half_life is not None:
             rows = self.half_life[indices]
             if hidden_half_life is not None:
-                rows = np.where(hidden_half_life[:, None], np.float32(0), rows)
+                rows = np.where(hidden_half_life[:, None], np.float32(np.nan), rows)
             half_life = self._to_device(rows)
         return Batch(
             tokens[self.config.latent_input],

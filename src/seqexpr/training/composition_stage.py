@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqexpr.models.composition import CompositionFlow
+from seqexpr.models.composition_flow import CompositionFlow
 from seqexpr.models.config import HALF_LIFE_FEATURES
 from seqexpr.training.batches import BatchLoader
 from seqexpr.training.optimizers import make_optimizer
@@ -68,6 +68,8 @@ def train_composition(
         learning_rate=recipe.composition_learning_rate,
         warmup_steps=min(100, steps),
     )
+    roots = _bootstrap_roots(flow.config.composition_members, len(train), recipe.composition_bootstrap, seed)
+    roots = roots.to(genes.scores.device)
     optimizer = make_optimizer(settings, flow.parameters())
     averaged = copy.deepcopy(flow).eval()
     losses: list[float] = []
@@ -84,14 +86,26 @@ def train_composition(
             hidden = torch.rand(len(rows), 1, device=rows.device) < recipe.half_life_dropout
             optimizer.zero_grad(set_to_none=True)
             labels = genes.labels[rows]
-            error = loss(genes.predict(flow.train(), rows, hidden), labels, int((~labels.isnan()).sum()))
+            predicted = genes.predict(flow.train(), rows, hidden)
+            count = int((~labels.isnan()).sum())
+            # The sum over the members: each learns as if it were alone. A gene's weight is within the squares.
+            weighted = zip(predicted.unbind(1), roots[:, rows, None], strict=True)
+            error = torch.stack([loss(member * root, labels * root, count) for member, root in weighted]).sum()
             error.backward()
             optimizer.step()
             _follow(averaged, flow, min(_AVERAGE_DECAY, (1 + overall) / (10 + overall)))
-            losses.append(float(error.detach()))
+            losses.append(float(error.detach()) / predicted.shape[1])
     optimizer.zero_grad(set_to_none=True)  # what is left would count when the network's gradients are clipped
     flow.load_state_dict(averaged.state_dict())
     return float(np.mean(losses))
+
+
+def _bootstrap_roots(members: int, genes: int, bootstrap: bool, seed: int) -> Tensor:
+    """Square roots of how often each gene is in each member's sample, float32 (members, genes)."""
+    if not bootstrap:
+        return torch.ones(members, genes)
+    drawn = np.random.default_rng([seed, 1]).multinomial(genes, np.full(genes, 1 / genes), size=members)
+    return torch.from_numpy(drawn).float().sqrt()
 
 
 class _Genes:
@@ -104,12 +118,12 @@ class _Genes:
         ]
         scores, half_life, labels = zip(*batches, strict=True)
         self.scores, self.labels = torch.cat(scores), torch.cat(labels)
-        zeros = self.scores.new_zeros(len(rows), HALF_LIFE_FEATURES)
-        self.half_life = zeros if half_life[0] is None else torch.cat(half_life)
+        unknown = self.scores.new_full((len(rows), HALF_LIFE_FEATURES), math.nan)
+        self.half_life = unknown if half_life[0] is None else torch.cat(half_life)
 
     def predict(self, flow: CompositionFlow, rows: Tensor, hidden: Tensor) -> Tensor:
-        """The flow's answer for some of them; `hidden` bool (rows, 1): whose half-life features it does not see."""
-        return flow.predict(self.scores[rows], self.half_life[rows].masked_fill(hidden, 0.0))
+        """The members' answers for some of them; `hidden` bool (rows, 1): whose half-life features they do not see."""
+        return flow.predict(self.scores[rows], self.half_life[rows].masked_fill(hidden, math.nan))
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from seqexpr.models.config import PerceiverConfig
 
 OPTIMIZERS = ("adam", "adamw", "lamb")
 SCHEDULES = ("noam", "cosine", "constant")
-STOP_METRICS = ("valid_loss", "valid_r2")
+STOP_METRICS = ("valid_loss", "valid_r2", "none")
 LABEL_SCALINGS = ("zscore", "none")
 
 NOT_A_RECIPES = ("preset", "latent_input", "query_input", "outputs")
@@ -48,6 +48,9 @@ class Recipe:
     then stays as it is, and the rest learns what it left over. 0 = all learn together."""
     composition_learning_rate: float = 5e-4
     """Peak learning rate in those passes."""
+    composition_bootstrap: bool = False
+    """Whether in those passes each member of the flow learns from a bootstrap sample of the genes of its own: costs
+    little accuracy, and the members' spread tells more of their error."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay rates of the optimiser's two moments."""
     weight_decay: float = 0.0
@@ -68,9 +71,11 @@ class Recipe:
     patience: int = 20
     """Epochs without a better validation before training stops; 0 = never stop early."""
     stop_metric: str = "valid_loss"
-    """What "better" means, and which epoch's weights are kept: "valid_loss" or "valid_r2"."""
+    """What "better" means, and which epoch's weights are kept: "valid_loss" or "valid_r2"; "none" keeps the last."""
     clip_norm: float = 1.0
     """Largest norm of the gradient; 0 = not clipped."""
+    towers_from: str = ""
+    """Model or weights file whose promoter towers the network gets, where `model.promoter_towers` asks for some."""
     model: dict[str, Any] = field(default_factory=dict)
     """Changes to the preset's network: any setting of PerceiverConfig but its inputs and outputs."""
     label_scaling: str = "zscore"
@@ -144,6 +149,8 @@ class Recipe:
             raise UsageError(f"recipe {self.name}, table model: {problem}") from None
         if self.composition_epochs and not fitted.composition_dim:
             raise UsageError(f"recipe {self.name}: composition_epochs without a composition_dim in the table model")
+        if bool(self.towers_from) != bool(fitted.promoter_towers):
+            raise UsageError(f"recipe {self.name}: towers_from and promoter_towers in the table model go together")
         if self.composition_epochs and fitted.tanh:
             raise UsageError(f"recipe {self.name}: composition_epochs and tanh: the flow would learn without it alone")
         return fitted

@@ -20,8 +20,10 @@ from torch import Tensor
 
 from seqexpr.errors import InputError, UsageError
 from seqexpr.files import atomic_path
-from seqexpr.models.checkpoint import ModelMetadata, Output, TrainedModel, save_model
+from seqexpr.models.checkpoint import ModelMetadata, Output, TrainedModel, load_towers, save_model
 from seqexpr.models.perceiver import Perceiver
+from seqexpr.models.promoter_towers import PromoterTowers
+from seqexpr.models.registry import resolve_models
 from seqexpr.prediction.prefetch import Prefetch
 from seqexpr.training.batches import BatchLoader
 from seqexpr.training.composition_stage import train_composition
@@ -85,7 +87,10 @@ class _Trainer:
         weights = [job.recipe.output_weights.get(label, 1.0) for label in job.label_names]
         self.output_weights = torch.tensor(weights, device=device)
         torch.manual_seed(job.seed)
-        self.network = Perceiver(job.config).to(device)
+        self.network = Perceiver(job.config)
+        if self.network.composition is not None and self.network.composition.towers is not None:
+            _load_towers(self.network.composition.towers, job.recipe.towers_from)
+        self.network.to(device)
         # Trained in a stage of its own, it stays as it is while the rest of the network learns.
         self.fixed = self.network.composition if job.recipe.composition_epochs else None
         self.averaged = copy.deepcopy(self.network) if job.recipe.average_decay else self.network
@@ -141,7 +146,7 @@ class _Trainer:
             "seconds": round(time.monotonic() - started, 3),
         }
         self.rows.append(row)
-        score = -valid_loss if self.job.recipe.stop_metric == "valid_loss" else valid_r2
+        score = {"valid_loss": -valid_loss, "valid_r2": valid_r2, "none": epoch}[self.job.recipe.stop_metric]
         if score > self.best_score or not self.best:
             self.best_score, self.best_epoch = score, epoch
             self.best = {key: value.detach().clone() for key, value in self.averaged.state_dict().items()}
@@ -288,6 +293,15 @@ def _follow(averaged: Perceiver, network: Perceiver, decay: float) -> None:
             mean.lerp_(value, 1 - decay)
         else:
             mean.copy_(value)
+
+
+def _load_towers(towers: PromoterTowers, source: str) -> None:
+    path = resolve_models([source])[0]
+    try:
+        towers.load_state_dict(load_towers(path))
+    except RuntimeError as problem:
+        first = str(problem).splitlines()[-1].strip()
+        raise InputError(path, found=first, expected=f"{towers.towers} promoter towers") from None
 
 
 def _r2(predicted: np.ndarray, labels: np.ndarray) -> float:

@@ -1,0 +1,128 @@
+"""The network's flow that reads what a sequence is made of, and what else is known of its gene.
+
+A few thousand labelled genes teach a large network less about composition (GC content, CpG, hydrophobic or charged
+residues) than a regression on word counts knows at once. So the counts are offered as an input of their own; the
+paper's networks have no such flow. It is cheap, so it can have several members: an ensemble within one network.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seqexpr.models.composition import dna_composition, protein_composition
+from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig
+from seqexpr.models.promoter_towers import PromoterTowers
+from seqexpr.models.protein_properties import protein_properties
+
+_LARGEST_SCORE = 4.0
+"""Standardised inputs are cut off there: a poly-Q stretch must not blow up a prediction."""
+
+
+class CompositionFlow(nn.Module):
+    """Composition of every sequence that the network reads, and covariates -> one hidden layer -> an addend per output.
+
+    The covariates are few and each says much: the half-life features, which of them are known, and what the promoter
+    towers predict. They are never dropped out, and reach the outputs directly too. Mean and spread of all inputs are
+    those of the training genes, set once by `fit` and stored with the weights.
+    """
+
+    mean: Tensor
+    sd: Tensor
+
+    def __init__(self, config: PerceiverConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.towers = PromoterTowers(config.promoter_towers) if config.promoter_towers else None
+        self.covariates = 2 * HALF_LIFE_FEATURES * config.reads_half_life + config.promoter_towers
+        empty = torch.zeros(1, 0, dtype=torch.uint8)
+        counted = self._counts(empty, empty).shape[1]
+        self.register_buffer("mean", torch.zeros(counted + config.promoter_towers))
+        self.register_buffer("sd", torch.ones(counted + config.promoter_towers))
+        members, width = config.composition_members, config.composition_dim
+        self.dropout = nn.Dropout(config.composition_dropout)
+        self.hidden = _Linears(members, counted, width)
+        self.joined = _Linears(members, self.covariates, width)
+        self.output = _Linears(members, width, config.outputs)
+        self.direct = _Linears(members, self.covariates, config.outputs)
+        if self.covariates:  # few inputs of full size: a spread of one in the hidden layer, nothing at the outputs
+            nn.init.normal_(self.joined.weight, std=self.covariates**-0.5)
+            nn.init.zeros_(self.direct.weight)
+
+    def forward(self, latent_tokens: Tensor, query_tokens: Tensor, half_life: Tensor | None) -> Tensor:
+        """uint8 (batch, letters) each, float (batch, 8), NaN = unknown, or None -> (batch, members, outputs)."""
+        return self.predict(self.scores(latent_tokens, query_tokens), half_life)
+
+    def scores(self, latent_tokens: Tensor, query_tokens: Tensor) -> Tensor:
+        """Standardised composition and towers' answers: uint8 (batch, letters) each -> float32 (batch, scores)."""
+        features = (self.features(latent_tokens, query_tokens) - self.mean) / self.sd
+        return features.clamp(-_LARGEST_SCORE, _LARGEST_SCORE)
+
+    def predict(self, scores: Tensor, half_life: Tensor | None) -> Tensor:
+        """From what `scores` gives, and float (batch, 8) or None, to (batch, members, outputs)."""
+        composition, towers = scores.split(
+            [len(self.mean) - self.config.promoter_towers, self.config.promoter_towers], 1
+        )
+        given = [towers]
+        if self.config.reads_half_life:
+            if half_life is None:
+                half_life = scores.new_full((len(scores), HALF_LIFE_FEATURES), math.nan)
+            known = ~half_life.isnan()
+            given += [half_life.nan_to_num().clamp(-_LARGEST_SCORE, _LARGEST_SCORE), known]
+        covariates = torch.cat([part.to(scores.dtype) for part in given], dim=1)
+        members = (self.config.composition_members, -1, -1)
+        kept = self.dropout((composition * self.config.composition_gain).expand(members))  # each member drops its own
+        covariates = covariates.expand(members)
+        hidden = functional.gelu(self.hidden(kept) + self.joined(covariates))
+        return (self.output(self.dropout(hidden)) + self.direct(covariates)).transpose(0, 1)
+
+    @torch.no_grad()
+    def fit(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Take mean and spread from (latent tokens, query tokens) of all training genes."""
+        # Sums in double precision on the CPU: not every device has it.
+        counts, sums, squares = 0, torch.zeros(len(self.mean)).double(), torch.zeros(len(self.mean)).double()
+        for latent_tokens, query_tokens in batches:
+            features = self.features(latent_tokens, query_tokens).cpu().double()
+            counts += len(features)
+            sums += features.sum(dim=0)
+            squares += features.square().sum(dim=0)
+        mean = sums / counts
+        sd = (squares / counts - mean.square()).clamp(min=0).sqrt()
+        self.mean.copy_(mean)
+        self.sd.copy_(torch.where(sd > 1e-6, sd, torch.ones_like(sd)))  # a constant says nothing
+
+    def features(self, latent_tokens: Tensor, query_tokens: Tensor) -> Tensor:
+        """Composition and the towers' answers, not standardised: float32 (batch, scores)."""
+        counts = self._counts(latent_tokens, query_tokens)
+        if self.towers is None:
+            return counts
+        return torch.cat([counts, self.towers(self._given(latent_tokens, query_tokens)["dna"])], dim=1)
+
+    def _counts(self, latent_tokens: Tensor, query_tokens: Tensor) -> Tensor:
+        given, parts = self._given(latent_tokens, query_tokens), []
+        if "dna" in given:
+            parts.append(dna_composition(given["dna"], self.config.upstream))
+        if "protein" in given:
+            parts += [protein_composition(given["protein"]), protein_properties(given["protein"])]
+        return torch.cat(parts, dim=1)
+
+    def _given(self, latent_tokens: Tensor, query_tokens: Tensor) -> dict[str, Tensor]:
+        return {self.config.latent_input: latent_tokens, self.config.query_input: query_tokens}
+
+
+class _Linears(nn.Module):
+    """A linear layer for each member, computed together."""
+
+    def __init__(self, members: int, before: int, after: int) -> None:
+        super().__init__()
+        bound = max(before, 1) ** -0.5  # as torch's own
+        self.weight = nn.Parameter(torch.empty(members, before, after).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(members, 1, after).uniform_(-bound, bound))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(members, batch, before) -> (members, batch, after)"""
+        return torch.baddbmm(self.bias, x, self.weight)
