@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from benchmarks.tables import table, tell
+from benchmarks.weights_cards import make
 from benchmarks.weights_evaluation import Trained, judge, predict_baselines, predict_folds
 from benchmarks.xpresso_towers import write_towers
 from seqexpr.datasets.prepared import PreparedDataset
@@ -30,6 +31,8 @@ LUNG, BRAIN = "wang2019_lung_protein_log10ibaq", "wang2019_brain_protein_log10ib
 MEDIAN, PAXDB = "wang2019_median29_protein_log10ibaq", "paxdb_human_log10ppm"
 MODELS = ("human-mrna-own", "human-mrna", "human-prot")
 """By the names of their recipes; the first is evaluated only, to tell what the second has from Xpresso."""
+BUNDLED = {"human-mrna": "human-mrna", "human-prot": "human-prot-all"}
+"""The names of their weights."""
 
 
 def find(name: str, options: argparse.Namespace) -> Trained:
@@ -128,6 +131,8 @@ def main() -> None:
         tell(f"== {name}")
         found[name] = evaluate_model(name, options)
         print(show(name, found[name]), end="\n\n", flush=True)
+        if options.make and name in BUNDLED:
+            make(BUNDLED[name], find(name, options), found[name], options.out / name, options.folds, _device())
     print(json.dumps(found))
 
 

@@ -103,7 +103,7 @@ def test_transform_and_z_scores_of_the_training_genes_by_hand() -> None:
     others = np.array([FEATURES_BY_HAND[gene] for gene in ("BARE", "UNKNOWN", "SILENT")])
     scores = schema.standardise(others)
     # BARE: (log10(0.1) - 0.687729) / 0.198148; no GC; (log10(83.43333) - 2.131174) / 0.071957
-    np.testing.assert_allclose(scores[0, [0, 4, 7]], [-8.51754, 0, -2.91610], atol=1e-4)
-    # UNKNOWN: (log10(5.1) - 0.687729) / 0.198148; 0; (log10(0.1) - 2.131174) / 0.071957
-    np.testing.assert_allclose(scores[1, [0, 4, 7]], [0.10013, 0, -43.51437], atol=1e-4)
-    np.testing.assert_array_equal(scores[2], np.zeros(8))
+    np.testing.assert_allclose(scores[0, [0, 4, 7]], [-8.51754, np.nan, -2.91610], atol=1e-4)
+    # UNKNOWN: (log10(5.1) - 0.687729) / 0.198148; unknown; (log10(0.1) - 2.131174) / 0.071957
+    np.testing.assert_allclose(scores[1, [0, 4, 7]], [0.10013, np.nan, -43.51437], atol=1e-4)
+    assert np.isnan(scores[2]).all()

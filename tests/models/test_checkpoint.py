@@ -12,7 +12,17 @@ from safetensors.torch import load_file, save_file
 
 from seqexpr.datasets.half_life import FEATURES, TRANSFORMS, HalfLifeSchema
 from seqexpr.errors import InputError
-from seqexpr.models.checkpoint import ModelMetadata, Output, TrainedModel, load_model, read_metadata, save_model
+from seqexpr.models.checkpoint import (
+    ModelMetadata,
+    Output,
+    TrainedModel,
+    load_model,
+    load_towers,
+    read_metadata,
+    save_model,
+    save_view,
+)
+from seqexpr.models.config import PerceiverConfig
 from seqexpr.models.perceiver import Perceiver
 
 
@@ -100,8 +110,8 @@ def test_bad_files_are_named_with_what_is_wrong(model, tmp_path):
     save_file({"x": torch.zeros(1)}, path, metadata={"seqexpr": "{}"})
     refused("did not write")
     save_model(path, model)
-    rewrite(path, lambda stored: stored.update(format=2))
-    refused("format 2; expected seqexpr weights of format 1")
+    rewrite(path, lambda stored: stored.update(format=1))
+    refused("format 1; expected seqexpr weights of format 2; another version")
     save_model(path, model)
     rewrite(path, lambda stored: stored["alphabets"].update(dna="TGCA"))
     refused("TGCA")
@@ -158,3 +168,74 @@ def test_metadata_that_contradict_themselves_are_refused(change, found, model, t
     rewrite(tmp_path / "m.safetensors", change)
     with pytest.raises(InputError, match=found):
         read_metadata(tmp_path / "m.safetensors")
+
+
+@pytest.fixture
+def three(small_config, model):
+    """Three outputs, two members."""
+    config = PerceiverConfig.from_dict(
+        {**small_config.to_dict(), "outputs": 3, "composition_dim": 4, "composition_members": 2}
+    )
+    outputs = tuple(Output(name, mean=float(i), sd=1.0 + i) for i, name in enumerate("abc"))
+    torch.manual_seed(0)
+    network = Perceiver(config).eval()
+    torch.nn.init.normal_(network.composition.direct.weight)
+    return TrainedModel("three", network, replace(model.metadata, config=config, outputs=outputs))
+
+
+def test_members_are_told_apart_and_their_mean_is_predicted(three, dna):
+    members = three.predict_members(dna, None, None)
+    assert members.shape == (2, 3, 3)
+    assert (members[0] != members[1]).all()
+    np.testing.assert_array_equal(three.predict(dna, None, None), members.mean(axis=0))
+
+
+def test_a_view_gives_some_outputs_of_the_weights_beside_it(three, dna, tmp_path):
+    half_life = np.full((3, 8), 400.0)
+    save_model(tmp_path / "all.safetensors", three)
+    save_view(tmp_path / "part.safetensors", "all.safetensors", ["c", "a"])
+    assert (tmp_path / "part.safetensors").stat().st_size < 300
+    part = load_model(tmp_path / "part.safetensors")
+    assert [output.name for output in part.metadata.outputs] == ["c", "a"]
+    assert part.metadata == read_metadata(tmp_path / "part.safetensors")
+    expected = three.predict_members(dna, None, half_life)[:, :, [2, 0]]
+    np.testing.assert_allclose(part.predict_members(dna, None, half_life), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("file", "outputs"), [("all.safetensors", ["d"]), ("../all.safetensors", ["a"]), ("absent.safetensors", ["a"])]
+)
+def test_views_that_lead_nowhere_or_out_of_their_folder_are_refused(three, tmp_path, file, outputs):
+    folder = tmp_path / "inner"
+    folder.mkdir()
+    for place in (tmp_path, folder):
+        save_model(place / "all.safetensors", three)
+    save_view(folder / "part.safetensors", file, outputs)
+    for read in (read_metadata, load_model):
+        with pytest.raises(InputError, match="a view that does not fit"):
+            read(folder / "part.safetensors")
+
+
+def test_half_precision_is_half_the_size_and_nearly_the_same(three, dna, tmp_path):
+    save_model(tmp_path / "full.safetensors", three)
+    save_model(tmp_path / "half.safetensors", three, half=True)
+    stored = load_file(tmp_path / "half.safetensors")
+    assert {tensor.dtype for tensor in stored.values() if tensor.ndim > 1} == {torch.float16}
+    assert stored["composition.mean"].dtype == torch.float32
+    loaded = load_model(tmp_path / "half.safetensors")
+    assert all(part.dtype == torch.float32 for part in loaded.network.parameters())
+    np.testing.assert_allclose(loaded.predict(dna, None, None), three.predict(dna, None, None), atol=0.02)
+
+
+def test_towers_are_taken_from_weights_that_have_them(model, tmp_path):
+    config = PerceiverConfig.from_preset("dna-perceiver", composition_dim=4, promoter_towers=2)
+    network = Perceiver(config)
+    save_model(tmp_path / "t.safetensors", TrainedModel("", network, replace(model.metadata, config=config)))
+    other = Perceiver(config).composition.towers
+    other.load_state_dict(load_towers(tmp_path / "t.safetensors"))
+    assert all(
+        torch.equal(a, b) for a, b in zip(other.parameters(), network.composition.towers.parameters(), strict=True)
+    )
+    save_model(tmp_path / "m.safetensors", model)
+    with pytest.raises(InputError, match="weights without promoter towers"):
+        load_towers(tmp_path / "m.safetensors")

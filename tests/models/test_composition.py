@@ -10,14 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from seqexpr.models.composition import (
-    CompositionFlow,
     dna_composition,
     protein_composition,
     shares,
     word_counts,
 )
-from seqexpr.models.config import PerceiverConfig
-from seqexpr.models.perceiver import Perceiver
 from seqexpr.sequences.alphabet import DNA, PROTEIN
 
 
@@ -107,56 +104,3 @@ def test_empty_sequences_give_numbers():
 
 def test_lower_case_and_strand_text_do_not_matter():
     torch.testing.assert_close(dna_composition(dna("acgt" * 50), 100), dna_composition(dna("ACGT" * 50), 100))
-
-
-def test_fit_standardises_the_training_genes(small_config, tokens):
-    flow = CompositionFlow(PerceiverConfig.from_dict({**small_config.to_dict(), "composition_dim": 4}))
-    windows = tokens(40, 360)
-    flow.fit([(windows[:25], windows[:25]), (windows[25:], windows[25:])])
-    features = flow.features(windows, windows)
-    torch.testing.assert_close(flow.mean, features.mean(dim=0), rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(flow.sd, features.std(dim=0, correction=0), rtol=1e-2, atol=1e-5)
-
-
-def test_a_constant_feature_says_nothing(small_config):
-    flow = CompositionFlow(PerceiverConfig.from_dict({**small_config.to_dict(), "composition_dim": 4}))
-    window = torch.ones(1, 360, dtype=torch.uint8).expand(5, -1)
-    flow.fit([(window, window)])
-    assert (flow.sd == 1).all()
-    assert flow(window, window, torch.zeros(5, 8)).isfinite().all()
-
-
-@pytest.mark.parametrize(
-    ("preset", "features"),
-    [
-        # Features, and the 8 half-life features where the preset reads them.
-        ("dna-perceiver", 680 + 8),
-        ("protein-perceiver", 845),
-        ("protein-dna-perceiver", 680 + 845 + 8),
-        ("dna-protein-perceiver", 680 + 845 + 8),
-    ],
-)
-def test_parameters_that_the_flow_adds(preset, features):
-    plain = Perceiver(PerceiverConfig.from_preset(preset)).count_parameters()
-    with_flow = Perceiver(PerceiverConfig.from_preset(preset, composition_dim=64)).count_parameters()
-    assert with_flow - plain == (features + 1) * 64 + 64 + 1
-
-
-def test_the_networks_answer_does_not_depend_on_the_batch(small_config, tokens):
-    network = Perceiver(PerceiverConfig.from_dict({**small_config.to_dict(), "composition_dim": 16})).eval()
-    windows, half_life = tokens(6, 360), torch.randn(6, 8)
-    with torch.inference_mode():
-        together = network(windows, windows, half_life)
-        alone = torch.cat([network(windows[i : i + 1], windows[i : i + 1], half_life[i : i + 1]) for i in range(6)])
-    torch.testing.assert_close(together, alone, rtol=0, atol=1e-5)
-
-
-def test_the_flow_is_added_to_what_the_network_says(small_config, tokens):
-    network = Perceiver(PerceiverConfig.from_dict({**small_config.to_dict(), "composition_dim": 16})).eval()
-    windows, half_life = tokens(3, 360), torch.randn(3, 8)
-    with torch.inference_mode():
-        whole = network(windows, windows, half_life)
-        flow = network.composition(windows, windows, half_life)
-        network.composition = None
-        torch.testing.assert_close(whole, network(windows, windows, half_life) + flow)
-    assert flow.abs().max() > 1e-3

@@ -24,7 +24,9 @@ class ToyModel:
     offset: float = 0.0
     calls: list[tuple[int, int]] = field(default_factory=list)
 
-    def predict(self, dna: np.ndarray | None, protein: np.ndarray | None, half_life: np.ndarray | None) -> np.ndarray:
+    def predict_members(
+        self, dna: np.ndarray | None, protein: np.ndarray | None, half_life: np.ndarray | None
+    ) -> np.ndarray:
         config = self.metadata.config
         assert (dna is not None) == config.reads_dna
         assert (protein is not None) == config.reads_protein
@@ -42,7 +44,7 @@ class ToyModel:
         if half_life is not None:
             total = total + np.nansum(half_life, axis=1)
         self.calls.append((len(total), width))
-        return np.stack([total + self.offset + i for i in range(len(self.metadata.outputs))], axis=1)
+        return np.stack([total + self.offset + i for i in range(len(self.metadata.outputs))], axis=1)[None]
 
 
 @pytest.fixture

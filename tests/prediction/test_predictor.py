@@ -142,14 +142,14 @@ def test_memory_that_runs_out_halves_the_batch_and_goes_on(
 ) -> None:
     monkeypatch.setitem(predictor._AUTO_BATCH, "cpu", 4)
     model = toy()
-    whole = model.predict
+    whole = model.predict_members
 
     def small_memory(dna: Any, protein: Any, half_life: Any) -> np.ndarray:
         if len(dna) > 1:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return whole(dna, protein, half_life)
 
-    model.predict = small_memory
+    model.predict_members = small_memory
     records = list(random_records(10))
     with caplog.at_level(logging.WARNING):
         rows = list(Predictor([model]).predict(records))
@@ -162,7 +162,7 @@ def test_memory_too_small_for_one_record_is_a_device_error(
     toy: Callable[..., Any], random_records: Callable[..., Any]
 ) -> None:
     model = toy()
-    model.predict = lambda *inputs: (_ for _ in ()).throw(MemoryError())
+    model.predict_members = lambda *inputs: (_ for _ in ()).throw(MemoryError())
     with pytest.raises(DeviceError, match="a single record"):
         list(Predictor([model]).predict(random_records(3)))
 
@@ -171,14 +171,14 @@ def test_memory_too_small_for_the_batch_size_asked_for_is_a_device_error(
     toy: Callable[..., Any], random_records: Callable[..., Any]
 ) -> None:
     model = toy()
-    model.predict = lambda *inputs: (_ for _ in ()).throw(MemoryError())
+    model.predict_members = lambda *inputs: (_ for _ in ()).throw(MemoryError())
     with pytest.raises(DeviceError, match="a batch of 3; try --batch-size auto"):
         list(Predictor([model], "cpu", 3).predict(random_records(3)))
 
 
 def test_other_errors_of_a_model_are_not_hidden(toy: Callable[..., Any], random_records: Callable[..., Any]) -> None:
     model = toy()
-    model.predict = lambda *inputs: (_ for _ in ()).throw(RuntimeError("shapes do not fit"))
+    model.predict_members = lambda *inputs: (_ for _ in ()).throw(RuntimeError("shapes do not fit"))
     with pytest.raises(RuntimeError, match="shapes do not fit"):
         list(Predictor([model]).predict(random_records(3)))
 
@@ -228,7 +228,7 @@ def test_an_error_in_one_of_several_workers_is_raised(toy: Callable[..., Any], r
     def broken(*_: Any) -> np.ndarray:
         raise ArithmeticError("no")
 
-    model.predict = broken
+    model.predict_members = broken
     with pytest.raises(ArithmeticError, match="no"):
         list(Predictor([model], "cpu", 2, workers=3).predict(random_records(20)))
 
@@ -289,7 +289,7 @@ def test_workers_that_run_out_of_memory_together_warn_once_for_each_size(
 ) -> None:
     monkeypatch.setitem(predictor._AUTO_BATCH, "cpu", 8)
     model = toy()
-    whole = model.predict
+    whole = model.predict_members
     together = threading.Barrier(workers)
     attempts: list[int] = []
 
@@ -301,7 +301,7 @@ def test_workers_that_run_out_of_memory_together_warn_once_for_each_size(
             raise MemoryError
         return whole(dna, protein, half_life)
 
-    model.predict = small_memory
+    model.predict_members = small_memory
     records = list(random_records(8 * workers + 20))
     with caplog.at_level(logging.WARNING):
         rows = list(Predictor([model], workers=workers).predict(records))
@@ -315,7 +315,7 @@ def test_a_single_record_too_large_for_several_workers_names_fewer_threads(
     toy: Callable[..., Any], random_records: Callable[..., Any]
 ) -> None:
     model = toy()
-    model.predict = lambda *inputs: (_ for _ in ()).throw(MemoryError())
+    model.predict_members = lambda *inputs: (_ for _ in ()).throw(MemoryError())
     with pytest.raises(DeviceError, match="a single record; try fewer --threads than 3"):
         list(Predictor([model], workers=3).predict(random_records(3)))
 

@@ -58,11 +58,23 @@ def test_every_task_of_the_paper_has_both_recipes_of_its_own(task, name):
 def test_every_packaged_recipe_loads_and_belongs_to_a_network_or_a_task():
     purposes = {*TASKS, *(preset.removesuffix("-perceiver") for preset in PRESETS)}
     for name in packaged_recipes():
+        if name.startswith("human-"):  # of a bundled model
+            continue
         assert name.split("-", 1)[1] in purposes
         for preset in PRESETS:
             recipe = load_recipe(name, preset.removesuffix("-perceiver"))
             assert recipe.name == name
             recipe.fit(PerceiverConfig.from_preset(preset))
+
+
+@pytest.mark.parametrize("name", [name for name in packaged_recipes() if name.startswith("human-")])
+def test_the_recipes_of_bundled_models_set_no_gene_aside(name):
+    preset = "protein-perceiver" if "prot" in name else "dna-perceiver"
+    recipe = load_recipe(name, preset.removesuffix("-perceiver"))
+    config = recipe.fit(PerceiverConfig.from_preset(preset))
+    assert (recipe.stop_metric, recipe.patience) == ("none", 0)
+    assert config.reads_half_life and config.composition_members > 1
+    assert bool(config.promoter_towers) == (name == "human-mrna")
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import threading
 from dataclasses import replace
 
@@ -11,10 +12,12 @@ import torch
 from safetensors.torch import load_file
 
 from seqexpr.errors import InputError, UsageError
-from seqexpr.models.checkpoint import load_model
+from seqexpr.models.checkpoint import ModelMetadata, Output, TrainedModel, load_model, save_model
 from seqexpr.models.config import PerceiverConfig
+from seqexpr.models.perceiver import Perceiver
 from seqexpr.prediction.prefetch import READER_NAME
 from seqexpr.prediction.rows import predict_rows
+from seqexpr.training import composition_stage, trainer
 from seqexpr.training.job import TrainingJob
 from seqexpr.training.trainer import train
 
@@ -252,3 +255,48 @@ def test_constant_label_is_refused(job, tmp_path, dataset):
     constant.__dict__ = {**dataset.__dict__, "genes": dataset.genes.assign(a=1.0)}
     with pytest.raises(UsageError, match="nothing to learn"):
         train(TrainingJob(constant, ("a",), job.train, job.valid, job.config, job.recipe, 0), tmp_path, CPU, name="w")
+
+
+def test_members_learn_from_samples_of_their_own(job, tmp_path):
+    """With the bootstrap a gene's label moves the members that drew it and no other."""
+    recipe = job.recipe.changed(composition_epochs=3, composition_bootstrap=True, max_epochs=1)
+    config = tiny_config(composition_dim=4, composition_members=6, composition_dropout=0.0)
+    job = replace(job, config=config, recipe=recipe)
+    train(job, tmp_path / "a", CPU, name="w")
+    train(job, tmp_path / "again", CPU, name="w")
+    assert same_tensors(tmp_path / "a/weights.safetensors", tmp_path / "again/weights.safetensors")
+    train(replace(job, recipe=recipe.changed(composition_bootstrap=False)), tmp_path / "b", CPU, name="w")
+    one, other = (load_file(tmp_path / name / "weights.safetensors")["composition.hidden.weight"] for name in "ab")
+    assert (one - other).abs().amax(dim=(1, 2)).min() > 1e-6
+
+
+def test_a_sample_is_as_large_as_the_genes_and_of_each_member():
+    roots = composition_stage._bootstrap_roots(5, 1000, True, seed=0)
+    assert roots.square().sum(dim=1).tolist() == pytest.approx([1000] * 5)
+    assert ((roots == 0).float().mean(dim=1) - math.exp(-1)).abs().max() < 0.06
+    assert len({tuple(row) for row in roots.tolist()}) == 5
+    assert (composition_stage._bootstrap_roots(2, 7, False, seed=0) == 1).all()
+
+
+def test_the_last_epoch_is_kept_where_nothing_chooses(job, tmp_path):
+    result = train(replace(job, recipe=job.recipe.changed(stop_metric="none")), tmp_path, CPU, name="w")
+    assert result.best_epoch == 3
+
+
+def test_towers_come_from_the_weights_that_the_recipe_names(tmp_path, monkeypatch):
+    config = PerceiverConfig.from_preset("dna-perceiver", composition_dim=4, promoter_towers=1)
+    source = Perceiver(config)
+    save_model(tmp_path / "t.safetensors", TrainedModel("", source, ModelMetadata(config, (Output("a"),))))
+    towers = Perceiver(config).composition.towers
+    trainer._load_towers(towers, str(tmp_path / "t.safetensors"))
+    assert all(map(torch.equal, towers.parameters(), source.composition.towers.parameters()))
+    two = Perceiver(replace(config, promoter_towers=2)).composition.towers
+    with pytest.raises(InputError, match="expected 2 promoter towers"):
+        trainer._load_towers(two, str(tmp_path / "t.safetensors"))
+
+
+def test_towers_and_where_they_come_from_go_together(job):
+    wide = PerceiverConfig.from_preset("dna-perceiver")
+    for changes in ({"towers_from": "human-mrna"}, {"model": {"composition_dim": 4, "promoter_towers": 1}}):
+        with pytest.raises(UsageError, match="towers_from and promoter_towers"):
+            job.recipe.changed(**changes).fit(wide)

@@ -12,6 +12,9 @@ from seqexpr.errors import InputError, UsageError
 from seqexpr.toml_files import packaged_toml, read_toml
 from seqexpr.training.recipe import Recipe, check_settings
 
+_SHORT_NAMES = ("default", "paper")
+"""Names of which each network and each task of the paper has its own."""
+
 
 @dataclass(frozen=True)
 class _File:
@@ -52,14 +55,14 @@ def load_recipe(name: str, inputs: str, task: str = "") -> Recipe:
     """
     file = _find(name, inputs, task, beside=Path())
     if file is None:
-        raise UsageError(f"no recipe {name!r}; there are {', '.join(_short_names())}, or name a .toml file")
+        raise UsageError(f"no recipe {name!r}; there are {', '.join(_SHORT_NAMES)}, or name a .toml file")
     chain, settings = [file], file.settings
     while (base := chain[-1].base) is not None:
         # A user's "paper" is what `--recipe paper` would be; a task's own file means the network's, else itself.
         path = chain[-1].path
         above = _find(base, inputs, task if path else "", beside=path.parent if path else Path())
         if above is None:
-            expected = f"{', '.join(_short_names())}, a packaged recipe's full name, or a .toml file"
+            expected = f"{', '.join(_SHORT_NAMES)}, a packaged recipe's full name, or a .toml file"
             raise InputError(chain[-1].shown, record="key 'base'", found=repr(base), expected=expected)
         if above.shown in [link.shown for link in chain]:
             circle = " -> ".join(link.shown for link in [*chain, above])
@@ -94,10 +97,6 @@ def packaged_recipes() -> tuple[str, ...]:
     """The full names of all packaged recipes, sorted."""
     folder = resources.files(__package__).joinpath("recipes")
     return tuple(sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml")))
-
-
-def _short_names() -> list[str]:
-    return sorted({recipe.split("-", 1)[0] for recipe in packaged_recipes()})
 
 
 def _merge(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
