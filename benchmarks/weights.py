@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.tables import table, tell
 from benchmarks.weights_cards import make
-from benchmarks.weights_evaluation import Trained, judge, predict_baselines, predict_folds
+from benchmarks.weights_evaluation import Trained, calibrate, judge, predict_baselines, predict_folds
 from benchmarks.xpresso_towers import write_towers
 from seqexpr.datasets.prepared import PreparedDataset
 from seqexpr.files import write_json
@@ -59,8 +59,11 @@ def evaluate_model(name: str, options: argparse.Namespace) -> list[dict[str, Any
     folder.mkdir(parents=True, exist_ok=True)
     predicted = predict_folds(trained, folder, options.folds, options.only or list(range(options.folds)), _device())
     shared = options.out / f"baselines-{trained.preset}-{options.folds}.npz"
-    rows = judge(trained, predicted, {} if options.only else predict_baselines(trained, shared, options.folds))
+    baselines = {} if options.only else predict_baselines(trained, shared, options.folds)
+    rows = judge(trained, predicted, baselines, options.folds)
     write_json(folder / "metrics.json", rows)
+    if options.make and name in BUNDLED:
+        make(BUNDLED[name], trained, rows, calibrate(trained, predicted), folder, options.folds, _device())
     return rows
 
 
@@ -81,7 +84,7 @@ def show(name: str, rows: list[dict[str, Any]]) -> str:
                 f"{own['value']:.3f} [{own['low']:.3f}, {own['high']:.3f}]",
                 strongest[0],
                 f"{lead['value']:+.3f} [{lead['low']:+.3f}, {lead['high']:+.3f}]",
-                f"{row.get('spread', {}).get('spearman_sd_error', float('nan')):.3f}",
+                f"{row.get('spread', {}).get('spearman', float('nan')):.3f}",
             ]
         )
     headers = ["label", "inputs", "n", "squared Pearson", "strongest baseline", "lead", "sd and error"]
@@ -131,8 +134,6 @@ def main() -> None:
         tell(f"== {name}")
         found[name] = evaluate_model(name, options)
         print(show(name, found[name]), end="\n\n", flush=True)
-        if options.make and name in BUNDLED:
-            make(BUNDLED[name], find(name, options), found[name], options.out / name, options.folds, _device())
     print(json.dumps(found))
 
 

@@ -13,6 +13,7 @@ from benchmarks.machine import ROOT
 from benchmarks.tables import tell
 from benchmarks.weights_evaluation import Trained
 from seqexpr.files import atomic_path
+from seqexpr.models.calibration import Calibration
 from seqexpr.models.checkpoint import TrainedModel, save_model, save_view
 from seqexpr.toml_files import read_toml
 from seqexpr.training.trainer import train
@@ -23,7 +24,13 @@ CARDS = ROOT / "benchmarks" / "cards"
 
 
 def make(
-    name: str, trained: Trained, rows: list[dict[str, Any]], folder: Path, folds: int, device: torch.device
+    name: str,
+    trained: Trained,
+    rows: list[dict[str, Any]],
+    calibrations: dict[str, Calibration],
+    folder: Path,
+    folds: int,
+    device: torch.device,
 ) -> list[Path]:
     """Train on all genes and write weights, views of them and the page.
 
@@ -31,6 +38,7 @@ def make(
         name: of the weights file, and of its words in benchmarks/cards.
         trained: what is trained.
         rows: the evaluation's.
+        calibrations: by label, where there are some.
         folder: where the training runs, and goes on if it was stopped.
         folds: of the evaluation.
         device: where it is trained.
@@ -42,7 +50,13 @@ def make(
     names = settings["outputs"]
     model = train(trained.job(np.arange(len(trained.dataset))), folder / "all", device, name=name).model
     outputs = tuple(
-        replace(output, name=names[output.name][0], unit=names[output.name][1]) for output in model.metadata.outputs
+        replace(
+            output,
+            name=names[output.name][0],
+            unit=names[output.name][1],
+            calibration=calibrations.get(output.name),
+        )
+        for output in model.metadata.outputs
     )
     kept = {key: value for key, value in model.metadata.training.items() if key not in ("best_valid_r2", "valid_genes")}
     kept["recipe"] = {**kept["recipe"], "towers_from": "human-mrna" if kept["recipe"]["towers_from"] else ""}
@@ -79,9 +93,10 @@ def held_out(rows: list[dict[str, Any]], names: dict[str, str], folds: int) -> d
                 figures.append(f"the best baseline, {baseline}, has {compared['pearson_r2']:.3f}: lead {lead}")
         spread = row["spread"]
         figures.append(
-            f"the members' sd goes with the error: Spearman {spread['spearman_sd_error']:.2f}; root mean square error "
-            f"{spread['rmse_smallest_sd']:.2f} in the quarter of genes with the smallest sd, "
-            f"{spread['rmse_largest_sd']:.2f} in that with the largest"
+            f"the sd goes with the error: Spearman {spread['spearman']:.2f} (the members' own sd, not calibrated: "
+            f"{spread['spearman_members']:.2f}), root mean square error {spread['rmse_smallest']:.2f} in the quarter "
+            f"of genes with the smallest sd and {spread['rmse_largest']:.2f} in that with the largest; within one sd "
+            f"{spread['within_one']:.0%} of the genes, within two {spread['within_two']:.0%}"
         )
         inputs = "with half-life features" if row["inputs"] == "half_life" else "from the sequence alone"
         found[f"{names[row['output']]}, {inputs}"] = "; ".join(figures)
@@ -93,13 +108,13 @@ def page(name: str, model: TrainedModel, files: list[Path]) -> str:
     metadata, card = model.metadata, dict(model.metadata.card)
     figures = card.pop("held_out")
     title = name.removesuffix("-all")
-    lines = [f"# {title}", "", f"{card.pop('title').capitalize()}.", ""]
+    lines = [f"# {title}", "", _sentence(card.pop("title")), ""]
     if len(files) > 1:
         named = [f"`{file.stem}`" for file in files[1:]]
         lines += [f"Names for `--model`: {', '.join(named)}; `{name}` gives all outputs at once.", ""]
     lines += [f"- **{key.replace('_', ' ').capitalize()}**: {text}." for key, text in card.items()]
     outputs = ", ".join(f"`{output.name}` ({output.unit})" for output in metadata.outputs)
-    lines += [f"- **Outputs**: {outputs}.", "", "## How good it is", "", f"{figures.pop('protocol').capitalize()}.", ""]
+    lines += [f"- **Outputs**: {outputs}.", "", "## How good it is", "", _sentence(figures.pop("protocol")), ""]
     lines += [f"- **{key}**: {text}." for key, text in figures.items()]
     training = metadata.training
     lines += [
@@ -118,6 +133,10 @@ def page(name: str, model: TrainedModel, files: list[Path]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _told(estimate: dict[str, float | None], sign: str = "") -> str:

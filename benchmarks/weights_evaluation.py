@@ -19,6 +19,7 @@ from seqexpr.evaluation.judging import labelled
 from seqexpr.evaluation.metrics import evaluate
 from seqexpr.evaluation.paired import paired_metrics
 from seqexpr.files import atomic_path
+from seqexpr.models.calibration import Calibration
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.prediction.rows import predict_members
 from seqexpr.training.job import TrainingJob
@@ -109,9 +110,11 @@ def predict_baselines(trained: Trained, file: Path, folds: int) -> dict[str, np.
     return found
 
 
-def judge(trained: Trained, predicted: np.ndarray, baselines: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+def judge(
+    trained: Trained, predicted: np.ndarray, baselines: dict[str, np.ndarray], folds: int
+) -> list[dict[str, Any]]:
     """A row for each label, with half-life features and without: metrics, leads over all baselines, spread."""
-    labels, rows = trained.dataset.labels(trained.judged), []
+    labels, rows, fold_of = trained.dataset.labels(trained.judged), [], trained.fold_of(folds)
     for variant, members in zip((WITH, WITHOUT), predicted, strict=True):
         for column, name in enumerate(trained.judged):
             tested = ~np.isnan(labels[:, column]) & ~np.isnan(members[0, :, column])
@@ -125,27 +128,47 @@ def judge(trained: Trained, predicted: np.ndarray, baselines: dict[str, np.ndarr
                 for baseline, values in baselines.items()
                 if baseline != "training_mean"
             }
-            if len(of_members) > 1:
-                row["spread"] = spread(actual, of_members)
+            if len(of_members) > 1 and len(np.unique(fold_of[tested])) > 1:
+                row["spread"] = spread(actual, own, of_members.std(axis=0, ddof=1), fold_of[tested])
             rows.append(row)
     return rows
 
 
-def spread(actual: np.ndarray, members: np.ndarray) -> dict[str, float]:
-    """Does the members' sd tell the error? Actual (n,), members (members, n).
+def spread(actual: np.ndarray, predicted: np.ndarray, members_sd: np.ndarray, fold_of: np.ndarray) -> dict[str, float]:
+    """Does the sd that is told tell the error? Each fold's is calibrated on the other folds; (n,) each.
 
     Returns:
-        Spearman's correlation of sd and absolute error, and the root mean square error of the quarter of genes with
-        the smallest sd and of that with the largest.
+        Spearman's correlation of the absolute error with the members' own sd and with the calibrated one, the root mean
+        square error of the quarters of genes with the smallest and the largest calibrated sd, the root mean square of
+        error / sd, and the shares of genes within one and two sds.
     """
-    error, sd = np.abs(members.mean(axis=0) - actual), members.std(axis=0, ddof=1)
+    sd = np.empty(len(actual))
+    for fold in np.unique(fold_of):
+        test = fold_of == fold
+        calibration = Calibration.fit(actual[~test], predicted[~test], members_sd[~test])
+        sd[test] = calibration.sd(predicted[test], members_sd[test])
+    error = np.abs(predicted - actual)
     low, high = np.quantile(sd, (0.25, 0.75))
     return {
-        "spearman_sd_error": float(spearmanr(sd, error).statistic),
-        "rmse_smallest_sd": float(np.sqrt((error[sd <= low] ** 2).mean())),
-        "rmse_largest_sd": float(np.sqrt((error[sd >= high] ** 2).mean())),
-        "mean_sd": float(sd.mean()),
+        "spearman_members": float(spearmanr(members_sd, error).statistic),
+        "spearman": float(spearmanr(sd, error).statistic),
+        "rmse_smallest": float(np.sqrt((error[sd <= low] ** 2).mean())),
+        "rmse_largest": float(np.sqrt((error[sd >= high] ** 2).mean())),
+        "rms_ratio": float(np.sqrt(((error / sd) ** 2).mean())),
+        "within_one": float((error <= sd).mean()),
+        "within_two": float((error <= 2 * sd).mean()),
     }
+
+
+def calibrate(trained: Trained, predicted: np.ndarray) -> dict[str, Calibration]:
+    """A calibration for each judged label, on all genes that were held out, with half-life features and without."""
+    labels, found = trained.dataset.labels(trained.judged), {}
+    for column, name in enumerate(trained.judged):
+        known = ~np.isnan(labels[:, column])
+        members = np.concatenate(list(predicted[:, :, known, column]), axis=1)  # (members, genes twice)
+        actual = np.tile(labels[known, column], len(predicted))
+        found[name] = Calibration.fit(actual, members.mean(axis=0), members.std(axis=0, ddof=1))
+    return found
 
 
 def _compared(actual: np.ndarray, own: np.ndarray, other: np.ndarray) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from benchmarks.weights_evaluation import WATCHED, Trained, judge, predict_baselines, predict_folds, spread
+from benchmarks.weights_evaluation import WATCHED, Trained, calibrate, judge, predict_baselines, predict_folds, spread
 from benchmarks.xpresso_towers import towers_of
 from benchmarks.xpresso_windows import Xpresso
 
@@ -68,7 +68,7 @@ def test_rows_compare_with_each_baseline_on_the_same_genes(toy, folder, predicte
     baselines = predict_baselines(toy, folder / "baselines.npz", 3)
     again = predict_baselines(toy, folder / "baselines.npz", 3)
     assert all(np.array_equal(baselines[name], again[name], equal_nan=True) for name in baselines)
-    rows = judge(toy, predicted, baselines)
+    rows = judge(toy, predicted, baselines, 3)
     assert [(row["output"], row["inputs"]) for row in rows] == [("a", "half_life"), ("a", "sequence")]
     actual = toy.dataset.labels(("a",))[:, 0]
     own = np.corrcoef(actual, predicted[0, :, :, 0].mean(axis=0))[0, 1] ** 2
@@ -81,25 +81,37 @@ def test_rows_compare_with_each_baseline_on_the_same_genes(toy, folder, predicte
     assert "composition_ridge" in weights.show("toy", rows) or "trees" in weights.show("toy", rows)
 
 
-def test_spread_by_hand():
-    # Errors 1, 2, 3, 4 of the means 0; sds of -x and x are x times the root of 2.
-    found = spread(np.array([1.0, 2, 3, 4]), np.array([[-1.0, -2, -3, -4], [1, 2, 3, 4]]))
-    assert found["spearman_sd_error"] == pytest.approx(1)
-    assert (found["rmse_smallest_sd"], found["rmse_largest_sd"]) == (1, 4)
-    assert found["mean_sd"] == pytest.approx(2.5 * 2**0.5)
+def test_spread_is_judged_on_folds_that_calibrated_nothing():
+    """Errors grow with the level: the calibrated sd finds that, the members' own sd, which is noise here, does not."""
+    generator = np.random.default_rng(0)
+    predicted, fold_of = generator.uniform(0, 3, 1200), np.arange(1200) % 4
+    actual = predicted + generator.normal(size=1200) * (0.2 + predicted)
+    own = generator.uniform(0.1, 0.3, 1200)
+    found = spread(actual, predicted, own, fold_of)
+    assert abs(found["spearman_members"]) < 0.1 < 0.3 < found["spearman"]
+    assert found["rmse_smallest"] < 0.9 < 2.5 < found["rmse_largest"]
+    assert found["rms_ratio"] == pytest.approx(1, abs=0.08)
+    assert found["within_one"] == pytest.approx(0.683, abs=0.05) and found["within_two"] == pytest.approx(
+        0.954, abs=0.03
+    )
+    far = actual.copy()
+    far[fold_of == 0] += 100  # a fold's labels do not move its own calibration
+    assert spread(far, predicted, own, fold_of)["within_one"] < 0.8
 
 
 def test_weights_are_written_with_card_views_and_page(toy, folder, predicted, tmp_path, monkeypatch):
-    rows = judge(toy, predicted, {"composition_ridge": predicted[1, 0]})
+    rows = judge(toy, predicted, {"composition_ridge": predicted[1, 0]}, 3)
+    calibrations = calibrate(toy, predicted)
     for name, place in (("WEIGHTS", "weights"), ("PAGES", "pages"), ("CARDS", "cards")):
         (tmp_path / place).mkdir()
         monkeypatch.setattr(weights_cards, name, tmp_path / place)
     words = '[outputs]\na = ["level", "log2"]\n[views]\npart = ["level"]\n[card]\ntitle = "levels"\nlimits = "a toy"\n'
     (tmp_path / "cards/toy-all.toml").write_text(words)
-    files = weights_cards.make("toy-all", toy, rows, folder, 3, CPU)
+    files = weights_cards.make("toy-all", toy, rows, calibrations, folder, 3, CPU)
     assert [file.name for file in files] == ["toy-all.safetensors", "part.safetensors"]
     metadata = read_metadata(files[1])
     assert (metadata.outputs[0].name, metadata.outputs[0].unit) == ("level", "log2")
+    assert metadata.outputs[0].calibration == calibrations["a"]
     assert metadata.training["train_genes"] == len(toy.dataset) - WATCHED
     assert metadata.training["command"] == "python -m benchmarks.weights toy --make --folds 3 --seed 0"
     told = metadata.card["held_out"]["level, with half-life features"]

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from seqexpr.datasets.half_life import FEATURES, TRANSFORMS, HalfLifeSchema
 from seqexpr.errors import InputError
+from seqexpr.models.calibration import Calibration
 from seqexpr.models.checkpoint import (
     ModelMetadata,
     Output,
@@ -239,3 +240,14 @@ def test_towers_are_taken_from_weights_that_have_them(model, tmp_path):
     save_model(tmp_path / "m.safetensors", model)
     with pytest.raises(InputError, match="weights without promoter towers"):
         load_towers(tmp_path / "m.safetensors")
+
+
+def test_a_calibration_travels_with_the_weights(three, tmp_path):
+    calibration = Calibration((0.0, 1.0), (0.5, 1.0), 0.1, 0.5)
+    outputs = tuple(replace(output, calibration=calibration) for output in three.metadata.outputs[:2])
+    three.metadata = replace(three.metadata, outputs=(*outputs, three.metadata.outputs[2]))
+    save_model(tmp_path / "m.safetensors", three)
+    assert read_metadata(tmp_path / "m.safetensors") == three.metadata
+    rewrite(tmp_path / "m.safetensors", lambda stored: stored["outputs"][0]["calibration"].update(errors=[-1, 1]))
+    with pytest.raises(InputError, match="errors and spread be above 0"):
+        read_metadata(tmp_path / "m.safetensors")

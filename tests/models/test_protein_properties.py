@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqexpr.models.protein_properties import protein_properties
@@ -87,6 +87,7 @@ def test_a_short_protein_is_one_stretch():
 
 
 @given(st.lists(st.text("ACDEFGHIKLMNPQRSTVWYX", min_size=1, max_size=80), min_size=1, max_size=4))
+@settings(max_examples=30, deadline=None)
 def test_a_proteins_properties_are_its_own(texts):
     """Finite, and the same beside others, however long."""
     together = protein_properties(protein(*texts, "AL" * 60))

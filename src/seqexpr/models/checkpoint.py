@@ -17,6 +17,7 @@ import numpy as np
 from seqexpr.datasets.half_life import HalfLifeSchema
 from seqexpr.errors import InputError, SeqexprError
 from seqexpr.files import atomic_path
+from seqexpr.models.calibration import Calibration
 from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig
 from seqexpr.sequences.alphabet import ALPHABETS
 
@@ -45,6 +46,20 @@ class Output:
     """Mean of the label over the training genes."""
     sd: float = 1.0
     """Standard deviation of the label over the training genes."""
+    calibration: Calibration | None = None
+    """How far predictions may be off; None where it was not measured."""
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> Output:
+        """The output that `dataclasses.asdict` took apart.
+
+        Raises:
+            KeyError, TypeError, ValueError: `value` is not such a dictionary.
+        """
+        stored = value.get("calibration")
+        if stored is not None:
+            stored = Calibration(**{**stored, **{key: tuple(stored[key]) for key in ("levels", "errors")}})
+        return cls(**{**value, "calibration": stored})
 
 
 @dataclass(frozen=True)
@@ -98,7 +113,7 @@ class ModelMetadata:
             half_life = stored["half_life"]
             metadata = cls(
                 config=PerceiverConfig.from_dict(stored["config"]),
-                outputs=tuple(Output(**output) for output in stored["outputs"]),
+                outputs=tuple(Output.from_dict(output) for output in stored["outputs"]),
                 half_life=HalfLifeSchema.from_dict(half_life) if half_life else None,
                 training=dict(stored["training"]),
                 card=dict(stored["card"]),

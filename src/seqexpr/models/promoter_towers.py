@@ -16,6 +16,7 @@ from seqexpr.models.config import PROMOTER_WINDOW
 
 _LETTERS = 4
 _STEM, _STEM_WIDTH, _STEM_POOL = 128, 6, 30
+_WORD = _STEM_WIDTH // 2
 _SECOND, _SECOND_WIDTH, _SECOND_POOL = 32, 9, 10
 _POSITIONS = sum(PROMOTER_WINDOW) // (_STEM_POOL * _SECOND_POOL)
 _DENSE = (64, 2, 1)
@@ -39,10 +40,9 @@ class PromoterTowers(nn.Module):
     @torch.no_grad()
     def forward(self, windows: Tensor) -> Tensor:
         """uint8 (batch, 10,500) -> (batch, towers), in each network's own units; unknown letters are zeros."""
-        letters = torch.arange(1, _LETTERS + 1, dtype=torch.uint8, device=windows.device)
-        one_hot = (windows[:, None] == letters[:, None]).to(self.stem.weight.dtype)
-        x = functional.relu(functional.max_pool1d(_convolve(self.stem, one_hot), _STEM_POOL))
-        x = functional.relu(functional.max_pool1d(_convolve(self.second, x), _SECOND_POOL))
+        x = self._stem(windows)
+        x = functional.conv1d(_same(x, _SECOND_WIDTH), self.second.weight, self.second.bias, groups=self.towers)
+        x = functional.relu(functional.max_pool1d(x, _SECOND_POOL))
         # Each tower's channels, position by position.
         x = x.unflatten(1, (self.towers, _SECOND)).permute(1, 0, 3, 2).flatten(2)  # (towers, batch, features)
         for number, (kernel, bias) in enumerate(zip(self.kernels, self.biases, strict=True), start=1):
@@ -51,8 +51,28 @@ class PromoterTowers(nn.Module):
                 x = functional.relu(x)
         return x.squeeze(2).T
 
+    def _stem(self, windows: Tensor) -> Tensor:
+        """uint8 (batch, 10,500) -> (batch, channels, pooled positions).
 
-def _convolve(convolution: nn.Conv1d, x: Tensor) -> Tensor:
-    """As long as before, like Keras's "same": what an even width leaves over is padded on the right."""
-    width = convolution.kernel_size[0]
-    return convolution(functional.pad(x, ((width - 1) // 2, width // 2)))
+        The convolution of six letters is the sum of two rows of a table that holds what any three letters give: a
+        twentieth of the time, for 10,500 positions of one-hot letters and all channels pass through memory otherwise.
+        """
+        weight = functional.pad(self.stem.weight.permute(2, 1, 0), (0, 0, 1, 0))  # (6, letters with unknown, channels)
+        first, second = (
+            (part[0][:, None, None] + part[1][:, None] + part[2]).flatten(0, 2) for part in weight.split(_WORD)
+        )
+        table = torch.cat([first + self.stem.bias, second])
+        letters = _same(windows, _STEM_WIDTH).int()
+        places = _LETTERS + 1
+        words = (letters[:, :-2] * places + letters[:, 1:-1]) * places + letters[:, 2:]
+        pairs = torch.stack([words[:, :-_WORD], words[:, _WORD:] + places**_WORD], dim=2)
+        pooled = [  # window by window: what is summed stays in a CPU's cache
+            functional.embedding_bag(pair, table, mode="sum").unflatten(0, (-1, _STEM_POOL)).amax(dim=1)
+            for pair in pairs
+        ]
+        return functional.relu(torch.stack(pooled).transpose(1, 2))
+
+
+def _same(x: Tensor, width: int) -> Tensor:
+    """Padded so that a convolution leaves its length, like Keras's "same": an even width's odd zero is on the right."""
+    return functional.pad(x, ((width - 1) // 2, width // 2))

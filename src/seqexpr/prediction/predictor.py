@@ -45,7 +45,8 @@ class Prediction:
     values: np.ndarray
     """float64 (outputs,) in the labels' units; the mean over all members of all models."""
     sd: np.ndarray | None = None
-    """float64 (outputs,) sample standard deviation (n - 1) over the members; None for a single one."""
+    """float64 (outputs,): for one model whose outputs are calibrated, the error to expect; else the sample standard
+    deviation (n - 1) over the members; None for a single one."""
 
 
 class Model(Protocol):
@@ -88,6 +89,9 @@ class Predictor:
     ) -> None:
         self.models = list(models)
         self.needs = ModelNeeds.of([model.metadata for model in self.models])
+        # Models together were not calibrated together.
+        alone = self.models[0].metadata.outputs if len(self.models) == 1 else ()
+        self._calibrations = [output.calibration for output in alone]
         self.device = torch.device(device)
         self._automatic = batch_size == "auto"
         usual = _AUTO_BATCH_WITH_PROTEINS if self.needs.protein_length else _AUTO_BATCH
@@ -187,8 +191,14 @@ class Predictor:
         return model.predict_members(dna, protein, half_life)
 
     def _combine(self, record: InputRecord, values: np.ndarray) -> Prediction:
-        sd = values.std(axis=0, ddof=1) if len(values) > 1 else None
-        return Prediction(record.id, values.mean(axis=0), sd)
+        mean = values.mean(axis=0)
+        if len(values) == 1:
+            return Prediction(record.id, mean)
+        sd = values.std(axis=0, ddof=1)
+        for column, calibration in enumerate(self._calibrations):
+            if calibration is not None:
+                sd[column] = calibration.sd(mean[column], sd[column])
+        return Prediction(record.id, mean, sd)
 
 
 def _growing(size: int, largest: int) -> Iterator[int]:
