@@ -44,7 +44,7 @@ def find(name: str, options: argparse.Namespace) -> Trained:
     else:
         dataset, preset = PreparedDataset.open(options.dna), "dna-perceiver"
         labels = judged = (MRNA,)
-    recipe = load_recipe(options.recipe or name, preset.removesuffix("-perceiver"))
+    recipe = load_recipe(str(options.recipe or name), preset.removesuffix("-perceiver"))
     if recipe.towers_from:
         towers = options.out / "towers.safetensors"
         if not towers.exists():

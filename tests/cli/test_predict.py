@@ -298,7 +298,7 @@ def test_default_models_follow_the_input(
     (private_cache / "weights").mkdir()
     shutil.copy(weights(), private_cache / "weights/human-mrna.safetensors")
     protein = weights("protein-perceiver", "lung")
-    shutil.copy(protein, private_cache / "weights/human-prot-lung.safetensors")
+    shutil.copy(protein, private_cache / "weights/human-prot.safetensors")
     assert seqexpr("predict", "--fasta", windows, "-q").out.startswith("id\tmrna\n")
     proteins = fasta(tmp_path / "p.fa", {"p": residues(1, 20)})
     assert seqexpr("predict", "--proteins", proteins, "-q").out.startswith("id\tlung\n")
@@ -440,7 +440,7 @@ def test_bad_weights(tmp_path: Path, windows: Path, weights: Weights, seqexpr: C
     from safetensors.numpy import save_file
 
     whole = weights().read_bytes()
-    newer = whole.replace(b'\\"format\\": 1', b'\\"format\\": 9', 1)
+    newer = whole.replace(b'\\"format\\": 2', b'\\"format\\": 9', 1)
     assert newer != whole
     files = {"cut": whole[:-100], "zeros": bytes(100), "text": b"hello", "empty": b"", "newer": newer}
     for name, content in files.items():

@@ -19,7 +19,7 @@ from seqexpr.evaluation import fold_run, judging
 from seqexpr.evaluation.cross_validation import CrossValidation, run_folds
 from seqexpr.evaluation.run_folder import fold_folder, read_lines, read_table
 from seqexpr.evaluation.setup import resolve_setup
-from seqexpr.models.composition import CompositionFlow
+from seqexpr.models.composition_flow import CompositionFlow
 from seqexpr.training import trainer
 
 from .conftest import SilentObserver

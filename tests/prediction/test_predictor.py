@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from seqexpr.errors import DeviceError, InputError, UsageError
+from seqexpr.models.calibration import Calibration
 from seqexpr.models.checkpoint import TrainedModel
 from seqexpr.models.perceiver import Perceiver
 from seqexpr.prediction import predictor
@@ -94,6 +96,23 @@ def test_an_ensemble_gives_mean_and_sample_sd_of_each_output(
         base = expected(record, "dna-perceiver")
         np.testing.assert_allclose(row.values, [base + 2, base + 3])
         np.testing.assert_allclose(row.sd, [np.sqrt(7), np.sqrt(7)])  # ((-2)^2 + (-1)^2 + 3^2) / 2
+
+
+def test_one_calibrated_model_tells_the_error_to_expect_and_several_their_spread(
+    toy: Callable[..., Any], random_records: Callable[..., Any]
+) -> None:
+    model, plain = toy(), toy(offset=2.0)
+    of_members = model.predict_members
+    model.predict_members = lambda *inputs: np.concatenate([of_members(*inputs) + offset for offset in (0, 2, 4)])
+    calibration = Calibration((0.0, 1.0), (0.5, 0.7), usual_spread=0.5, power=0.5)
+    output = replace(model.metadata.outputs[0], calibration=calibration)
+    model.metadata = replace(model.metadata, outputs=(output,))
+    records = list(random_records(5))
+    for record, row in zip(records, Predictor([model]).predict(records), strict=True):
+        assert row.values[0] == pytest.approx(expected(record, "dna-perceiver") + 2)
+        assert row.sd[0] == pytest.approx(0.7 * 2)  # beyond the levels; the members' sd of 2 is 4 times the usual one
+    together = next(iter(Predictor([model, plain]).predict(records)))
+    assert together.sd[0] == pytest.approx(np.std([0, 2, 4, 2], ddof=1))
 
 
 def test_models_that_predict_different_things_are_refused(toy: Callable[..., Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 DEFAULT_DNA_MODEL = "human-mrna"
-DEFAULT_PROTEIN_MODEL = "human-prot-lung"
+DEFAULT_PROTEIN_MODEL = "human-prot"
 
 _INPUT, _COMPUTING, _RESULT = "Input", "Model and computing", "Output"
 
