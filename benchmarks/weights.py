@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.tables import table, tell
 from benchmarks.weights_cards import make
-from benchmarks.weights_evaluation import Trained, calibrate, judge, predict_baselines, predict_folds
+from benchmarks.weights_evaluation import Trained, calibrate, judge, predict_baselines, predict_folds, strongest
 from benchmarks.xpresso_towers import write_towers
 from seqexpr.datasets.prepared import PreparedDataset
 from seqexpr.files import write_json
@@ -72,18 +72,18 @@ def show(name: str, rows: list[dict[str, Any]]) -> str:
     shown = []
     for row in rows:
         own = row["metrics"]["pearson_r2"]
-        strongest = max(row["baselines"].items(), key=lambda item: item[1]["pearson_r2"], default=("", None))
-        lead = (
-            strongest[1]["lead"] if strongest[1] else {"value": float("nan"), "low": float("nan"), "high": float("nan")}
-        )
+        baseline, lead = "", ""
+        if best := strongest(row):
+            baseline = f"{best[0]} {best[1]['pearson_r2']:.3f}"
+            lead = "{value:+.3f} [{low:+.3f}, {high:+.3f}]".format(**best[1]["lead"])
         shown.append(
             [
                 row["output"],
                 row["inputs"],
                 row["n"],
                 f"{own['value']:.3f} [{own['low']:.3f}, {own['high']:.3f}]",
-                strongest[0],
-                f"{lead['value']:+.3f} [{lead['low']:+.3f}, {lead['high']:+.3f}]",
+                baseline,
+                lead,
                 f"{row.get('spread', {}).get('spearman', float('nan')):.3f}",
             ]
         )

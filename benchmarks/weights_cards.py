@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.machine import ROOT
 from benchmarks.tables import tell
-from benchmarks.weights_evaluation import Trained
+from benchmarks.weights_evaluation import Trained, strongest
 from seqexpr.files import atomic_path
 from seqexpr.models.calibration import Calibration
 from seqexpr.models.checkpoint import TrainedModel, save_model, save_view
@@ -87,10 +87,12 @@ def held_out(rows: list[dict[str, Any]], names: dict[str, str], folds: int) -> d
         figures = [f"{row['n']:,} genes"]
         for metric, title in (("pearson_r2", "squared Pearson"), ("r2", "r2"), ("spearman", "Spearman")):
             figures.append(f"{title} {_told(row['metrics'][metric])}")
-        for baseline, compared in row["baselines"].items():
-            if compared["pearson_r2"] == max(other["pearson_r2"] for other in row["baselines"].values()):
-                lead = _told(compared["lead"], "+")
-                figures.append(f"the best baseline, {baseline}, has {compared['pearson_r2']:.3f}: lead {lead}")
+        if best := strongest(row):
+            baseline, compared = best
+            figures.append(
+                f"the best baseline from the same inputs, {baseline.replace('_', ' ')}, has "
+                f"{compared['pearson_r2']:.3f}: lead {_told(compared['lead'], '+')}"
+            )
         spread = row["spread"]
         figures.append(
             f"the sd goes with the error: Spearman {spread['spearman']:.2f} (the members' own sd, not calibrated: "

@@ -134,6 +134,12 @@ def judge(
     return rows
 
 
+def strongest(row: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
+    """The best of the baselines that read what the row's predictions were made from, and how it compares."""
+    fair = [item for item in row["baselines"].items() if row["inputs"] == WITH or "half_life" not in item[0]]
+    return max(fair, key=lambda item: item[1]["pearson_r2"], default=None)
+
+
 def spread(actual: np.ndarray, predicted: np.ndarray, members_sd: np.ndarray, fold_of: np.ndarray) -> dict[str, float]:
     """Does the sd that is told tell the error? Each fold's is calibrated on the other folds; (n,) each.
 

@@ -8,7 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from benchmarks.weights_evaluation import WATCHED, Trained, calibrate, judge, predict_baselines, predict_folds, spread
+from benchmarks.weights_evaluation import (
+    WATCHED,
+    Trained,
+    calibrate,
+    judge,
+    predict_baselines,
+    predict_folds,
+    spread,
+    strongest,
+)
 from benchmarks.xpresso_towers import towers_of
 from benchmarks.xpresso_windows import Xpresso
 
@@ -78,7 +87,9 @@ def test_rows_compare_with_each_baseline_on_the_same_genes(toy, folder, predicte
     assert compared["pearson_r2"] == pytest.approx(ridge)
     assert compared["lead"]["value"] == pytest.approx(own - ridge)
     assert "training_mean" not in rows[0]["baselines"]
-    assert "composition_ridge" in weights.show("toy", rows) or "trees" in weights.show("toy", rows)
+    named = [strongest(row)[0] for row in rows]
+    assert "half_life" not in named[1]  # from the sequence alone, beside baselines that have no more
+    assert all(name in line for name, line in zip(named, weights.show("toy", rows).splitlines()[-2:], strict=True))
 
 
 def test_spread_is_judged_on_folds_that_calibrated_nothing():
@@ -116,7 +127,7 @@ def test_weights_are_written_with_card_views_and_page(toy, folder, predicted, tm
     assert metadata.training["command"] == "python -m benchmarks.weights toy --make --folds 3 --seed 0"
     told = metadata.card["held_out"]["level, with half-life features"]
     value = rows[0]["metrics"]["pearson_r2"]["value"]
-    assert f"squared Pearson {value:.3f} [" in told and "composition_ridge" in told
+    assert f"squared Pearson {value:.3f} [" in told and "composition ridge" in told
     page = (tmp_path / "pages/toy.md").read_text()
     assert page.startswith("# toy\n\nLevels.\n\nNames for `--model`: `part`; `toy-all` gives all outputs at once.")
     assert told in page and "- **Limits**: a toy." in page
