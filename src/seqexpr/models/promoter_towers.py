@@ -17,6 +17,8 @@ from seqexpr.models.config import PROMOTER_WINDOW
 _LETTERS = 4
 _STEM, _STEM_WIDTH, _STEM_POOL = 128, 6, 30
 _WORD = _STEM_WIDTH // 2
+_STRETCH = 70 * _STEM_POOL
+_TOGETHER = 2
 _SECOND, _SECOND_WIDTH, _SECOND_POOL = 32, 9, 10
 _POSITIONS = sum(PROMOTER_WINDOW) // (_STEM_POOL * _SECOND_POOL)
 _DENSE = (64, 2, 1)
@@ -40,7 +42,8 @@ class PromoterTowers(nn.Module):
     @torch.no_grad()
     def forward(self, windows: Tensor) -> Tensor:
         """uint8 (batch, 10,500) -> (batch, towers), in each network's own units; unknown letters are zeros."""
-        x = self._stem(windows)
+        # A few at a time: larger buffers would leave holes in memory that nothing else fits into.
+        x = torch.cat([self._stem(part) for part in windows.split(_TOGETHER)])
         x = functional.conv1d(_same(x, _SECOND_WIDTH), self.second.weight, self.second.bias, groups=self.towers)
         x = functional.relu(functional.max_pool1d(x, _SECOND_POOL))
         # Each tower's channels, position by position.
@@ -66,11 +69,11 @@ class PromoterTowers(nn.Module):
         places = _LETTERS + 1
         words = (letters[:, :-2] * places + letters[:, 1:-1]) * places + letters[:, 2:]
         pairs = torch.stack([words[:, :-_WORD], words[:, _WORD:] + places**_WORD], dim=2)
-        pooled = [  # window by window: what is summed stays in a CPU's cache
-            functional.embedding_bag(pair, table, mode="sum").unflatten(0, (-1, _STEM_POOL)).amax(dim=1)
-            for pair in pairs
+        pooled = [  # in stretches that stay in a CPU's cache
+            functional.embedding_bag(part, table, mode="sum").unflatten(0, (-1, _STEM_POOL)).amax(dim=1)
+            for part in pairs.flatten(0, 1).split(_STRETCH)
         ]
-        return functional.relu(torch.stack(pooled).transpose(1, 2))
+        return functional.relu(torch.cat(pooled).unflatten(0, (len(windows), -1)).transpose(1, 2))
 
 
 def _same(x: Tensor, width: int) -> Tensor:
