@@ -9,7 +9,7 @@ from seqexpr.prediction.inputs import InputCounts, InputSources, ModelNeeds
 
 SEQUENCES = ModelNeeds(("mrna",), 7000, 3500, 6000, ())
 HALF_LIFE = ModelNeeds(("mrna",), 7000, 3500, 0, ("utr5_len", "cds_len"))
-MEAN = "the training genes' mean takes the place of what is missing"
+MEAN = "the prediction does without what is missing"
 
 
 @pytest.mark.parametrize(

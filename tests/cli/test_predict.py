@@ -27,7 +27,7 @@ from ..device_line import cpu_line
 
 Command = Callable[..., Any]
 Weights = Callable[..., Path]
-AVERAGE = "the training genes' mean takes the place of what is missing"
+AVERAGE = "the prediction does without what is missing"
 
 
 def bases(seed: int, length: int = 432) -> str:

@@ -47,12 +47,12 @@ def _changes(counts: InputCounts, needs: ModelNeeds) -> list[tuple[int, str]]:
 def _half_life(counts: InputCounts, sources: InputSources, needs: ModelNeeds) -> list[str]:
     if not needs.half_life_names:
         return []
-    average = "the training genes' mean takes the place of what is missing"
+    without = "the prediction does without what is missing"
     if not sources.half_life:
-        return [f"half-life: no --half-life given; {average}"]
+        return [f"half-life: no --half-life given; {without}"]
     if not (counts.half_life_absent or counts.half_life_incomplete):
         return []
     return [
         f"half-life: {counts.half_life_absent:,} of {plural(counts.records, 'gene')} not in the table, "
-        f"{counts.half_life_incomplete:,} with missing features; {average}"
+        f"{counts.half_life_incomplete:,} with missing features; {without}"
     ]

@@ -105,7 +105,7 @@ def _predict_untrained(trial: Trial, device: torch.device) -> np.ndarray:
     Without a composition flow: the paper's has none, and one that was never standardised says nothing.
     """
     torch.manual_seed(trial.seed)
-    config = replace(trial.config, composition_dim=0, promoter_towers=0)
+    config = replace(trial.config, composition_dim=0, composition_members=1, promoter_towers=0)
     network = Perceiver(config).to(device).eval()
     outputs = tuple(Output(name) for name in trial.label_names)
     model = TrainedModel(UNTRAINED, network, ModelMetadata(config, outputs))

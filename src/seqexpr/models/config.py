@@ -108,6 +108,8 @@ class PerceiverConfig:
             raise UsageError(f"{self.preset}: composition_dim must not be negative, but is {self.composition_dim}")
         if min(self.outputs, self.latents, self.depth, self.composition_members) < 1:
             raise UsageError(f"{self.preset}: outputs, latents, depth and composition_members must be at least 1")
+        if self.composition_members > 1 and not self.composition_dim:
+            raise UsageError(f"{self.preset}: composition_members need a composition_dim")
         if self.composition_gain <= 0:
             raise UsageError(f"{self.preset}: composition_gain must be above 0, not {self.composition_gain}")
         if self.promoter_towers and not (self.composition_dim and (self.upstream, self.downstream) == PROMOTER_WINDOW):
