@@ -269,7 +269,9 @@ def _find(path: str | Path) -> tuple[Path, ModelMetadata, list[int] | None]:
         file = Path(path).with_name(name)  # refuses whatever is no plain name
         metadata = ModelMetadata.from_json(_read_header(file).get(_KEY, ""), file)
         columns = [[output.name for output in metadata.outputs].index(output) for output in outputs]
-        config = PerceiverConfig.from_dict({**metadata.config.to_dict(), "outputs": len(columns)})
+        whole = metadata.config
+        changes = {"outputs": len(columns), "word_outputs": whole.words_answer}
+        config = PerceiverConfig.from_dict({**whole.to_dict(), **changes})
     except (KeyError, TypeError, ValueError, SeqexprError) as problem:
         raise InputError(path, found=f"a view that does not fit ({problem})", expected=_EXPECTED) from None
     return (

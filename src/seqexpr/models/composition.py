@@ -123,13 +123,13 @@ def _words(tokens: Tensor, longest: int, letters: int) -> Tensor:
     return torch.cat([shares(counts).sqrt() for counts in words], dim=1)
 
 
-def _class_of_token() -> tuple[int, ...]:
-    """For each protein token the number of its residue class, from 1; 0 for padding, U and X."""
+def class_of_token(classes: Sequence[str]) -> tuple[int, ...]:
+    """For each protein token the number of its residue's class, from 1; 0 for padding and residues of no class."""
     of_token = [0] * (PROTEIN_LETTERS + 1)
-    for number, residues in enumerate(RESIDUE_CLASSES, start=1):
+    for number, residues in enumerate(classes, start=1):
         for token in PROTEIN.encode(residues.encode()):
             of_token[token] = number
     return tuple(of_token)
 
 
-_CLASS_OF_TOKEN = _class_of_token()
+_CLASS_OF_TOKEN = class_of_token(RESIDUE_CLASSES)

@@ -18,6 +18,7 @@ from seqexpr.models.composition import dna_composition, protein_composition
 from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig
 from seqexpr.models.promoter_towers import PromoterTowers
 from seqexpr.models.protein_properties import protein_properties
+from seqexpr.models.residue_words import ResidueWords
 
 _LARGEST_SCORE = 4.0
 """Standardised inputs are cut off there: a poly-Q stretch must not blow up a prediction."""
@@ -27,8 +28,8 @@ class CompositionFlow(nn.Module):
     """Composition of every sequence that the network reads, and covariates -> one hidden layer -> an addend per output.
 
     The covariates are few and each says much: the half-life features, which of them are known, and what the promoter
-    towers predict. They are never dropped out, and reach the outputs directly too. Mean and spread of all inputs are
-    those of the training genes, set once by `fit` and stored with the weights.
+    towers and the table of residue words answer. They are never dropped out, and reach the outputs directly too. Mean
+    and spread of composition and towers are those of the training genes, set once by `fit` and stored with the weights.
     """
 
     mean: Tensor
@@ -38,7 +39,9 @@ class CompositionFlow(nn.Module):
         super().__init__()
         self.config = config
         self.towers = PromoterTowers(config.promoter_towers) if config.promoter_towers else None
-        self.covariates = 2 * HALF_LIFE_FEATURES * config.reads_half_life + config.promoter_towers
+        self.words = ResidueWords(config.word_buckets, config.words_answer) if config.word_buckets else None
+        self.answers = config.promoter_towers + config.words_answer
+        self.covariates = 2 * HALF_LIFE_FEATURES * config.reads_half_life + self.answers
         empty = torch.zeros(1, 0, dtype=torch.uint8)
         counted = self._counts(empty, empty).shape[1]
         self.register_buffer("mean", torch.zeros(counted + config.promoter_towers))
@@ -53,21 +56,38 @@ class CompositionFlow(nn.Module):
             nn.init.normal_(self.joined.weight, std=self.covariates**-0.5)
             nn.init.zeros_(self.direct.weight)
 
-    def forward(self, latent_tokens: Tensor, query_tokens: Tensor, half_life: Tensor | None) -> Tensor:
-        """uint8 (batch, letters) each, float (batch, 8), NaN = unknown, or None -> (batch, members, outputs)."""
-        return self.predict(self.scores(latent_tokens, query_tokens), half_life)
+    def forward(
+        self, latent_tokens: Tensor, query_tokens: Tensor, half_life: Tensor | None, told: Tensor | None = None
+    ) -> Tensor:
+        """uint8 (batch, letters) each, float (batch, 8), NaN = unknown, or None -> (batch, members, outputs).
 
-    def scores(self, latent_tokens: Tensor, query_tokens: Tensor) -> Tensor:
-        """Standardised composition and towers' answers: uint8 (batch, letters) each -> float32 (batch, scores)."""
-        features = (self.features(latent_tokens, query_tokens) - self.mean) / self.sd
-        return features.clamp(-_LARGEST_SCORE, _LARGEST_SCORE)
+        `told` as for `scores`.
+        """
+        return self.predict(self.scores(latent_tokens, query_tokens, told), half_life)
+
+    def scores(self, latent_tokens: Tensor, query_tokens: Tensor, told: Tensor | None = None) -> Tensor:
+        """Standardised composition, then what towers and words answer.
+
+        Args:
+            latent_tokens: uint8 (batch, letters); likewise query_tokens.
+            told: float32 (batch, answers of the table of words), of genes that it was made from the answers of a table
+                that was not; NaN = the table is asked. None: it always is.
+
+        Returns:
+            float32 (batch, scores)
+        """
+        scores = (self.features(latent_tokens, query_tokens) - self.mean) / self.sd
+        if self.words is not None:
+            answers = self.words(self._given(latent_tokens, query_tokens)["protein"])
+            if told is not None:
+                answers = torch.where(told.isnan(), answers, told)
+            scores = torch.cat([scores, answers], dim=1)
+        return scores.clamp(-_LARGEST_SCORE, _LARGEST_SCORE)
 
     def predict(self, scores: Tensor, half_life: Tensor | None) -> Tensor:
         """From what `scores` gives, and float (batch, 8) or None, to (batch, members, outputs)."""
-        composition, towers = scores.split(
-            [len(self.mean) - self.config.promoter_towers, self.config.promoter_towers], 1
-        )
-        given = [towers]
+        composition, answers = scores.split([scores.shape[1] - self.answers, self.answers], 1)
+        given = [answers]
         if self.config.reads_half_life:
             if half_life is None:
                 half_life = scores.new_full((len(scores), HALF_LIFE_FEATURES), math.nan)

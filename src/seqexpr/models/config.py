@@ -21,6 +21,9 @@ HALF_LIFE_FEATURES = 8
 PROMOTER_WINDOW = (7_000, 3_500)
 """What a promoter tower reads, bp upstream and downstream of the TSS."""
 
+MOST_BUCKETS = 2**24
+"""Rows that a table of residue words may have."""
+
 Sequence = Literal["dna", "protein"]
 
 
@@ -90,6 +93,10 @@ class PerceiverConfig:
     """Members of that flow, which differ in their random start: their mean is predicted, their spread told."""
     promoter_towers: int = 0
     """Fixed networks of Xpresso's form whose answers that flow reads (`models.promoter_towers`)."""
+    word_buckets: int = 0
+    """Rows of the table of residue words whose answers that flow reads (`models.residue_words`); 0 = no table."""
+    word_outputs: int = 0
+    """Outputs that the table of words answers for, where they are others than the network's; 0 = the same."""
 
     def __post_init__(self) -> None:
         inputs = {self.latent_input, self.query_input}
@@ -117,6 +124,10 @@ class PerceiverConfig:
                 f"{self.preset}: promoter_towers need a composition_dim, and a window of {PROMOTER_WINDOW[0]:,} bp "
                 f"upstream and {PROMOTER_WINDOW[1]:,} downstream"
             )
+        if self.word_buckets and not (self.composition_dim and self.reads_protein):
+            raise UsageError(f"{self.preset}: word_buckets need a composition_dim, and an input of proteins")
+        if not 0 <= self.word_buckets <= MOST_BUCKETS:
+            raise UsageError(f"{self.preset}: word_buckets must be 0 to {MOST_BUCKETS:,}, not {self.word_buckets}")
         if self.query_positions < 1:
             raise UsageError(
                 f"{self.preset}: {self.query_length} letters are too few for the query tower, "
@@ -170,6 +181,11 @@ class PerceiverConfig:
     def reads_half_life(self) -> bool:
         """Whether either flow reads half-life features."""
         return self.half_life_latent or self.half_life_query
+
+    @property
+    def words_answer(self) -> int:
+        """Answers that the table of words gives."""
+        return (self.word_outputs or self.outputs) if self.word_buckets else 0
 
     @property
     def window_length(self) -> int:

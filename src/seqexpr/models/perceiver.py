@@ -341,24 +341,37 @@ class Perceiver(nn.Module):
         self.output = nn.Linear(2 * config.query_dim, config.outputs)
         self.composition = CompositionFlow(config) if config.composition_dim else None
 
-    def forward(self, latent_tokens: Tensor, query_tokens: Tensor, half_life: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        latent_tokens: Tensor,
+        query_tokens: Tensor,
+        half_life: Tensor | None = None,
+        told: Tensor | None = None,
+    ) -> Tensor:
         """Predict one row per gene, in the network's own (scaled) units: the mean of `members`.
 
         Args:
             latent_tokens: uint8 (batch, up to latent_length); positions left out at the end count as PAD.
             query_tokens: uint8 (batch, up to query_length), likewise.
             half_life: float (batch, 8), standardised, NaN = unknown; None = all unknown.
+            told: as for `CompositionFlow.scores`, in training.
 
         Returns:
             (batch, outputs)
         """
-        return self.members(latent_tokens, query_tokens, half_life).mean(dim=1)
+        return self.members(latent_tokens, query_tokens, half_life, told).mean(dim=1)
 
-    def members(self, latent_tokens: Tensor, query_tokens: Tensor, half_life: Tensor | None = None) -> Tensor:
+    def members(
+        self,
+        latent_tokens: Tensor,
+        query_tokens: Tensor,
+        half_life: Tensor | None = None,
+        told: Tensor | None = None,
+    ) -> Tensor:
         """What each member of the composition flow makes of it, from the same: (batch, members, outputs)."""
         outputs = self._from_sequences(latent_tokens, query_tokens, half_life).unsqueeze(1)
         if self.composition is not None:
-            outputs = outputs + self.composition(latent_tokens, query_tokens, half_life)
+            outputs = outputs + self.composition(latent_tokens, query_tokens, half_life, told)
         return outputs.tanh() if self.config.tanh else outputs
 
     def _from_sequences(self, latent_tokens: Tensor, query_tokens: Tensor, half_life: Tensor | None) -> Tensor:

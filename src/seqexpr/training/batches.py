@@ -26,6 +26,9 @@ class Batch:
     """float32 (batch, 8), standardised, NaN = unknown"""
     labels: torch.Tensor
     """float32 (batch, outputs), scaled, NaN = missing"""
+    told: torch.Tensor | None = None
+    """float32 (batch, outputs), what the table of residue words says of training genes when it has not seen them
+    (`training.word_stage`); NaN for other genes, None without a table."""
 
 
 class BatchLoader:
@@ -45,6 +48,8 @@ class BatchLoader:
         raw = dataset.half_life() if schema else None
         self.half_life = schema.standardise(raw) if schema and raw is not None else None
         self.device = device
+        self.told: np.ndarray | None = None
+        """`Batch.told` of all genes, float32 (genes, outputs)"""
 
     def batches(self, indices: np.ndarray, batch_size: int) -> Iterator[Batch]:
         """The genes in the given order, as they are."""
@@ -76,6 +81,7 @@ class BatchLoader:
             tokens[self.config.query_input],
             half_life,
             self._to_device(self.labels[indices]),
+            None if self.told is None else self._to_device(self.told[indices]),
         )
 
     def largest_shift(self, wanted: int) -> int:

@@ -113,7 +113,7 @@ class _Genes:
 
     def __init__(self, flow: CompositionFlow, loader: BatchLoader, rows: np.ndarray) -> None:
         batches = [
-            (flow.scores(batch.latent_tokens, batch.query_tokens), batch.half_life, batch.labels)
+            (flow.scores(batch.latent_tokens, batch.query_tokens, batch.told), batch.half_life, batch.labels)
             for batch in loader.batches(rows, BATCH)
         ]
         scores, half_life, labels = zip(*batches, strict=True)

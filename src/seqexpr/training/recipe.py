@@ -20,7 +20,7 @@ SCHEDULES = ("noam", "cosine", "constant")
 STOP_METRICS = ("valid_loss", "valid_r2", "none")
 LABEL_SCALINGS = ("zscore", "none")
 
-NOT_A_RECIPES = ("preset", "latent_input", "query_input", "outputs")
+NOT_A_RECIPES = ("preset", "latent_input", "query_input", "outputs", "word_outputs")
 """Settings of a network that a recipe does not change: the task and the preset decide them."""
 
 _WIDTHS = {
@@ -51,6 +51,8 @@ class Recipe:
     composition_bootstrap: bool = False
     """Whether in those passes each member of the flow learns from a bootstrap sample of the genes of its own: costs
     little accuracy, and the members' spread tells more of their error."""
+    word_penalty: float = 4.0
+    """Ridge penalty of the table of residue words, where the network has one."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay rates of the optimiser's two moments."""
     weight_decay: float = 0.0
@@ -103,7 +105,7 @@ class Recipe:
             if value not in allowed:
                 raise UsageError(f"recipe {self.name}: {name} must be one of {', '.join(allowed)}, not {value!r}")
         rates = ("learning_rate", "composition_learning_rate")
-        for name in (*rates, "batch_size", "max_epochs", "loss_weight", "noam_width"):
+        for name in (*rates, "batch_size", "max_epochs", "loss_weight", "noam_width", "word_penalty"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"recipe {self.name}: {name} must be above 0, not {getattr(self, name)}")
         counts = ("weight_decay", "warmup_steps", "patience", "clip_norm", "tss_jitter", "group_size")

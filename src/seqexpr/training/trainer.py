@@ -32,6 +32,7 @@ from seqexpr.training.optimizers import make_optimizer
 from seqexpr.training.schedules import learning_rate
 from seqexpr.training.state import load_state, save_state
 from seqexpr.training.steps import STEPS_AHEAD, Step, StepDrawer
+from seqexpr.training.word_stage import make_words
 
 EVALUATION_BATCH = {"cpu": 16, "cuda": 256, "mps": 64}
 """Genes a forward pass in validation: a GPU wants many."""
@@ -125,6 +126,8 @@ class _Trainer:
         if flow is None:
             return
         started = time.monotonic()
+        if flow.words is not None:
+            self.loader.told = make_words(flow.words, self.loader, job.train, job.recipe.word_penalty, job.seed)
         loss = train_composition(flow, self.loader, job.train, job.recipe, self._loss, job.seed)
         loss *= job.recipe.loss_weight  # as in later epochs
         if self.fixed is not None:
@@ -211,7 +214,7 @@ class _Trainer:
         total = torch.zeros((), device=self.device)
         for batch in step.groups:
             with torch.autocast("cuda", torch.bfloat16, enabled=recipe.bf16 and self.device.type == "cuda"):
-                predicted = self.network(batch.latent_tokens, batch.query_tokens, batch.half_life)
+                predicted = self.network(batch.latent_tokens, batch.query_tokens, batch.half_life, batch.told)
             loss = recipe.loss_weight * self._loss(predicted, batch.labels, step.labels)
             loss.backward()
             total += loss.detach()
@@ -255,6 +258,8 @@ class _Trainer:
         groups = {"network": self.network.state_dict(), "best": self.best}
         if self.averaged is not self.network:
             groups["averaged"] = self.averaged.state_dict()
+        if self.loader.told is not None:
+            groups["words"] = {"told": torch.from_numpy(self.loader.told)}
         progress = {
             "fingerprint": self.job.fingerprint(),
             "best_epoch": self.best_epoch,
@@ -279,6 +284,8 @@ class _Trainer:
         self.network.load_state_dict(groups["network"])
         if self.averaged is not self.network:
             self.averaged.load_state_dict(groups["averaged"])
+        if "words" in groups:
+            self.loader.told = groups["words"]["told"].numpy()
         self.best = {key: value.to(self.device) for key, value in groups["best"].items()}
         self.best_epoch, self.best_score = progress["best_epoch"], progress["best_score"]
         self.rows = progress["rows"]
