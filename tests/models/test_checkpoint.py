@@ -203,6 +203,25 @@ def test_a_view_gives_some_outputs_of_the_weights_beside_it(three, dna, tmp_path
     np.testing.assert_allclose(part.predict_members(dna, None, half_life), expected, atol=1e-6)
 
 
+def test_a_view_asks_the_whole_table_of_words(model, tmp_path):
+    config = PerceiverConfig.from_preset(
+        "protein-perceiver", protein_length=432, outputs=2, composition_dim=4, word_buckets=32
+    )
+    network = Perceiver(config).eval()
+    flow = network.composition
+    for part in (flow.words.table, flow.words.weights, flow.direct.weight):
+        torch.nn.init.normal_(part)
+    outputs = (Output("a"), Output("b"))
+    whole = TrainedModel("two", network, replace(model.metadata, config=config, outputs=outputs, half_life=None))
+    save_model(tmp_path / "all.safetensors", whole)
+    save_view(tmp_path / "part.safetensors", "all.safetensors", ["b"])
+    proteins = np.random.default_rng(1).integers(1, 21, (3, 90), dtype=np.uint8)
+    expected = whole.predict(None, proteins, None)[:, 1:]
+    np.testing.assert_allclose(
+        load_model(tmp_path / "part.safetensors").predict(None, proteins, None), expected, atol=1e-6
+    )
+
+
 @pytest.mark.parametrize(
     ("file", "outputs"), [("all.safetensors", ["d"]), ("../all.safetensors", ["a"]), ("absent.safetensors", ["a"])]
 )

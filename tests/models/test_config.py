@@ -54,6 +54,7 @@ def test_round_trip_through_json_values(preset):
         ({"dropout": 1.0}, "dropout"),
         ({"outputs": 0}, "at least 1"),
         ({"upstream": 100, "downstream": 100}, "too few"),
+        ({"word_buckets": 64, "composition_dim": 4}, "word_buckets need a composition_dim, and an input of proteins"),
         ({"latnets": 3}, "unknown model settings: latnets"),
         ({"latent_input": "rna"}, "inputs must be among"),
     ],
@@ -61,6 +62,14 @@ def test_round_trip_through_json_values(preset):
 def test_settings_that_do_not_fit_are_refused(changes, said):
     with pytest.raises(UsageError, match=said):
         PerceiverConfig.from_preset("dna-perceiver", **changes)
+
+
+@pytest.mark.parametrize("buckets", [-1, 2**24 + 1])
+def test_a_table_of_words_has_its_limits(buckets):
+    with pytest.raises(UsageError, match=f"word_buckets must be 0 to 16,777,216, not {buckets}"):
+        PerceiverConfig.from_preset("protein-perceiver", composition_dim=4, word_buckets=buckets)
+    with pytest.raises(UsageError, match="word_outputs need word_buckets"):
+        PerceiverConfig.from_preset("protein-perceiver", composition_dim=4, word_outputs=3)
 
 
 def test_unknown_preset_names_the_known_ones():

@@ -19,9 +19,10 @@ from seqexpr.prediction.prefetch import READER_NAME
 from seqexpr.prediction.rows import predict_rows
 from seqexpr.training import composition_stage, trainer
 from seqexpr.training.job import TrainingJob
+from seqexpr.training.recipe import Recipe
 from seqexpr.training.trainer import train
 
-from ..small_dataset import NETWORK, tiny_config
+from ..small_dataset import NETWORK, make_small_dataset, tiny_config
 
 CPU = torch.device("cpu")
 
@@ -103,6 +104,26 @@ def test_a_composition_flow_resumes_too_and_is_standardised_on_training_genes(jo
     flow = load_model(tmp_path / "whole/weights.safetensors").network.composition
     windows = torch.from_numpy(job.dataset.dna(job.train, 240, 120))
     torch.testing.assert_close(flow.mean, flow.features(windows, windows).mean(dim=0), rtol=1e-4, atol=1e-6)
+
+
+def test_a_table_of_words_resumes_too_and_no_gene_is_told_what_it_taught(tmp_path, monkeypatch):
+    dataset = make_small_dataset(tmp_path / "data")
+    config = PerceiverConfig.from_preset(
+        "protein-perceiver", protein_length=240, **NETWORK, composition_dim=4, word_buckets=512
+    )
+    recipe = Recipe("t", batch_size=8, max_epochs=3, patience=0, composition_epochs=4, warmup_steps=1)
+    job = TrainingJob(dataset, ("a",), np.arange(36), np.arange(36, 48), config, recipe, seed=1)
+    told = []
+    forward = Perceiver.forward
+    monkeypatch.setattr(Perceiver, "forward", lambda *given: told.append(given[4:]) or forward(*given))
+    train(job, tmp_path / "whole", CPU, name="w")
+    for at in (StopAt(1, 2), StopAt(2, 1), StopAt(3, 1)):
+        with pytest.raises(KeyboardInterrupt):
+            train(job, tmp_path / "parts", CPU, name="w", observer=at)
+    train(job, tmp_path / "parts", CPU, name="w")
+    assert same_tensors(tmp_path / "whole/weights.safetensors", tmp_path / "parts/weights.safetensors")
+    given = [answers[0] for answers in told if answers]
+    assert len(given) > 20 and not torch.cat(given).isnan().any()  # training steps alone are told
 
 
 def test_composition_learns_first_and_then_stays(job, tmp_path):

@@ -126,6 +126,8 @@ class PerceiverConfig:
             )
         if self.word_buckets and not (self.composition_dim and self.reads_protein):
             raise UsageError(f"{self.preset}: word_buckets need a composition_dim, and an input of proteins")
+        if self.word_outputs and not self.word_buckets:
+            raise UsageError(f"{self.preset}: word_outputs need word_buckets")
         if not 0 <= self.word_buckets <= MOST_BUCKETS:
             raise UsageError(f"{self.preset}: word_buckets must be 0 to {MOST_BUCKETS:,}, not {self.word_buckets}")
         if self.query_positions < 1:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from seqexpr.models.residue_words import ResidueWords, word_buckets
 from seqexpr.training.batches import BatchLoader
@@ -47,7 +48,7 @@ def make_words(words: ResidueWords, loader: BatchLoader, train: np.ndarray, pena
     for number in range(PARTS):
         held_out = part == number
         table = _ridge(shares, labels.masked_fill(held_out[:, None], math.nan), penalty)
-        answers[held_out] = shares.times(table)[held_out]
+        answers[held_out] = (shares.matrix @ table)[held_out]
     sd = answers.std(dim=0, correction=0)
     unit = torch.where(sd > 0, sd, torch.ones_like(sd))
     words.table.copy_(_ridge(shares, labels, penalty) / unit)
@@ -57,12 +58,37 @@ def make_words(words: ResidueWords, loader: BatchLoader, train: np.ndarray, pena
 
 
 @dataclass(frozen=True)
+class _Sparse:
+    """A sparse matrix by rows, for products with dense ones of a few columns."""
+
+    columns: Tensor
+    """int64 (entries,), row after row"""
+    values: Tensor
+    """float32 (entries,)"""
+    starts: Tensor
+    """int64 (rows,): where each row's entries begin"""
+
+    @classmethod
+    def of(cls, row: Tensor, column: Tensor, values: Tensor, rows: int) -> _Sparse:
+        """From (entries,) of each, in any order."""
+        order = row.argsort(stable=True)
+        sizes = torch.bincount(row, minlength=rows)
+        return cls(column[order], values[order], sizes.cumsum(0) - sizes)
+
+    def __matmul__(self, dense: Tensor) -> Tensor:
+        """float32 (all columns, n) -> (rows, n)"""
+        return functional.embedding_bag(
+            self.columns, dense.contiguous(), self.starts, per_sample_weights=self.values, mode="sum"
+        )
+
+
+@dataclass(frozen=True)
 class _Shares:
     """Each gene's words as a sparse matrix, and its transpose."""
 
-    matrix: Tensor
-    """sparse float32 (genes, buckets); rows of length 1"""
-    transposed: Tensor
+    matrix: _Sparse
+    """(genes, buckets); rows of length 1"""
+    transposed: _Sparse
 
     @classmethod
     def of(cls, words: ResidueWords, loader: BatchLoader, train: np.ndarray) -> _Shares:
@@ -81,13 +107,8 @@ class _Shares:
         words.weights.copy_(((len(train) + 1) / (genes_with + 1.0)).log()[:, None])
         weight = words.weights[column, 0]
         norm = torch.zeros(len(train), device=device).index_add(0, row, weight.square()).sqrt().clamp(min=1e-6)
-        places, size = torch.stack([row, column]), (len(train), buckets)
-        matrix = torch.sparse_coo_tensor(places, weight / norm[row], size, check_invariants=False).coalesce()
-        return cls(matrix, matrix.t().coalesce())
-
-    def times(self, table: Tensor) -> Tensor:
-        """(buckets, outputs) -> (genes, outputs)"""
-        return self.matrix @ table
+        values = weight / norm[row]
+        return cls(_Sparse.of(row, column, values, len(train)), _Sparse.of(column, row, values, buckets))
 
 
 def _ridge(shares: _Shares, labels: Tensor, penalty: float) -> Tensor:
@@ -110,7 +131,7 @@ def _ridge(shares: _Shares, labels: Tensor, penalty: float) -> Tensor:
     for _ in range(_ITERATIONS):
         if bool((squared <= _TOLERANCE**2 * first).all()):
             break
-        image = shares.transposed @ (shares.times(direction) * known) + penalty * direction
+        image = shares.transposed @ ((shares.matrix @ direction) * known) + penalty * direction
         step = squared / (direction * image).sum(dim=0).clamp(min=1e-30)
         table, residual = table + step * direction, residual - step * image
         before, squared = squared, residual.square().sum(dim=0)
