@@ -144,3 +144,20 @@ def test_gain_scales_the_composition_alone(small_config, tokens):
 def test_settings_that_make_no_flow(changes, message):
     with pytest.raises(UsageError, match=message):
         PerceiverConfig.from_preset("dna-perceiver", **changes)
+
+
+def test_told_answers_replace_those_of_the_table(tokens):
+    config = PerceiverConfig.from_preset("protein-perceiver", outputs=2, composition_dim=8, word_buckets=64)
+    flow, proteins = CompositionFlow(config).eval(), tokens(4, 50, letters=20)
+    for part in (flow.words.table, flow.words.weights, flow.direct.weight):
+        torch.nn.init.normal_(part)
+    answers = flow.words(proteins)
+    told = answers + 0.5
+    told[1] = math.nan
+    with torch.inference_mode():
+        asked, given = flow.scores(proteins, proteins), flow.scores(proteins, proteins, told)
+        torch.testing.assert_close(asked[:, -2:], answers.clamp(-4, 4))
+        torch.testing.assert_close(given[:, -2:], told.where(~told.isnan(), answers).clamp(-4, 4))
+        assert torch.equal(given[:, :-2], asked[:, :-2]) and flow.covariates == 2
+        changed = (flow(proteins, proteins, None, told) - flow(proteins, proteins, None)).abs().amax(dim=(1, 2))
+    assert changed[1] == 0 and (changed[[0, 2, 3]] > 1e-3).all()
