@@ -158,6 +158,6 @@ def test_told_answers_replace_those_of_the_table(tokens):
         asked, given = flow.scores(proteins, proteins), flow.scores(proteins, proteins, told)
         torch.testing.assert_close(asked[:, -2:], answers.clamp(-4, 4))
         torch.testing.assert_close(given[:, -2:], told.where(~told.isnan(), answers).clamp(-4, 4))
-        assert torch.equal(given[:, :-2], asked[:, :-2]) and flow.covariates == 2
+        assert torch.equal(given[:, :-2], asked[:, :-2]) and flow.covariates == 0
         changed = (flow(proteins, proteins, None, told) - flow(proteins, proteins, None)).abs().amax(dim=(1, 2))
     assert changed[1] == 0 and (changed[[0, 2, 3]] > 1e-3).all()

@@ -28,8 +28,9 @@ class CompositionFlow(nn.Module):
     """Composition of every sequence that the network reads, and covariates -> one hidden layer -> an addend per output.
 
     The covariates are few and each says much: the half-life features, which of them are known, and what the promoter
-    towers and the table of residue words answer. They are never dropped out, and reach the outputs directly too. Mean
-    and spread of composition and towers are those of the training genes, set once by `fit` and stored with the weights.
+    towers answer. They are never dropped out, and reach the outputs directly too; what the table of residue words
+    answers reaches the outputs alone. Mean and spread of composition and towers are those of the training genes, set
+    once by `fit` and stored with the weights.
     """
 
     mean: Tensor
@@ -40,8 +41,7 @@ class CompositionFlow(nn.Module):
         self.config = config
         self.towers = PromoterTowers(config.promoter_towers) if config.promoter_towers else None
         self.words = ResidueWords(config.word_buckets, config.words_answer) if config.word_buckets else None
-        self.answers = config.promoter_towers + config.words_answer
-        self.covariates = 2 * HALF_LIFE_FEATURES * config.reads_half_life + self.answers
+        self.covariates = 2 * HALF_LIFE_FEATURES * config.reads_half_life + config.promoter_towers
         empty = torch.zeros(1, 0, dtype=torch.uint8)
         counted = self._counts(empty, empty).shape[1]
         self.register_buffer("mean", torch.zeros(counted + config.promoter_towers))
@@ -51,10 +51,10 @@ class CompositionFlow(nn.Module):
         self.hidden = _Linears(members, counted, width)
         self.joined = _Linears(members, self.covariates, width)
         self.output = _Linears(members, width, config.outputs)
-        self.direct = _Linears(members, self.covariates, config.outputs)
+        self.direct = _Linears(members, self.covariates + config.words_answer, config.outputs)
         if self.covariates:  # few inputs of full size: a spread of one in the hidden layer, nothing at the outputs
             nn.init.normal_(self.joined.weight, std=self.covariates**-0.5)
-            nn.init.zeros_(self.direct.weight)
+        nn.init.zeros_(self.direct.weight)
 
     def forward(
         self, latent_tokens: Tensor, query_tokens: Tensor, half_life: Tensor | None, told: Tensor | None = None
@@ -86,8 +86,9 @@ class CompositionFlow(nn.Module):
 
     def predict(self, scores: Tensor, half_life: Tensor | None) -> Tensor:
         """From what `scores` gives, and float (batch, 8) or None, to (batch, members, outputs)."""
-        composition, answers = scores.split([scores.shape[1] - self.answers, self.answers], 1)
-        given = [answers]
+        sizes = [self.config.promoter_towers, self.config.words_answer]
+        composition, towers, words = scores.split([scores.shape[1] - sum(sizes), *sizes], 1)
+        given = [towers]
         if self.config.reads_half_life:
             if half_life is None:
                 half_life = scores.new_full((len(scores), HALF_LIFE_FEATURES), math.nan)
@@ -96,9 +97,9 @@ class CompositionFlow(nn.Module):
         covariates = torch.cat([part.to(scores.dtype) for part in given], dim=1)
         members = (self.config.composition_members, -1, -1)
         kept = self.dropout((composition * self.config.composition_gain).expand(members))  # each member drops its own
-        covariates = covariates.expand(members)
-        hidden = functional.gelu(self.hidden(kept) + self.joined(covariates))
-        return (self.output(self.dropout(hidden)) + self.direct(covariates)).transpose(0, 1)
+        hidden = functional.gelu(self.hidden(kept) + self.joined(covariates.expand(members)))
+        linear = self.direct(torch.cat([covariates, words], dim=1).expand(members))
+        return (self.output(self.dropout(hidden)) + linear).transpose(0, 1)
 
     @torch.no_grad()
     def fit(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:

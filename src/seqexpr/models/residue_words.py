@@ -1,9 +1,9 @@
 """What proteins with the same words have: a table of words of residue classes, and a score for every output in it.
 
-Members of a protein family share stretches of sequence, and often levels. Two thirds of human proteins have relatives
-on other chromosomes, which composition alone does not tell from chance. Words of six letters over ten classes of alike
-residues are common within a family and rare outside, so a linear model over them passes on what is known of relatives;
-its table is small because the words are hashed into buckets (Weinberger et al. 2009).
+Members of a protein family share stretches of sequence, and often levels. Two of five human proteins have a homologue
+on another chromosome (docs/results.md), which composition does not tell from chance. Words of six letters over nine
+classes of alike residues are common within a family and rare outside, so a linear model over them passes on what is
+known of relatives; its table is small because the words are hashed into buckets (Weinberger et al. 2009).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from seqexpr.models.composition import class_of_token
 WORD_CLASSES = ("AST", "C", "DENQ", "FYW", "G", "H", "ILMV", "KR", "P")
 """Residues that replace each other often in relatives."""
 
-WORD = 6
-"""Letters of a word."""
+WORD = (0, 1, 3, 4, 6, 7)
+"""Where a word's letters stand; what lies between them may differ (spaced seeds, Ma et al. 2002)."""
 
 _MULTIPLIER, _HASHED = 2_654_435_761, 32
 """Multiplicative hashing (Knuth, The Art of Computer Programming 3, 6.4): a number near 2**32 / the golden ratio."""
@@ -70,12 +70,12 @@ def word_buckets(proteins: Tensor, buckets: int) -> tuple[Tensor, Tensor]:
     Returns:
         int64 (batch, places), ascending; bool, True where a bucket of the protein stands for the first time.
     """
-    proteins = functional.pad(proteins, (0, max(WORD - proteins.shape[1], 0)))
+    proteins = functional.pad(proteins, (0, max(WORD[-1] + 1 - proteins.shape[1], 0)))
     classes = torch.tensor(_CLASS_OF_TOKEN, dtype=torch.uint8, device=proteins.device)[proteins.int()]
-    places = classes.shape[1] - WORD + 1
+    places = classes.shape[1] - WORD[-1]
     code = torch.zeros(len(classes), places, dtype=torch.int64, device=classes.device)
     known = torch.ones(len(classes), places, dtype=torch.bool, device=classes.device)
-    for offset in range(WORD):
+    for offset in WORD:
         letter = classes[:, offset : offset + places]
         known &= letter > 0
         code = code * (len(WORD_CLASSES) + 1) + letter
