@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from seqexpr.models.checkpoint import save_view
+
 
 @pytest.fixture
 def cached(private_cache: Path, weights: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -30,6 +32,12 @@ def test_list_is_a_table_and_a_bad_file_does_not_hide_the_others(cached: Path, s
         f"cached\t{size}\n"
         "torn\tunreadable\tunreadable\tcached\t0.0 MB\n"
     )
+
+
+def test_list_says_whose_outputs_a_view_gives(cached: Path, seqexpr: Callable[..., Any]) -> None:
+    save_view(cached / "part.safetensors", "mine.safetensors", ["mrna"])
+    lines = [line.split("\t") for line in seqexpr("models", "list").out.splitlines()]
+    assert [(line[0], line[1], line[4]) for line in lines if line[0] == "part"] == [("part", "mrna", "in mine")]
 
 
 def test_show_prints_the_card(cached: Path, seqexpr: Callable[..., Any]) -> None:

@@ -59,13 +59,15 @@ def path_command(model: ModelName) -> None:
 
 def _row(entry: ModelEntry) -> tuple[str, ...]:
     from seqexpr.errors import InputError
-    from seqexpr.models.checkpoint import read_metadata
+    from seqexpr.models.checkpoint import read_metadata, tensors_file
 
     size = f"{entry.size / 1e6:.1f} MB"
     try:
-        metadata = read_metadata(entry.path)
+        metadata, file = read_metadata(entry.path), tensors_file(entry.path)
     except InputError:  # one bad file in the cache must not hide the others
         return entry.name, "unreadable", "unreadable", entry.origin, size
+    if file != entry.path:
+        size = f"in {file.stem}"
     outputs = ",".join(output.name for output in metadata.outputs)
     return entry.name, outputs, "; ".join(_inputs(metadata)), entry.origin, size
 

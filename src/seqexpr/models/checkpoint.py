@@ -218,6 +218,15 @@ def read_metadata(path: str | Path) -> ModelMetadata:
     return _find(path)[1]
 
 
+def tensors_file(path: str | Path) -> Path:
+    """The file that holds the tensors: `path` itself, or for a view the file beside it.
+
+    Raises:
+        InputError: as `read_metadata`.
+    """
+    return _find(path)[0]
+
+
 def load_model(path: str | Path, device: str | torch.device = "cpu", name: str | None = None) -> TrainedModel:
     """Weights from a file, ready to predict on `device`.
 
