@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqexpr.models.config import PROMOTER_WINDOW
+from seqexpr.models.row_sums import sum_rows
 
 _LETTERS = 4
 _STEM, _STEM_WIDTH, _STEM_POOL = 128, 6, 30
@@ -70,7 +71,7 @@ class PromoterTowers(nn.Module):
         words = (letters[:, :-2] * places + letters[:, 1:-1]) * places + letters[:, 2:]
         pairs = torch.stack([words[:, :-_WORD], words[:, _WORD:] + places**_WORD], dim=2)
         pooled = [  # in stretches that stay in a CPU's cache
-            functional.embedding_bag(part, table, mode="sum").unflatten(0, (-1, _STEM_POOL)).amax(dim=1)
+            sum_rows(part, table).unflatten(0, (-1, _STEM_POOL)).amax(dim=1)
             for part in pairs.flatten(0, 1).split(_STRETCH)
         ]
         return functional.relu(torch.cat(pooled).unflatten(0, (len(windows), -1)).transpose(1, 2))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqexpr.models.composition import class_of_token
+from seqexpr.models.row_sums import sum_rows
 
 WORD_CLASSES = ("AST", "C", "DENQ", "FYW", "G", "H", "ILMV", "KR", "P")
 """Residues that replace each other often in relatives."""
@@ -43,7 +44,7 @@ class ResidueWords(nn.Module):
         The mean score of a protein's words, in units of the answers' spread over proteins that the table has not seen.
         """
         buckets, shares = self.shares(proteins)
-        return functional.embedding_bag(buckets, self.table, per_sample_weights=shares, mode="sum")
+        return sum_rows(buckets, self.table, shares)
 
     def shares(self, proteins: Tensor) -> tuple[Tensor, Tensor]:
         """The buckets of each protein's words, and the part that each has in a vector of length 1.

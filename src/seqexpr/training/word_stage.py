@@ -29,7 +29,7 @@ _ITERATIONS, _TOLERANCE = 50, 1e-3
 
 
 def make_words(words: ResidueWords, loader: BatchLoader, train: np.ndarray, penalty: float, seed: int) -> np.ndarray:
-    """Fill the table from the training genes.
+    """Fill the table from the training genes, on the CPU: it takes seconds, and is the same for every device.
 
     Args:
         words: filled in place.
@@ -42,8 +42,8 @@ def make_words(words: ResidueWords, loader: BatchLoader, train: np.ndarray, pena
         `Batch.told` of all genes: float32 (genes, outputs), NaN for the genes that do not train.
     """
     shares = _Shares.of(words, loader, train)
-    labels = torch.from_numpy(loader.labels[train]).to(words.table.device)
-    part = torch.from_numpy(np.random.default_rng([seed, 2]).permutation(len(train)) % PARTS).to(labels.device)
+    labels = torch.from_numpy(loader.labels[train])
+    part = torch.from_numpy(np.random.default_rng([seed, 2]).permutation(len(train)) % PARTS)
     answers = torch.zeros_like(labels)
     for number in range(PARTS):
         held_out = part == number
@@ -53,7 +53,7 @@ def make_words(words: ResidueWords, loader: BatchLoader, train: np.ndarray, pena
     unit = torch.where(sd > 0, sd, torch.ones_like(sd))
     words.table.copy_(_ridge(shares, labels, penalty) / unit)
     told = np.full((len(loader.labels), labels.shape[1]), np.nan, dtype=np.float32)
-    told[train] = (answers / unit).cpu().numpy()
+    told[train] = (answers / unit).numpy()
     return told
 
 
@@ -93,20 +93,21 @@ class _Shares:
     @classmethod
     def of(cls, words: ResidueWords, loader: BatchLoader, train: np.ndarray) -> _Shares:
         """Weigh the buckets, rare ones higher, and collect the genes' words."""
-        device, buckets = words.table.device, len(words.table)
+        buckets = len(words.table)
         rows, columns = [], []
         for start in range(0, len(train), _BATCH):
             genes = train[start : start + _BATCH]
-            proteins = torch.from_numpy(loader.dataset.proteins(genes, loader.config.protein_length)).to(device)
-            found, first = word_buckets(proteins, buckets)
+            proteins = loader.dataset.proteins(genes, loader.config.protein_length)
+            found, first = word_buckets(torch.from_numpy(proteins), buckets)
             row, place = first.nonzero(as_tuple=True)
             rows.append(row + start)
             columns.append(found[row, place])
         row, column = torch.cat(rows), torch.cat(columns)
         genes_with = torch.bincount(column, minlength=buckets)
-        words.weights.copy_(((len(train) + 1) / (genes_with + 1.0)).log()[:, None])
-        weight = words.weights[column, 0]
-        norm = torch.zeros(len(train), device=device).index_add(0, row, weight.square()).sqrt().clamp(min=1e-6)
+        rarity = ((len(train) + 1) / (genes_with + 1.0)).log()
+        words.weights.copy_(rarity[:, None])
+        weight = rarity[column]
+        norm = torch.zeros(len(train)).index_add(0, row, weight.square()).sqrt().clamp(min=1e-6)
         values = weight / norm[row]
         return cls(_Sparse.of(row, column, values, len(train)), _Sparse.of(column, row, values, buckets))
 
