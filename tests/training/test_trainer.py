@@ -46,6 +46,16 @@ def same_tensors(one, other) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
+def interrupt_and_resume(job, folder, *stops) -> None:
+    """Trained without a pause in `folder`/whole and interrupted at `stops` in `folder`/parts: the same weights."""
+    train(job, folder / "whole", CPU, name="w")
+    for at in stops:
+        with pytest.raises(KeyboardInterrupt):
+            train(job, folder / "parts", CPU, name="w", observer=at)
+    train(job, folder / "parts", CPU, name="w")
+    assert same_tensors(folder / "whole/weights.safetensors", folder / "parts/weights.safetensors")
+
+
 def test_run_leaves_weights_and_a_line_of_metrics_an_epoch(job, tmp_path):
     result = train(job, tmp_path, CPU, name="small")
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -72,22 +82,13 @@ def test_kept_weights_are_those_of_the_best_epoch(job, tmp_path):
 @pytest.mark.parametrize("recipe", ["adam", "adamw", "lamb"])
 def test_resumed_equals_uninterrupted(job, tmp_path, recipe):
     job = replace(job, recipe=job.recipe.changed(optimizer=recipe, average_decay=0.0 if recipe == "adam" else 0.9))
-    train(job, tmp_path / "whole", CPU, name="w")
-    for at in (StopAt(1, 2), StopAt(2, 3), StopAt(3, 1)):  # also before the first checkpoint
-        with pytest.raises(KeyboardInterrupt):
-            train(job, tmp_path / "parts", CPU, name="w", observer=at)
-    train(job, tmp_path / "parts", CPU, name="w")
-    assert same_tensors(tmp_path / "whole/weights.safetensors", tmp_path / "parts/weights.safetensors")
+    interrupt_and_resume(job, tmp_path, StopAt(1, 2), StopAt(2, 3), StopAt(3, 1))  # also before the first checkpoint
 
 
 def test_resumed_equals_uninterrupted_with_the_compiled_kernels_too(job, tmp_path):
     wide = {**NETWORK, "latents": 64, "embedding_dim": 32, "stem_channels": 64, "dropout": 0.3}
     job = replace(job, config=PerceiverConfig.from_preset("dna-perceiver", upstream=240, downstream=120, **wide))
-    train(job, tmp_path / "whole", CPU, name="w")
-    with pytest.raises(KeyboardInterrupt):
-        train(job, tmp_path / "parts", CPU, name="w", observer=StopAt(2, 3))
-    train(job, tmp_path / "parts", CPU, name="w")
-    assert same_tensors(tmp_path / "whole/weights.safetensors", tmp_path / "parts/weights.safetensors")
+    interrupt_and_resume(job, tmp_path, StopAt(2, 3))
 
 
 @pytest.mark.parametrize("composition_epochs", [0, 4])
@@ -95,12 +96,7 @@ def test_a_composition_flow_resumes_too_and_is_standardised_on_training_genes(jo
     # Every gradient is clipped: one that is left over from the first stage would show.
     recipe = job.recipe.changed(composition_epochs=composition_epochs, clip_norm=0.01)
     job = replace(job, config=tiny_config(composition_dim=4), recipe=recipe)
-    train(job, tmp_path / "whole", CPU, name="w")
-    for at in (StopAt(1, 2), StopAt(2, 1), StopAt(3, 1)):
-        with pytest.raises(KeyboardInterrupt):
-            train(job, tmp_path / "parts", CPU, name="w", observer=at)
-    train(job, tmp_path / "parts", CPU, name="w")
-    assert same_tensors(tmp_path / "whole/weights.safetensors", tmp_path / "parts/weights.safetensors")
+    interrupt_and_resume(job, tmp_path, StopAt(1, 2), StopAt(2, 1), StopAt(3, 1))
     flow = load_model(tmp_path / "whole/weights.safetensors").network.composition
     windows = torch.from_numpy(job.dataset.dna(job.train, 240, 120))
     torch.testing.assert_close(flow.mean, flow.features(windows, windows).mean(dim=0), rtol=1e-4, atol=1e-6)
@@ -116,12 +112,7 @@ def test_a_table_of_words_resumes_too_and_no_gene_is_told_what_it_taught(tmp_pat
     told = []
     forward = Perceiver.forward
     monkeypatch.setattr(Perceiver, "forward", lambda *given: told.append(given[4:]) or forward(*given))
-    train(job, tmp_path / "whole", CPU, name="w")
-    for at in (StopAt(1, 2), StopAt(2, 1), StopAt(3, 1)):
-        with pytest.raises(KeyboardInterrupt):
-            train(job, tmp_path / "parts", CPU, name="w", observer=at)
-    train(job, tmp_path / "parts", CPU, name="w")
-    assert same_tensors(tmp_path / "whole/weights.safetensors", tmp_path / "parts/weights.safetensors")
+    interrupt_and_resume(job, tmp_path, StopAt(1, 2), StopAt(2, 1), StopAt(3, 1))
     given = [answers[0] for answers in told if answers]
     assert len(given) > 20 and not torch.cat(given).isnan().any()  # training steps alone are told
 
