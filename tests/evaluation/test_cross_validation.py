@@ -18,6 +18,7 @@ from seqexpr.evaluation.cross_validation import CrossValidation, cross_validate,
 from seqexpr.evaluation.fold_run import torch_threads
 from seqexpr.evaluation.setup import resolve_setup
 from seqexpr.models.checkpoint import load_model
+from seqexpr.models.config import PRESETS
 from seqexpr.models.registry import resolve_models
 from seqexpr.prediction.rows import predict_rows
 
@@ -52,6 +53,23 @@ def test_run_folder_is_whole(cv, dataset, tmp_path, observer):
     audited = {entry["overlap"]: entry for entry in json.loads((tmp_path / "audit.json").read_text())}
     assert audited["near-identical protein"]["tested"] == 48
     assert len(resolve_models([str(tmp_path)])) == 3
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_default_recipe_of_every_preset_goes_to_the_end(dataset, preset, tmp_path, observer, no_audit):
+    setup = resolve_setup(str(dataset.folder), labels=("a",), preset=preset, epochs=1, batch_size=16)
+    rows = cross_validate(
+        CrossValidation(setup, "chromosome", 2, valid_fraction=0.2, resamples=20),
+        tmp_path,
+        CPU,
+        resume=False,
+        observer=observer,
+    )
+    overall = {row["model"]: row["metrics"]["r2"]["value"] for row in rows if row["scope"] == "all"}
+    assert {"seqexpr", "untrained model", "composition_boosted_trees"} <= set(overall)
+    assert all(np.isfinite(list(overall.values())))
+    flow = load_model(next(tmp_path.glob("folds/*/weights.safetensors"))).metadata.config
+    assert flow.composition_members > 1 and bool(flow.word_buckets) == preset.startswith("protein")
 
 
 def test_every_gene_is_predicted_by_the_network_that_did_not_see_its_chromosome(

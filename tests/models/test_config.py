@@ -4,6 +4,7 @@ import pytest
 
 from seqexpr.errors import UsageError
 from seqexpr.models.config import PRESETS, PerceiverConfig
+from seqexpr.models.perceiver import Perceiver
 
 
 @pytest.mark.parametrize(
@@ -70,6 +71,21 @@ def test_a_table_of_words_has_its_limits(buckets):
         PerceiverConfig.from_preset("protein-perceiver", composition_dim=4, word_buckets=buckets)
     with pytest.raises(UsageError, match="word_outputs need word_buckets"):
         PerceiverConfig.from_preset("protein-perceiver", composition_dim=4, word_outputs=3)
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes"),
+    [
+        ("dna-perceiver", {"promoter_towers": 2}),
+        ("protein-perceiver", {"word_buckets": 64, "word_outputs": 3}),
+        ("protein-dna-perceiver", {"word_buckets": 64}),
+    ],
+)
+def test_without_composition_the_paper_s_network_is_left(preset, changes):
+    config = PerceiverConfig.from_preset(preset, composition_dim=8, composition_members=2, **changes)
+    plain = config.without_composition()
+    assert plain == PerceiverConfig.from_preset(preset)
+    assert Perceiver(plain).composition is None
 
 
 def test_unknown_preset_names_the_known_ones():

@@ -7,7 +7,7 @@ network was trained or validated on, and predicts exactly the genes that the net
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -105,7 +105,7 @@ def _predict_untrained(trial: Trial, device: torch.device) -> np.ndarray:
     Without a composition flow: the paper's has none, and one that was never standardised says nothing.
     """
     torch.manual_seed(trial.seed)
-    config = replace(trial.config, composition_dim=0, composition_members=1, promoter_towers=0)
+    config = trial.config.without_composition()
     network = Perceiver(config).to(device).eval()
     outputs = tuple(Output(name) for name in trial.label_names)
     model = TrainedModel(UNTRAINED, network, ModelMetadata(config, outputs))

@@ -6,7 +6,7 @@ protein and the DNA makes the query.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from math import prod
 from typing import Any, Literal
 
@@ -168,6 +168,12 @@ class PerceiverConfig:
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON can hold them."""
         return {**asdict(self), "tower_channels": list(self.tower_channels)}
+
+    def without_composition(self) -> PerceiverConfig:
+        """The paper's network alone."""
+        return replace(
+            self, composition_dim=0, composition_members=1, promoter_towers=0, word_buckets=0, word_outputs=0
+        )
 
     @property
     def reads_dna(self) -> bool:
