@@ -72,7 +72,8 @@ def test_a_users_first_hour(
     predicted = seqexpr("predict", "--model", "run", *files)
     assert predicted.code == 0, predicted.err
     header, *rows = (line.split("\t") for line in predicted.out.splitlines())
-    assert header == ["id", *task.labels]
+    # The default recipe's network has members, which tell a spread.
+    assert header == ["id", *(column for label in task.labels for column in (label, f"{label}_sd"))]
     assert {row[0] for row in rows} == {gene(number) for number in ASKED}
     assert np.isfinite([float(cell) for row in rows for cell in row[1:]]).all()
 
