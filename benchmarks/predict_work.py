@@ -52,10 +52,12 @@ class InPrecision:
         """The model's."""
         return self._model.metadata
 
-    def predict(self, dna: np.ndarray | None, protein: np.ndarray | None, half_life: np.ndarray | None) -> np.ndarray:
+    def predict_members(
+        self, dna: np.ndarray | None, protein: np.ndarray | None, half_life: np.ndarray | None
+    ) -> np.ndarray:
         """As the model's."""
         with precision(self._settings):
-            return self._model.predict(dna, protein, half_life)
+            return self._model.predict_members(dna, protein, half_life)
 
 
 def shipped(settings: dict[str, Any], turns: Turns) -> NoReturn:

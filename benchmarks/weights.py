@@ -115,6 +115,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     for needed, models in (("dna", MODELS[:2]), ("xpresso", MODELS[1:2]), ("protein", MODELS[2:])):
         if getattr(options, needed) is None and set(models) & set(options.models):
             parser.error(f"--{needed} is needed for {' and '.join(sorted(set(models) & set(options.models)))}")
+    if options.make and (options.only or options.recipe):
+        parser.error("--make needs all folds and the bundled recipe: leave --only and --recipe out")
+    if options.recipe and len(options.models) > 1:
+        parser.error("--recipe is for one model: name it")
     options.out.mkdir(parents=True, exist_ok=True)
     return options
 

@@ -167,5 +167,19 @@ def test_options_that_miss_a_dataset_are_refused(tmp_path: Path, capsys):
         weights.parse(["human-fat", "--out", str(tmp_path)])
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--make", "--only", "0"], "--make needs all folds"),
+        (["--make", "--recipe", "r.toml"], "--make needs all folds"),
+    ],
+)
+def test_weights_are_made_of_all_folds_and_their_own_recipe(options, said, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        weights.parse(["human-prot", "--protein", "p", "--out", str(tmp_path / "o"), *options])
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
 def test_one_recipe_can_be_tried_in_place_of_another(toy):
     assert replace(toy, recipe=toy.recipe.changed(max_epochs=2)).job(np.arange(20)).recipe.max_epochs == 2

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from seqexpr.datasets.half_life import FEATURES, TRANSFORMS, HalfLifeSchema
@@ -79,7 +80,6 @@ def test_metadata_is_read_without_torch(model, tmp_path):
 
 def rewrite(path, change):
     """The same tensors with other metadata."""
-    from safetensors import safe_open
 
     with safe_open(str(path), framework="np") as handle:
         stored = json.loads(handle.metadata()["seqexpr"])
@@ -234,6 +234,18 @@ def test_views_that_lead_nowhere_or_out_of_their_folder_are_refused(three, tmp_p
     for read in (read_metadata, load_model):
         with pytest.raises(InputError, match="a view that does not fit"):
             read(folder / "part.safetensors")
+
+
+def test_a_view_of_weights_that_lack_a_tensor_is_refused(three, tmp_path):
+    save_model(tmp_path / "all.safetensors", three)
+    save_view(tmp_path / "part.safetensors", "all.safetensors", ["a"])
+    with safe_open(tmp_path / "all.safetensors", framework="pt") as handle:
+        metadata = handle.metadata()
+    tensors = load_file(tmp_path / "all.safetensors")
+    del tensors["output.weight"]
+    save_file(tensors, tmp_path / "all.safetensors", metadata=metadata)
+    with pytest.raises(InputError, match=r"output\.weight"):
+        load_model(tmp_path / "part.safetensors")
 
 
 def test_half_precision_is_half_the_size_and_nearly_the_same(three, dna, tmp_path):

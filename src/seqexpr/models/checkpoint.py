@@ -122,7 +122,7 @@ class ModelMetadata:
             return metadata
         except InputError:
             raise
-        except (KeyError, TypeError, ValueError, SeqexprError) as problem:
+        except (AttributeError, KeyError, TypeError, ValueError, SeqexprError) as problem:
             raise InputError(file, found=f"metadata that does not fit ({problem})", expected=expected) from None
 
     def _check(self) -> None:
@@ -242,7 +242,7 @@ def load_model(path: str | Path, device: str | torch.device = "cpu", name: str |
     network = Perceiver(metadata.config)
     try:
         network.load_state_dict(_of_outputs(load_file(file), columns))
-    except RuntimeError as problem:
+    except (IndexError, KeyError, RuntimeError) as problem:
         first = str(problem).splitlines()[-1].strip()
         raise InputError(path, found=first, expected="the tensors that its own config describes") from None
     network.to(device).eval()

@@ -119,6 +119,8 @@ class PerceiverConfig:
             raise UsageError(f"{self.preset}: composition_members need a composition_dim")
         if self.composition_gain <= 0:
             raise UsageError(f"{self.preset}: composition_gain must be above 0, not {self.composition_gain}")
+        if min(self.promoter_towers, self.word_outputs) < 0:
+            raise UsageError(f"{self.preset}: promoter_towers and word_outputs must not be negative")
         if self.promoter_towers and not (self.composition_dim and (self.upstream, self.downstream) == PROMOTER_WINDOW):
             raise UsageError(
                 f"{self.preset}: promoter_towers need a composition_dim, and a window of {PROMOTER_WINDOW[0]:,} bp "

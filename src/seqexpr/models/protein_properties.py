@@ -129,11 +129,12 @@ def _stretch_means(values: Tensor, lengths: Tensor, size: int) -> tuple[Tensor, 
     width = values.shape[1]
     if width < size:
         values = torch.nn.functional.pad(values, (0, size - width))
-    # Double precision: the running sum of a long protein must not lose what distinguishes two stretches.
-    sums = torch.nn.functional.pad(values.cumsum(dim=1, dtype=torch.float64), (1, 0))
-    means = (sums[:, size:] - sums[:, :-size]) / lengths.clamp(1, size)
+    # Double precision, which MPS lacks: the running sum of a long protein must not lose what tells two stretches apart.
+    exact = values.cpu() if values.device.type == "mps" else values
+    sums = torch.nn.functional.pad(exact.cumsum(dim=1, dtype=torch.float64), (1, 0))
+    means = (sums[:, size:] - sums[:, :-size]) / lengths.clamp(1, size).to(sums.device)
     places = torch.arange(means.shape[1], device=values.device)
-    return means.float(), places <= (lengths - size).clamp(min=0)
+    return means.float().to(values.device), places <= (lengths - size).clamp(min=0)
 
 
 def _summary(values: Tensor, there: Tensor) -> list[Tensor]:

@@ -41,7 +41,8 @@ class ResidueWords(nn.Module):
     def forward(self, proteins: Tensor) -> Tensor:
         """uint8 (batch, length), padded with 0 on the right -> (batch, outputs).
 
-        The mean score of a protein's words, in units of the answers' spread over proteins that the table has not seen.
+        The weighted sum of the scores of a protein's words, in units of the answers' spread over proteins that the
+        table has not seen.
         """
         buckets, shares = self.shares(proteins)
         return sum_rows(buckets, self.table, shares)
