@@ -46,9 +46,9 @@ def write_dataset(folder: Path, config: PerceiverConfig, genes: int) -> None:
     """A prepared dataset of random genes for this network, with one label, "level"."""
     import pandas as pd
 
-    from seqexpr.datasets.half_life import FEATURES, TRANSFORMS
-    from seqexpr.datasets.prepared import DatasetWriter
-    from seqexpr.datasets.synthetic_genes import random_half_life
+    from seqexpr.datasets.dataset import DatasetWriter
+    from seqexpr.inputs.half_life import FEATURES, TRANSFORMS
+    from seqexpr.tasks.synthetic import random_half_life
 
     random = np.random.default_rng(SEED)
     names = [f"gene{number}" for number in range(genes)]

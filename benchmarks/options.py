@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.variants import Child, Variant
 from seqexpr.models.config import PRESETS, PerceiverConfig
-from seqexpr.prediction.cores import usable_cores
+from seqexpr.threads import usable_cores
 
 _TINY = {"upstream": 600, "downstream": 300, "protein_length": 600}
 """The smallest inputs with more than one position at the tower's end, for a look at whether all works."""

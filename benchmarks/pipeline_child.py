@@ -67,8 +67,8 @@ def main() -> None:
     """Predict, and print how the time was spent."""
     settings = json.loads(sys.argv[1])
     from seqexpr.cli.predict_options import DEFAULT_DNA_MODEL
-    from seqexpr.models.checkpoint import load_model
     from seqexpr.models.registry import resolve_models
+    from seqexpr.models.trained import load_model
     from seqexpr.prediction.device import choose_device, use_threads
     from seqexpr.prediction.predictor import Predictor
     from seqexpr.prediction.records import read_records

@@ -13,14 +13,14 @@ import torch
 from benchmarks.made_inputs import SEED, random_genes
 from benchmarks.plain_perceiver import PlainPerceiver
 from benchmarks.serving import Turns, serve
-from seqexpr.datasets.half_life import HalfLifeSchema
-from seqexpr.datasets.synthetic_genes import random_half_life
-from seqexpr.models.checkpoint import ModelMetadata, Output, TrainedModel
+from seqexpr.inputs.half_life import HalfLifeSchema
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.models.perceiver import Perceiver
+from seqexpr.models.trained import ModelMetadata, Output, TrainedModel
 from seqexpr.prediction.device import keep_freed_memory, use_threads
 from seqexpr.prediction.inputs import InputRecord
 from seqexpr.prediction.predictor import Predictor
+from seqexpr.tasks.synthetic import random_half_life
 
 
 def untrained(config: PerceiverConfig, device: torch.device) -> Perceiver:

@@ -29,14 +29,13 @@ from pathlib import Path
 
 import torch
 
-from seqexpr.datasets.tasks import list_tasks, open_task_dataset
 from seqexpr.evaluation.folds import split_once
 from seqexpr.evaluation.metrics import evaluate
-from seqexpr.evaluation.negative_control import permute_labels
-from seqexpr.evaluation.setup import resolve_setup
 from seqexpr.models.config import PRESETS
 from seqexpr.prediction.device import keep_freed_memory
 from seqexpr.prediction.rows import predict_rows
+from seqexpr.runs.setup import permute_labels, resolve_setup
+from seqexpr.tasks.catalogue import list_tasks, open_task_dataset
 from seqexpr.training.job import TrainingJob
 from seqexpr.training.trainer import EVALUATION_BATCH, train
 

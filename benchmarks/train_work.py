@@ -16,7 +16,7 @@ from torch.nn import functional
 from benchmarks.plain_perceiver import PlainPerceiver
 from benchmarks.predict_work import configured, precision, untrained
 from benchmarks.serving import Finished, Turns, serve
-from seqexpr.datasets.prepared import PreparedDataset
+from seqexpr.datasets.dataset import PreparedDataset
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.prediction.device import keep_freed_memory
 from seqexpr.training.job import TrainingJob, half_life_schema

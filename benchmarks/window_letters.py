@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seqexpr.datasets.prepared import PreparedDataset
+from seqexpr.datasets.dataset import PreparedDataset
 from seqexpr.sequences.alphabet import DNA
 from seqexpr.sequences.fasta import read_fasta
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,9 @@ def source_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from .source_files import make_source_files
 
     return make_source_files(tmp_path_factory.mktemp("sources"))
+
+
+@pytest.fixture
+def fetched(source_files: Path, private_cache: Path) -> Path:
+    """Those files as the cache's downloads, not yet recorded; the folder `downloads`."""
+    return Path(shutil.copytree(source_files, private_cache / "downloads"))

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from seqexpr.datasets.half_life import FEATURES, TRANSFORMS
-from seqexpr.datasets.prepared import DatasetWriter, PreparedDataset
+from seqexpr.datasets.dataset import DatasetWriter, PreparedDataset
+from seqexpr.inputs.half_life import FEATURES, TRANSFORMS
 from seqexpr.models.config import PerceiverConfig
 
 UPSTREAM, DOWNSTREAM = 300, 180

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seqexpr.locks import one_at_a_time
+from seqexpr.files import one_at_a_time
 
 
 def test_the_second_waits_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

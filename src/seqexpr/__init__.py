@@ -18,14 +18,14 @@ _HOMES = {
     "Interval": "seqexpr.sequences.windows",
     "Perceiver": "seqexpr.models.perceiver",
     "PerceiverConfig": "seqexpr.models.config",
-    "PreparedDataset": "seqexpr.datasets.prepared",
+    "PreparedDataset": "seqexpr.datasets.dataset",
     "SeqexprError": "seqexpr.errors",
-    "Task": "seqexpr.datasets.tasks",
-    "TrainedModel": "seqexpr.models.checkpoint",
+    "Task": "seqexpr.tasks.catalogue",
+    "TrainedModel": "seqexpr.models.trained",
     "Tss": "seqexpr.sequences.windows",
     "list_models": "seqexpr.models.registry",
-    "list_tasks": "seqexpr.datasets.tasks",
-    "load_model": "seqexpr.models.checkpoint",
+    "list_tasks": "seqexpr.tasks.catalogue",
+    "load_model": "seqexpr.models.trained",
     "read_annotation": "seqexpr.sequences.annotation",
     "read_bed": "seqexpr.sequences.annotation",
     "read_fasta": "seqexpr.sequences.fasta",
@@ -35,18 +35,18 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
-    from seqexpr.datasets.prepared import PreparedDataset
-    from seqexpr.datasets.tasks import Task, list_tasks
+    from seqexpr.datasets.dataset import PreparedDataset
     from seqexpr.errors import SeqexprError
-    from seqexpr.models.checkpoint import TrainedModel, load_model
     from seqexpr.models.config import PerceiverConfig
     from seqexpr.models.perceiver import Perceiver
     from seqexpr.models.registry import list_models, resolve_models
+    from seqexpr.models.trained import TrainedModel, load_model
     from seqexpr.sequences.alphabet import DNA, PROTEIN
     from seqexpr.sequences.annotation import read_annotation, read_bed
     from seqexpr.sequences.fasta import FastaRecord, read_fasta
     from seqexpr.sequences.genome import Genome
     from seqexpr.sequences.windows import Interval, Tss
+    from seqexpr.tasks.catalogue import Task, list_tasks
 
 
 def __getattr__(name: str) -> Any:

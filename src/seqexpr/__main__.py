@@ -11,7 +11,7 @@ from typing import NoReturn
 def main() -> NoReturn:
     """Run the command line and end the process with its exit code."""
     from seqexpr.cli.app import run
-    from seqexpr.prediction.prefetch import READER_NAME
+    from seqexpr.threads import READER_NAME
 
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # closed by the caller (`>&-`): Python has no stream there

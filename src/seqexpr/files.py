@@ -1,10 +1,11 @@
-"""Files that appear whole or not at all, and their checksums."""
+"""Write files that appear whole or not at all, checksum them, and let one process at a time do a thing."""
 
 from __future__ import annotations
 
 import glob
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -95,3 +96,23 @@ def _fsync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def one_at_a_time(lock: Path, busy: str) -> Iterator[None]:
+    """Hold the lock file `lock`; where another process holds it, warn with `busy` and wait for its turn."""
+    from filelock import FileLock, Timeout
+
+    held = FileLock(lock)
+    try:
+        held.acquire(timeout=0)
+    except Timeout:
+        logger.warning("%s", busy)
+        held.acquire()
+    try:
+        yield
+    finally:
+        held.release()

@@ -30,5 +30,5 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 
 
 def packaged_toml(package: str, name: str) -> dict[str, Any]:
-    """The TOML file `name` beside the modules of `package`, for instance ("seqexpr.datasets", "tasks.toml")."""
+    """The TOML file `name` beside the modules of `package`, for instance ("seqexpr.tasks", "tasks.toml")."""
     return tomllib.loads(resources.files(package).joinpath(name).read_text(encoding="utf-8"))

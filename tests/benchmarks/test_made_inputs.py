@@ -6,7 +6,7 @@ from statistics import mean, median
 import numpy as np
 from benchmarks.made_inputs import protein_lengths, random_genes, write_dataset, write_genome, write_sites
 
-from seqexpr.datasets.prepared import PreparedDataset
+from seqexpr.datasets.dataset import PreparedDataset
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.sequences.annotation import read_tss
 from seqexpr.sequences.fasta import read_fasta

@@ -64,10 +64,10 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """A file of small untrained weights of the preset given; DNA windows are 288 + 144 bp."""
     import torch
 
-    from seqexpr.datasets.half_life import FEATURES, IDENTITY, TRANSFORMS, HalfLifeSchema
-    from seqexpr.models.checkpoint import ModelMetadata, Output, TrainedModel, save_model
+    from seqexpr.inputs.half_life import FEATURES, IDENTITY, TRANSFORMS, HalfLifeSchema
     from seqexpr.models.config import PerceiverConfig
     from seqexpr.models.perceiver import Perceiver
+    from seqexpr.models.trained import ModelMetadata, Output, TrainedModel, save_model
 
     folder = tmp_path_factory.mktemp("weights")
 

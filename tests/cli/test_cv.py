@@ -153,8 +153,8 @@ def test_wrong_options_are_one_line_and_leave_nothing(folder, tmp_path, seqexpr,
 def test_number_of_folds(seqexpr, monkeypatch, task, given, folds):
     """A task whose own split makes one fold says nothing of cross-validation: 10, as for a folder."""
     from seqexpr.cli import run_options
-    from seqexpr.datasets.tasks import named_task
-    from seqexpr.evaluation import cross_validation
+    from seqexpr.runs import cross_validation
+    from seqexpr.tasks.catalogue import named_task
 
     def asked(setup, split, folds, *_, **__):
         raise UsageError(f"{folds} folds")

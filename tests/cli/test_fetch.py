@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from seqexpr.cli import fetch_display
 from seqexpr.cli.app import app
-from seqexpr.datasets.sources import SourceFile, list_sources
+from seqexpr.sources.registry import SourceFile, list_sources
 
 
 def run(*arguments: str) -> tuple[int, str, str]:

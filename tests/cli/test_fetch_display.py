@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from seqexpr.cli.fetch_display import Total, watching
-from seqexpr.datasets.sources import SourceFile, find_source
+from seqexpr.sources.registry import SourceFile, find_source
 
 
 class Terminal(io.StringIO):

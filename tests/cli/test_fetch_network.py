@@ -21,9 +21,9 @@ import h5py
 import numpy as np
 import pytest
 
-from seqexpr.datasets.sources import find_source
+from seqexpr.sources.registry import find_source
 
-from ..datasets.misbehaving_server import (
+from ..sources.misbehaving_server import (
     BODY,
     ETAG,
     Answer,

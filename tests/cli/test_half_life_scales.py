@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from seqexpr.datasets.half_life import FEATURES
-from seqexpr.datasets.tasks import task_folder
+from seqexpr.inputs.half_life import FEATURES
+from seqexpr.tasks.catalogue import task_folder
 
 from ..source_files import gene, make_source_files
 

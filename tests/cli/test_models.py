@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from seqexpr.models.checkpoint import save_view
+from seqexpr.models.trained import save_view
 
 
 @pytest.fixture

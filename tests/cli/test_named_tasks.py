@@ -12,9 +12,9 @@ import h5py
 import numpy as np
 import pytest
 
-from seqexpr.datasets.tasks import find_task, list_tasks, task_folder
 from seqexpr.sequences.alphabet import DNA
 from seqexpr.sequences.fasta import read_fasta
+from seqexpr.tasks.catalogue import find_task, list_tasks, task_folder
 
 from ..device_line import cpu_line
 from ..source_files import gene

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seqexpr.datasets.half_life import FEATURES
-from seqexpr.models.checkpoint import load_model
+from seqexpr.inputs.half_life import FEATURES
+from seqexpr.models.trained import load_model
 from seqexpr.sequences.alphabet import DNA, PROTEIN
 
 from ..device_line import cpu_line

@@ -18,9 +18,9 @@ import pytest
 from Bio import SeqIO
 from Bio.SeqRecord import SeqRecord
 
-from seqexpr.datasets.half_life import FEATURES
-from seqexpr.datasets.prepared import PreparedDataset
-from seqexpr.models.checkpoint import load_model
+from seqexpr.datasets.dataset import PreparedDataset
+from seqexpr.inputs.half_life import FEATURES
+from seqexpr.models.trained import load_model
 from seqexpr.sequences.alphabet import DNA
 
 from ..toy_annotation import DOWNSTREAM, FEATURES_BY_HAND, GENOME, UPSTREAM, WINDOWS_BY_HAND, as_gff3, as_gtf

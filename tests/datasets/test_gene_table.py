@@ -9,9 +9,9 @@ import pytest
 
 from seqexpr.datasets import gene_table
 from seqexpr.datasets.gene_table import Features, GeneTables, read_gene_tables
-from seqexpr.datasets.half_life import FEATURES
-from seqexpr.datasets.joining import strip_version, unchanged
 from seqexpr.errors import InputError
+from seqexpr.inputs.gene_ids import strip_version, unchanged
+from seqexpr.inputs.half_life import FEATURES
 from seqexpr.sequences.genome import Genome
 from seqexpr.sequences.windows import Tss
 

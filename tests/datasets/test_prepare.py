@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seqexpr.datasets.half_life import FEATURES
+from seqexpr.datasets.dataset import PreparedDataset
 from seqexpr.datasets.prepare import PrepareOptions, PrepareReport, prepare
-from seqexpr.datasets.prepared import PreparedDataset
 from seqexpr.errors import InputError, UsageError
 from seqexpr.files import sha256_file
+from seqexpr.inputs.half_life import FEATURES
 from seqexpr.sequences.alphabet import DNA, PROTEIN
 
 HALF_LIFE = "gene\t" + "\t".join(FEATURES) + "\n"

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from seqexpr.evaluation.metrics import evaluate, metrics_row
-from seqexpr.evaluation.paired import paired_metrics
+from seqexpr.evaluation.metrics import evaluate, metrics_row, paired_metrics
 from seqexpr.files import write_json
 from seqexpr.manifest import describe_run
 

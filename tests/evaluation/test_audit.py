@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seqexpr.datasets.prepared import DatasetWriter, PreparedDataset
+from seqexpr.datasets.dataset import DatasetWriter, PreparedDataset
 from seqexpr.evaluation import overlap_pairs
 from seqexpr.evaluation.audit import audit_overlap
 from seqexpr.evaluation.folds import inner_validation, make_folds

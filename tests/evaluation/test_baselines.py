@@ -5,7 +5,6 @@ import sys
 import numpy as np
 import pytest
 
-from seqexpr.datasets.half_life import FEATURES, TRANSFORMS
 from seqexpr.errors import UsageError
 from seqexpr.evaluation.baselines import (
     BaselineFeatures,
@@ -17,6 +16,7 @@ from seqexpr.evaluation.baselines import (
     training_mean,
 )
 from seqexpr.evaluation.metrics import evaluate
+from seqexpr.inputs.half_life import FEATURES, TRANSFORMS
 
 N = 240
 TRAIN, TEST = np.arange(0, 180), np.arange(180, N)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from seqexpr.datasets.prepared import DatasetWriter, PreparedDataset
+from seqexpr.datasets.dataset import DatasetWriter, PreparedDataset
 from seqexpr.errors import InputError, MissingDataError, UsageError
 from seqexpr.evaluation.folds import make_folds
 from seqexpr.evaluation.homology import grouped_genes, homologous_pairs, protein_clusters, read_groups

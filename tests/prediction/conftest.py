@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from seqexpr.datasets.half_life import FEATURES, TRANSFORMS, HalfLifeSchema
-from seqexpr.models.checkpoint import ModelMetadata, Output
+from seqexpr.inputs.half_life import FEATURES, TRANSFORMS, HalfLifeSchema
 from seqexpr.models.config import PerceiverConfig
+from seqexpr.models.trained import ModelMetadata, Output
 from seqexpr.prediction.inputs import InputRecord
 
 SCHEMA = HalfLifeSchema(FEATURES, TRANSFORMS, (0.0,) * 8, (1.0,) * 8)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from seqexpr.datasets.half_life import FEATURES, IDENTITY, HalfLifeSchema
 from seqexpr.errors import UsageError
+from seqexpr.inputs.half_life import FEATURES, IDENTITY, HalfLifeSchema
 from seqexpr.prediction.inputs import InputSources, ModelNeeds
 
 

@@ -12,13 +12,13 @@ import torch
 
 from seqexpr.errors import DeviceError, InputError, UsageError
 from seqexpr.models.calibration import Calibration
-from seqexpr.models.checkpoint import TrainedModel
 from seqexpr.models.perceiver import Perceiver
+from seqexpr.models.trained import TrainedModel
 from seqexpr.prediction import predictor
-from seqexpr.prediction.conveyor import WORKER_NAME
 from seqexpr.prediction.inputs import InputRecord
+from seqexpr.prediction.pool import WORKER_NAME
 from seqexpr.prediction.predictor import Predictor
-from seqexpr.prediction.prefetch import READER_NAME
+from seqexpr.threads import READER_NAME
 
 PRESETS = ("dna-perceiver", "protein-perceiver", "protein-dna-perceiver", "dna-protein-perceiver")
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from seqexpr.datasets.half_life import FEATURES
 from seqexpr.errors import InputError
+from seqexpr.inputs.half_life import FEATURES
 from seqexpr.prediction.inputs import InputCounts, InputRecord, InputSources, ModelNeeds
 from seqexpr.prediction.records import pair_by_id, read_records
 

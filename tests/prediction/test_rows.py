@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from seqexpr.models.checkpoint import ModelMetadata, Output, TrainedModel
 from seqexpr.models.perceiver import Perceiver
+from seqexpr.models.trained import ModelMetadata, Output, TrainedModel
 from seqexpr.prediction.rows import predict_rows
 
 from ..small_dataset import make_small_dataset, tiny_config

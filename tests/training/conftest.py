@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seqexpr.datasets.prepared import PreparedDataset
+from seqexpr.datasets.dataset import PreparedDataset
 from seqexpr.training.job import TrainingJob
 from seqexpr.training.recipe import Recipe
 

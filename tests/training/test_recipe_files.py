@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from seqexpr.datasets.synthetic import inputs_of
-from seqexpr.datasets.tasks import list_tasks
 from seqexpr.errors import InputError, UsageError
 from seqexpr.models.config import PRESETS, PerceiverConfig
+from seqexpr.tasks.catalogue import list_tasks
+from seqexpr.tasks.synthetic import inputs_of
 from seqexpr.training.recipe import Recipe
 from seqexpr.training.recipe_files import load_recipe, packaged_recipes
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from seqexpr.datasets.half_life import HalfLifeSchema
+from seqexpr.inputs.half_life import HalfLifeSchema
 from seqexpr.training.batches import BatchLoader
 from seqexpr.training.recipe import Recipe
 from seqexpr.training.steps import StepDrawer

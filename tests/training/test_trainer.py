@@ -12,11 +12,11 @@ import torch
 from safetensors.torch import load_file
 
 from seqexpr.errors import InputError, UsageError
-from seqexpr.models.checkpoint import ModelMetadata, Output, TrainedModel, load_model, save_model
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.models.perceiver import Perceiver
-from seqexpr.prediction.prefetch import READER_NAME
+from seqexpr.models.trained import ModelMetadata, Output, TrainedModel, load_model, save_model
 from seqexpr.prediction.rows import predict_rows
+from seqexpr.threads import READER_NAME
 from seqexpr.training import composition_stage, trainer
 from seqexpr.training.job import TrainingJob
 from seqexpr.training.recipe import Recipe

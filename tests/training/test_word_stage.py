@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from seqexpr.models.residue_words import ResidueWords
+from seqexpr.models.composition.residue_words import ResidueWords
 from seqexpr.training.word_stage import FEWEST_LABELS, make_words
 
 FAMILIES, RELATIVES, LENGTH = 30, 6, 60

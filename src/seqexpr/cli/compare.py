@@ -14,8 +14,7 @@ import typer
 from seqexpr.cli.console import logger, plural, progress, set_up_logging, status
 
 if TYPE_CHECKING:
-    from seqexpr.evaluation.comparison import Comparison
-    from seqexpr.evaluation.held_out import HeldOut
+    from seqexpr.evaluation.compare import Comparison, HeldOut
 
 _COLUMNS = ("run", "output", "n", "metric", "first", "other", "difference", "low", "high", "first_better")
 
@@ -68,8 +67,8 @@ def compare(
     seqexpr compare runs/cv-mrna-human other-tool.tsv.gz --output mrna --json
     """
     set_up_logging(quiet=quiet)
-    from seqexpr.evaluation.comparison import compare as compare_two
-    from seqexpr.evaluation.held_out import read_baselines, read_held_out
+    from seqexpr.evaluation.compare import compare as compare_two
+    from seqexpr.evaluation.compare import read_baselines, read_held_out
     from seqexpr.evaluation.metrics import METRICS
 
     first = read_held_out(runs[0])
@@ -104,7 +103,7 @@ def _tell_what(tested: HeldOut) -> None:
 
 def _tell_about(first: HeldOut, other: HeldOut, made: Iterable[Comparison], output: str | None) -> None:
     """What is compared and what is left out, on standard error."""
-    from seqexpr.evaluation.comparison import split_difference
+    from seqexpr.evaluation.compare import split_difference
 
     if difference := split_difference(first, other):
         logger.warning(

@@ -13,7 +13,7 @@ from seqexpr.errors import UsageError
 if TYPE_CHECKING:
     import torch
 
-    from seqexpr.evaluation.cross_validation import CrossValidation
+    from seqexpr.runs.cross_validation import CrossValidation
 
 _READ_BY_MERGE = ("merge", "out", "device", "threads")
 """Parameters that --merge has a use for; all others are in the manifests of the merged runs."""
@@ -108,7 +108,7 @@ def cv(
         )
     if only_fold and resume:
         raise UsageError("--only-fold always goes on with what is there; leave out --resume")
-    from seqexpr.evaluation.cross_validation import CrossValidation
+    from seqexpr.runs.cross_validation import CrossValidation
 
     setup, named, chosen = options.begin_run(task, label, preset, recipe, epochs, batch_size, seed, device, threads)
     count = folds or (named.folds if named and named.folds > 1 else 10)
@@ -132,7 +132,7 @@ def _refuse_others(context: typer.Context) -> None:
 
 def _run_all(run: CrossValidation, folder: Path, device: torch.device, resume: bool, jobs: int) -> None:
     from seqexpr.cli.run_display import RunDisplay, show_results
-    from seqexpr.evaluation.cross_validation import cross_validate
+    from seqexpr.runs.cross_validation import cross_validate
 
     with RunDisplay(run.setup.recipe.max_epochs) as display:
         rows = cross_validate(run, folder, device, resume=resume, observer=display, jobs=jobs)
@@ -144,7 +144,7 @@ def _run_some(run: CrossValidation, folder: Path, device: torch.device, only: li
 
     from seqexpr.cli.console import status
     from seqexpr.cli.run_display import RunDisplay
-    from seqexpr.evaluation.cross_validation import run_folds
+    from seqexpr.runs.cross_validation import run_folds
 
     with RunDisplay(run.setup.recipe.max_epochs) as display:
         done = run_folds(run, folder, device, only, observer=display, jobs=jobs)
@@ -161,7 +161,7 @@ def _run_some(run: CrossValidation, folder: Path, device: torch.device, only: li
 def _merge(sources: list[Path], out: Path | None, device: options.Device, threads: int | None) -> None:
     chosen = options.begin_computing(device, threads)
     from seqexpr.cli.run_display import RunDisplay, show_results
-    from seqexpr.evaluation.merging import merge_runs
+    from seqexpr.runs.merging import merge_runs
 
     with RunDisplay() as display:
         folder, rows = merge_runs(sources, out, chosen, threads=threads, observer=display)

@@ -11,8 +11,8 @@ from seqexpr.cli.console import set_up_logging, status
 from seqexpr.errors import SeqexprError, UsageError
 
 if TYPE_CHECKING:
-    from seqexpr.datasets.fetch_options import FetchOptions
-    from seqexpr.datasets.sources import Source
+    from seqexpr.sources.file_fetch import FetchOptions
+    from seqexpr.sources.registry import Source
 
 _SHOW = "Show, and fetch nothing"
 
@@ -72,9 +72,9 @@ def fetch(
         raise UsageError("--json goes with --list, --dry-run or --verify")
     if not names and not show and not verify:
         raise UsageError("fetch needs a source or task; `seqexpr fetch --list` shows the sources there are")
-    from seqexpr.cli import fetch_tables
-    from seqexpr.datasets.sources import list_sources, resolve_sources
-    from seqexpr.datasets.tasks import list_tasks
+    from seqexpr.cli import fetch_display as fetch_tables
+    from seqexpr.sources.registry import list_sources, resolve_sources
+    from seqexpr.tasks.catalogue import list_tasks
 
     tasks = {task.name: task.sources for task in list_tasks()}
     sources = resolve_sources(names, tasks) if names else list(list_sources())
@@ -83,7 +83,7 @@ def fetch(
     elif verify:
         fetch_tables.show_verified(sources, as_json, asked=bool(names))
     else:
-        from seqexpr.datasets.fetch_options import FetchOptions
+        from seqexpr.sources.file_fetch import FetchOptions
 
         options = FetchOptions(origin=origin, mirror=mirror, offline=offline, force=force, jobs=jobs)
         if dry_run:
@@ -94,7 +94,7 @@ def fetch(
 
 def _fetch(sources: list[Source], options: FetchOptions) -> None:
     from seqexpr.cli.fetch_display import told_bytes, watching
-    from seqexpr.datasets import fetch as library
+    from seqexpr.sources import fetch as library
 
     files = [file for source in sources for file in source.files]
     here, failures = set(), []

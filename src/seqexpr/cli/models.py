@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from seqexpr.models.checkpoint import ModelMetadata
     from seqexpr.models.registry import ModelEntry
+    from seqexpr.models.trained import ModelMetadata
 
 models = typer.Typer(no_args_is_help=True, help="List the models there are, show their cards, name their files.")
 
@@ -36,8 +36,8 @@ def list_command() -> None:
 @models.command("show")
 def show_command(model: ModelName) -> None:
     """Show a model's card: what it reads and predicts, how it was trained, its held-out numbers."""
-    from seqexpr.models.checkpoint import read_metadata
     from seqexpr.models.registry import resolve_models
+    from seqexpr.models.trained import read_metadata
 
     for number, path in enumerate(resolve_models([model])):
         lines = _card(read_metadata(path))
@@ -59,7 +59,7 @@ def path_command(model: ModelName) -> None:
 
 def _row(entry: ModelEntry) -> tuple[str, ...]:
     from seqexpr.errors import InputError
-    from seqexpr.models.checkpoint import read_metadata, tensors_file
+    from seqexpr.models.trained import read_metadata, tensors_file
 
     size = f"{entry.size / 1e6:.1f} MB"
     try:

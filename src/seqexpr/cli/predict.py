@@ -42,8 +42,8 @@ def predict(
     from seqexpr.cli.console import progress, set_up_logging, status
     from seqexpr.cli.input_summary import summarise
     from seqexpr.errors import UsageError
-    from seqexpr.models.checkpoint import read_metadata
     from seqexpr.models.registry import resolve_models
+    from seqexpr.models.trained import read_metadata
     from seqexpr.prediction.inputs import InputCounts, InputSources, ModelNeeds
     from seqexpr.prediction.writers import choose_format, open_writer
 
@@ -61,7 +61,7 @@ def predict(
     sources.check_fit(needs)
 
     # Torch takes seconds to import: what is wrong with the options is known before.
-    from seqexpr.models.checkpoint import load_model
+    from seqexpr.models.trained import load_model
     from seqexpr.prediction.device import choose_device, describe_device, use_threads
     from seqexpr.prediction.predictor import Predictor
     from seqexpr.prediction.records import read_records

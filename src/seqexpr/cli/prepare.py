@@ -11,8 +11,8 @@ from seqexpr.cli.console import progress
 from seqexpr.errors import UsageError
 
 if TYPE_CHECKING:
-    from seqexpr.datasets.named import TaskReport
     from seqexpr.datasets.prepare_report import PrepareReport
+    from seqexpr.tasks.build import TaskReport
 
 _FILES = "Files of your own"
 _WINDOW = "DNA window"
@@ -122,7 +122,7 @@ def prepare(
         given = [name for name, value in files.items() if value is not None]
         if given:
             raise UsageError(f"prepare {task} uses fetched sources; leave away {', '.join(given)}, or the task")
-        from seqexpr.datasets.named import prepare_task
+        from seqexpr.tasks.build import prepare_task
 
         with progress(f"prepare {task}", "genes") as advance:
             report = prepare_task(task, force=force, min_cases=min_cases or 1, advance=advance)

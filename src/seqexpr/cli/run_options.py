@@ -13,8 +13,8 @@ from seqexpr.cli.predict_options import Device, Threads
 if TYPE_CHECKING:
     import torch
 
-    from seqexpr.datasets.tasks import Task as NamedTask
-    from seqexpr.evaluation.setup import Setup
+    from seqexpr.runs.setup import Setup
+    from seqexpr.tasks.catalogue import Task as NamedTask
 
 # typer reads these at run time, on Python 3.10 too, so "X | None" will not do.
 Task = Annotated[
@@ -120,8 +120,8 @@ def begin_run(
         the setup, the named task (None for a folder), the device.
     """
     chosen = begin_computing(device, threads)
-    from seqexpr.datasets.tasks import named_task
-    from seqexpr.evaluation.setup import resolve_setup
+    from seqexpr.runs.setup import resolve_setup
+    from seqexpr.tasks.catalogue import named_task
 
     setup = resolve_setup(
         task, labels=tuple(label or ()), preset=preset, recipe=recipe, epochs=epochs, batch_size=batch_size, seed=seed
@@ -136,8 +136,8 @@ def begin_computing(device: Device, threads: int | None) -> torch.device:
     set_up_logging()
     import torch
 
-    from seqexpr.prediction.cores import usable_cores
     from seqexpr.prediction.device import choose_device, describe_device, keep_freed_memory
+    from seqexpr.threads import usable_cores
 
     torch.set_num_threads(threads or usable_cores())
     chosen = choose_device(device.value)

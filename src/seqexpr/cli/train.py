@@ -50,7 +50,7 @@ def train(
     seqexpr train --task my-dataset --split homology --groups families.tsv --test-fraction 0.2 --out runs/families
     """
     from seqexpr.cli.run_display import RunDisplay, show_results
-    from seqexpr.evaluation.single_run import SingleRun, train_once
+    from seqexpr.runs.train_run import SingleRun, train_once
 
     setup, named, chosen = options.begin_run(task, label, preset, recipe, epochs, batch_size, seed, device, threads)
     chosen_split = split or options.TrainSplit(named.split if named else "random")

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from seqexpr.datasets.half_life import FEATURES, TRANSFORMS, HalfLifeTable, half_life_features, read_half_life
-from seqexpr.datasets.joining import Side, cleaned
-from seqexpr.datasets.labels import LabelTable, read_labels
 from seqexpr.errors import InputError
+from seqexpr.inputs.gene_ids import Side, cleaned
+from seqexpr.inputs.half_life import FEATURES, TRANSFORMS, HalfLifeTable, half_life_features, read_half_life
+from seqexpr.inputs.labels import LabelTable, read_labels
 from seqexpr.sequences.annotation import Transcript, read_annotation, read_tss
 from seqexpr.sequences.windows import Tss
 

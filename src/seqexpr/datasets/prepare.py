@@ -15,14 +15,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from seqexpr.datasets.dna_input import DnaCounts, GenomeWindows, WindowFasta, check_window
+from seqexpr.datasets.dataset import DatasetWriter, check_target
 from seqexpr.datasets.gene_table import Features, GeneTables, read_gene_tables
-from seqexpr.datasets.joining import Side, nothing_joined, strip_version, unchanged
 from seqexpr.datasets.prepare_report import PrepareReport, SourceCount, existing_report
-from seqexpr.datasets.prepared import DatasetWriter, check_target
-from seqexpr.datasets.protein_input import ProteinFasta, read_protein_map
 from seqexpr.errors import InputError, UsageError
 from seqexpr.files import sha256_file
+from seqexpr.inputs.gene_ids import Side, nothing_joined, strip_version, unchanged
+from seqexpr.inputs.proteins import ProteinFasta, read_protein_map
+from seqexpr.inputs.windows import DnaCounts, GenomeWindows, WindowFasta, check_window
 from seqexpr.manifest import describe_run
 from seqexpr.sequences.alphabet import DNA, PROTEIN
 from seqexpr.sequences.genome import Genome

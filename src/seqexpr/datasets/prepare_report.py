@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seqexpr.datasets.dna_input import DnaCounts
-from seqexpr.datasets.prepared import PreparedDataset
+from seqexpr.datasets.dataset import PreparedDataset
 from seqexpr.errors import InputError, UsageError
+from seqexpr.inputs.windows import DnaCounts
 
 _NOT_CONTENT = (
     "out",

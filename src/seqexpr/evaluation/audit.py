@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from seqexpr.datasets.prepared import PreparedDataset
+from seqexpr.datasets.dataset import PreparedDataset
 from seqexpr.errors import MissingDataError
 from seqexpr.evaluation.homology import all_proteins, homologous_pairs
 from seqexpr.evaluation.metrics import evaluate

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from seqexpr.errors import UsageError
-from seqexpr.models.composition import dna_composition, protein_composition
+from seqexpr.models.composition.words import dna_composition, protein_composition
 
 _BLOCK_TOKENS = 1 << 22
 """Tokens that are counted at once: about 150 MB of intermediate arrays."""
@@ -219,7 +219,7 @@ def _required_half_life(features: BaselineFeatures) -> np.ndarray:
 
 def _half_life_columns(features: BaselineFeatures, train: np.ndarray) -> np.ndarray:
     """Half-life features standardised on the training rows (missing = mean), and 1 where one is missing."""
-    from seqexpr.datasets.half_life import HalfLifeSchema
+    from seqexpr.inputs.half_life import HalfLifeSchema
 
     raw = _required_half_life(features)
     dataset = features.dataset

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seqexpr.datasets.prepared import PreparedDataset
+from seqexpr.datasets.dataset import PreparedDataset
 from seqexpr.errors import InputError, MissingDataError, UsageError
 from seqexpr.evaluation.mmseqs import similar_proteins
 from seqexpr.evaluation.overlap_pairs import near_identical_proteins

@@ -1,1 +1,1 @@
-"""The Perceiver, its presets, and its weights on disk."""
+"""Hold the networks and their weights: the Perceiver, the flow of word counts, the files that weights are kept in."""

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqexpr.models import kernels
-from seqexpr.models.composition_flow import CompositionFlow
+from seqexpr.models.composition.flow import CompositionFlow
 from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig
 from seqexpr.models.dropout import Dropout, drop
 from seqexpr.sequences.alphabet import ALPHABETS

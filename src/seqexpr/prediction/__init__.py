@@ -1,1 +1,1 @@
-"""Predicting: records in, rows out, in a stream whose memory does not grow."""
+"""Stream records through models, in batches, in order, on any device, and write what they predict."""

@@ -10,7 +10,7 @@ import torch
 
 from seqexpr.errors import DeviceError
 from seqexpr.models import kernels
-from seqexpr.prediction.cores import usable_cores
+from seqexpr.threads import usable_cores
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 

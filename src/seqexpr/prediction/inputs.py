@@ -11,8 +11,8 @@ import numpy as np
 from seqexpr.errors import UsageError
 
 if TYPE_CHECKING:
-    from seqexpr.datasets.half_life import HalfLifeSchema
-    from seqexpr.models.checkpoint import ModelMetadata
+    from seqexpr.inputs.half_life import HalfLifeSchema
+    from seqexpr.models.trained import ModelMetadata
 
 Tokens = np.ndarray
 """uint8 (letters,): tokens of one sequence, 0 = PAD or unknown."""

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 
 from seqexpr.errors import DeviceError
-from seqexpr.prediction.conveyor import Conveyor
 from seqexpr.prediction.device import is_out_of_memory, release_memory
 from seqexpr.prediction.inputs import InputRecord, ModelNeeds
+from seqexpr.prediction.pool import Conveyor
 
 if TYPE_CHECKING:
-    from seqexpr.models.checkpoint import ModelMetadata
+    from seqexpr.models.trained import ModelMetadata
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Prediction:
 
 
 class Model(Protocol):
-    """What the predictor asks of a model; `seqexpr.models.checkpoint.TrainedModel` is one."""
+    """What the predictor asks of a model; `seqexpr.models.trained.TrainedModel` is one."""
 
     @property
     def metadata(self) -> ModelMetadata:

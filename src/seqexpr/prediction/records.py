@@ -11,8 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from seqexpr.datasets.half_life import read_half_life
 from seqexpr.errors import InputError
+from seqexpr.inputs.half_life import read_half_life
 from seqexpr.prediction.inputs import InputCounts, InputRecord, InputSources, ModelNeeds, Tokens
 from seqexpr.sequences.alphabet import DNA, PROTEIN
 from seqexpr.sequences.annotation import read_tss

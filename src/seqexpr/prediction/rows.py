@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from seqexpr.datasets.prepared import PreparedDataset
-from seqexpr.models.checkpoint import TrainedModel
+from seqexpr.datasets.dataset import PreparedDataset
+from seqexpr.models.trained import TrainedModel
 
 
 def predict_rows(model: TrainedModel, dataset: PreparedDataset, indices: np.ndarray, batch_size: int) -> np.ndarray:

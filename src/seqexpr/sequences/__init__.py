@@ -1,1 +1,1 @@
-"""Letters, FASTA, genomes, annotation, and the windows around the TSS."""
+"""Read letters, FASTA, genomes and annotations; all arithmetic of strands and windows is here."""

@@ -1,1 +1,1 @@
-"""Training: recipes as files, optimisers and schedules by name, and a loop that resumes exactly."""
+"""Train a network by a recipe: the loop, its stages, and a state from which a stopped training resumes exactly."""

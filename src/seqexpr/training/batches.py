@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from seqexpr.datasets.half_life import HalfLifeSchema
-from seqexpr.datasets.prepared import PreparedDataset
+from seqexpr.datasets.dataset import PreparedDataset
+from seqexpr.inputs.half_life import HalfLifeSchema
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.models.transfers import to_device
 

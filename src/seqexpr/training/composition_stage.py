@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqexpr.models.composition_flow import CompositionFlow
+from seqexpr.models.composition.flow import CompositionFlow
 from seqexpr.models.config import HALF_LIFE_FEATURES
 from seqexpr.training.batches import BatchLoader
 from seqexpr.training.optimizers import make_optimizer

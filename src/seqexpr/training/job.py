@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seqexpr.datasets.half_life import HalfLifeSchema
-from seqexpr.datasets.prepared import PreparedDataset
+from seqexpr.datasets.dataset import PreparedDataset
 from seqexpr.errors import UsageError
+from seqexpr.inputs.half_life import HalfLifeSchema
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.training.recipe import Recipe
 

@@ -20,11 +20,11 @@ from torch import Tensor
 
 from seqexpr.errors import InputError, UsageError
 from seqexpr.files import atomic_path
-from seqexpr.models.checkpoint import ModelMetadata, Output, TrainedModel, load_towers, save_model
+from seqexpr.models.composition.towers import PromoterTowers
 from seqexpr.models.perceiver import Perceiver
-from seqexpr.models.promoter_towers import PromoterTowers
 from seqexpr.models.registry import resolve_models
-from seqexpr.prediction.prefetch import Prefetch
+from seqexpr.models.trained import ModelMetadata, Output, TrainedModel, load_towers, save_model
+from seqexpr.threads import Prefetch
 from seqexpr.training.batches import BatchLoader
 from seqexpr.training.composition_stage import train_composition
 from seqexpr.training.job import TrainingJob, half_life_schema, label_scaling

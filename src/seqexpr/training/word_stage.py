@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from seqexpr.models.residue_words import ResidueWords, word_buckets
+from seqexpr.models.composition.residue_words import ResidueWords, word_buckets
 from seqexpr.training.batches import BatchLoader
 
 PARTS = 5

@@ -1,0 +1,342 @@
+"""Prepared datasets: a folder with `manifest.json`, `genes.tsv` and `sequences.safetensors`.
+
+Sequences are uint8 tokens read through memory maps, so a dataset of any size opens at once, and a model crops
+the part of the window that it reads. A folder appears whole, by a rename, or not at all.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seqexpr.datasets.token_store import TokenStore, TokenStoreWriter
+from seqexpr.errors import InputError, UsageError
+from seqexpr.files import ordinary_mode, sha256_file, temporary_prefix, write_json
+from seqexpr.inputs.labels import ANNOTATIONS
+from seqexpr.manifest import read_manifest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = 1
+GENE_COLUMNS = ("id", *ANNOTATIONS)
+"""First columns of genes.tsv; the labels and then the half-life features follow."""
+
+_GENES = "genes.tsv"
+_SEQUENCES = "sequences.safetensors"
+
+
+class PreparedDataset:
+    """An opened dataset. It can be pickled and used in several processes at once.
+
+    Attributes:
+        folder, manifest: where it is, and what it was made from.
+        genes: DataFrame, one row per gene: `GENE_COLUMNS`, labels, raw half-life features.
+        ids: gene ids, in the order of the sequences.
+        label_names, half_life_names, half_life_transforms: tuples, empty when the dataset has none.
+        upstream, downstream: bp stored before and from the TSS boundary on; 0 without DNA.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.manifest = read_manifest(self.folder, "dataset")
+        self._read_head()
+        self._store = TokenStore(self.folder / _SEQUENCES)
+        self.genes = _read_genes(self.folder / _GENES, (*self.label_names, *self.half_life_names))
+        self.ids: list[str] = self.genes["id"].tolist()
+        stored = (self._store.records, self._store.window, self._store.has_protein)
+        if stored != (len(self.ids), self.upstream + self.downstream, self.has_protein):
+            raise InputError(
+                self.folder,
+                found=f"{self._store.records} sequence records and {len(self.ids)} genes"
+                if stored[0] != len(self.ids)
+                else "sequences of another kind than the manifest says",
+                expected="the files of one prepared dataset; prepare it again",
+            )
+
+    @classmethod
+    def open(cls, folder: str | Path) -> PreparedDataset:
+        """Open the dataset in `folder`.
+
+        Raises:
+            InputError: the folder is no prepared dataset, is damaged, or is of a newer format.
+        """
+        return cls(folder)
+
+    def _read_head(self) -> None:
+        manifest = self.manifest
+        if manifest.get("format") != FORMAT:
+            raise InputError(
+                self.folder / "manifest.json",
+                found=f"dataset format {manifest.get('format')!r}",
+                expected=f"format {FORMAT}; a newer one needs a newer seqexpr",
+            )
+        try:
+            window, half_life = manifest["window"], manifest["half_life"]
+            self.label_names: tuple[str, ...] = tuple(manifest["labels"])
+            self.has_protein = bool(manifest["proteins"])
+            self.upstream, self.downstream = (int(window["upstream"]), int(window["downstream"])) if window else (0, 0)
+            self.half_life_names: tuple[str, ...] = tuple(half_life["names"]) if half_life else ()
+            self.half_life_transforms: tuple[str, ...] = tuple(half_life["transforms"]) if half_life else ()
+        except (KeyError, TypeError, ValueError) as problem:
+            raise InputError(
+                self.folder / "manifest.json",
+                found=f"no usable entry {problem}",
+                expected="the manifest of a prepared dataset",
+            ) from None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def check_content(self) -> None:
+        """Check that the files are those that were written, to the last byte.
+
+        Raises:
+            InputError: they are not, or the dataset is of an earlier version, which did not write it down.
+        """
+        for name, expected in dict(self.manifest.get("content") or {_GENES: None}).items():
+            found = sha256_file(self.folder / name)
+            if found != expected:
+                raise InputError(
+                    self.folder / name,
+                    found=f"SHA-256 {found}",
+                    expected=f"{expected}, as written; prepare it again" if expected else "one in the manifest",
+                )
+
+    @property
+    def has_dna(self) -> bool:
+        """Whether the dataset holds DNA windows."""
+        return self.upstream + self.downstream > 0
+
+    @property
+    def protein_lengths(self) -> np.ndarray:
+        """Residues of every gene's protein, int64 (genes,)."""
+        if not self.has_protein:
+            raise InputError(self.folder, found="no proteins", expected="a dataset prepared with --proteins")
+        return self._store.protein_lengths
+
+    def labels(self, names: Sequence[str]) -> np.ndarray:
+        """Labels `names`, float64 (genes, len(names)), NaN where missing.
+
+        Raises:
+            InputError: a label that the dataset does not hold.
+        """
+        for name in names:
+            if name not in self.label_names:
+                raise InputError(
+                    self.folder,
+                    found=f"no label {name!r}",
+                    expected=f"one of {', '.join(self.label_names)}"
+                    if self.label_names
+                    else "a dataset prepared with --labels",
+                )
+        return self.genes[list(names)].to_numpy(dtype=np.float64)
+
+    def half_life(self) -> np.ndarray | None:
+        """Half-life features, float64 (genes, 8), NaN where missing; None when the dataset has none.
+
+        Raw values, or where all transforms are the identity (Xpresso's tables) z-scores.
+        """
+        if not self.half_life_names:
+            return None
+        return self.genes[list(self.half_life_names)].to_numpy(dtype=np.float64)
+
+    def dna(self, indices: Sequence[int] | np.ndarray, upstream: int, downstream: int) -> np.ndarray:
+        """Windows of the genes `indices` around the TSS boundary: uint8 (genes, upstream + downstream).
+
+        Raises:
+            InputError: the dataset holds no DNA, or shorter windows.
+        """
+        if upstream > self.upstream or downstream > self.downstream:
+            raise InputError(
+                self.folder,
+                found=f"windows of {self.upstream} bp upstream and {self.downstream} bp downstream"
+                if self.has_dna
+                else "no DNA",
+                expected=f"at least {upstream} and {downstream} bp, which the model reads",
+            )
+        return self._store.windows(indices, self.upstream - upstream, self.upstream + downstream)
+
+    def proteins(self, indices: Sequence[int] | np.ndarray, max_length: int) -> np.ndarray:
+        """The proteins of the genes `indices`, cut to `max_length` residues.
+
+        Returns:
+            uint8 (len(indices), residues of the longest of them), right-padded with 0.
+
+        Raises:
+            InputError: the dataset holds no proteins.
+        """
+        if not self.has_protein:
+            raise InputError(self.folder, found="no proteins", expected="a dataset prepared with --proteins")
+        return self._store.proteins(indices, max_length)
+
+
+def _read_genes(path: Path, numbers: Sequence[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        # As text first: a gene called NA is a gene, and float() reads back exactly what was written.
+        genes = pd.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE, dtype=str, keep_default_na=False)
+        if tuple(genes.columns) != (*GENE_COLUMNS, *numbers):
+            raise ValueError("other columns than the manifest says")
+        for name in numbers:
+            genes[name] = [float(cell) if cell else np.nan for cell in genes[name]]
+        genes["tss"] = pd.to_numeric(genes["tss"].replace("", None)).astype("Int64")
+    except (OSError, ValueError) as problem:
+        found = problem.strerror if isinstance(problem, OSError) else str(problem)
+        raise InputError(
+            path,
+            found=found or "an unreadable file",
+            expected="the genes of a prepared dataset; prepare it again",
+        ) from None
+    return genes
+
+
+class DatasetWriter:
+    """Streams records into a folder that appears whole when `finish` has run, and not at all otherwise.
+
+    A context manager. An existing folder is an error unless it is empty, or `force` is given and it is a
+    prepared dataset; then the old one makes way only after the new one is whole.
+
+    Args:
+        folder: the folder to make; its parents are made as needed.
+        upstream, downstream: bp of every window before and from the TSS boundary on; both 0 without DNA.
+        with_protein: whether every record has a protein.
+        force: replace an existing dataset.
+
+    Raises:
+        UsageError: the folder exists.
+        OSError: the disk is full or the place cannot be written.
+    """
+
+    def __init__(
+        self, folder: str | Path, upstream: int, downstream: int, with_protein: bool, force: bool = False
+    ) -> None:
+        self.folder = Path(folder)
+        self.ids: list[str] = []
+        self._window = {"upstream": upstream, "downstream": downstream} if upstream + downstream else None
+        self._with_protein = with_protein
+        self._force = force
+
+    def __enter__(self) -> DatasetWriter:
+        check_target(self.folder, self._force)
+        named = self.folder
+        # The real path: the folder lands where it was meant to whatever happens to the process, a link stays a link.
+        self.folder = named.resolve()
+        self._new_parents = [parent for parent in self.folder.parents if not parent.exists()]
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            name = tempfile.mkdtemp(prefix=temporary_prefix(self.folder), suffix=".tmp", dir=self.folder.parent)
+        except OSError as error:
+            self._remove_parents()
+            raise OSError(error.errno, error.strerror, str(named)) from error
+        self._temporary = Path(name)
+        try:
+            length = sum(self._window.values()) if self._window else 0
+            self._store = TokenStoreWriter(self._temporary / _SEQUENCES, length, self._with_protein)
+        except BaseException:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._remove_parents()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(self.folder)  # a full disk does not say by itself which file it stopped
+        try:
+            self._store.__exit__(kind)
+        finally:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._remove_parents()
+
+    def _remove_parents(self) -> None:
+        """Remove the folders made on the way to a dataset that did not appear; those with content stay."""
+        for parent in self._new_parents:
+            with suppress(OSError):
+                parent.rmdir()
+
+    def add(self, id: str, dna: np.ndarray | None = None, protein: np.ndarray | None = None) -> None:
+        """Append a gene: `dna` uint8 (upstream + downstream,), `protein` uint8 (residues,)."""
+        self._store.add(dna, protein)
+        self.ids.append(id)
+
+    def finish(self, genes: pd.DataFrame, manifest: dict[str, Any]) -> None:
+        """Write the table and the manifest and let the folder appear.
+
+        Args:
+            genes: one row per added gene, in that order: column `id`, any of `ANNOTATIONS`, then the columns
+                that the manifest's `labels` and `half_life` name.
+            manifest: as `describe_run` makes it, with `labels` (list of names) and `half_life` (None or
+                `names` and `transforms`); `records`, `window`, `proteins` and `content` are filled in here.
+
+        Raises:
+            ValueError: the genes are not the ones that were added.
+            OSError: the disk is full.
+        """
+        if genes["id"].tolist() != self.ids:
+            raise ValueError("the table's genes are not the ones that were added, in that order")
+        self._store.finish()
+        half_life = manifest["half_life"]
+        numbers = [*manifest["labels"], *(half_life["names"] if half_life else ())]
+        table = genes.reindex(columns=[*GENE_COLUMNS, *numbers])
+        table.to_csv(self._temporary / _GENES, sep="\t", index=False, na_rep="", quoting=csv.QUOTE_NONE)
+        own = {
+            "records": len(self.ids),
+            "window": self._window,
+            "proteins": self._with_protein,
+            "content": {name: sha256_file(self._temporary / name) for name in (_GENES, _SEQUENCES)},
+        }
+        write_json(self._temporary / "manifest.json", {**manifest, **own})
+        for name in (_GENES, _SEQUENCES):
+            with (self._temporary / name).open("rb+") as file:
+                os.fsync(file.fileno())
+        self._appear()
+
+    def _appear(self) -> None:
+        self._temporary.chmod(ordinary_mode(0o777))  # mkdtemp makes folders private; datasets are ordinary folders
+        old = self._temporary.with_suffix(".old")
+        replaces = self.folder.exists() and any(self.folder.iterdir())
+        if replaces:
+            self.folder.rename(old)
+        elif self.folder.exists():
+            self.folder.rmdir()
+        try:
+            self._temporary.rename(self.folder)
+        except BaseException:
+            if replaces:
+                old.rename(self.folder)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def check_target(folder: str | Path, force: bool) -> None:
+    """Check that a dataset may be written to `folder`, before any work is done.
+
+    Raises:
+        UsageError: it is a file, or a folder with content that `force` does not cover: only a prepared
+            dataset is ever replaced.
+    """
+    folder = Path(folder)
+    if not folder.exists() and not folder.is_symlink():
+        return
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is a file; a dataset is a folder")
+    if not any(folder.iterdir()):
+        return
+    try:
+        read_manifest(folder, "dataset")
+    except InputError:
+        raise UsageError(f"{folder} exists and is not a prepared dataset; choose another folder") from None
+    if not force:
+        raise UsageError(f"{folder} exists; choose another folder, or --force to replace it")

@@ -1,0 +1,283 @@
+"""Compare two sets of predictions for the same genes by paired bootstrap: two runs, or a run and its baselines.
+
+The predictions of held-out genes are read back from a run folder, or from a table that anybody made.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from seqexpr.errors import InputError, MissingDataError, UsageError
+from seqexpr.evaluation.metrics import METRICS, PairedMetric, paired_metrics
+from seqexpr.inputs.tables import TextTable, read_table
+from seqexpr.manifest import read_manifest
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What one model predicted for genes that it was tested on and that have a label."""
+
+    name: str
+    """Of the run, the table or the baseline, as the user knows it."""
+    file: str
+    """Where the predictions were read."""
+    table: pd.DataFrame
+    """Columns output ("" where the file has no such column), id, label, prediction; a gene once for each output."""
+    manifest: dict[str, Any] = field(default_factory=dict)
+    """Of the run; empty for a table."""
+    part: str = ""
+    """Of a `train` run: "test", or "valid" where there is no test part."""
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the outputs, in the file's order."""
+        return list(dict.fromkeys(self.table["output"]))
+
+    @property
+    def names_outputs(self) -> bool:
+        """Whether the file says which output its predictions are for."""
+        return self.outputs != [""]
+
+    @property
+    def permuted(self) -> bool:
+        """Whether the run is a negative control, with permuted labels."""
+        return bool(self.manifest.get("options", {}).get("permute_labels"))
+
+    def of(self, output: str) -> pd.DataFrame:
+        """Columns id, label, prediction of one output, or of the only one that has no name."""
+        table = self.table[self.table["output"] == output] if self.names_outputs else self.table
+        return table[["id", "label", "prediction"]]
+
+
+def read_held_out(path: str | Path) -> HeldOut:
+    """Predictions of a run of `cv` or `train`, or of a table.
+
+    Args:
+        path: a run folder, of whose `train` the test part is taken where there is one; or a table (TSV; CSV by suffix;
+            gzipped or not; "-" is standard input) whose first column is the gene id, with the columns label and
+            prediction, and output where it holds several.
+
+    Raises:
+        InputError: not a run, or a table that is not as it should be.
+        MissingDataError: a run that has not ended.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        (predicted,) = _models(path).values()
+        return HeldOut(str(path), str(path), predicted)
+    manifest = _run_manifest(folder)
+    file = folder / "predictions.tsv"
+    if not file.exists():
+        command = _rest(folder, manifest)
+        raise MissingDataError(f"{folder} has no predictions.tsv: the run has not ended; run: {command}")
+    (predicted,) = _models(file).values()
+    part = ""
+    if "split" in predicted:
+        part = "test" if (predicted["split"] == "test").any() else "valid"
+        predicted = predicted[predicted["split"] == part]
+    return HeldOut(str(path), str(file), predicted, manifest, part)
+
+
+def read_baselines(folder: str | Path) -> list[HeldOut]:
+    """Predictions of a run's baselines, each under its own name.
+
+    Raises:
+        UsageError: a table and no run, or a `train` run without test genes, which has no baselines.
+        InputError: not a run, or a table that is not as it should be.
+        MissingDataError: a `cv` run without baselines.tsv.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no run folder and so has no baselines; name a second run or table")
+    manifest = _run_manifest(folder)
+    file = folder / "baselines.tsv"
+    if not file.exists():
+        if manifest["kind"] == "train":
+            raise UsageError(f"{folder} has no baselines, for it has no test genes; name a second run to compare with")
+        command = shlex.join(["seqexpr", "cv", "--merge", str(folder)])
+        raise MissingDataError(f"{folder} has no baselines.tsv; run: {command}")
+    return [HeldOut(name, str(file), table, manifest) for name, table in _models(file).items()]
+
+
+def _run_manifest(folder: Path) -> dict[str, Any]:
+    manifest = read_manifest(folder)
+    if manifest.get("kind") not in ("cv", "train"):
+        found = f"a folder of kind {manifest.get('kind')!r}"
+        raise InputError(folder, found=found, expected="the run folder of cv or train")
+    return manifest
+
+
+def _rest(folder: Path, manifest: dict[str, Any]) -> str:
+    """The command that ends a run."""
+    command = [str(word) for word in manifest.get("command", [])]
+    if "merged" in manifest or any(word.split("=")[0] in ("--only-fold", "--merge") for word in command):
+        return shlex.join(["seqexpr", "cv", "--merge", str(folder)])
+    return shlex.join(command if "--resume" in command else [*command, "--resume"])
+
+
+def _models(path: str | Path) -> dict[str, pd.DataFrame]:
+    """The table's labelled genes by model ("" where it has no such column)."""
+    text = read_table(path)
+    if absent := [name for name in ("label", "prediction") if name not in text.columns[1:]]:
+        found = f"no column {' and no column '.join(absent)}"
+        raise InputError(path, record="header", found=found, expected="an id column, [output,] label and prediction")
+    table = pd.DataFrame({"id": [row[0] for row in text.rows]}, dtype=object)
+    for name in ("model", "output", "split"):
+        if name in text.columns[1:]:
+            table[name] = np.array(text.column(name), dtype=object)
+    table[["label", "prediction"]] = text.numbers(("label", "prediction"))
+    table = table.assign(**{name: "" for name in ("model", "output") if name not in table})
+    _check(text, table)
+    kept = table.dropna(subset=["label"])
+    if not len(kept):
+        raise InputError(path, found="no gene with a label", expected="labels to judge the predictions by")
+    return {str(model): part.drop(columns="model") for model, part in kept.groupby("model", sort=False)}
+
+
+def _check(text: TextTable, table: pd.DataFrame) -> None:
+    """Each gene once, and with a prediction."""
+    repeated = table.duplicated(["model", "output", "id"]).to_numpy()
+    unnamed = (table["id"] == "").to_numpy()
+    unpredicted = (table["prediction"].isna() & table["label"].notna()).to_numpy()
+    for bad, found, expected in (
+        (unnamed, "an empty id", "a gene id in the first column"),
+        (repeated, "this gene again", "one row per gene and output"),
+        (unpredicted, "a label and no prediction", "a prediction of every gene that has a label"),
+    ):
+        if bad.any():
+            row = int(bad.argmax())
+            record = f"line {text.lines[row]}, id {table['id'].iloc[row]!r}"
+            raise InputError(text.file, record=record, found=found, expected=expected)
+
+
+_ROUNDING = 1e-3
+"""Labels of a gene may differ by this share of the labels' standard deviation: a table may have rounded them."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models on the genes that both were tested on, for one output."""
+
+    first: str
+    other: str
+    output: str
+    """"" where neither names it."""
+    n: int
+    only_first: int
+    """Genes that only the first was tested on, which are left out."""
+    only_other: int
+    metrics: dict[str, PairedMetric]
+
+
+def compare(
+    first: HeldOut,
+    other: HeldOut,
+    *,
+    names: Sequence[str] = METRICS,
+    output: str | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> list[Comparison]:
+    """Compare two models over the genes that both were tested on.
+
+    Args:
+        first: predictions of the one model.
+        other: predictions of the model to compare it with.
+        names: metrics, of `METRICS`.
+        output: the one to compare; None: all that both have. A table that does not name its output goes with
+            this one, or with the only one of the other.
+        resamples: bootstrap resamples.
+        seed: of the resampling.
+
+    Returns:
+        a comparison for each output, in the order of the first.
+
+    Raises:
+        UsageError: no output in common, or none such.
+        InputError: fewer than two genes in common, or a gene with different labels.
+    """
+    comparisons = []
+    for name, left, right in _paired_outputs(first, other, output):
+        both = left.merge(right, on="id", suffixes=("_first", "_other"))
+        if len(both) < 2:
+            found = f"{len(both)} of the {len(left):,} genes of {first.name}" + (f" for {name!r}" if name else "")
+            raise InputError(other.file, found=found, expected="at least two genes that both were tested on")
+        _check_labels(both, name, first, other)
+        actual, a, b = (both[column].to_numpy() for column in ("label_first", "prediction_first", "prediction_other"))
+        paired = paired_metrics(actual, a, b, names, resamples=resamples, seed=seed)
+        alone = len(left) - len(both), len(right) - len(both)
+        comparisons.append(Comparison(first.name, other.name, name, len(both), *alone, paired))
+    return comparisons
+
+
+def split_difference(first: HeldOut, other: HeldOut) -> str:
+    """How the division into test and training genes differs between two runs, in words; "" where it does not.
+
+    By their manifests: the stored digest of the folds decides where both have one, and the options else. Of a table
+    without a manifest nothing is known.
+    """
+    one, two = (_division(tested) for tested in (first, other))
+    if not one or not two or (one[_DIGEST] and one[_DIGEST] == two[_DIGEST]):
+        return ""
+    known = [name for name in one if None not in (one[name], two[name])]
+    differing = [name for name in known if one[name] != two[name]]
+    shown = [f"{name} {one[name]} and {two[name]}" for name in differing if name != _DIGEST]
+    return ", ".join(shown) or ("the genes are divided otherwise" if differing else "")
+
+
+_DIGEST = "digest of the folds"
+
+
+def _division(tested: HeldOut) -> dict[str, object]:
+    """What a run's manifest says of how its genes are divided; None for what it does not say."""
+    if not tested.manifest:
+        return {}
+    options = tested.manifest.get("options", {})
+    named = {name: options.get(name) for name in ("split", "folds", "test_fraction", "seed")}
+    genes, digest = options.get("dataset", {}).get("genes"), options.get("digests", {}).get("folds")
+    return {"command": tested.manifest.get("kind"), **named, "genes in the dataset": genes, _DIGEST: digest}
+
+
+def _paired_outputs(first: HeldOut, other: HeldOut, output: str | None) -> list[tuple[str, pd.DataFrame, pd.DataFrame]]:
+    """The outputs to compare: name, and the tables of both."""
+    if output is None:
+        named = [tested for tested in (first, other) if tested.names_outputs]
+        if len(named) == 1 and len(named[0].outputs) > 1:
+            unnamed = other if named[0] is first else first
+            several = ", ".join(named[0].outputs)
+            raise UsageError(f"{unnamed.name} does not say which of {several} it holds; choose with --output")
+        chosen = [name for name in named[0].outputs if name in named[-1].outputs] if named else [""]
+        if not chosen:
+            sides = " and ".join(f"{tested.name} has {', '.join(tested.outputs)}" for tested in named)
+            raise UsageError(f"no output in common: {sides}")
+    else:
+        chosen = [output]
+        for tested in (first, other):
+            if tested.names_outputs and output not in tested.outputs:
+                raise UsageError(f"{tested.name} has no output {output!r}; it has {', '.join(tested.outputs)}")
+    return [(name, first.of(name), other.of(name)) for name in chosen]
+
+
+def _check_labels(both: pd.DataFrame, output: str, first: HeldOut, other: HeldOut) -> None:
+    """Both must have been judged against the same numbers."""
+    one, two = both["label_first"].to_numpy(), both["label_other"].to_numpy()
+    apart = np.abs(one - two) > _ROUNDING * one.std() + 1e-6 * np.abs(one)
+    if not apart.any():
+        return
+    row = int(apart.argmax())
+    label = f" {output!r}" if output else ""
+    control = [tested.name for tested in (first, other) if tested.permuted]
+    remark = f" (labels were permuted in {control[0]})" if len(control) == 1 else ""
+    raise InputError(
+        other.file,
+        record=repr(both["id"].iloc[row]),
+        found=f"label{label} {two[row]:g}, and other labels than there for {int(apart.sum()):,} of {len(both):,} genes",
+        expected=f"{one[row]:g} as in {first.name}{remark}",
+    )

@@ -1,0 +1,305 @@
+"""The eight features of Xpresso (Agarwal & Shendure 2020) that are known to go with an mRNA's half-life.
+
+| feature            | unit                                             | transform before z-scoring |
+|--------------------|--------------------------------------------------|----------------------------|
+| `utr5_len`         | bp of the 5' untranslated region                 | log10(x + 0.1)             |
+| `cds_len`          | bp of the coding sequence, stop codon as annotated | log10(x + 0.1)           |
+| `intron_len`       | bp of all introns of the transcript              | log10(x + 0.1)             |
+| `utr3_len`         | bp of the 3' untranslated region                 | log10(x + 0.1)             |
+| `utr5_gc`, `cds_gc`, `utr3_gc` | fraction of G and C, 0 to 1          | none                       |
+| `orf_exon_density` | exon junctions of the transcript per kb of CDS   | log10(x + 0.1)             |
+
+Files and datasets hold raw values, NaN where missing. A model's `HalfLifeSchema` turns them into z-scores; it
+is fitted on training genes only and travels inside the weights. The exception are Xpresso's own files: they hold
+z-scores, and a model that was trained on them `expects_z_scores`. docs/half-life.md defines every feature.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seqexpr.errors import InputError
+from seqexpr.inputs.tables import TextTable, read_table
+
+if TYPE_CHECKING:
+    from seqexpr.sequences.annotation import Transcript
+    from seqexpr.sequences.genome import Genome
+
+logger = logging.getLogger(__name__)
+
+LOG10 = "log10(x+0.1)"
+IDENTITY = "identity"
+
+FEATURES = (
+    "utr5_len",
+    "cds_len",
+    "intron_len",
+    "utr3_len",
+    "utr5_gc",
+    "cds_gc",
+    "utr3_gc",
+    "orf_exon_density",
+)
+TRANSFORMS = tuple(IDENTITY if name.endswith("_gc") else LOG10 for name in FEATURES)
+"""The transform of each of `FEATURES`, in the same order."""
+
+_TRANSFORM_OF = dict(zip(FEATURES, TRANSFORMS, strict=True))
+
+# Over 16,920 human genes the z-scores of log10(x + 0.1) stay within 5.9 of 0, and the shortest raw CDS has 23 bp.
+_FARTHEST_Z_SCORE = 15.0
+# So many genes without one value below the average were not scaled by their average.
+_GENES_TO_JUDGE = 20
+
+
+@dataclass(frozen=True)
+class HalfLifeSchema:
+    """Names, order, transforms and scale of the features that a model was trained on.
+
+    `mean` and `sd` are of the transformed training values. A feature with sd 0 was constant or never measured
+    in training: it carries nothing, and counts as unknown whatever its value.
+    """
+
+    names: tuple[str, ...]
+    transforms: tuple[str, ...]
+    mean: tuple[float, ...]
+    sd: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.names) == len(self.transforms) == len(self.mean) == len(self.sd):
+            raise ValueError("names, transforms, mean and sd of half-life features differ in length")
+        unknown = set(self.transforms) - {LOG10, IDENTITY}
+        if unknown:
+            raise ValueError(f"unknown half-life transforms: {', '.join(sorted(unknown))}")
+        if not np.isfinite((*self.mean, *self.sd)).all() or min(self.sd, default=0.0) < 0:
+            raise ValueError("mean and sd of half-life features must be finite, and sd at least 0")
+
+    @property
+    def expects_z_scores(self) -> bool:
+        """Whether the values that the model was trained on were z-scores already: lengths are taken as they are."""
+        lengths = [how for name, how in zip(self.names, self.transforms, strict=True) if _is_length(name)]
+        return bool(lengths) and set(lengths) == {IDENTITY}
+
+    @classmethod
+    def fit(
+        cls, raw: np.ndarray, names: Sequence[str] = FEATURES, transforms: Sequence[str] = TRANSFORMS
+    ) -> HalfLifeSchema:
+        """Learn mean and sd from training genes: `raw` is (genes, features) with NaN where missing."""
+        mean, sd = [], []
+        for column in _transformed(raw, transforms).T:
+            known = column[~np.isnan(column)]
+            centre = float(known.mean()) if known.size else 0.0
+            spread = float(known.std()) if known.size else 0.0
+            mean.append(centre)
+            # Rounding leaves a constant column with a spread near 1e-16; dividing by it would invent signal.
+            sd.append(spread if spread > 1e-9 * max(1.0, abs(centre)) else 0.0)
+        return cls(tuple(names), tuple(transforms), tuple(mean), tuple(sd))
+
+    def standardise(self, raw: np.ndarray) -> np.ndarray:
+        """Z-scores, float32 (genes, features), NaN where missing, and for a feature that tells nothing (sd 0).
+
+        Raises:
+            ValueError: `raw` has another number of features, or a value that its transform cannot take.
+        """
+        values = _transformed(raw, self.transforms) - np.array(self.mean)
+        sd = np.array(self.sd)
+        return np.divide(values, sd, out=np.full_like(values, np.nan), where=sd > 0).astype(np.float32)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The schema as JSON can hold it."""
+        return {
+            "names": list(self.names),
+            "transforms": list(self.transforms),
+            "mean": list(self.mean),
+            "sd": list(self.sd),
+        }
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> HalfLifeSchema:
+        """The schema that `to_dict` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: `value` is not such a dictionary.
+        """
+        return cls(
+            tuple(value["names"]),
+            tuple(value["transforms"]),
+            tuple(float(number) for number in value["mean"]),
+            tuple(float(number) for number in value["sd"]),
+        )
+
+
+def _transformed(raw: np.ndarray, transforms: Sequence[str]) -> np.ndarray:
+    raw = np.asarray(raw, dtype=np.float64)
+    if raw.ndim != 2 or raw.shape[1] != len(transforms):
+        raise ValueError(f"half-life values have shape {raw.shape}, not (genes, {len(transforms)})")
+    values = raw.copy()
+    logged = [transform == LOG10 for transform in transforms]
+    if (values[:, logged] < 0).any() or np.isinf(values).any():
+        raise ValueError("half-life lengths and densities must be finite and at least 0")
+    values[:, logged] = np.log10(values[:, logged] + 0.1)
+    return values
+
+
+@dataclass(frozen=True)
+class HalfLifeTable:
+    """Raw half-life features of some genes: `values` is float64 (genes, features), NaN where missing."""
+
+    file: str
+    ids: list[str]
+    names: tuple[str, ...]
+    values: np.ndarray
+
+    def rows(self, ids: Sequence[str]) -> np.ndarray:
+        """The features of `ids` in that order, (len(ids), features); all NaN for a gene that is not here."""
+        position = {gene: i for i, gene in enumerate(self.ids)}
+        rows = np.full((len(ids), len(self.names)), np.nan)
+        for i, gene in enumerate(ids):
+            if gene in position:
+                rows[i] = self.values[position[gene]]
+        return rows
+
+
+def read_half_life(path: str | Path, names: Sequence[str] = FEATURES, *, z_scores: bool = False) -> HalfLifeTable:
+    """Read a table: the gene id first, then exactly the columns `names`, in that order.
+
+    Args:
+        path: the table.
+        names: its columns after the id.
+        z_scores: values are z-scores as in Xpresso's tables, for a model that `expects_z_scores`; else raw.
+
+    Raises:
+        InputError: columns that are missing, unknown or reordered; a value that is not a number; where raw values
+            are expected, a negative length or density or a GC content outside 0 to 1; where z-scores are, values
+            that can only be raw; or a defect of the table itself.
+    """
+    table = read_table(path)
+    _check_columns(table, tuple(names))
+    ids = table.ids()
+    values = table.numbers(tuple(names))
+    (_check_z_scores if z_scores else _check_raw)(table, names, values)
+    return HalfLifeTable(str(path), ids, tuple(names), values)
+
+
+def _check_columns(table: TextTable, names: tuple[str, ...]) -> None:
+    present = table.columns[1:]
+    if present == names:
+        return
+    missing = [name for name in names if name not in present]
+    unknown = [name for name in present if name not in names]
+    problems = []
+    if missing:
+        problems.append(f"no column {', '.join(missing)}")
+    if unknown:
+        renamed = [f"{name} ({_near(name, missing)})" if _near(name, missing) else name for name in unknown]
+        problems.append(f"unknown column {', '.join(renamed)}")
+    if not problems:
+        problems.append(f"the columns in another order: {', '.join(present)}")
+    raise InputError(
+        table.file,
+        record="header",
+        found="; ".join(problems),
+        expected=f"a gene id, then {', '.join(names)} in this order",
+    )
+
+
+def _near(name: str, candidates: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name.lower(), candidates, n=1)
+    return f"{close[0]}?" if close else ""
+
+
+def _is_length(name: str) -> bool:
+    """Whether the feature is a length or the density of junctions, not a GC content."""
+    return _TRANSFORM_OF.get(name) == LOG10
+
+
+def _check_raw(table: TextTable, names: Sequence[str], values: np.ndarray) -> None:
+    for j, name in enumerate(names):
+        if name not in _TRANSFORM_OF:
+            continue
+        top = np.inf if _is_length(name) else 1.0
+        bad = np.flatnonzero((values[:, j] < 0) | (values[:, j] > top))
+        if bad.size:
+            raise InputError(
+                table.file,
+                record=f"line {table.lines[bad[0]]}, column {name!r}",
+                found=f"{values[bad[0], j]:g}",
+                expected="a raw value of at least 0, not a z-score" if top > 1 else "a GC fraction between 0 and 1",
+            )
+
+
+def _check_z_scores(table: TextTable, names: Sequence[str], values: np.ndarray) -> None:
+    """Raw values have a wrong meaning for a model of z-scores, and nothing can convert them: find them out."""
+    expected = (
+        "z-scores as in Xpresso's tables: this model was trained on them; raw features cannot be converted, because "
+        "the means and standard deviations behind those z-scores are not published; leave --half-life out, or use a "
+        "model of raw features (seqexpr models show)"
+    )
+    lengths = np.array([_is_length(name) for name in names])
+    far = np.argwhere((np.abs(values) > _FARTHEST_Z_SCORE) & lengths)
+    if far.size:
+        row, column = far[0]
+        raise InputError(
+            table.file,
+            record=f"line {table.lines[row]}, column {names[column]!r}",
+            found=f"{values[row, column]:g}",
+            expected=expected,
+        )
+    if not (values >= 0).any() or ((values < 0) | ((values > 1) & ~lengths)).any():
+        return
+    if len(values) < _GENES_TO_JUDGE:
+        logger.warning("%s: no negative value, as raw features are; it is read as z-scores all the same", table.file)
+    else:
+        raise InputError(
+            table.file,
+            found=f"no negative value and no GC content above 1 in {len(values):,} genes, as raw features are",
+            expected=expected,
+        )
+
+
+def half_life_features(transcript: Transcript, genome: Genome | None) -> np.ndarray:
+    """The eight raw features of a transcript, float64 (8,), in the order of `FEATURES`.
+
+    Everything but GC follows from the annotation; the three GC contents need the genome's letters and are NaN
+    without one, and for a region that the transcript does not have. A transcript without a coding sequence
+    has no features: all NaN.
+
+    `orf_exon_density` counts every exon junction of the transcript, those in the UTRs too, per kb of CDS: so
+    do Xpresso's own tables (ACTB: 6 exons, 5 of them coding, CDS of 1,128 bp -> 4.4326).
+    """
+    if not transcript.cds:
+        return np.full(len(FEATURES), np.nan)
+    regions = _regions(transcript)
+    lengths = {name: sum(end - start for start, end in parts) for name, parts in regions.items()}
+    exons = transcript.exons
+    introns = sum(right[0] - left[1] for left, right in pairwise(exons))
+    gc = [np.nan if genome is None else _gc(transcript, regions[name], genome) for name in ("utr5", "cds", "utr3")]
+    density = (len(exons) - 1) / lengths["cds"] * 1000
+    return np.array([lengths["utr5"], lengths["cds"], introns, lengths["utr3"], *gc, density], dtype=np.float64)
+
+
+def _regions(transcript: Transcript) -> dict[str, list[tuple[int, int]]]:
+    """The exonic pieces before, within and after the coding sequence, along the strand."""
+    first, last = transcript.cds[0][0], transcript.cds[-1][1]
+    left = [(start, min(end, first)) for start, end in transcript.exons if start < first]
+    right = [(max(start, last), end) for start, end in transcript.exons if end > last]
+    if transcript.strand == "-":
+        left, right = right, left
+    return {"utr5": left, "cds": list(transcript.cds), "utr3": right}
+
+
+def _gc(transcript: Transcript, parts: list[tuple[int, int]], genome: Genome) -> float:
+    """Fraction of G and C among the known letters; NaN when there are none."""
+    from seqexpr.sequences.windows import Interval
+
+    letters = b"".join(genome.letters(Interval(transcript.chrom, start, end)) for start, end in parts)
+    strong = letters.count(b"G") + letters.count(b"C")
+    known = strong + letters.count(b"A") + letters.count(b"T")
+    return strong / known if known else np.nan

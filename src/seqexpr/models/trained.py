@@ -1,0 +1,315 @@
+"""Weights on disk: one safetensors file whose metadata key `seqexpr` says in JSON what the numbers mean.
+
+A file without tensors may be a view (key `seqexpr-view`): some of the outputs of the weights in a file beside it.
+Reading the metadata needs no torch. The tensors are read by the safetensors library; nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seqexpr.errors import InputError, SeqexprError
+from seqexpr.files import atomic_path
+from seqexpr.inputs.half_life import HalfLifeSchema
+from seqexpr.models.calibration import Calibration
+from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig
+from seqexpr.sequences.alphabet import ALPHABETS
+
+if TYPE_CHECKING:
+    import torch
+
+    from seqexpr.models.perceiver import Perceiver
+
+FORMAT = 2
+"""Version of the metadata's layout and of the network's tensors; a file with another one is refused."""
+
+_KEY, _VIEW = "seqexpr", "seqexpr-view"
+_TOWERS = "composition.towers."
+_EXPECTED = "a safetensors file of seqexpr weights"
+
+
+@dataclass(frozen=True)
+class Output:
+    """One predicted quantity: label = network output x sd + mean."""
+
+    name: str
+    """Name of the label column, and of the column that `predict` prints."""
+    unit: str = ""
+    """Unit of the label, for instance "log10(RPKM + 0.1)"."""
+    mean: float = 0.0
+    """Mean of the label over the training genes."""
+    sd: float = 1.0
+    """Standard deviation of the label over the training genes."""
+    calibration: Calibration | None = None
+    """How far predictions may be off; None where it was not measured."""
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> Output:
+        """The output that `dataclasses.asdict` took apart.
+
+        Raises:
+            KeyError, TypeError, ValueError: `value` is not such a dictionary.
+        """
+        stored = value.get("calibration")
+        if stored is not None:
+            stored = Calibration(**{**stored, **{key: tuple(stored[key]) for key in ("levels", "errors")}})
+        return cls(**{**value, "calibration": stored})
+
+
+@dataclass(frozen=True)
+class ModelMetadata:
+    """Everything about trained weights but the numbers."""
+
+    config: PerceiverConfig
+    outputs: tuple[Output, ...]
+    half_life: HalfLifeSchema | None = None
+    """Names, transforms and scaling of the half-life features; None when the network reads none."""
+    training: dict[str, Any] = field(default_factory=dict)
+    """What the weights were trained on and how: recipe, seed, genes, epochs."""
+    card: dict[str, Any] = field(default_factory=dict)
+    """The model card: intended use, held-out numbers, limits, licences."""
+
+    def to_json(self) -> str:
+        """The text stored in the weights file."""
+        return json.dumps(
+            {
+                "format": FORMAT,
+                "config": self.config.to_dict(),
+                "alphabets": {name: alphabet.letters for name, alphabet in ALPHABETS.items()},
+                "outputs": [asdict(output) for output in self.outputs],
+                "half_life": self.half_life.to_dict() if self.half_life else None,
+                "training": self.training,
+                "card": self.card,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str, file: str | Path) -> ModelMetadata:
+        """The metadata that `to_json` wrote.
+
+        Raises:
+            InputError: the text is of another program or of a newer format.
+        """
+        expected = f"seqexpr weights of format {FORMAT}"
+        try:
+            stored = json.loads(text)
+            version = stored["format"]
+        except (ValueError, KeyError, TypeError):
+            raise InputError(file, found="metadata that seqexpr did not write", expected=expected) from None
+        if version != FORMAT:
+            raise InputError(
+                file, found=f"format {version!r}", expected=f"{expected}; another version of seqexpr reads it"
+            )
+        letters = {name: alphabet.letters for name, alphabet in ALPHABETS.items()}
+        try:
+            if stored["alphabets"] != letters:
+                raise InputError(file, found=f"alphabets {stored['alphabets']}", expected=f"alphabets {letters}")
+            half_life = stored["half_life"]
+            metadata = cls(
+                config=PerceiverConfig.from_dict(stored["config"]),
+                outputs=tuple(Output.from_dict(output) for output in stored["outputs"]),
+                half_life=HalfLifeSchema.from_dict(half_life) if half_life else None,
+                training=dict(stored["training"]),
+                card=dict(stored["card"]),
+            )
+            metadata._check()
+            return metadata
+        except InputError:
+            raise
+        except (AttributeError, KeyError, TypeError, ValueError, SeqexprError) as problem:
+            raise InputError(file, found=f"metadata that does not fit ({problem})", expected=expected) from None
+
+    def _check(self) -> None:
+        if len(self.outputs) != self.config.outputs:
+            raise ValueError(f"{len(self.outputs)} outputs are named, {self.config.outputs} computed")
+        if not np.isfinite([(output.mean, output.sd) for output in self.outputs]).all():
+            raise ValueError("mean and sd of outputs must be finite")
+        if self.half_life and len(self.half_life.names) != HALF_LIFE_FEATURES:
+            raise ValueError(f"{len(self.half_life.names)} half-life features, not {HALF_LIFE_FEATURES}")
+
+
+@dataclass
+class TrainedModel:
+    """A network with weights, and what its inputs and outputs mean."""
+
+    name: str
+    network: Perceiver
+    metadata: ModelMetadata
+
+    def predict(self, dna: np.ndarray | None, protein: np.ndarray | None, half_life: np.ndarray | None) -> np.ndarray:
+        """Labels in their own units, float64 (batch, outputs): the mean of `predict_members`, from the same."""
+        return self.predict_members(dna, protein, half_life).mean(axis=0)
+
+    def predict_members(
+        self, dna: np.ndarray | None, protein: np.ndarray | None, half_life: np.ndarray | None
+    ) -> np.ndarray:
+        """What each member of the network says, in the labels' own units, on whatever device it is, without gradients.
+
+        Several threads may call it at the same time.
+
+        Args:
+            dna: uint8 (batch, upstream + downstream) tokens of this model's window, or None.
+            protein: uint8 (batch, up to protein_length) tokens, PAD at the right, or None.
+            half_life: float (batch, 8) features in the schema's order, NaN = unknown, or None; raw, or z-scores
+                for a schema that `expects_z_scores`.
+
+        Returns:
+            float64 (members, batch, outputs)
+        """
+        import torch
+
+        from seqexpr.models.transfers import to_device, to_host
+
+        device = self.network.positions.device
+        tokens = {
+            name: to_device(array, device) for name, array in (("dna", dna), ("protein", protein)) if array is not None
+        }
+        config, schema = self.metadata.config, self.metadata.half_life
+        standardised = None
+        if schema is not None and half_life is not None:
+            standardised = to_device(schema.standardise(half_life), device)
+        if self.network.training:  # else what it remembers of an empty sequence would be computed anew in every call
+            self.network.eval()
+        with torch.inference_mode():
+            scaled = self.network.members(tokens[config.latent_input], tokens[config.query_input], standardised)
+        return self._unscale(to_host(scaled.transpose(0, 1)).astype(np.float64))
+
+    def _unscale(self, scaled: np.ndarray) -> np.ndarray:
+        sd = np.array([output.sd for output in self.metadata.outputs])
+        mean = np.array([output.mean for output in self.metadata.outputs])
+        return scaled * sd + mean
+
+
+def save_model(path: str | Path, model: TrainedModel, *, half: bool = False) -> None:
+    """Write weights and metadata as one safetensors file, atomically.
+
+    Args:
+        half: store matrices in half precision; they are computed with in float32 all the same.
+    """
+    from safetensors.torch import save_file
+
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
+    if half:
+        tensors = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in tensors.items()}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={_KEY: model.metadata.to_json()})
+
+
+def save_view(path: str | Path, file: str, outputs: Sequence[str]) -> None:
+    """Write a file that stands for some outputs of the weights in `file`, which lies in the same folder."""
+    from safetensors.numpy import save_file
+
+    with atomic_path(path) as temporary:
+        save_file({}, temporary, metadata={_VIEW: json.dumps({"file": file, "outputs": list(outputs)})})
+
+
+def read_metadata(path: str | Path) -> ModelMetadata:
+    """What the weights in `path` are, without loading them or torch.
+
+    Raises:
+        InputError: not a whole safetensors file, or not one that this version of seqexpr wrote.
+    """
+    return _find(path)[1]
+
+
+def tensors_file(path: str | Path) -> Path:
+    """The file that holds the tensors: `path` itself, or for a view the file beside it.
+
+    Raises:
+        InputError: as `read_metadata`.
+    """
+    return _find(path)[0]
+
+
+def load_model(path: str | Path, device: str | torch.device = "cpu", name: str | None = None) -> TrainedModel:
+    """Weights from a file, ready to predict on `device`.
+
+    Raises:
+        InputError: not a whole safetensors file, or not one that this version of seqexpr wrote, or tensors that do
+            not fit the config in it.
+    """
+    from safetensors.torch import load_file
+
+    from seqexpr.models.perceiver import Perceiver
+
+    file, metadata, columns = _find(path)
+    network = Perceiver(metadata.config)
+    try:
+        network.load_state_dict(_of_outputs(load_file(file), columns))
+    except (IndexError, KeyError, RuntimeError) as problem:
+        first = str(problem).splitlines()[-1].strip()
+        raise InputError(path, found=first, expected="the tensors that its own config describes") from None
+    network.to(device).eval()
+    return TrainedModel(name or Path(path).stem, network, metadata)
+
+
+def load_towers(path: str | Path) -> dict[str, torch.Tensor]:
+    """The tensors of the promoter towers in a weights file, for `PromoterTowers.load_state_dict`.
+
+    Raises:
+        InputError: not a safetensors file, or one without promoter towers.
+    """
+    from safetensors.torch import load_file
+
+    _read_header(path)
+    tensors = load_file(path)
+    towers = {key.removeprefix(_TOWERS): tensor for key, tensor in tensors.items() if key.startswith(_TOWERS)}
+    if not towers:
+        raise InputError(path, found="weights without promoter towers", expected="tensors named composition.towers.*")
+    return towers
+
+
+def _find(path: str | Path) -> tuple[Path, ModelMetadata, list[int] | None]:
+    """Where the tensors lie, what they are, and which outputs are meant (None = all)."""
+    header = _read_header(path)
+    if _VIEW not in header:
+        if _KEY not in header:
+            raise InputError(path, found="a safetensors file without seqexpr's metadata", expected=_EXPECTED)
+        return Path(path), ModelMetadata.from_json(header[_KEY], path), None
+    try:
+        view = json.loads(header[_VIEW])
+        name, outputs = view["file"], list(view["outputs"])
+        file = Path(path).with_name(name)  # refuses whatever is no plain name
+        metadata = ModelMetadata.from_json(_read_header(file).get(_KEY, ""), file)
+        columns = [[output.name for output in metadata.outputs].index(output) for output in outputs]
+        whole = metadata.config
+        changes = {"outputs": len(columns), "word_outputs": whole.words_answer}
+        config = PerceiverConfig.from_dict({**whole.to_dict(), **changes})
+    except (KeyError, TypeError, ValueError, SeqexprError) as problem:
+        raise InputError(path, found=f"a view that does not fit ({problem})", expected=_EXPECTED) from None
+    return (
+        file,
+        replace(metadata, config=config, outputs=tuple(metadata.outputs[column] for column in columns)),
+        columns,
+    )
+
+
+def _read_header(path: str | Path) -> dict[str, str]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="numpy") as handle:
+            return handle.metadata() or {}
+    except SafetensorError as problem:
+        raise InputError(path, found=f"a damaged or foreign file ({problem})", expected=_EXPECTED) from None
+    except OSError as problem:
+        raise InputError(path, found=problem.strerror or str(problem), expected=_EXPECTED) from None
+
+
+def _of_outputs(tensors: dict[str, torch.Tensor], columns: list[int] | None) -> dict[str, torch.Tensor]:
+    """The tensors of a network that has these outputs alone."""
+    if columns is None:
+        return tensors
+    chosen = {key: tensors[key][columns] for key in ("output.weight", "output.bias")}
+    for layer in ("output", "direct"):
+        for part in ("weight", "bias"):
+            key = f"composition.{layer}.{part}"
+            if key in tensors:
+                chosen[key] = tensors[key][..., columns]
+    return {**tensors, **chosen}

@@ -1,0 +1,1 @@
+"""Run `train` and `cv`: from options to a folder that holds weights, predictions, metrics and a report."""

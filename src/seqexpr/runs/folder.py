@@ -1,0 +1,204 @@
+"""Keep the folder of a run: its manifest first, `.done` last, everything between by atomic rename.
+
+Several processes may work in one folder of `cv`, on a shared file system too: whoever comes first makes the manifest.
+Two runs are the same when their data have the same digests and their options agree one by one. Where the data lie is
+no part of that, for the folds of one run may be computed on machines with different folders.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seqexpr.datasets.dataset import PreparedDataset
+from seqexpr.errors import InputError, UsageError
+from seqexpr.files import atomic_path, sha256_file, write_json
+from seqexpr.manifest import read_manifest
+
+_CHANGING = ("created", "command", "versions", "platform", "device", "threads", "merged")
+"""Parts of a manifest that may differ between a run and its resumption, or between runs that are merged."""
+
+_PLACES = ("folder", "file", "source")
+"""Where the dataset, the files that it was made of and the user's groups lie: digests say whether they are the same."""
+
+_DIGESTS = {
+    "ids_and_labels": "the dataset has other genes or labels now",
+    "inputs": "the dataset has other sequences or half-life features now",
+    "folds": "the genes are divided otherwise now",
+}
+"""The manifest's digests, and what it means when one differs."""
+
+
+def first_difference(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    """Where two manifests disagree on what decides the result, in words; "" when they agree."""
+    stored, asked = _deciding(stored), _deciding(asked)
+    one, other = (manifest.get("options", {}).get("digests", {}) for manifest in (stored, asked))
+    for name in one.keys() ^ other.keys():  # runs made before a digest was introduced do not have it
+        one.pop(name, None)
+        other.pop(name, None)
+    for key in sorted(asked.keys() | stored.keys()):
+        if asked.get(key) != stored.get(key):
+            return _difference(stored.get(key), asked.get(key), key)
+    return ""
+
+
+def _deciding(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy, as JSON holds it, of what decides the result."""
+    kept = json.loads(json.dumps({key: value for key, value in manifest.items() if key not in _CHANGING}))
+    options = kept.get("options", {})
+    options.pop("task", None)  # a name or a folder: what it stands for is in the labels, the network and the digests
+    for part in ("dataset", "groups"):
+        if part in options:
+            options[part] = _without_places(options[part])
+    return kept
+
+
+def _without_places(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_places(entry) for key, entry in value.items() if key not in _PLACES}
+    return [_without_places(entry) for entry in value] if isinstance(value, list) else value
+
+
+def _difference(stored: Any, asked: Any, key: str) -> str:
+    if isinstance(stored, dict) and isinstance(asked, dict):
+        for name in sorted(stored.keys() | asked.keys()):
+            if stored.get(name) != asked.get(name):
+                return _difference(stored.get(name), asked.get(name), name)
+    if isinstance(stored, str) and isinstance(asked, str) and key in _DIGESTS:
+        return _DIGESTS[key]
+    return f"{key} was {stored!r}, now {asked!r}"
+
+
+def data_digests(dataset: PreparedDataset, names: Sequence[str]) -> dict[str, str]:
+    """Digests of all that a run with the labels `names` reads of a dataset, by their names in the manifest."""
+    return {"ids_and_labels": labels_digest(dataset, names), "inputs": inputs_digest(dataset)}
+
+
+def labels_digest(dataset: PreparedDataset, names: Sequence[str]) -> str:
+    """SHA-256 of the genes' ids and of the labels `names`: the same genes with the same labels give the same."""
+    described = json.dumps([dataset.ids, list(names)]).encode()
+    return hashlib.sha256(described + dataset.labels(names).astype("<f8").tobytes()).hexdigest()
+
+
+def inputs_digest(dataset: PreparedDataset) -> str:
+    """SHA-256 of what networks read: the file of sequences, where the TSS lies in its windows, half-life features."""
+    sequences = sha256_file(dataset.folder / "sequences.safetensors")
+    sides = [dataset.upstream, dataset.downstream]
+    described = json.dumps([sequences, sides, dataset.half_life_names, dataset.half_life_transforms]).encode()
+    half_life = dataset.half_life()
+    return hashlib.sha256(described + (b"" if half_life is None else half_life.astype("<f8").tobytes())).hexdigest()
+
+
+def folds_digest(fold_of: np.ndarray) -> str:
+    """SHA-256 of which gene is in which fold, from the folds (genes,)."""
+    return hashlib.sha256(fold_of.astype("<i8").tobytes()).hexdigest()
+
+
+DONE = ".done"
+
+MANIFEST = "manifest.json"
+
+
+def start_run(folder: Path, manifest: dict[str, Any], *, resume: bool) -> None:
+    """Make the folder and write its manifest, or check that the one there asks for the same.
+
+    Args:
+        folder: of the run.
+        manifest: what is asked for.
+        resume: go on in a folder that is in use, whoever made it.
+
+    Raises:
+        UsageError: the folder is in use and `resume` is off, or it was started with other options.
+        InputError: the folder is in use, but not as a run of this kind.
+    """
+    if _is_unused(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        if _claim(folder / MANIFEST, manifest):
+            return
+    check_free(folder, manifest["kind"], resume=resume)
+    if difference := first_difference(read_manifest(folder, manifest["kind"]), manifest):
+        raise UsageError(f"{folder} was started with other options ({difference}); choose another --out")
+
+
+def check_free(folder: Path, kind: str, *, resume: bool) -> None:
+    """Whether a run of this kind may begin in `folder`, or go on there: to be asked before anything that takes long.
+
+    Raises:
+        UsageError, InputError: as `start_run` does, but for the options, which are not looked at.
+    """
+    if _is_unused(folder):
+        return
+    if not resume:
+        raise UsageError(f"{folder} exists already; go on with --resume, or choose another --out")
+    read_manifest(folder, kind)
+
+
+def _is_unused(folder: Path) -> bool:
+    """Whether the folder is absent or empty but for a manifest that another process is about to write."""
+    if not folder.exists():
+        return True
+    return folder.is_dir() and all(entry.name.lstrip(".").startswith(f"{MANIFEST}.") for entry in folder.iterdir())
+
+
+def _claim(target: Path, manifest: dict[str, Any]) -> bool:
+    """Write the manifest unless another process is first: a hard link never replaces a file, a rename does."""
+    prepared = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        write_json(prepared, manifest)
+        os.link(prepared, target)
+    except FileExistsError:
+        return False
+    except OSError:
+        if not prepared.exists():  # not even that could be written
+            raise
+        return _claim_by_rename(prepared, target, manifest)
+    finally:
+        with suppress(OSError):
+            prepared.unlink(missing_ok=True)
+    return True
+
+
+def _claim_by_rename(prepared: Path, target: Path, manifest: dict[str, Any]) -> bool:
+    """`_claim` on a file system without links, where of several that rename at once the last one wins."""
+    if target.exists():
+        return False
+    prepared.replace(target)
+    try:
+        return read_manifest(target.parent) == json.loads(json.dumps(manifest))
+    except InputError:  # another one is about to replace it
+        return False
+
+
+def fold_folder(folder: Path, fold: int) -> Path:
+    """Where a fold of the run in `folder` lies."""
+    return folder / "folds" / str(fold)
+
+
+def is_done(folder: Path) -> bool:
+    """Whether everything in the folder is whole."""
+    return (folder / DONE).exists()
+
+
+def mark_done(folder: Path) -> None:
+    """The last file of a run."""
+    with atomic_path(folder / DONE):
+        pass
+
+
+def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
+    """JSON Lines, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """What `write_lines` wrote."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

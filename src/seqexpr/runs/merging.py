@@ -1,0 +1,262 @@
+"""From folds to the whole run: out-of-fold predictions, baselines, metrics, audit and report.
+
+The folds may have been run by one process or by many, into one folder or into several: the result is the same to the
+last byte, for everything here is computed from the folds' stored predictions and the dataset.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from seqexpr.datasets.dataset import PreparedDataset
+from seqexpr.errors import InputError, MissingDataError, UsageError
+from seqexpr.evaluation.audit import audit_stage
+from seqexpr.evaluation.report import write_report
+from seqexpr.evaluation.scoring import MODEL, Trial, audit, baseline_rows, fold_parts, judge, predict_baselines
+from seqexpr.evaluation.tables import read_table, write_table
+from seqexpr.files import temporary_prefix, write_json
+from seqexpr.manifest import read_manifest
+from seqexpr.models.config import PerceiverConfig
+from seqexpr.runs.fold_run import torch_threads
+from seqexpr.runs.folder import (
+    MANIFEST,
+    data_digests,
+    first_difference,
+    fold_folder,
+    folds_digest,
+    is_done,
+    mark_done,
+    read_lines,
+    write_lines,
+)
+from seqexpr.runs.observers import StageObserver
+from seqexpr.runs.setup import permute_labels
+from seqexpr.tasks.catalogue import open_task_dataset
+
+_DIGESTED = {"ids_and_labels": "genes or labels", "inputs": "sequences or half-life features"}
+
+
+def finish_run(
+    folder: Path, trial: Trial, device: torch.device, observer: StageObserver, threads: int
+) -> list[dict[str, Any]]:
+    """Make the run in `folder` whole, all folds of which are done.
+
+    Args:
+        folder: of the run.
+        trial: what is judged.
+        device: for the untrained network.
+        observer: is told what is done.
+        threads: of torch for the untrained network: those of a fold, so that whoever finishes the run gets the same
+            digits. The audit, which is the same with any number, has all threads.
+
+    Returns:
+        the rows of `metrics.json`.
+    """
+    folders = {part.fold: fold_folder(folder, part.fold) for part in trial.parts}
+    predictions, own, fold_of = _collect(folders, trial.dataset, trial.label_names)
+    write_table(folder / "predictions.tsv", predictions)
+    observer.on_stage("baselines on the same folds")
+    with torch_threads(threads):
+        baselines = predict_baselines(trial, device)
+    write_table(folder / "baselines.tsv", baseline_rows(trial, baselines, {"fold": fold_of}))
+    observer.on_stage(audit_stage(trial.dataset))
+    write_json(folder / "audit.json", audit(trial, own))
+    observer.on_stage("bootstrap intervals")
+    rows = judge(trial, {MODEL: own, **baselines}, "all")
+    write_json(folder / "metrics.json", rows)
+    epochs = [{"fold": fold, **row} for fold, part in folders.items() for row in read_lines(part / "metrics.jsonl")]
+    write_lines(folder / "metrics.jsonl", epochs)
+    write_report(folder)
+    mark_done(folder)
+    return rows
+
+
+def merge_runs(
+    sources: Sequence[Path],
+    out: Path | None,
+    device: torch.device,
+    *,
+    observer: StageObserver,
+    threads: int | None = None,
+) -> tuple[Path, list[dict[str, Any]]]:
+    """Make a whole run of folds that were run separately.
+
+    Args:
+        sources: folders of `cv`, each with some of the folds.
+        out: where the whole run goes; the folds are copied there. None: the one source itself.
+        device: for the untrained network, one of the baselines.
+        observer: is told what is done.
+        threads: of torch for that network; None: as the folds had, for the digits depend on it.
+
+    Returns:
+        the folder of the whole run, and the rows of its `metrics.json`.
+
+    Raises:
+        UsageError: a fold twice, options that differ, or an `out` that is in use.
+        MissingDataError: folds are missing, or the dataset.
+        InputError: a source is no run of `cv`, or the dataset is not the one that it was made with.
+    """
+    in_place = len(sources) == 1 and (out is None or out.resolve() == sources[0].resolve())
+    if out is None and not in_place:
+        raise UsageError("folds of several folders make a new run; say with --out where it goes")
+    manifests = _like_manifests(sources)
+    manifest = manifests[0]
+    folders = _find_folds(sources, manifest)
+    trial = _stored_trial(manifests, folders, sources[0])
+    folder = sources[0] if out is None or in_place else out
+    if not in_place:
+        observer.on_stage(f"copying {len(folders)} folds")
+        place = {**manifest["options"]["dataset"], "folder": str(trial.dataset.folder.resolve())}
+        options = {**manifest["options"], "dataset": place}
+        _gather(folders, {**manifest, "options": options, "merged": [str(source) for source in sources]}, folder)
+    threads = threads or manifest.get("threads") or torch.get_num_threads()
+    return folder, finish_run(folder, trial, device, observer, threads)
+
+
+def done_folds(folder: Path, folds: int) -> list[int]:
+    """The folds of a run that are whole."""
+    return [fold for fold in range(folds) if is_done(fold_folder(folder, fold))]
+
+
+def fold_command(manifest: Mapping[str, Any], folds: Sequence[int], folder: Path) -> str:
+    """The command that runs some folds of a run, as a shell takes it: the one that began the run, for these folds."""
+    words = list(manifest.get("command", ()))
+    if words[1:2] != ["cv"]:  # not begun by the command line
+        words = ["seqexpr", "cv", "--task", str(manifest["options"]["task"]), "..."]
+    kept: list[str] = []
+    takes_value = False
+    for word in words:
+        if takes_value or word == "--resume":
+            takes_value = False
+        elif word in ("--only-fold", "--out"):
+            takes_value = True
+        elif not word.startswith(("--only-fold=", "--out=")):
+            kept.append(word)
+    chosen = [option for fold in folds for option in ("--only-fold", str(fold))]
+    return shlex.join([*kept, *chosen, "--out", str(folder)])
+
+
+def _like_manifests(sources: Sequence[Path]) -> list[dict[str, Any]]:
+    """The manifests of runs that are about the same."""
+    first, *others = manifests = [read_manifest(source, "cv") for source in sources]
+    if "digests" not in first["options"]:
+        found, expected = "a run without digests of its data", "a run of this version of seqexpr; run the folds again"
+        raise InputError(sources[0] / MANIFEST, found=found, expected=expected)
+    for source, manifest in zip(sources[1:], others, strict=True):
+        if difference := first_difference(first, manifest):
+            raise UsageError(
+                f"{sources[0]} and {source} were run with different options ({difference}); they cannot be merged"
+            )
+    return manifests
+
+
+def _find_folds(sources: Sequence[Path], manifest: Mapping[str, Any]) -> dict[int, Path]:
+    """The folder of each fold, in order."""
+    count = manifest["options"]["folds"]
+    found: dict[int, Path] = {}
+    for source in sources:
+        for fold in done_folds(source, count):
+            if fold in found:
+                raise UsageError(f"fold {fold} is in both {found[fold].parent.parent} and {source}; name one of them")
+            found[fold] = fold_folder(source, fold)
+    if missing := [fold for fold in range(count) if fold not in found]:
+        named = f"fold{'s' if len(missing) > 1 else ''} {', '.join(map(str, missing))}"
+        where = ", ".join(map(str, sources))
+        raise MissingDataError(
+            f"{where}: {named} of {count} missing; run: {fold_command(manifest, missing, sources[0])}"
+        )
+    return dict(sorted(found.items()))
+
+
+def _stored_trial(manifests: Sequence[Mapping[str, Any]], folders: Mapping[int, Path], source: Path) -> Trial:
+    """What the manifests and the folds say of a run, checked against the dataset as it is now."""
+    options = manifests[0]["options"]
+    names = tuple(options["labels"])
+    dataset = _open_dataset([manifest["options"] for manifest in manifests], source)
+    for name, digest in data_digests(dataset, names).items():
+        if options["digests"].get(name, digest) != digest:  # runs made before a digest was introduced do not have it
+            raise InputError(
+                dataset.folder,
+                found=f"other {_DIGESTED[name]} than when the folds were run",
+                expected=f"the dataset that {source} was made with",
+            )
+    if options["permute_labels"]:
+        dataset = permute_labels(dataset, options["seed"])
+    _, _, fold_of = _collect(folders, dataset, names)
+    if folds_digest(fold_of) != options["digests"]["folds"]:
+        raise InputError(
+            source, found="folds that test other genes than planned", expected="the folds of the run's manifest"
+        )
+    config = PerceiverConfig.from_dict(options["model"])
+    parts = fold_parts(fold_of, dataset.labels(names))
+    return Trial(dataset, names, config, options["seed"], options["resamples"], parts)
+
+
+def _open_dataset(runs: Sequence[Mapping[str, Any]], source: Path) -> PreparedDataset:
+    """The dataset where one of the runs had it, else by the task's name: a cache may have moved."""
+    stored = [Path(options["dataset"]["folder"]) for options in runs]
+    if present := [folder for folder in stored if folder.exists()]:
+        return PreparedDataset.open(present[0])
+    for options in runs:
+        with suppress(UsageError, InputError):
+            return open_task_dataset(options["task"], options["model"]["preset"])
+    raise MissingDataError(f"the dataset of {source} is not at {stored[0]} any more; prepare it again there")
+
+
+def _collect(
+    folders: Mapping[int, Path], dataset: PreparedDataset, names: tuple[str, ...]
+) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """All folds' predictions: the table by gene and output, the values (genes, outputs), the folds (genes,)."""
+    table = pd.concat([read_table(folder / "predictions.tsv") for folder in folders.values()])
+    place = pd.Series(np.arange(len(dataset)), index=dataset.ids)
+    output = pd.Series(np.arange(len(names)), index=names)
+    try:
+        rows, columns = place[table["id"]].to_numpy(), output[table["output"]].to_numpy()
+        complete = len(table) == len(dataset) * len(names) == len(np.unique(rows * len(names) + columns))
+    except KeyError:
+        complete = False
+    if not complete:
+        raise InputError(
+            next(iter(folders.values())).parent,
+            found="predictions of other genes or labels than the dataset's",
+            expected="each gene in exactly one fold",
+        )
+    values = np.empty((len(dataset), len(names)))
+    values[rows, columns] = table["prediction"]
+    fold_of = np.empty(len(dataset), np.int64)
+    fold_of[rows] = table["fold"]
+    return table.iloc[np.lexsort((columns, rows))].reset_index(drop=True), values, fold_of
+
+
+def _gather(folders: Mapping[int, Path], manifest: Mapping[str, Any], out: Path) -> None:
+    """A new run folder with copies of the folds; it appears with all of them or not at all."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if _is_begun(out, manifest["merged"]):
+            command = shlex.join(["seqexpr", "cv", "--merge", str(out)])
+            raise UsageError(f"{out} holds these folds already, from a merge that did not end; run: {command}")
+        raise UsageError(f"{out} exists already; choose another --out")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=temporary_prefix(out), suffix=".tmp", dir=out.parent) as temporary:
+        whole = Path(temporary) / "run"
+        for fold, source in folders.items():
+            shutil.copytree(source, fold_folder(whole, fold), ignore=shutil.ignore_patterns("*.tmp"))
+        write_json(whole / MANIFEST, manifest)
+        os.replace(whole, out)
+
+
+def _is_begun(folder: Path, sources: Sequence[str]) -> bool:
+    """Whether the folder has the folds of `sources`, and nothing was made of them yet."""
+    with suppress(InputError):
+        return read_manifest(folder, "cv").get("merged") == list(sources) and not is_done(folder)
+    return False

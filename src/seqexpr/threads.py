@@ -1,0 +1,172 @@
+"""Count the cores that this process may use, and read ahead on a thread of its own.
+
+torch itself takes all the cores that the machine has, which in a container may be many more than it is given.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Generic, TypeVar
+
+_PROCESS_GROUPS = Path("/proc/self/cgroup")
+_GROUPS = Path("/sys/fs/cgroup")
+
+
+def usable_cores(groups: Path = _GROUPS, process_groups: Path = _PROCESS_GROUPS) -> int:
+    """The cores that compute for this process, at least 1.
+
+    The least of: the cores that it may run on (taskset, SLURM, Kubernetes' static policy), the CPU quota of its
+    control groups (`docker run --cpus`, Kubernetes' limits), rounded up, and `OMP_NUM_THREADS`, where each is known.
+
+    Args:
+        groups: where control groups, version 1 or 2, are mounted.
+        process_groups: the file that names those of this process.
+    """
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quotas = [-(-quota // period) for quota, period in _quotas(groups, process_groups)]
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # a list is one number for each nested level
+    wanted = [int(asked)] if asked.isascii() and asked.isdigit() else []
+    return max(1, min([affinity, *quotas, *(count for count in wanted if count)]))
+
+
+def _quotas(groups: Path, process_groups: Path) -> list[tuple[int, int]]:
+    """Microseconds of CPU in each period of so many microseconds, for each group that bounds this process."""
+    found = []
+    for folder in _folders(groups, process_groups):
+        # Version 2 has both numbers in one file, "max" for no bound; version 1 has two files, -1 for no bound.
+        two_files = (folder / "cpu.cfs_quota_us", folder / "cpu.cfs_period_us")
+        words = _words(folder / "cpu.max") or [word for file in two_files for word in _words(file)]
+        if len(words) == 2 and all(word.isdigit() and int(word) for word in words):
+            found.append((int(words[0]), int(words[1])))
+    return found
+
+
+def _folders(groups: Path, process_groups: Path) -> list[Path]:
+    """The folders of this process's CPU groups, and of all groups around them, which bound it too.
+
+    A container sees its own group as the root of what is mounted, whatever path `process_groups` names.
+    """
+    folders = [groups, groups / "cpu", groups / "cpu,cpuacct"]
+    try:
+        lines = process_groups.read_text().splitlines()
+    except OSError:
+        return folders
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        root = groups / controllers if controllers else groups
+        inner = root / path.lstrip("/")
+        folders += [folder for folder in (inner, *inner.parents) if folder.is_relative_to(root)]
+    return list(dict.fromkeys(folders))
+
+
+def _words(file: Path) -> list[str]:
+    try:
+        return file.read_text().split()
+    except OSError:
+        return []
+
+
+T = TypeVar("T")
+
+READER_NAME = "seqexpr-reader"
+"""Name of the reading thread. It may outlast its use when it waits for a file that sends nothing."""
+
+_PATIENCE = 0.1
+"""Seconds that an item waits for others before it is handed out without them."""
+
+_FAREWELL = 0.5
+"""Seconds that a reader which is told to stop gets to close its files."""
+
+
+class Prefetch(Generic[T]):
+    """The items of `source`, which runs on another thread, handed out in stretches.
+
+    Args:
+        source: what is read. Leaving the context stops the thread, unless it waits for a file that sends nothing.
+        room: items, at most, that have been read and not yet been released; with no room the thread waits.
+    """
+
+    def __init__(self, source: Iterable[T], room: int) -> None:
+        self.failure: BaseException | None = None
+        """What ended the source, where that was an error; known once `take` gives nothing."""
+        self._room = room
+        self._held = 0
+        self._waiting: deque[tuple[float, T]] = deque()  # each with the time of its arrival
+        self._ended = self._stopping = False
+        self._lock = threading.Lock()
+        self._arrival = threading.Condition(self._lock)
+        self._departure = threading.Condition(self._lock)
+        self._thread = threading.Thread(target=self._fill, args=(source,), name=READER_NAME, daemon=True)
+
+    def __enter__(self) -> Prefetch[T]:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        self._thread.join(_FAREWELL)
+
+    def take(self, count: int) -> list[T]:
+        """The next `count` items, as soon as they are there.
+
+        Fewer at the source's end, or when the source pauses: no item waits for others longer than a moment. None
+        when the source has ended, or was told to stop.
+        """
+        with self._lock:
+            while not self._is_due(count):
+                self._arrival.wait(self._patience_left())
+            if self._stopping:
+                return []
+            return [self._waiting.popleft()[1] for _ in range(min(count, len(self._waiting)))]
+
+    def release(self) -> None:
+        """Make room for another item: one that was taken is done with."""
+        with self._lock:
+            self._held -= 1
+            self._departure.notify()
+
+    def stop(self) -> None:
+        """Read no more, and hand out nothing that has been read."""
+        with self._lock:
+            self._stopping = True
+            self._arrival.notify_all()
+            self._departure.notify_all()
+
+    def _is_due(self, count: int) -> bool:
+        left = self._patience_left()
+        return self._stopping or self._ended or len(self._waiting) >= count or (left is not None and left <= 0)
+
+    def _patience_left(self) -> float | None:
+        return self._waiting[0][0] + _PATIENCE - time.monotonic() if self._waiting else None
+
+    def _fill(self, source: Iterable[T]) -> None:
+        try:
+            for item in source:
+                if not self._add(item):
+                    return
+        except BaseException as error:
+            self.failure = error
+        finally:
+            with self._lock:
+                self._ended = True
+                self._arrival.notify_all()
+
+    def _add(self, item: T) -> bool:
+        """Whether the item found room before the thread was told to stop."""
+        with self._lock:
+            while self._held >= self._room and not self._stopping:
+                self._departure.wait()
+            self._held += 1
+            self._waiting.append((time.monotonic(), item))
+            self._arrival.notify()
+            return not self._stopping

@@ -1,0 +1,162 @@
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seqexpr.datasets.dataset import DatasetWriter, PreparedDataset
+from seqexpr.errors import InputError, UsageError
+from seqexpr.inputs.half_life import FEATURES, TRANSFORMS
+from seqexpr.manifest import describe_run
+
+IDS = ["g1", "NA", "g3"]
+HALF_LIFE = {"names": list(FEATURES), "transforms": list(TRANSFORMS)}
+
+
+def table() -> pd.DataFrame:
+    return pd.DataFrame(
+        {"id": IDS, "chrom": ["1", "X", ""], "tss": ["10", "", "30"], "level": [0.1, np.nan, 1 / 3]}
+        | {name: [1.0, np.nan, 0.25] for name in FEATURES}
+    )
+
+
+def manifest() -> dict[str, object]:
+    return {**describe_run("dataset", {"seed": 1}), "labels": ["level"], "half_life": HALF_LIFE}
+
+
+def write(folder: Path, force: bool = False, value: int = 1) -> None:
+    with DatasetWriter(folder, 6, 4, True, force) as writer:
+        for i, gene in enumerate(IDS):
+            writer.add(gene, np.arange(10, dtype=np.uint8) % 5 * value, np.full(i + 1, i + 1, np.uint8))
+        writer.finish(table(), manifest())
+
+
+def test_what_is_written_comes_back(tmp_path: Path) -> None:
+    write(tmp_path / "deep" / "set")
+    dataset = PreparedDataset.open(tmp_path / "deep" / "set")
+    assert len(dataset) == 3
+    assert dataset.ids == IDS
+    assert (dataset.upstream, dataset.downstream, dataset.has_dna, dataset.has_protein) == (6, 4, True, True)
+    assert dataset.label_names == ("level",)
+    assert dataset.half_life_names == FEATURES
+    assert dataset.half_life_transforms == TRANSFORMS
+    np.testing.assert_array_equal(dataset.labels(["level"])[:, 0], [0.1, np.nan, 1 / 3])
+    np.testing.assert_array_equal(dataset.half_life(), np.repeat([[1.0], [np.nan], [0.25]], 8, axis=1))
+    assert dataset.genes["chrom"].tolist() == ["1", "X", ""]
+    assert dataset.genes["tss"].tolist() == [10, pd.NA, 30]
+    assert dataset.genes["symbol"].tolist() == ["", "", ""]
+    np.testing.assert_array_equal(dataset.protein_lengths, [1, 2, 3])
+    assert dataset.manifest["records"] == 3
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["set"]
+
+
+def test_a_model_crops_the_part_that_it_reads(tmp_path: Path) -> None:
+    write(tmp_path / "set")
+    dataset = pickle.loads(pickle.dumps(PreparedDataset.open(tmp_path / "set")))
+    np.testing.assert_array_equal(dataset.dna([2, 0], 2, 3), [[4, 0, 1, 2, 3]] * 2)
+    assert dataset.dna([1], 6, 4).shape == (1, 10)
+    np.testing.assert_array_equal(dataset.proteins([2, 0], 2), [[3, 3], [1, 0]])
+    with pytest.raises(InputError, match="windows of 6 bp upstream and 4 bp downstream; expected at least 7 and 4"):
+        dataset.dna([0], 7, 4)
+    with pytest.raises(InputError, match="no label 'x'; expected one of level"):
+        dataset.labels(["x"])
+
+
+def test_a_dataset_without_dna_or_proteins_says_so(tmp_path: Path) -> None:
+    bare = {**describe_run("dataset", {}), "labels": [], "half_life": None}
+    with DatasetWriter(tmp_path / "p", 0, 0, True) as writer:
+        writer.add("g", None, np.ones(3, np.uint8))
+        writer.finish(pd.DataFrame({"id": ["g"]}), bare)
+    with DatasetWriter(tmp_path / "d", 2, 0, False) as writer:
+        writer.add("g", np.ones(2, np.uint8))
+        writer.finish(pd.DataFrame({"id": ["g"]}), bare)
+    proteins, dna = PreparedDataset.open(tmp_path / "p"), PreparedDataset.open(tmp_path / "d")
+    assert proteins.half_life() is None
+    assert (dna.upstream, dna.downstream) == (2, 0)
+    with pytest.raises(InputError, match="found no DNA"):
+        proteins.dna([0], 1, 0)
+    with pytest.raises(InputError, match="found no proteins"):
+        dna.proteins([0], 10)
+    with pytest.raises(InputError, match="--labels"):
+        dna.labels(["x"])
+
+
+def test_an_existing_folder_is_replaced_only_by_force_and_only_when_the_new_is_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    write(folder)  # an empty folder is as good as none
+    with pytest.raises(UsageError, match="--force"):
+        write(folder)
+    with pytest.raises(KeyboardInterrupt), DatasetWriter(folder, 6, 4, True, force=True) as writer:
+        writer.add("new", np.zeros(10, np.uint8), np.ones(1, np.uint8))
+        raise KeyboardInterrupt
+    assert PreparedDataset.open(folder).dna([0], 6, 4).max() == 4
+    write(folder, force=True, value=0)
+    assert PreparedDataset.open(folder).dna([0], 6, 4).max() == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+def test_force_never_removes_what_is_no_dataset(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("precious")
+    with pytest.raises(UsageError, match="not a prepared dataset"):
+        write(tmp_path, force=True)
+    with pytest.raises(UsageError, match="is a file"):
+        write(tmp_path / "notes.txt", force=True)
+    assert (tmp_path / "notes.txt").read_text() == "precious"
+
+
+def test_nothing_is_left_behind_after_an_error(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space"), DatasetWriter(tmp_path / "set", 2, 2, True) as writer:
+        writer.add("g", np.ones(4, np.uint8), np.ones(4, np.uint8))
+        raise OSError(28, "No space left on device")
+    with (
+        pytest.raises(ValueError, match="not the ones"),
+        DatasetWriter(tmp_path / "set", 2, 2, False) as writer,
+    ):
+        writer.add("g", np.ones(4, np.uint8))
+        writer.finish(pd.DataFrame({"id": ["other"]}), manifest())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", ["format", "kind", "window", "gene", "labels", "sequences"])
+def test_a_damaged_folder_is_named(tmp_path: Path, damage: str) -> None:
+    folder = tmp_path / "set"
+    write(folder)
+    head = json.loads((folder / "manifest.json").read_text())
+    genes = (folder / "genes.tsv").read_text()
+    if damage == "format":
+        head["format"] = 99
+    elif damage == "kind":
+        head["kind"] = "train"
+    elif damage == "window":
+        head["window"] = {"upstream": 9}
+    elif damage == "gene":
+        (folder / "genes.tsv").write_text("".join(genes.splitlines(keepends=True)[:-1]))
+    elif damage == "labels":
+        (folder / "genes.tsv").write_text(genes.replace("level", "other"))
+    else:
+        (folder / "sequences.safetensors").unlink()
+    (folder / "manifest.json").write_text(json.dumps(head))
+    with pytest.raises(InputError, match="set"):
+        PreparedDataset.open(folder)
+
+
+def test_a_folder_that_is_no_dataset(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no readable manifest\.json"):
+        PreparedDataset.open(tmp_path)
+
+
+def test_parents_of_a_dataset_that_fails_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(RuntimeError), DatasetWriter(tmp_path / "mine" / "a" / "b", 2, 2, with_protein=False):
+        assert (tmp_path / "mine" / "a").is_dir()
+        raise RuntimeError
+    assert list(tmp_path.rglob("*")) == [tmp_path / "mine"]
+
+
+def test_a_place_that_cannot_be_written_is_named_as_given(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"file/set'$"), DatasetWriter(tmp_path / "file" / "set", 2, 2, False):
+        pass

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import pytest
+
+from seqexpr.errors import InputError
+from seqexpr.inputs.gene_ids import Side, cleaned, nothing_joined, strip_version, unchanged
+
+LABELS = Side("labels", "labels.tsv", ["g1", "g2"])
+
+
+@pytest.mark.parametrize(
+    ("id", "bare"),
+    [
+        ("ENSG00000000003.15", "ENSG00000000003"),
+        ("ENSG00000000003", "ENSG00000000003"),
+        ("NM_1.2.3", "NM_1.2"),
+        ("ENSG00000002586.20_PAR_Y", "ENSG00000002586.20_PAR_Y"),
+        ("AC011043.1a", "AC011043.1a"),
+        ("gene.", "gene."),
+    ],
+)
+def test_only_a_number_at_the_end_is_a_version(id: str, bare: str) -> None:
+    assert strip_version(id) == bare
+
+
+def test_ids_are_cleaned_in_order() -> None:
+    side = Side("labels", "labels.tsv", ["b.2", "a.10", "c"])
+    assert cleaned(side, strip_version) == ["b", "a", "c"]
+    assert cleaned(side, unchanged) == ["b.2", "a.10", "c"]
+
+
+def test_two_versions_of_a_gene_are_refused() -> None:
+    with pytest.raises(InputError) as error:
+        cleaned(Side("labels", "labels.tsv", ["a.1", "b.1", "a.2"]), strip_version)
+    assert str(error.value) == (
+        "labels.tsv, 'a.2': found the same gene as 'a.1' once versions are stripped; expected one row per gene"
+    )
+
+
+@pytest.mark.parametrize(
+    ("sides", "with_map", "message"),
+    [
+        (
+            [Side("the windows", "w.fa", ["x"]), LABELS],
+            False,
+            "labels.tsv: found none of the 1 ids of the windows (for instance 'x') in its 2 ids of labels "
+            "(for instance 'g1'), so 0 genes joined; expected gene ids that both share",
+        ),
+        (
+            [Side("the windows", "w.fa", ["g1.4", "g1.4", "g2.1"]), LABELS],
+            False,
+            "labels.tsv: found none of the 2 ids of the windows (for instance 'g1.4') in its 2 ids of labels "
+            "(for instance 'g1'), so 0 genes joined; expected gene ids that both share; "
+            "they agree without version suffixes: add --strip-versions",
+        ),
+        (
+            [Side("proteins", "p.fa", ["P1"]), LABELS],
+            False,
+            "labels.tsv: found none of the 1 ids of proteins (for instance 'P1') in its 2 ids of labels "
+            "(for instance 'g1'), so 0 genes joined; expected gene ids that both share; "
+            "--protein-map says which protein belongs to which gene",
+        ),
+        (
+            [Side("proteins", "p.fa", ["P1"]), LABELS],
+            True,
+            "labels.tsv: found none of the 1 ids of proteins (for instance 'P1') in its 2 ids of labels "
+            "(for instance 'g1'), so 0 genes joined; expected gene ids that both share",
+        ),
+        (
+            [Side("the windows", "w.fa", ["g1"]), Side("labels", "empty.tsv", [])],
+            False,
+            "empty.tsv: found none of the 1 ids of the windows (for instance 'g1') in its 0 ids of labels, "
+            "so 0 genes joined; expected gene ids that both share",
+        ),
+        (  # the second and the third share no gene; the first shares one with each
+            [Side("the windows", "w.fa", ["g1", "p1"]), LABELS, Side("other", "o.tsv", ["p1"])],
+            False,
+            "o.tsv: found none of the 2 ids of labels (for instance 'g1') in its 1 ids of other "
+            "(for instance 'p1'), so 0 genes joined; expected gene ids that both share",
+        ),
+        (
+            [Side("the windows", "w.fa", ["g1", "g3"]), LABELS, Side("proteins", "p.fa", ["g2", "g3"])],
+            False,
+            "w.fa: found no gene that every file holds (2 ids of the windows (for instance 'g1'); 2 ids of labels "
+            "(for instance 'g1'); 2 ids of proteins (for instance 'g2')); expected genes with all that is asked for",
+        ),
+    ],
+    ids=["nothing", "versions", "no-map", "map", "empty", "later-pair", "pairwise"],
+)
+def test_files_that_share_no_gene_are_named(sides: list[Side], with_map: bool, message: str) -> None:
+    assert str(nothing_joined(sides, with_map)) == message

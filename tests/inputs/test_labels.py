@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seqexpr.errors import InputError
+from seqexpr.inputs.labels import read_labels
+
+TEXT = "gene_id\tsymbol\tchrom\tlung\tbrain\ng1\tAAA\t1\t0.5\t\ng2\tNA\tX\tNA\t-1\n"
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "labels.tsv"
+    path.write_text(TEXT)
+    return path
+
+
+def test_all_columns_but_annotations_are_labels(table: Path) -> None:
+    labels = read_labels(table)
+    assert labels.ids == ["g1", "g2"]
+    assert labels.names == ("lung", "brain")
+    np.testing.assert_array_equal(labels.values, [[0.5, np.nan], [np.nan, -1]])
+    assert labels.annotations.loc["g1"].to_dict() == {"symbol": "AAA", "chrom": "1"}
+    assert labels.annotations.loc["g2"].to_dict() == {"symbol": "", "chrom": "X"}
+
+
+def test_chosen_columns_come_in_the_order_asked_for(table: Path) -> None:
+    assert read_labels(table, ["brain", "lung"]).names == ("brain", "lung")
+    assert read_labels(table, ["brain"]).values.shape == (2, 1)
+
+
+@pytest.mark.parametrize("name", ["lungs", "chrom", "gene_id"])
+def test_a_column_that_is_no_label_lists_those_there_are(table: Path, name: str) -> None:
+    with pytest.raises(InputError, match=f"no label column '{name}'.*expected one of lung, brain"):
+        read_labels(table, [name])
+
+
+def test_close_names_are_suggested(table: Path) -> None:
+    with pytest.raises(InputError, match="did you mean 'lung'"):
+        read_labels(table, ["lungs"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id\tx\ng1\tNaN\n", "line 2, column 'x': found 'NaN'"),
+        ("id\tx\ng1\t1\ng1\t2\n", "line 3: found id 'g1' again"),
+        ("id\tchrom\ng1\t1\n", "at least one column of labels"),
+        ("id\ttss\tx\ng1\t12.5\t1\n", "line 2, column 'tss': found '12.5'; expected a whole number"),
+    ],
+)
+def test_bad_labels(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "labels.tsv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_labels(path)
+
+
+@pytest.mark.shared_data
+def test_the_real_table(shared_data: Path) -> None:
+    labels = read_labels(shared_data / "human" / "labels.tsv.gz")
+    assert len(labels.ids) == 17_004
+    assert len(labels.names) == 12
+    measured = np.count_nonzero(~np.isnan(labels.values[:, labels.names.index("roadmap_median_log10rpkm")]))
+    assert measured == 16_111
+    assert labels.annotations.loc["ENSG00000000003", "chrom"] == "X"
+
+
+def test_a_tss_that_no_dataset_could_hold_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "l.tsv").write_text(f"id\ttss\tlevel\ng\t{'9' * 30}\t1\n")
+    with pytest.raises(InputError, match="line 2, column 'tss'"):
+        read_labels(tmp_path / "l.tsv")

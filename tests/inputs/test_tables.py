@@ -1,0 +1,94 @@
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from seqexpr.errors import InputError
+from seqexpr.inputs.tables import read_table
+
+CELLS = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF, exclude_characters='"\x7f\x85\xa0'), max_size=8)
+
+
+def write(folder: Path, text: str | bytes, name: str = "table.tsv") -> Path:
+    path = folder / name
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def test_reads_columns_lines_and_numbers(tmp_path: Path) -> None:
+    table = read_table(write(tmp_path, "\ufeffgene\ta\tb\r\ng1\t1.5\t\r\n\r\ng2\tNA\t -2e-1 \r\n"))
+    assert table.columns == ("gene", "a", "b")
+    assert table.ids() == ["g1", "g2"]
+    assert table.lines == [2, 4]
+    np.testing.assert_array_equal(table.numbers(("b", "a")), [[np.nan, 1.5], [-0.2, np.nan]])
+
+
+def test_gzip_is_told_by_content_and_csv_by_suffix(tmp_path: Path) -> None:
+    plain = read_table(write(tmp_path, 'id,x\n"g,1",2\n', "a.csv"))
+    packed = read_table(write(tmp_path, gzip.compress(b"id\tx\ng\t2\n"), "b.tsv"))
+    assert plain.rows == [["g,1", "2"]]
+    assert packed.rows == [["g", "2"]]
+
+
+@pytest.mark.parametrize("cell", ["NaN", "nan", "inf", "-inf", "1e999", "high", "1_000", "1,5", "0x10", "--1", "٣"])
+def test_what_is_no_number_is_refused_with_its_place(tmp_path: Path, cell: str) -> None:
+    table = read_table(write(tmp_path, f"id\tx\ng1\t1\ng2\t{cell}\n"))
+    with pytest.raises(InputError, match=r"line 3, column 'x': found .*; expected a finite number"):
+        table.numbers(("x",))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "empty file"),
+        (b"\n\n", "empty file"),
+        (b"id\tx\n", "a header and no rows"),
+        (b"id\nb\n", "header: found one column"),
+        (b"id\tx\tx\ng\t1\t2\n", "column 'x' 2 times"),
+        (b"id\t\ng\t1\n", "a column without a name"),
+        (b"g\t1.5\nh\t2\n", r"header: found only numbers \(1.5\) after 'g'"),
+        (b"id\tx\ng\t1\t2\n", "line 2: found 3 fields; expected 2"),
+        (b"id\tx\ty\ng\t1\n", "line 2: found 2 fields; expected 3"),
+        (b"id\tx\ng\t1\0\n", "NUL"),
+        (b"id\tx\n\xff\t1\n", "not UTF-8"),
+        (gzip.compress(b"id\tx\ng\t1\n" * 50)[:-12], "gzip"),
+    ],
+)
+def test_bad_tables_are_one_clear_line(tmp_path: Path, content: bytes, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        read_table(write(tmp_path, content))
+    assert "table.tsv" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_and_an_absent_file_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="folder"):
+        read_table(tmp_path)
+    with pytest.raises(InputError, match=r"absent\.tsv"):
+        read_table(tmp_path / "absent.tsv")
+
+
+@pytest.mark.parametrize(("rows", "message"), [("g\t1\ng\t2\n", "'g' again"), ("g\t1\n\t2\n", "empty id")])
+def test_ids_are_given_once(tmp_path: Path, rows: str, message: str) -> None:
+    with pytest.raises(InputError, match=f"line 3: found .*{message}"):
+        read_table(write(tmp_path, "id\tx\n" + rows)).ids()
+
+
+@given(
+    rows=st.lists(st.lists(CELLS, min_size=3, max_size=3).filter(any), min_size=1, max_size=6),
+    end=st.sampled_from(["\n", "\r\n"]),
+)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_cells_come_back(tmp_path: Path, rows: list[list[str]], end: str) -> None:
+    lines = ["id\ta\tb", *("\t".join(row) for row in rows)]
+    assert read_table(write(tmp_path, end.join(lines) + end)).rows == rows
+
+
+@given(values=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_finite_number_comes_back_exactly(tmp_path: Path, values: list[float]) -> None:
+    text = "id\tx\n" + "".join(f"g{i}\t{value!r}\n" for i, value in enumerate(values))
+    assert read_table(write(tmp_path, text)).numbers(("x",))[:, 0].tolist() == values

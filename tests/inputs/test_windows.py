@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqexpr.errors import InputError, UsageError
+from seqexpr.inputs.gene_ids import strip_version, unchanged
+from seqexpr.inputs.windows import DnaCounts, GenomeWindows, WindowFasta, check_window
+from seqexpr.sequences.alphabet import DNA
+from seqexpr.sequences.genome import Genome
+from seqexpr.sequences.windows import Tss
+
+
+def fasta(folder: Path, text: str, **options: Any) -> WindowFasta:
+    (folder / "w.fa").write_text(text)
+    return WindowFasta(folder / "w.fa", **options)
+
+
+def everything(source: WindowFasta | GenomeWindows) -> list[tuple[str, str]]:
+    return [(gene, DNA.decode(window)) for gene, window in source.stream(unchanged, lambda _: True)]
+
+
+def test_windows_as_they_stand(tmp_path: Path) -> None:
+    source = fasta(tmp_path, ">a.1\nACGTn\n>b.1\nRRGTA\n>c\nAAAAA\n", upstream=2, downstream=3)
+    found = [(gene, window.tolist()) for gene, window in source.stream(strip_version, lambda gene: gene != "c")]
+    assert found == [("a", [1, 2, 3, 4, 0]), ("b", [0, 0, 3, 4, 1])]
+    assert source.ids == ["a", "b", "c"]
+    assert source.counts == DnaCounts(unknown_bases=3)
+
+
+def test_records_are_cropped_and_padded_around_the_boundary(tmp_path: Path) -> None:
+    source = fasta(tmp_path, ">long\nAACCGGTT\n>short\nNCG\n>left\nAC\n", tss_at=2, upstream=3, downstream=4)
+    assert everything(source) == [("long", "NAACCGG"), ("short", "NNCGNNN"), ("left", "NACNNNN")]
+    # long: 1 before, its last 2 cropped; short: 1 before, 3 behind, an N of its own; left: 1 before, 4 behind
+    assert source.counts == DnaCounts(padded_windows=3, padded_bases=10, unknown_bases=1, cropped_bases=2)
+
+
+def test_center_is_the_middle_of_each_record(tmp_path: Path) -> None:
+    source = fasta(tmp_path, ">a\nAACCC\n>b\nAAACCC\n", tss_at="center", upstream=1, downstream=2)
+    assert everything(source) == [("a", "ACC"), ("b", "ACC")]
+
+
+@pytest.mark.parametrize(("tss_at", "boundary"), [("center", 4), (0, 0), (1, 1), (8, 8)])
+def test_tss_at_alone_keeps_the_whole_record(tmp_path: Path, tss_at: int | str, boundary: int) -> None:
+    source = fasta(tmp_path, ">a\nAACCGGTT\n>b\nACGTACGT\n", tss_at=tss_at)
+    assert (source.upstream, source.downstream) == (boundary, 8 - boundary)
+    assert everything(source) == [("a", "AACCGGTT"), ("b", "ACGTACGT")]
+
+
+def test_one_length_may_be_left_to_the_first_record(tmp_path: Path) -> None:
+    source = fasta(tmp_path, ">a\nAACCGGTT\n>b\nACGT\n", tss_at=3, upstream=1)
+    assert (source.upstream, source.downstream) == (1, 5)
+    assert everything(source) == [("a", "CCGGTT"), ("b", "GTNNNN")]
+
+
+@given(
+    st.lists(st.text("ACGTN", min_size=1, max_size=12), min_size=1, max_size=4),
+    st.integers(0, 12) | st.just("center"),
+    st.integers(0, 15),
+    st.integers(1, 15),
+)
+def test_each_base_of_a_window_comes_from_its_place(
+    tmp_path_factory: pytest.TempPathFactory, records: list[str], tss_at: Any, upstream: int, downstream: int
+) -> None:
+    text = "".join(f">g{number}\n{letters}\n" for number, letters in enumerate(records))
+    boundaries = [len(letters) // 2 if tss_at == "center" else tss_at for letters in records]
+    options = {"tss_at": tss_at, "upstream": upstream, "downstream": downstream}
+    if any(boundary > len(letters) for boundary, letters in zip(boundaries, records, strict=True)):
+        with pytest.raises(InputError, match=f"expected at least {tss_at} bp, since --tss-at says"):
+            everything(fasta(tmp_path_factory.getbasetemp(), text, **options))
+        return
+    source = fasta(tmp_path_factory.getbasetemp(), text, **options)
+    windows = [window for _, window in everything(source)]
+    padded = []
+    for letters, boundary, window in zip(records, boundaries, windows, strict=True):
+        places = range(boundary - upstream, boundary + downstream)
+        assert window == "".join(letters[at] if 0 <= at < len(letters) else "N" for at in places)
+        padded.append(sum(not 0 <= at < len(letters) for at in places))
+    kept = sum(map(len, windows)) - sum(padded)
+    assert source.counts == DnaCounts(
+        padded_windows=sum(count > 0 for count in padded),
+        padded_bases=sum(padded),
+        unknown_bases="".join(windows).count("N") - sum(padded),
+        cropped_bases=sum(map(len, records)) - kept,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        (
+            ">a\nACGT\n",
+            {},
+            "w.fa, 'a': found 4 bp; expected 20000 bp (10000 upstream, 10000 downstream); "
+            "for other lengths say --tss-at N or --tss-at center",
+        ),
+        (">a\nACGT\n>b\nACGTA\n", {"upstream": 3, "downstream": 1}, "w.fa, 'b': found 5 bp; expected 4 bp (3 up"),
+        (
+            ">a\nACGT\n>b\nACGTA\n",
+            {"tss_at": "center"},
+            "w.fa, 'b': found 5 bp; expected 4 bp as the first record; to crop and pad to one length say "
+            "--upstream N --downstream N",
+        ),
+        (
+            ">a\nACGT\n",
+            {"tss_at": 5},
+            "w.fa, 'a': found 4 bp; expected at least 5 bp, since --tss-at says where the TSS boundary lies",
+        ),
+        (">a\nMKLVEEFFQQ\n", {}, "w.fa, 'a': found 'L' at position 3 of 10, which looks like a protein"),
+        (">a\nAC?T\n", {"tss_at": 2}, "w.fa, 'a': found '?' at position 3 of 4"),
+        ("", {"tss_at": 2}, "w.fa: found an empty file"),
+    ],
+)
+def test_bad_records(tmp_path: Path, text: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as error:
+        everything(fasta(tmp_path, text, **options))
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("options", [{"tss_at": 4, "upstream": 0}, {"tss_at": 0, "downstream": 0}])
+def test_a_window_that_the_first_record_leaves_empty_is_refused(tmp_path: Path, options: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match="leaves a window of no letters"):
+        fasta(tmp_path, ">a\nACGT\n", **options)
+
+
+def test_windows_of_a_genome_on_both_strands(tmp_path: Path) -> None:
+    (tmp_path / "genome.fa").write_text(">1\nAACCGGNTAC\n")
+    sites = [
+        Tss("plus", "1", 4, "+"),  # bases 1 to 7: ACC|GGN
+        Tss("minus", "1", 4, "-"),  # the same bases, read back: NCC|GGT
+        Tss("start", "1", 1, "+"),  # bases -2 to 4
+        Tss("left", "1", 1, "-"),  # the same bases, read back
+        Tss("off.1", "elsewhere", 1, "+"),
+    ]
+    with Genome(tmp_path / "genome.fa") as genome:
+        source = GenomeWindows(genome, sites, 3, 3)
+        found = [
+            (gene, DNA.decode(window)) for gene, window in source.stream(strip_version, lambda gene: gene != "off")
+        ]
+        assert found == [("plus", "ACCGGN"), ("minus", "NCCGGT"), ("start", "NNAACC"), ("left", "GGTTNN")]
+        assert source.ids == ["plus", "minus", "start", "left", "off"]
+        assert source.counts == DnaCounts(padded_windows=2, padded_bases=4, unknown_bases=2)
+        with pytest.raises(InputError, match=r"genome\.fa, TSS of 'off\.1': found no contig 'elsewhere'"):
+            everything(GenomeWindows(genome, sites, 3, 3))
+        with pytest.raises(InputError, match=r"TSS of 'g': found position 11 of contig 1; expected 1 to 10"):
+            everything(GenomeWindows(genome, [Tss("g", "1", 10, "+")], 3, 3))
+        default = GenomeWindows(genome, sites, None, None)
+        assert (default.upstream, default.downstream) == (10_000, 10_000)
+
+
+@pytest.mark.parametrize(
+    ("upstream", "downstream", "tss_at", "message"),
+    [
+        (-1, 5, None, "--upstream -1: must be at least 0"),
+        (5, -2, None, "--downstream -2: must be at least 0"),
+        (None, None, -3, "--tss-at -3: must be at least 0"),
+        (None, None, "middle", "--tss-at middle: must be a number or 'center'"),
+        (0, 0, 4, "--upstream 0 --downstream 0 leaves a window of no letters"),
+    ],
+)
+def test_options_that_place_no_window(
+    upstream: int | None, downstream: int | None, tss_at: int | str | None, message: str
+) -> None:
+    with pytest.raises(UsageError, match=f"^{message}$"):
+        check_window(upstream, downstream, tss_at)

@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from seqexpr.errors import InputError
+from seqexpr.inputs.half_life import FEATURES, TRANSFORMS, HalfLifeSchema
+from seqexpr.models.calibration import Calibration
+from seqexpr.models.config import PerceiverConfig
+from seqexpr.models.perceiver import Perceiver
+from seqexpr.models.trained import (
+    ModelMetadata,
+    Output,
+    TrainedModel,
+    load_model,
+    load_towers,
+    read_metadata,
+    save_model,
+    save_view,
+)
+
+
+@pytest.fixture
+def model(small_config):
+    raw = np.abs(np.random.default_rng(0).normal(500, 100, (20, 8)))
+    raw[:, 4:7] = 0.5
+    schema = HalfLifeSchema.fit(raw, FEATURES, TRANSFORMS)
+    metadata = ModelMetadata(
+        small_config, (Output("mrna", "log10(RPKM + 0.1)", 0.5, 2.0),), schema, {"seed": 3}, {"title": "test"}
+    )
+    torch.manual_seed(0)
+    return TrainedModel("small", Perceiver(small_config).eval(), metadata)
+
+
+@pytest.fixture
+def dna():
+    return np.random.default_rng(1).integers(1, 5, (3, 360), dtype=np.uint8)
+
+
+def test_saved_model_predicts_the_same(model, dna, tmp_path):
+    half_life = np.full((3, 8), 400.0)
+    save_model(tmp_path / "m.safetensors", model)
+    loaded = load_model(tmp_path / "m.safetensors")
+    assert loaded.name == "m"
+    assert loaded.metadata == model.metadata
+    np.testing.assert_array_equal(loaded.predict(dna, None, half_life), model.predict(dna, None, half_life))
+
+
+def test_predictions_are_in_the_unit_of_the_label(model, dna):
+    scaled = TrainedModel("", model.network, replace(model.metadata, outputs=(Output("mrna"),)))
+    np.testing.assert_allclose(model.predict(dna, None, None), scaled.predict(dna, None, None) * 2.0 + 0.5)
+
+
+def test_unknown_half_life_is_the_training_mean(model, dna):
+    schema = model.metadata.half_life
+    # The raw value whose transform is the mean: the inverse of log10(x + 0.1), or the mean itself for GC.
+    raw = np.where([t != "identity" for t in TRANSFORMS], 10 ** np.array(schema.mean) - 0.1, schema.mean)
+    average = model.predict(dna, None, np.tile(raw, (3, 1)))
+    np.testing.assert_allclose(model.predict(dna, None, np.full((3, 8), np.nan)), average, atol=1e-5)
+    np.testing.assert_allclose(model.predict(dna, None, None), average, atol=1e-5)
+
+
+def test_metadata_is_read_without_torch(model, tmp_path):
+    save_model(tmp_path / "m.safetensors", model)
+    code = (
+        "import sys; from seqexpr.models.trained import read_metadata;"
+        f"print(read_metadata({str(tmp_path / 'm.safetensors')!r}).outputs[0].name, 'torch' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "mrna False\n"
+
+
+def rewrite(path, change):
+    """The same tensors with other metadata."""
+
+    with safe_open(str(path), framework="np") as handle:
+        stored = json.loads(handle.metadata()["seqexpr"])
+    change(stored)
+    save_file(load_file(path), path, metadata={"seqexpr": json.dumps(stored)})
+
+
+def test_bad_files_are_named_with_what_is_wrong(model, tmp_path):
+    path = tmp_path / "m.safetensors"
+
+    def refused(found: str) -> None:
+        for read in (read_metadata, load_model):
+            with pytest.raises(InputError, match=found) as caught:
+                read(path)
+            assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+    with pytest.raises(InputError, match="No such file"):
+        load_model(path)
+    save_model(path, model)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    refused("damaged or foreign")
+    path.write_bytes(b"\0" * 100)
+    refused("damaged or foreign")
+    path.write_bytes(b"")
+    refused("damaged or foreign")
+    save_file({"x": torch.zeros(1)}, path)
+    refused("without seqexpr's metadata")
+    save_file({"x": torch.zeros(1)}, path, metadata={"seqexpr": "{}"})
+    refused("did not write")
+    save_model(path, model)
+    rewrite(path, lambda stored: stored.update(format=1))
+    refused("format 1; expected seqexpr weights of format 2; another version")
+    save_model(path, model)
+    rewrite(path, lambda stored: stored["alphabets"].update(dna="TGCA"))
+    refused("TGCA")
+    save_model(path, model)
+    rewrite(path, lambda stored: stored["config"].update(wheels=4))
+    refused("wheels")
+
+
+def test_tensors_of_another_network_are_refused(model, tmp_path):
+    path = tmp_path / "m.safetensors"
+    save_model(path, model)
+    rewrite(path, lambda stored: stored["config"].update(latents=9))
+    with pytest.raises(InputError, match=r"size mismatch.*expected the tensors that its own config describes"):
+        load_model(path)
+
+
+def test_a_directory_is_refused(tmp_path):
+    with pytest.raises(InputError):
+        load_model(tmp_path)
+
+
+def test_a_failed_write_leaves_the_old_file(model, tmp_path, monkeypatch):
+    path = tmp_path / "m.safetensors"
+    save_model(path, model)
+    before = path.read_bytes()
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_model(path, model)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda stored: stored["outputs"].append({"name": "more"}), "2 outputs are named, 1 computed"),
+        (lambda stored: stored["outputs"][0].update(sd=float("nan")), "finite"),
+        (lambda stored: stored["outputs"][0].update(sd="1"), "does not fit"),
+        (lambda stored: stored.update(training="long"), "does not fit"),
+        (
+            lambda stored: stored.update(
+                half_life={"names": ["a"], "transforms": ["identity"], "mean": [0], "sd": [1]}
+            ),
+            "1 half-life features, not 8",
+        ),
+    ],
+)
+def test_metadata_that_contradict_themselves_are_refused(change, found, model, tmp_path):
+    save_model(tmp_path / "m.safetensors", model)
+    rewrite(tmp_path / "m.safetensors", change)
+    with pytest.raises(InputError, match=found):
+        read_metadata(tmp_path / "m.safetensors")
+
+
+@pytest.fixture
+def three(small_config, model):
+    """Three outputs, two members."""
+    config = PerceiverConfig.from_dict(
+        {**small_config.to_dict(), "outputs": 3, "composition_dim": 4, "composition_members": 2}
+    )
+    outputs = tuple(Output(name, mean=float(i), sd=1.0 + i) for i, name in enumerate("abc"))
+    torch.manual_seed(0)
+    network = Perceiver(config).eval()
+    torch.nn.init.normal_(network.composition.direct.weight)
+    return TrainedModel("three", network, replace(model.metadata, config=config, outputs=outputs))
+
+
+def test_members_are_told_apart_and_their_mean_is_predicted(three, dna):
+    members = three.predict_members(dna, None, None)
+    assert members.shape == (2, 3, 3)
+    assert (members[0] != members[1]).all()
+    np.testing.assert_array_equal(three.predict(dna, None, None), members.mean(axis=0))
+
+
+def test_a_view_gives_some_outputs_of_the_weights_beside_it(three, dna, tmp_path):
+    half_life = np.full((3, 8), 400.0)
+    save_model(tmp_path / "all.safetensors", three)
+    save_view(tmp_path / "part.safetensors", "all.safetensors", ["c", "a"])
+    assert (tmp_path / "part.safetensors").stat().st_size < 300
+    part = load_model(tmp_path / "part.safetensors")
+    assert [output.name for output in part.metadata.outputs] == ["c", "a"]
+    assert part.metadata == read_metadata(tmp_path / "part.safetensors")
+    expected = three.predict_members(dna, None, half_life)[:, :, [2, 0]]
+    np.testing.assert_allclose(part.predict_members(dna, None, half_life), expected, atol=1e-6)
+
+
+def test_a_view_asks_the_whole_table_of_words(model, tmp_path):
+    config = PerceiverConfig.from_preset(
+        "protein-perceiver", protein_length=432, outputs=2, composition_dim=4, word_buckets=32
+    )
+    network = Perceiver(config).eval()
+    flow = network.composition
+    for part in (flow.words.table, flow.words.weights, flow.direct.weight):
+        torch.nn.init.normal_(part)
+    outputs = (Output("a"), Output("b"))
+    whole = TrainedModel("two", network, replace(model.metadata, config=config, outputs=outputs, half_life=None))
+    save_model(tmp_path / "all.safetensors", whole)
+    save_view(tmp_path / "part.safetensors", "all.safetensors", ["b"])
+    proteins = np.random.default_rng(1).integers(1, 21, (3, 90), dtype=np.uint8)
+    expected = whole.predict(None, proteins, None)[:, 1:]
+    np.testing.assert_allclose(
+        load_model(tmp_path / "part.safetensors").predict(None, proteins, None), expected, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "outputs"), [("all.safetensors", ["d"]), ("../all.safetensors", ["a"]), ("absent.safetensors", ["a"])]
+)
+def test_views_that_lead_nowhere_or_out_of_their_folder_are_refused(three, tmp_path, file, outputs):
+    folder = tmp_path / "inner"
+    folder.mkdir()
+    for place in (tmp_path, folder):
+        save_model(place / "all.safetensors", three)
+    save_view(folder / "part.safetensors", file, outputs)
+    for read in (read_metadata, load_model):
+        with pytest.raises(InputError, match="a view that does not fit"):
+            read(folder / "part.safetensors")
+
+
+def test_a_view_of_weights_that_lack_a_tensor_is_refused(three, tmp_path):
+    save_model(tmp_path / "all.safetensors", three)
+    save_view(tmp_path / "part.safetensors", "all.safetensors", ["a"])
+    with safe_open(tmp_path / "all.safetensors", framework="pt") as handle:
+        metadata = handle.metadata()
+    tensors = load_file(tmp_path / "all.safetensors")
+    del tensors["output.weight"]
+    save_file(tensors, tmp_path / "all.safetensors", metadata=metadata)
+    with pytest.raises(InputError, match=r"output\.weight"):
+        load_model(tmp_path / "part.safetensors")
+
+
+def test_half_precision_is_half_the_size_and_nearly_the_same(three, dna, tmp_path):
+    save_model(tmp_path / "full.safetensors", three)
+    save_model(tmp_path / "half.safetensors", three, half=True)
+    stored = load_file(tmp_path / "half.safetensors")
+    assert {tensor.dtype for tensor in stored.values() if tensor.ndim > 1} == {torch.float16}
+    assert stored["composition.mean"].dtype == torch.float32
+    loaded = load_model(tmp_path / "half.safetensors")
+    assert all(part.dtype == torch.float32 for part in loaded.network.parameters())
+    np.testing.assert_allclose(loaded.predict(dna, None, None), three.predict(dna, None, None), atol=0.02)
+
+
+def test_towers_are_taken_from_weights_that_have_them(model, tmp_path):
+    config = PerceiverConfig.from_preset("dna-perceiver", composition_dim=4, promoter_towers=2)
+    network = Perceiver(config)
+    save_model(tmp_path / "t.safetensors", TrainedModel("", network, replace(model.metadata, config=config)))
+    other = Perceiver(config).composition.towers
+    other.load_state_dict(load_towers(tmp_path / "t.safetensors"))
+    assert all(
+        torch.equal(a, b) for a, b in zip(other.parameters(), network.composition.towers.parameters(), strict=True)
+    )
+    save_model(tmp_path / "m.safetensors", model)
+    with pytest.raises(InputError, match="weights without promoter towers"):
+        load_towers(tmp_path / "m.safetensors")
+
+
+def test_a_calibration_travels_with_the_weights(three, tmp_path):
+    calibration = Calibration((0.0, 1.0), (0.5, 1.0), 0.1, 0.5)
+    outputs = tuple(replace(output, calibration=calibration) for output in three.metadata.outputs[:2])
+    three.metadata = replace(three.metadata, outputs=(*outputs, three.metadata.outputs[2]))
+    save_model(tmp_path / "m.safetensors", three)
+    assert read_metadata(tmp_path / "m.safetensors") == three.metadata
+    rewrite(tmp_path / "m.safetensors", lambda stored: stored["outputs"][0]["calibration"].update(errors=[-1, 1]))
+    with pytest.raises(InputError, match="errors and spread be above 0"):
+        read_metadata(tmp_path / "m.safetensors")

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+import torch
+
+from seqexpr.errors import UsageError
+from seqexpr.models.trained import read_metadata
+from seqexpr.runs.setup import resolve_setup
+from seqexpr.runs.train_run import SingleRun, train_once
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def run(dataset):
+    setup = resolve_setup(str(dataset.folder), labels=("a",), preset="protein-perceiver", epochs=2, batch_size=16)
+    return SingleRun(setup, "chromosome", valid_fraction=0.2, test_fraction=0.2, resamples=50)
+
+
+def test_run_folder_is_whole_and_the_weights_know_their_numbers(run, tmp_path, observer):
+    rows = train_once(run, tmp_path, CPU, resume=False, observer=observer)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"manifest.json", "metrics.jsonl", "checkpoint", "weights.safetensors", "predictions.tsv"} <= names
+    assert {"report.html", ".done"} <= names
+    assert json.loads((tmp_path / "manifest.json").read_text())["kind"] == "train"
+    scopes = {(row["model"], row["scope"]) for row in rows}
+    assert {model for model, scope in scopes if scope == "valid"} == {"seqexpr", "training_mean"}
+    # The dataset has proteins, DNA and half-life: composition is that of what the network reads.
+    assert {model for model, scope in scopes if scope == "test"} == {
+        *("seqexpr", "training_mean", "half_life_ridge", "composition_ridge", "composition_half_life_ridge"),
+        *("composition_boosted_trees", "composition_half_life_boosted_trees", "untrained model"),
+    }
+    assert all(("difference" in row) == (row["scope"] == "test" and row["model"] != "seqexpr") for row in rows)
+    training = read_metadata(tmp_path / "weights.safetensors").training
+    assert training["metrics"] == [row for row in rows if row["model"] == "seqexpr"]
+    table = pd.read_csv(tmp_path / "predictions.tsv", sep="\t", dtype={"chrom": str})
+    assert set(table["split"]) == {"valid", "test"}
+    assert not set(table.loc[table["split"] == "valid", "chrom"]) & set(table.loc[table["split"] == "test", "chrom"])
+    baselines = pd.read_csv(tmp_path / "baselines.tsv", sep="\t", dtype={"chrom": str})
+    assert list(baselines) == ["id", "chrom", "split", "model", "output", "label", "prediction"]
+    tested = table.loc[table["split"] == "test", "id"].tolist()
+    assert baselines.loc[baselines["model"] == "composition_ridge", "id"].tolist() == tested
+    audited = json.loads((tmp_path / "audit.json").read_text())
+    assert {(entry["overlap"], entry.get("tested", len(tested))) for entry in audited} >= {
+        ("near-identical protein", len(tested))
+    }
+
+
+def test_training_mean_of_the_test_part_counts_the_validation_genes_too(run, dataset, tmp_path, observer, no_audit):
+    train_once(run, tmp_path, CPU, resume=False, observer=observer)
+    baselines = pd.read_csv(tmp_path / "baselines.tsv", sep="\t")
+    tested = set(baselines["id"])
+    others = dataset.genes.loc[~dataset.genes["id"].isin(tested), "a"]
+    found = baselines.loc[baselines["model"] == "training_mean", "prediction"].unique()
+    assert found == pytest.approx([others.mean()])
+
+
+def test_negative_control_and_groups_land_in_the_manifest(run, dataset, tmp_path, observer, no_audit):
+    from dataclasses import replace
+
+    table = tmp_path / "groups.tsv"
+    table.write_text("".join(f"{gene}\tfamily{row // 5}\n" for row, gene in enumerate(dataset.ids)))
+    other = replace(run, split="group", groups_file=table, permute_labels=True)
+    train_once(other, tmp_path / "run", CPU, resume=False, observer=observer)
+    options = json.loads((tmp_path / "run/manifest.json").read_text())["options"]
+    assert (options["permute_labels"], options["groups"]["source"]) == (True, str(table))
+    labels = pd.read_csv(tmp_path / "run/predictions.tsv", sep="\t").set_index("id")["label"]
+    assert not (dataset.genes.set_index("id").loc[labels.index, "a"] == labels).all()
+
+
+def test_a_folder_in_use_is_found_out_before_groups_are_looked_for(run, tmp_path, observer):
+    from dataclasses import replace
+
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(UsageError, match="exists already"):
+        train_once(replace(run, groups_file=tmp_path / "absent"), tmp_path, CPU, resume=False, observer=observer)
+
+
+def test_without_a_test_part_only_validation_is_reported(run, tmp_path, observer):
+    from dataclasses import replace
+
+    rows = train_once(replace(run, test_fraction=0.0), tmp_path, CPU, resume=False, observer=observer)
+    assert {row["scope"] for row in rows} == {"valid"}
+    assert not (tmp_path / "baselines.tsv").exists()
+    assert not (tmp_path / "audit.json").exists()
+
+
+def test_resuming_a_finished_run_changes_nothing(run, tmp_path, observer, no_audit):
+    train_once(run, tmp_path, CPU, resume=False, observer=observer)
+    before = (tmp_path / "weights.safetensors").read_bytes()
+    train_once(run, tmp_path, CPU, resume=True, observer=observer)
+    assert (tmp_path / "weights.safetensors").read_bytes() == before

@@ -1,0 +1,1 @@
+"""Programs of those who make seqexpr; no part of the package."""
