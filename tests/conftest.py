@@ -43,3 +43,8 @@ def source_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fetched(source_files: Path, private_cache: Path) -> Path:
     """Those files as the cache's downloads, not yet recorded; the folder `downloads`."""
     return Path(shutil.copytree(source_files, private_cache / "downloads"))
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Give gzip files one name in all test processes, because their bytes hold the time at which each made them."""
+    return "gzip" if isinstance(val, bytes) and val.startswith(b"\x1f\x8b") else None
