@@ -149,3 +149,11 @@ def test_the_script_makes_these_files(tmp_path: Path, monkeypatch: pytest.Monkey
         str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")
     }
     assert sorted(left_out["an exon about 100,000 bases from the others"]) == ["BAT1", "MICA"]
+
+
+def test_the_made_up_levels_are_what_their_script_makes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    made = importlib.import_module("hla_labels").made_up_levels()
+    rows = [line.split("\t") for line in (EXAMPLES / "hla" / "labels.tsv").read_text(encoding="utf-8").splitlines()]
+    assert rows[0] == ["id", "made_up_level"]
+    assert {name: float(level) for name, level in rows[1:]} == pytest.approx(made, abs=0.0006)
