@@ -253,9 +253,250 @@ def test_genes_that_are_not_there_are_listed(tmp_path: Path) -> None:
         read_tss(tmp_path / "tss.bed", ["ENSG01.4", "NOPE", "ENSG02"])
 
 
-def test_suffix_decides_the_format(tmp_path: Path) -> None:
+def read_tss_of(path: Path, content: str) -> list[Tss]:
+    path.write_text(content)
+    return read_tss(path)
+
+
+def test_content_decides_the_format(tmp_path: Path) -> None:
     (tmp_path / "tss.txt").write_text(GENES_BED)
-    with pytest.raises(InputError, match=r"found the suffix '\.txt'; expected a file named \.bed"):
-        read_tss(tmp_path / "tss.txt")
+    assert len(read_tss(tmp_path / "tss.txt")) == 3
+    (tmp_path / "a.txt").write_text(tabs(GTF))
+    assert read_tss(tmp_path / "a.txt") == read_tss_of(tmp_path / "a.gtf", tabs(GTF))
+    (tmp_path / "page.txt").write_text("<html>\n")
+    with pytest.raises(InputError, match=r"line 1: found '<html>'; expected BED rows .*, GTF or GFF3 lines"):
+        read_tss(tmp_path / "page.txt")
     (tmp_path / "TSS.BED.GZ").write_bytes(gzip.compress(GENES_BED.encode()))
     assert len(read_tss(tmp_path / "TSS.BED.GZ")) == 3
+
+
+@pytest.mark.parametrize(
+    ("ids", "name", "found"),
+    [
+        (["ENSG00000223972.5_2"], "ENSG00000223972", ["ENSG00000223972.5_2"]),
+        (["NM_1.3"], "NM_1", ["NM_1.3"]),
+        (["SPAC212.11"], "SPAC212", None),
+        (["AT1G01010.1"], "AT1G01010", None),
+        (["Y74C9A.3"], "Y74C9A", None),
+        (["ENSG1.1", "ENSG1.2"], "ENSG1", None),
+        (["ENSG1", "ENSG1.2"], "ENSG1", ["ENSG1"]),
+    ],
+)
+def test_only_a_version_may_be_left_out(tmp_path: Path, ids: list[str], name: str, found: list[str] | None) -> None:
+    rows = "".join(f"1\t{place}\t{place + 1}\t{gene}\t0\t+\n" for place, gene in enumerate(ids))
+    (tmp_path / "t.bed").write_text(rows)
+    if found is None:
+        with pytest.raises(InputError, match=name):
+            read_tss(tmp_path / "t.bed", [name])
+    else:
+        assert [site.id for site in read_tss(tmp_path / "t.bed", [name])] == found
+
+
+def test_unknown_genes_may_be_allowed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "tss.bed").write_text(GENES_BED)
+    assert [site.id for site in read_tss(tmp_path / "tss.bed", ["NOPE", "ENSG02"], allow_unknown=True)] == ["ENSG02"]
+    assert "no gene NOPE (1 of 2); the others are used" in caplog.text
+    with pytest.raises(InputError, match="no gene NOPE"):
+        read_tss(tmp_path / "tss.bed", ["NOPE"], allow_unknown=True)
+
+
+def test_bed_of_whole_windows_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = "".join(f"1\t{place}\t{place + 60}\tg{place}\t0\t+\n" for place in range(12))
+    (tmp_path / "t.bed").write_text(rows)
+    with pytest.raises(InputError, match="12 of 12 rows that are 60 bp long, as the window around a TSS is"):
+        read_tss(tmp_path / "t.bed", window=60)
+    assert len(read_tss(tmp_path / "t.bed", window=61)) == 12
+    assert "every row is 60 bp long, as windows are" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["track", "browser", "track_12", "tracking"])
+def test_a_contig_may_be_called_as_a_header_is(tmp_path: Path, name: str) -> None:
+    assert bed(tmp_path, f"track name=x\n{name}\t5\t6\tg\t0\t+\n")[0].chrom == name
+
+
+# Lines as the databases write them, columns separated by spaces, and of each gene its symbol and TSS boundary.
+DIALECTS = {
+    "phytozome": (
+        """c x gene 9 12 . + . ID=Potri.1.v4.1;Name=Potri.1
+c x mRNA 9 12 . + . ID=PAC:1;Name=Potri.1.1;Parent=Potri.1.v4.1
+c x five_prime_UTR 9 9 . + . ID=u;Parent=PAC:1
+c x CDS 10 12 . + 0 ID=c;Parent=PAC:1
+""",
+        {"Potri.1.v4.1": ("Potri.1", 8)},
+    ),
+    "utr of gencode, no exon lines": (
+        'c x UTR 3 4 . + . gene_id "g"; transcript_id "t";\nc x CDS 5 9 . + 0 gene_id "g"; transcript_id "t";\n',
+        {"g": ("", 2)},
+    ),
+    "tair10": (
+        """c x gene 9 99 . - . ID=AT1;Name=AT1
+c x mRNA 9 99 . - . ID=AT1.1;Parent=AT1
+c x protein 20 30 . - . ID=AT1.1-Protein;Derives_from=AT1.1
+c x exon 9 99 . - . Parent=AT1.1
+c x CDS 20 30 . - 0 Parent=AT1.1,AT1.1-Protein;
+""",
+        {"AT1": ("AT1", 99)},
+    ),
+    "a protein alone has the CDS": (
+        """c x gene 9 99 . + . ID=g
+c x mRNA 9 99 . + . ID=t;Parent=g
+c x polypeptide 20 30 . + . ID=p;Derives_from=t
+c x CDS 20 30 . + 0 Parent=p
+""",
+        {"g": ("", 8)},
+    ),
+    "refseq gtf": (
+        """c x gene 5 9 . + . gene_id "ND1"; transcript_id ""; gene "ND1";
+c x CDS 5 9 . + 0 gene_id "ND1"; transcript_id "unknown_transcript_1"; gene "ND1";
+c x gene 15 19 . - . gene_id "ND2"; transcript_id ""; gene "ND2";
+c x CDS 15 19 . - 0 gene_id "ND2"; transcript_id "unknown_transcript_1"; gene "ND2";
+""",
+        {"ND1": ("ND1", 4), "ND2": ("ND2", 19)},
+    ),
+    "old refseq gff3": (
+        """c x gene 5 9 . + . ID=gene0;Dbxref=GeneID:7;Name=ACTB;gene=ACTB
+c x mRNA 5 9 . + . ID=rna0;Parent=gene0;Name=NM_1.1;transcript_id=NM_1.1
+c x exon 5 9 . + . ID=id1;Parent=rna0
+c x gene 15 19 . + . ID=gene1;Name=b0001;locus_tag=b0001
+c x CDS 15 19 . + 0 ID=cds0;Parent=gene1;Name=NP_1.1
+""",
+        {"ACTB": ("ACTB", 4), "b0001": ("b0001", 14)},
+    ),
+    "refseq select": (
+        """c x gene 5 99 . + . ID=gene-A;Name=A
+c x mRNA 50 99 . + . ID=rna-1;Parent=gene-A;tag=RefSeq Select
+c x exon 50 99 . + . Parent=rna-1;tag=RefSeq Select
+c x mRNA 5 99 . + . ID=rna-2;Parent=gene-A
+c x exon 5 99 . + . Parent=rna-2
+c x CDS 5 99 . + 0 Parent=rna-2
+""",
+        {"A": ("A", 49)},
+    ),
+    "tag on a line that comes later": (
+        """c x exon 5 9 . + . gene_id "g"; transcript_id "t1";
+c x exon 50 99 . + . gene_id "g"; transcript_id "t2";
+c x transcript 5 9 . + . gene_id "g"; transcript_id "t1"; gene_name "N"; tag "basic"; tag "MANE_Select";
+c x gene 5 99 . + . gene_id "g"; gene_name "N";
+""",
+        {"g": ("N", 4)},
+    ),
+    "the name on the gene's line alone": (
+        'c x exon 5 9 . + . gene_id "g"; transcript_id "t";\nc x gene 5 9 . + . gene_id "g"; gene_name "N";\n',
+        {"g": ("N", 4)},
+    ),
+    "augustus": (
+        """c A gene 5 99 . + . g1
+c A transcript 5 99 . + . g1.t1
+c A CDS 50 60 . + 0 transcript_id "g1.t1"; gene_id "g1";
+""",
+        {"g1": ("", 4)},
+    ),
+    "prokka": (
+        """c P CDS 5 10 . + 0 ID=L_1;Name=dnaA;gene=dnaA;locus_tag=L_1
+c A tRNA 20 30 . - . ID=L_2;locus_tag=L_2;product=tRNA-Met
+""",
+        {"L_1": ("dnaA", 4), "L_2": ("", 30)},
+    ),
+    "wormbase": (
+        """c W gene 5 9 . + . ID=Gene:WBGene1;Name=WBGene1;locus=homt-1;sequence_name=Y74C9A.3
+c W mRNA 5 9 . + . ID=Transcript:Y74C9A.3.1;Parent=Gene:WBGene1;Name=Y74C9A.3.1
+c W exon 5 9 . + . Parent=Transcript:Y74C9A.3.1
+""",
+        {"WBGene1": ("homt-1", 4)},
+    ),
+    "flybase": (
+        'c F exon 5 9 . + . gene_id "FBgn1"; gene_symbol "CR1"; transcript_id "FBtr1"; transcript_symbol "CR1-RB";\n',
+        {"FBgn1": ("CR1", 4)},
+    ),
+    "sgd": (
+        """c S gene 5 9 . + . ID=YAL001C;Name=YAL001C;gene=TFC3
+c S mRNA 5 9 . + . ID=YAL001C_mRNA;Parent=YAL001C
+c S CDS 5 9 . + 0 Parent=YAL001C_mRNA
+""",
+        {"YAL001C": ("TFC3", 4)},
+    ),
+    "a gene and a transcript without children": (
+        "c x gene 5 9 . + . ID=g1;Name=A\nc x gene 15 19 . - . ID=g2\nc x mRNA 16 18 . - . ID=t2;Parent=g2\n",
+        {"g1": ("A", 4), "g2": ("", 18)},
+    ),
+    "x and y": (
+        "".join(
+            f"{c} x gene 5 9 . + . ID=S\n{c} x mRNA 5 9 . + . ID=S.1;Parent=S\n{c} x exon 5 9 . + . Parent=S.1\n"
+            for c in ("chrY", "chrX")
+        ),
+        {"S": ("", 4)},
+    ),
+    "a chromosome before its haplotype": (
+        "".join(
+            f'{c} x exon {at} 99 . + . gene_id "L"; transcript_id "{t}"; tag "MANE_Select"\n'
+            for c, at, t in (("chr1_KI270762v1_alt", 5, "L"), ("chr1", 50, "L_2"), ("NT_187515.1", 5, "L_3"))
+        ),
+        {"L": ("", 49)},
+    ),
+    "single quotes": ("c x exon 5 9 . + . gene_id 'G1'; transcript_id 'T1';\n", {"G1": ("", 4)}),
+    "equals signs": ("c x exon 5 9 . + . gene_id=G1; transcript_id=T1\n", {"G1": ("", 4)}),
+    "old gencode": (
+        """c x gene 5 9 . + . gene_id "G.1"; transcript_id "G.1"; gene_name "N";
+c x exon 7 9 . + . gene_id "G.1"; transcript_id "T.1"; gene_name "N";
+""",
+        {"G.1": ("N", 6)},
+    ),
+    "implied fasta": ("c x exon 5 9 . + . Parent=t\n>c\nACGT\n", {"t": ("", 4)}),
+    "encoded tab": ("c x gene 5 9 . + . ID=g%091\nc x exon 5 9 . + . Parent=g%091\n", {"g%091": ("", 4)}),
+}
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_dialects(tmp_path: Path, name: str, ending: str) -> None:
+    content, expected = DIALECTS[name]
+    text = "".join("\t".join(line.split(" ", 8)) + ending for line in content.splitlines())
+    (tmp_path / "a.gff").write_bytes(text.encode())
+    found = {site.id: (site.symbol, site.boundary) for site in read_tss(tmp_path / "a.gff")}
+    assert found == expected
+
+
+def test_an_annotation_without_utrs_says_that_its_tss_are_start_codons(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    annotation(tmp_path, "c\tx\tCDS\t5\t9\t.\t+\t0\tgene_id g; transcript_id t\n")
+    assert "no transcript has a 5'UTR, so the TSS of each coding gene is its start codon" in caplog.text
+    caplog.clear()
+    annotation(tmp_path, tabs(GTF))
+    assert caplog.text == ""
+
+
+WORDS = st.sampled_from(
+    [
+        "gene_id",
+        "transcript_id",
+        "ID=",
+        "Parent=",
+        '"',
+        "'",
+        ";",
+        "=",
+        " ",
+        "g",
+        "t",
+        "%09",
+        "\x07",
+        "é",
+        "tag",
+        "9" * 30,
+    ]
+)
+FIELDS = st.one_of(
+    st.sampled_from([".", "+", "-", "?", "exon", "CDS", "mRNA", "gene", "5'UTR", "0", "7", "-1", "c", ""]),
+    st.lists(WORDS, max_size=8).map("".join),
+)
+
+
+@given(st.lists(st.lists(FIELDS, max_size=11).map("\t".join), max_size=6), st.integers(0, 6))
+def test_odd_lines_never_cost_a_good_gene(tmp_path_factory: pytest.TempPathFactory, odd: list[str], place: int) -> None:
+    good = 'c\tx\texon\t50\t90\t.\t+\t.\tgene_id "KEEP"; transcript_id "K1";'
+    lines = [good, *[line for line in odd if not line.startswith((">", "#"))]]
+    path = tmp_path_factory.getbasetemp() / "odd.gtf"
+    path.write_text("\n".join(lines), encoding="utf-8", newline="")
+    found = {site.id: site.boundary for site in read_tss(path)}
+    assert found["KEEP"] == 49

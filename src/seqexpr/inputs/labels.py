@@ -12,7 +12,7 @@ import numpy as np
 
 from seqexpr.errors import InputError
 from seqexpr.inputs.tables import MISSING, TextTable, read_table
-from seqexpr.sequences.gene_models import MOST_DIGITS
+from seqexpr.sequences.feature_lines import MOST_DIGITS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -148,7 +148,7 @@ def _boundary(length: int, tss_at: int | Literal["center"] | None, needs: ModelN
 
 def _genome_windows(sources: InputSources, needs: ModelNeeds, counts: InputCounts) -> Iterator[tuple[str, Tokens]]:
     assert sources.genome and sources.tss
-    sites = read_tss(sources.tss, sources.genes)
+    sites = read_tss(sources.tss, sources.genes, window=needs.window_length)
     with Genome(sources.genome) as genome:
         counts.contig_aliases = genome.aliases
         for site in sites:

@@ -8,7 +8,7 @@ is to its right on the + strand and to its left on the - strand. So a window is 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -79,6 +79,8 @@ class Tss:
     """0-based: on + the position of the first transcribed base, on - that position + 1."""
     strand: str
     symbol: str = ""
+    aliases: tuple[str, ...] = field(default=(), compare=False)
+    """Other names by which a user may ask for the gene."""
 
     def __post_init__(self) -> None:
         _check_strand(self.strand)
