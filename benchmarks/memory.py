@@ -46,7 +46,7 @@ def main() -> None:
             if command == "predict":
                 arguments = ["predict", "--fasta", str(windows), "--out", str(folder / "out.tsv")]
             else:
-                arguments = ["prepare", "--windows", str(windows), "--out", str(folder / f"dataset{count}")]
+                arguments = ["prepare", "--fasta", str(windows), "--out", str(folder / f"dataset{count}")]
             run = run_seqexpr(arguments)
             rate = count / run.seconds
             print(f"{command:>8} {count:>8,} {length:>7,} {run.seconds:>8.1f} {rate:>9.1f} {run.peak_mib:>9.0f}")

@@ -162,7 +162,7 @@ def test_killed_at_any_moment_prepare_goes_on(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("--out", "set", "--windows", "w.fa", "--min-cases", "3"), 2, "--min-cases goes with a task"),
+        (("--out", "set", "--fasta", "w.fa", "--min-cases", "3"), 2, "--min-cases goes with a task"),
         (("mrna-human", "--min-cases", "3"), 2, "has no labels that are means over cases"),
         (("prot-lung", "--min-cases", "0"), 2, "--min-cases"),
     ],

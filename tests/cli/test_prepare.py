@@ -20,7 +20,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_counts_go_to_stderr_and_nothing_to_stdout(files: Path, seqexpr: Callable[..., Any]) -> None:
     done = seqexpr(
-        "prepare", "--out", "set", "--windows", "windows.fa", "--tss-at", "center", "--labels", "labels.tsv",
+        "prepare", "--out", "set", "--fasta", "windows.fa", "--tss-at", "center", "--labels", "labels.tsv",
         "--label", "level",
     )  # fmt: skip
     assert (done.code, done.out) == (0, "")
@@ -36,7 +36,7 @@ def test_counts_go_to_stderr_and_nothing_to_stdout(files: Path, seqexpr: Callabl
 
 
 def test_standard_input_is_a_file_too(files: Path, seqexpr: Callable[..., Any]) -> None:
-    done = seqexpr("prepare", "--out", "set", "--windows", "-", "--tss-at", "1", stdin=b">g1\nACGTN\n")
+    done = seqexpr("prepare", "--out", "set", "--fasta", "-", "--tss-at", "1", stdin=b">g1\nACGTN\n")
     assert done.code == 0
     assert json.loads(Path("set/manifest.json").read_text())["sources"][0]["file"] == "-"
 
@@ -48,12 +48,12 @@ def test_standard_input_is_a_file_too(files: Path, seqexpr: Callable[..., Any]) 
         (["nothing"], 2, "no task 'nothing'"),
         (["mrna-human", "--labels", "labels.tsv"], 2, "leave away --labels"),
         (["mrna-human"], 4, "run: seqexpr fetch mrna-human"),
-        (["--out", "set"], 2, "give --windows"),
-        (["--out", "set", "--windows", "windows.fa", "--tss-at", "mid"], 2, "--tss-at mid"),
-        (["--out", "set", "--windows", "windows.fa"], 3, "--tss-at"),
-        (["--out", "set", "--windows", "absent.fa"], 3, "absent.fa"),
-        (["--out", "labels.tsv", "--windows", "windows.fa"], 2, "is a file"),
-        (["--out", ".", "--windows", "windows.fa", "--force"], 2, "not a prepared dataset"),
+        (["--out", "set"], 2, "give --fasta"),
+        (["--out", "set", "--fasta", "windows.fa", "--tss-at", "mid"], 2, "--tss-at mid"),
+        (["--out", "set", "--fasta", "windows.fa"], 3, "--tss-at"),
+        (["--out", "set", "--fasta", "absent.fa"], 3, "absent.fa"),
+        (["--out", "labels.tsv", "--fasta", "windows.fa"], 2, "is a file"),
+        (["--out", ".", "--fasta", "windows.fa", "--force"], 2, "not a prepared dataset"),
     ],
 )
 def test_exit_codes(files: Path, seqexpr: Callable[..., Any], arguments: list[str], code: int, message: str) -> None:
@@ -65,7 +65,7 @@ def test_exit_codes(files: Path, seqexpr: Callable[..., Any], arguments: list[st
 
 
 def test_the_same_again_is_reused(files: Path, seqexpr: Callable[..., Any]) -> None:
-    arguments = ("prepare", "--windows", "windows.fa", "--tss-at", "0", "--labels", "labels.tsv", "--label", "level")
+    arguments = ("prepare", "--fasta", "windows.fa", "--tss-at", "0", "--labels", "labels.tsv", "--label", "level")
     first = seqexpr(*arguments, "--out", "set")
     written = {path: path.stat().st_mtime_ns for path in Path("set").iterdir()}
     Path("windows.fa").rename("moved.fa")
@@ -80,7 +80,7 @@ def test_the_same_again_is_reused(files: Path, seqexpr: Callable[..., Any]) -> N
 @pytest.mark.parametrize(
     ("change", "differing"),
     [
-        (lambda files: (files / "windows.fa").write_text(">g1\nACGTA\n>g2\nAAAAA\n"), "another file for --windows"),
+        (lambda files: (files / "windows.fa").write_text(">g1\nACGTA\n>g2\nAAAAA\n"), "another file for --fasta"),
         (lambda files: ("--tss-at", "1"), "another --tss-at"),
         (lambda files: ("--upstream", "2"), "another --upstream"),
         (lambda files: ("--labels", "labels.tsv"), "another file for --labels"),
@@ -89,7 +89,7 @@ def test_the_same_again_is_reused(files: Path, seqexpr: Callable[..., Any]) -> N
 def test_a_different_dataset_is_replaced_only_by_force(
     files: Path, seqexpr: Callable[..., Any], change: Callable[[Path], Any], differing: str
 ) -> None:
-    arguments: tuple[str, ...] = ("prepare", "--out", "set", "--windows", "windows.fa", "--tss-at", "0")
+    arguments: tuple[str, ...] = ("prepare", "--out", "set", "--fasta", "windows.fa", "--tss-at", "0")
     assert seqexpr(*arguments).code == 0
     changed = change(files)
     arguments += changed if isinstance(changed, tuple) else ()
@@ -101,7 +101,7 @@ def test_a_different_dataset_is_replaced_only_by_force(
 
 
 def test_a_damaged_dataset_is_not_reused(files: Path, seqexpr: Callable[..., Any]) -> None:
-    arguments = ("prepare", "--out", "set", "--windows", "windows.fa", "--tss-at", "0")
+    arguments = ("prepare", "--out", "set", "--fasta", "windows.fa", "--tss-at", "0")
     assert seqexpr(*arguments).code == 0
     path = Path("set/sequences.safetensors")
     whole = path.read_bytes()
@@ -113,12 +113,12 @@ def test_a_damaged_dataset_is_not_reused(files: Path, seqexpr: Callable[..., Any
 
 
 def test_standard_input_is_never_the_same(files: Path, seqexpr: Callable[..., Any]) -> None:
-    arguments = ("prepare", "--out", "set", "--windows", "-", "--tss-at", "1")
+    arguments = ("prepare", "--out", "set", "--fasta", "-", "--tss-at", "1")
     assert [seqexpr(*arguments, stdin=b">g1\nACGTN\n").code for _ in range(2)] == [0, 2]
 
 
 def test_a_file_that_is_gone_is_named_the_second_time_too(files: Path, seqexpr: Callable[..., Any]) -> None:
-    arguments = ("prepare", "--out", "set", "--windows", "windows.fa", "--tss-at", "0")
+    arguments = ("prepare", "--out", "set", "--fasta", "windows.fa", "--tss-at", "0")
     assert seqexpr(*arguments).code == 0
     Path("windows.fa").unlink()
     done = seqexpr(*arguments)

@@ -48,7 +48,7 @@ def letters(dataset: PreparedDataset) -> list[str]:
 
 
 def test_windows_and_labels(files: Path) -> None:
-    report, dataset = run(files, windows="windows.fa", labels="labels.tsv", upstream=5, downstream=3)
+    report, dataset = run(files, fasta="windows.fa", labels="labels.tsv", upstream=5, downstream=3)
     assert dataset.ids == ["g1", "g2"]  # the windows' order; g3 has no label, "only" is in no table
     assert letters(dataset) == ["ACGTNNAC", "TTTTACGT"]
     assert (dataset.upstream, dataset.downstream) == (5, 3)
@@ -61,7 +61,7 @@ def test_windows_and_labels(files: Path) -> None:
 
 
 def test_the_manifest_says_what_was_done(files: Path) -> None:
-    run(files, windows="windows.fa", labels="labels.tsv", upstream=5, downstream=3, label_columns=("lung",))
+    run(files, fasta="windows.fa", labels="labels.tsv", upstream=5, downstream=3, label_columns=("lung",))
     manifest = json.loads((files / "out" / "manifest.json").read_text())
     assert manifest["kind"] == "dataset"
     assert manifest["labels"] == ["lung"]
@@ -78,7 +78,7 @@ def test_the_manifest_says_what_was_done(files: Path) -> None:
 
 
 def test_tss_at_places_crops_and_pads(files: Path) -> None:
-    report, dataset = run(files, windows="windows.fa", tss_at=2, upstream=4, downstream=3)
+    report, dataset = run(files, fasta="windows.fa", tss_at=2, upstream=4, downstream=3)
     assert letters(dataset) == ["NNAACCG", "NNAAAAA", "NNACGTN", "NNTTTTA"]
     counts = report.letters
     assert (counts.padded_windows, counts.padded_bases, counts.unknown_bases) == (4, 8, 1)
@@ -129,7 +129,7 @@ def test_unlabelled_proteins_are_called_by_their_accession(files: Path) -> None:
 def test_dna_and_proteins_and_everything(files: Path) -> None:
     _, dataset = run(
         files,
-        windows="windows.fa",
+        fasta="windows.fa",
         tss_at=4,
         tss="tss.bed",
         proteins="proteins.fa",
@@ -161,7 +161,7 @@ def test_annotation_gives_features_and_positions(files: Path) -> None:
     # chr1 11-20 is AACCGGTTAC: CDS CCGGTT; 5'UTR AA, 3'UTR AC and the second exon AACCGGTTAC
     np.testing.assert_allclose(half_life[0], [2, 6, 10, 12, 0, 4 / 6, 6 / 12, 1 / 0.006])
     assert dataset.genes[["symbol", "chrom", "tss"]].to_numpy().tolist() == [["AAA", "chr1", 10]]
-    _, windows = run(files, windows="windows.fa", tss_at=4, force=True, **shared)
+    _, windows = run(files, fasta="windows.fa", tss_at=4, force=True, **shared)
     assert windows.ids == ["g1", "g2"]
     assert windows.genes["symbol"].tolist() == ["AAA", ""]
 
@@ -170,14 +170,14 @@ def test_versions_are_named_when_they_are_the_cause(files: Path) -> None:
     (files / "versioned.tsv").write_text("id\tx\ng1.5\t1\ng2.1\t2\n")
     found = r"none of the 4 ids of the windows \(for instance 'g3'\) in its 2 ids of labels"
     with pytest.raises(InputError, match=rf"{found} \(for instance 'g1\.5'\).*--strip-versions"):
-        run(files, windows="windows.fa", tss_at=4, labels="versioned.tsv")
-    assert run(files, windows="windows.fa", tss_at=4, labels="versioned.tsv", strip_versions=True)[1].ids == [
+        run(files, fasta="windows.fa", tss_at=4, labels="versioned.tsv")
+    assert run(files, fasta="windows.fa", tss_at=4, labels="versioned.tsv", strip_versions=True)[1].ids == [
         "g1",
         "g2",
     ]
     (files / "twice.tsv").write_text("id\tx\ng1.5\t1\ng1.6\t2\n")
     with pytest.raises(InputError, match=r"'g1\.6'.*the same gene as 'g1\.5'"):
-        run(files, windows="windows.fa", tss_at=4, labels="twice.tsv", strip_versions=True, force=True)
+        run(files, fasta="windows.fa", tss_at=4, labels="twice.tsv", strip_versions=True, force=True)
 
 
 def test_files_that_share_no_gene(files: Path) -> None:
@@ -186,31 +186,31 @@ def test_files_that_share_no_gene(files: Path) -> None:
     with pytest.raises(InputError, match="--protein-map says"):
         run(files, proteins="proteins.fa", labels="labels.tsv")
     with pytest.raises(InputError, match=r"none of the 4 ids of the sequences .* in its 1 ids of half-life"):
-        run(files, windows="windows.fa", tss_at=4, half_life="far_half_life.tsv")
+        run(files, fasta="windows.fa", tss_at=4, half_life="far_half_life.tsv")
     with pytest.raises(InputError, match=r"far\.tsv: found none of the 4 ids of the windows"):
-        run(files, windows="windows.fa", tss_at=4, labels="far.tsv")
+        run(files, fasta="windows.fa", tss_at=4, labels="far.tsv")
     (files / "far_map.tsv").write_text("gene_id\taccession\ng1\tQ1\n")
     with pytest.raises(InputError, match=r"none of the 1 proteins of the map in its 4 records; .*'Q1'"):
         run(files, proteins="proteins.fa", protein_map="far_map.tsv")
     (files / "pair.fa").write_text(">g1\nMK\n>zz\nMK\n")
     (files / "pair.tsv").write_text("id\tx\ng2\t1\nzz\t2\n")
     with pytest.raises(InputError, match="no gene that every file holds"):
-        run(files, windows="windows.fa", tss_at=4, proteins="pair.fa", labels="pair.tsv")
+        run(files, fasta="windows.fa", tss_at=4, proteins="pair.fa", labels="pair.tsv")
     assert sorted(path.name for path in files.iterdir() if path.name.startswith((".", "out"))) == []
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "give --windows"),
-        ({"genome": "genome.fa"}, "give --windows"),
-        ({"tss": "tss.bed"}, "give --windows"),
+        ({}, "give --fasta"),
+        ({"genome": "genome.fa"}, "give --fasta"),
+        ({"tss": "tss.bed"}, "give --fasta"),
         ({"genome": "genome.fa", "proteins": "own.fa"}, "--genome needs --tss"),
         ({"windows": "windows.fa", "genome": "genome.fa", "tss": "tss.bed"}, "two sources of DNA"),
         ({"windows": "windows.fa", "half_life": "half_life.tsv", "annotation": "a.gtf"}, "give one"),
         ({"windows": "windows.fa", "protein_map": "map.tsv"}, "needs --proteins"),
         ({"windows": "windows.fa", "label_columns": ("x",)}, "needs --labels"),
-        ({"proteins": "own.fa", "tss_at": 4}, "goes with --windows"),
+        ({"proteins": "own.fa", "tss_at": 4}, "goes with --fasta"),
         ({"proteins": "own.fa", "upstream": 4}, "go with DNA"),
         ({"windows": "windows.fa", "upstream": 0, "downstream": 0}, "no letters"),
     ],
@@ -234,7 +234,7 @@ def test_options_that_do_not_fit(files: Path, options: dict[str, Any], message: 
 def test_bad_files_leave_nothing_behind(files: Path, name: str, text: str, message: str) -> None:
     (files / name).write_text(text)
     with pytest.raises(InputError, match=message):
-        run(files, windows="windows.fa", labels="labels.tsv", tss_at=2, strip_versions=True)
+        run(files, fasta="windows.fa", labels="labels.tsv", tss_at=2, strip_versions=True)
     assert [path.name for path in files.iterdir() if path.name.startswith((".", "out"))] == []
 
 
@@ -250,7 +250,7 @@ def test_dna_in_place_of_proteins_and_two_proteins_of_a_gene(files: Path) -> Non
 def test_the_same_files_give_the_same_dataset(files: Path) -> None:
     contents = []
     for name in ("a", "b"):
-        run(files, windows="windows.fa", proteins="own.fa", labels="labels.tsv", tss_at=4, out=files / "out")
+        run(files, fasta="windows.fa", proteins="own.fa", labels="labels.tsv", tss_at=4, out=files / "out")
         contents.append([(files / "out" / part).read_bytes() for part in ("genes.tsv", "sequences.safetensors")])
         (files / "out").rename(files / name)
     assert contents[0] == contents[1]
@@ -261,7 +261,7 @@ def test_windows_of_a_real_genome_are_the_published_ones(shared_data: Path, tmp_
     human, chr1 = shared_data / "human", shared_data / "grch37_chr1"
     labels = {"labels": human / "labels.tsv.gz", "label_columns": ("roadmap_median_log10rpkm",)}
     prepare(PrepareOptions(tmp_path / "cut", genome=chr1 / "chr1_10Mb.fa.gz", tss=chr1 / "tss.bed", **labels))
-    prepare(PrepareOptions(tmp_path / "given", windows=human / "tss_windows.fa.gz", **labels))
+    prepare(PrepareOptions(tmp_path / "given", fasta=human / "tss_windows.fa.gz", **labels))
     cut, given = PreparedDataset.open(tmp_path / "cut"), PreparedDataset.open(tmp_path / "given")
     row = {gene: i for i, gene in enumerate(given.ids)}
     both = [gene for gene in cut.ids if gene in row]

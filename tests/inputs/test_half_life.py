@@ -8,17 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from seqexpr.errors import InputError
-from seqexpr.inputs.half_life import (
-    FEATURES,
-    IDENTITY,
-    LOG10,
-    TRANSFORMS,
-    HalfLifeSchema,
-    half_life_features,
-    read_half_life,
-)
+from seqexpr.inputs.half_life import FEATURES, IDENTITY, LOG10, TRANSFORMS, HalfLifeSchema, read_half_life
 from seqexpr.sequences.annotation import Transcript
 from seqexpr.sequences.genome import Genome
+from seqexpr.sequences.transcripts import half_life_features
 
 HEADER = "gene\t" + "\t".join(FEATURES) + "\n"
 

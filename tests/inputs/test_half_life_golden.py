@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqexpr.inputs.half_life import FEATURES, HalfLifeSchema, half_life_features
+from seqexpr.inputs.half_life import FEATURES, HalfLifeSchema
 from seqexpr.sequences.annotation import Transcript, read_annotation
 from seqexpr.sequences.genome import Genome
+from seqexpr.sequences.transcripts import half_life_features
 
 from ..toy_annotation import (
     CHOSEN,

@@ -22,6 +22,7 @@ from seqexpr.cli.fetch import fetch
 from seqexpr.cli.models import models
 from seqexpr.cli.predict import predict
 from seqexpr.cli.prepare import prepare
+from seqexpr.cli.prepare_options import PrepareCommand
 from seqexpr.cli.train import train
 from seqexpr.errors import DeviceError, InputError, SeqexprError, UsageError
 
@@ -42,7 +43,7 @@ app = typer.Typer(
     "SEQEXPR_CACHE names the cache folder; SEQEXPR_DEBUG=1 shows tracebacks.",
 )
 app.command()(predict)
-app.command()(prepare)
+app.command(cls=PrepareCommand)(prepare)
 app.command()(train)
 app.command()(cv)
 app.command()(compare)

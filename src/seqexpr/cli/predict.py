@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from seqexpr.cli import predict_options as options
 
@@ -15,13 +14,19 @@ if TYPE_CHECKING:
 
 
 def predict(
+    windows: options.Windows = None,
     fasta: options.Fasta = None,
     tss_at: options.TssAt = None,
     genome: options.Genome = None,
     tss: options.Tss = None,
     genes: options.Genes = None,
+    genbank: options.Genbank = None,
     proteins: options.Proteins = None,
     half_life: options.HalfLife = None,
+    annotation: options.Annotation = None,
+    contig_aliases: options.ContigAliases = None,
+    skip_missing_contigs: options.SkipMissingContigs = False,
+    allow_unknown_genes: options.AllowUnknownGenes = False,
     example: options.Example = False,
     model: options.Model = None,
     device: options.DeviceOption = options.Device.AUTO,
@@ -29,11 +34,12 @@ def predict(
     threads: options.Threads = None,
     out: options.Out = None,
     format: options.FormatOption = None,
+    symbol: options.Symbol = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Predict expression levels, one row for each gene: its id, then the levels, in the order of the input.
 
-    seqexpr predict --fasta windows.fa.gz
+    seqexpr predict windows.fa.gz
 
     seqexpr predict --genome hg38.fa --tss genes.gtf --genes ACTB,MYC --out levels.tsv
 
@@ -42,15 +48,34 @@ def predict(
     from seqexpr.cli.console import progress, set_up_logging, status
     from seqexpr.cli.input_summary import summarise
     from seqexpr.errors import UsageError
+    from seqexpr.inputs.gene_ids import read_gene_names
+    from seqexpr.inputs.windows import parse_tss_at
     from seqexpr.models.registry import resolve_models
     from seqexpr.models.trained import read_metadata
     from seqexpr.prediction.inputs import InputCounts, InputSources, ModelNeeds
     from seqexpr.prediction.writers import choose_format, open_writer
 
     set_up_logging(quiet=quiet)
-    sources = InputSources(fasta, _offset(tss_at), genome, tss, _gene_names(genes), proteins, half_life)
-    if genes == "-" and "-" in (fasta, tss, proteins, half_life):
+    if windows is not None and fasta is not None:
+        raise UsageError(f"{windows} and --fasta {fasta} are two sources of windows; give one")
+    sources = InputSources(
+        fasta=fasta or windows,
+        tss_at=parse_tss_at(tss_at),
+        genome=genome,
+        tss=tss,
+        genes=read_gene_names(genes),
+        genbank=genbank,
+        proteins=proteins,
+        half_life=half_life,
+        annotation=annotation,
+        contig_aliases=contig_aliases,
+        skip_missing_contigs=skip_missing_contigs,
+        allow_unknown_genes=allow_unknown_genes,
+    )
+    if genes == "-" and "-" in (fasta, windows, tss, proteins, half_life, genbank):
         raise UsageError("only one input can come from standard input (-)")
+    if symbol and not (tss or genbank):
+        raise UsageError("--symbol shows symbols of --tss or --genbank, which are not given")
     chosen_format = choose_format(out, format.value if format else None)
     if not example:
         sources.check()
@@ -58,6 +83,8 @@ def predict(
     needs = ModelNeeds.of([read_metadata(path) for path in paths])
     if example:
         sources = _example_sources(sources, needs)
+        if sources.half_life:
+            status("example: with the half-life features of examples/half_life.tsv; the README's numbers are without")
     sources.check_fit(needs)
 
     # Torch takes seconds to import: what is wrong with the options is known before.
@@ -75,9 +102,10 @@ def predict(
     predictor = Predictor(models, chosen, "auto" if batch_size == "auto" else int(batch_size), workers)
     counts = InputCounts()
     records = read_records(sources, needs, counts)
+    symbols = counts.symbols if symbol else None
     with (
-        open_writer(out, chosen_format, needs.outputs, ensemble=needs.members > 1) as writer,
-        progress("predict", "records", live=not _shows_rows(out)) as advance,
+        open_writer(out, chosen_format, needs.outputs, ensemble=needs.members > 1, symbols=symbols) as writer,
+        progress("predict", "records", total=counts.expected, live=not _shows_rows(out)) as advance,
         closing(predictor.predict(records)) as predictions,
     ):
         for prediction in predictions:
@@ -89,34 +117,6 @@ def predict(
 
 def _shows_rows(out: str | None) -> bool:
     return out in (None, "-") and sys.stdout.isatty()
-
-
-def _offset(tss_at: str | None) -> int | Literal["center"] | None:
-    if tss_at is None or tss_at == "center":
-        return "center" if tss_at else None
-    return int(tss_at)
-
-
-def _gene_names(genes: str | None) -> tuple[str, ...] | None:
-    """The names in a comma-separated list, or in a file (- is standard input) of one on each line."""
-    from seqexpr.errors import InputError, UsageError
-    from seqexpr.sequences.streams import read_lines
-
-    if genes is None:
-        return None
-    names = genes.split(",")
-    in_file = genes == "-" or os.path.isfile(genes)  # Path.is_file refuses a list that is too long for a name
-    if in_file:
-        try:
-            names = [line.decode("utf-8") for _, line in read_lines(genes)]
-        except UnicodeDecodeError:
-            raise InputError(genes, found="bytes that are not UTF-8", expected="one gene on each line") from None
-    kept = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
-    if not kept and in_file:
-        raise InputError(genes, found="no gene", expected="one gene on each line")
-    if not kept:
-        raise UsageError(f"--genes {genes!r} names no gene")
-    return kept
 
 
 def _default_model(sources: InputSources, example: bool) -> str:

@@ -17,6 +17,7 @@ class Format(str, Enum):
     """Output formats."""
 
     TSV = "tsv"
+    CSV = "csv"
     JSONL = "jsonl"
     PARQUET = "parquet"
 
@@ -30,7 +31,8 @@ class Device(str, Enum):
     MPS = "mps"
 
 
-def _parse_tss_at(text: str) -> str:
+def parse_tss_at(text: str) -> str:
+    """Check the value of --tss-at."""
     if text != "center" and not (text.isascii() and text.isdigit()):
         raise typer.BadParameter(f"{text!r} is neither an offset of at least 0 nor 'center'")
     return text
@@ -42,12 +44,17 @@ def _parse_batch_size(text: str) -> str:
     return text
 
 
+Windows = Annotated[
+    str | None,
+    typer.Argument(metavar="[FASTA]", help="FASTA of DNA windows: the same as --fasta.", show_default=False),
+]
 Fasta = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
-        help="FASTA of DNA windows, 5' to 3' on the gene's strand, of exactly the model's length (human-mrna "
-        "reads 10500, the TSS after 7000); for others see --tss-at. May be gzipped; - is standard input.",
+        help="FASTA of DNA windows, written 5' to 3' on the gene's strand. Each record must have exactly the model's "
+        "length (human-mrna: 10,500 bp, the TSS after 7,000) unless --tss-at is given. It may be gzipped; - is "
+        "standard input.",
         rich_help_panel=_INPUT,
     ),
 ]
@@ -55,21 +62,22 @@ TssAt = Annotated[
     str | None,
     typer.Option(
         metavar="N|center",
-        parser=_parse_tss_at,
-        help="For --fasta records of any other length: how many letters come before the TSS, or center. They "
-        "are cropped and padded to the window, and counted.",
+        parser=parse_tss_at,
+        help="Number of letters before the TSS in every record of --fasta, or center for its middle. The records are "
+        "cropped and padded to the window, and what was cropped and padded is counted.",
         rich_help_panel=_INPUT,
     ),
 ]
 Genome = Annotated[
     str | None,
-    typer.Option(metavar="FILE", help="Genome FASTA to cut windows from, with --tss.", rich_help_panel=_INPUT),
+    typer.Option(metavar="FILE", help="Genome in FASTA to cut windows from at each --tss.", rich_help_panel=_INPUT),
 ]
 Tss = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
-        help="Where the TSSs are: BED6 (the first transcribed base), GTF or GFF3 (one transcript of a gene).",
+        help="TSSs as BED6 (the first transcribed base), GTF or GFF3 (the 5' end of one transcript of each gene: the "
+        "canonical one, else the one with the longest coding sequence). The content decides which it is.",
         rich_help_panel=_INPUT,
     ),
 ]
@@ -77,8 +85,42 @@ Genes = Annotated[
     str | None,
     typer.Option(
         metavar="LIST|FILE",
-        help="Genes to pick from --tss: symbols or ids with commas between, or a file with one on a line; - is "
-        "standard input.",
+        help="Genes to pick from --tss: symbols or ids with commas between, or a file with one on each line; - is "
+        "standard input. Default: all.",
+        rich_help_panel=_INPUT,
+    ),
+]
+Genbank = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="GenBank or EMBL file, which gives sequences, TSSs and proteins at once.",
+        rich_help_panel=_INPUT,
+    ),
+]
+ContigAliases = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Table of further names of contigs: the names of one contig in each row, separated by tabs, as in UCSC's "
+        "chromAlias.txt or NCBI's assembly_report.txt. chr1, 1 and NC_000001.11 are found without it.",
+        rich_help_panel=_INPUT,
+    ),
+]
+SkipMissingContigs = Annotated[
+    bool,
+    typer.Option(
+        "--skip-missing-contigs",
+        help="Leave out genes on contigs that the genome lacks, however many. Without it, more than half of the genes "
+        "on such contigs are an error.",
+        rich_help_panel=_INPUT,
+    ),
+]
+AllowUnknownGenes = Annotated[
+    bool,
+    typer.Option(
+        "--allow-unknown-genes",
+        help="Leave out names in --genes that are not in --tss, with a warning, instead of an error.",
         rich_help_panel=_INPUT,
     ),
 ]
@@ -95,7 +137,16 @@ HalfLife = Annotated[
     typer.Option(
         metavar="FILE",
         help="Table of half-life features: id, then the columns that `models show` lists, raw or as z-scores as it "
-        "says there. Missing values are taken to be average, and counted.",
+        "says there. Missing values are counted, and the model predicts from the rest.",
+        rich_help_panel=_INPUT,
+    ),
+]
+Annotation = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="GTF or GFF3 to compute the half-life features from (GC contents need --genome). With a BED file in "
+        "--tss, 5'UTRs begin at its TSSs.",
         rich_help_panel=_INPUT,
     ),
 ]
@@ -137,6 +188,12 @@ Threads = Annotated[
         rich_help_panel=_COMPUTING,
     ),
 ]
+Symbol = Annotated[
+    bool,
+    typer.Option(
+        "--symbol", help="Add the gene's symbol as a second column, where --tss gives one.", rich_help_panel=_RESULT
+    ),
+]
 Out = Annotated[
     str | None,
     typer.Option(
@@ -149,7 +206,7 @@ FormatOption = Annotated[
     Format | None,
     typer.Option(
         "--format",
-        help="Default: by the suffix of --out (.tsv, .jsonl, .parquet; .gz compresses), else tsv.",
+        help="Default: by the suffix of --out (.tsv, .csv, .jsonl, .parquet; .gz compresses), else tsv.",
         rich_help_panel=_RESULT,
     ),
 ]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Optional
+from typing import TYPE_CHECKING
 
 import typer
 
+from seqexpr.cli import prepare_options as options
 from seqexpr.cli.console import progress
 from seqexpr.errors import UsageError
 
@@ -14,95 +14,44 @@ if TYPE_CHECKING:
     from seqexpr.datasets.prepare_report import PrepareReport
     from seqexpr.tasks.build import TaskReport
 
-_FILES = "Files of your own"
-_WINDOW = "DNA window"
+_OF_TASKS = ("task", "min_cases", "force")
+"""Parameters that go with a named task; all others name files of the user's own."""
 
 
 def prepare(
-    task: Annotated[
-        Optional[str],  # noqa: UP045 - typer reads annotations at run time, on Python 3.10 too
-        typer.Argument(
-            metavar="[TASK]",
-            help="A named task, prepared into the cache from fetched sources: mrna-human, mrna-mouse, and "
-            "mrna-, prot- and joint- with lung or glio.",
-        ),
-    ] = None,
-    out: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--out", metavar="DIR", help="Folder to make from your own files.", rich_help_panel=_FILES),
-    ] = None,
-    windows: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="FASTA of strand-oriented DNA windows, one per gene; - is stdin.", rich_help_panel=_FILES),
-    ] = None,
-    genome: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Genome FASTA to cut windows from, with --tss.", rich_help_panel=_FILES),
-    ] = None,
-    tss: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="TSSs: BED6, GTF or GFF3. With --windows: only positions.", rich_help_panel=_FILES),
-    ] = None,
-    proteins: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="FASTA of proteins; ids are gene ids, or use --protein-map.", rich_help_panel=_FILES),
-    ] = None,
-    protein_map: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Table with gene_id and protein_id, uniprot or accession.", rich_help_panel=_FILES),
-    ] = None,
-    labels: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Table of labels: gene id, then numbers; empty or NA is missing.", rich_help_panel=_FILES),
-    ] = None,
-    label: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(
-            metavar="COLUMN",
-            help="Label column to keep (repeatable; all if omitted).",
-            rich_help_panel=_FILES,
-        ),
-    ] = None,
-    half_life: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Table of the eight half-life features, raw values.", rich_help_panel=_FILES),
-    ] = None,
-    annotation: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="GTF or GFF3 to compute them from (GC contents need --genome).", rich_help_panel=_FILES),
-    ] = None,
-    strip_versions: Annotated[
-        bool,
-        typer.Option("--strip-versions", help="Drop .N from gene ids before joining.", rich_help_panel=_FILES),
-    ] = False,
-    tss_at: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            metavar="N|center",
-            help="Offset of the TSS boundary in every record of --windows.",
-            rich_help_panel=_WINDOW,
-        ),
-    ] = None,
-    upstream: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=0, help="Bases stored before the TSS boundary (10,000 if omitted).", rich_help_panel=_WINDOW),
-    ] = None,
-    downstream: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=0, help="Bases stored from the boundary on (10,000 if omitted).", rich_help_panel=_WINDOW),
-    ] = None,
-    min_cases: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(
-            min=1, metavar="N", help="With a CPTAC task: leave out genes measured in fewer cases (1 if omitted)."
-        ),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a dataset that is there.")] = False,
+    context: typer.Context,
+    task: options.Task = None,
+    out: options.Out = None,
+    fasta: options.Fasta = None,
+    windows: options.OldWindows = None,
+    genome: options.Genome = None,
+    tss: options.Tss = None,
+    genes: options.Genes = None,
+    allow_unknown_genes: options.AllowUnknownGenes = False,
+    genbank: options.Genbank = None,
+    contig_aliases: options.ContigAliases = None,
+    skip_missing_contigs: options.SkipMissingContigs = False,
+    proteins: options.Proteins = None,
+    protein_map: options.ProteinMap = None,
+    labels: options.Labels = None,
+    label: options.Label = None,
+    log10: options.Log10 = None,
+    half_life: options.HalfLife = None,
+    annotation: options.Annotation = None,
+    strip_versions: options.StripVersions = False,
+    tss_at: options.TssAt = None,
+    upstream: options.Upstream = None,
+    downstream: options.Downstream = None,
+    translate: options.Translate = False,
+    codon_table: options.CodonTable = 1,
+    mito_table: options.MitoTable = 2,
+    min_cases: options.MinCases = None,
+    force: options.Force = False,
 ) -> None:
     """Build a dataset for train and cv: sequences, labels and half-life features joined by gene id.
 
     A dataset that is there already, from the same files and options, is reused. For a task, the number of genes at each
-    join stands beside the paper's.
+    join is printed with the paper's.
 
     Examples:
 
@@ -112,16 +61,10 @@ def prepare(
 
       seqexpr prepare --out mine --genome hg38.fa --tss genes.gtf --labels labels.tsv --annotation genes.gtf
     """
-    files = {
-        "--windows": windows, "--genome": genome, "--tss": tss, "--proteins": proteins,
-        "--protein-map": protein_map, "--labels": labels, "--label": label, "--half-life": half_life,
-        "--annotation": annotation, "--tss-at": tss_at, "--upstream": upstream, "--downstream": downstream,
-        "--out": out, "--strip-versions": strip_versions or None,
-    }  # fmt: skip
     if task is not None:
-        given = [name for name, value in files.items() if value is not None]
-        if given:
-            raise UsageError(f"prepare {task} uses fetched sources; leave away {', '.join(given)}, or the task")
+        names = [name for name in context.params if name not in _OF_TASKS and _is_given(context, name)]
+        if given := ", ".join(f"--{name.replace('_', '-')}" for name in sorted(names)):
+            raise UsageError(f"prepare {task} uses fetched sources; omit {given}, or the task")
         from seqexpr.tasks.build import prepare_task
 
         with progress(f"prepare {task}", "genes") as advance:
@@ -132,23 +75,36 @@ def prepare(
         raise UsageError("--min-cases goes with a task whose labels are means over CPTAC's cases")
     if out is None:
         raise UsageError("prepare needs a task, or --out DIR and files of your own; see seqexpr prepare --help")
+    if fasta is not None and windows is not None:
+        raise UsageError("--windows is the old name of --fasta; give one")
     from seqexpr.datasets.prepare import PrepareOptions
     from seqexpr.datasets.prepare import prepare as build
+    from seqexpr.inputs.gene_ids import read_gene_names
+    from seqexpr.inputs.windows import parse_tss_at
 
     _show(
         build(
             PrepareOptions(
                 out=out,
-                windows=windows,
-                tss_at=_offset(tss_at),
+                fasta=fasta or windows,
+                tss_at=parse_tss_at(tss_at),
                 genome=genome,
                 tss=tss,
+                genes=read_gene_names(genes),
+                allow_unknown_genes=allow_unknown_genes,
+                contig_aliases=contig_aliases,
+                skip_missing_contigs=skip_missing_contigs,
+                genbank=genbank,
                 upstream=upstream,
                 downstream=downstream,
                 proteins=proteins,
+                translate=translate,
+                codon_table=codon_table,
+                mito_table=mito_table,
                 protein_map=protein_map,
                 labels=labels,
                 label_columns=tuple(label or ()),
+                log10=log10,
                 half_life=half_life,
                 annotation=annotation,
                 strip_versions=strip_versions,
@@ -158,26 +114,18 @@ def prepare(
     )
 
 
-def _offset(text: str | None) -> int | Literal["center"] | None:
-    if text is None:
-        return None
-    if text == "center":
-        return "center"
-    if text.isascii() and text.isdigit():
-        return int(text)
-    raise UsageError(f"--tss-at {text}: must be a number of bases or 'center'")
+def _is_given(context: typer.Context, name: str) -> bool:
+    return getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
 
 
 def _show(report: PrepareReport) -> None:
     lines = [
         f"{source.role}: {source.joined:,} of {source.records:,} used ({source.file})" for source in report.sources
     ]
-    letters = report.letters
     if report.upstream + report.downstream:
+        changed = "; ".join(report.letters.describe()) or "all used as given"
         lines.append(
-            f"windows: {report.upstream:,} bp upstream and {report.downstream:,} bp downstream of the TSS; "
-            f"{letters.padded_bases:,} bases padded in {letters.padded_windows:,} windows, "
-            f"{letters.unknown_bases:,} unknown, {letters.cropped_bases:,} cropped"
+            f"windows: {report.upstream:,} bp upstream and {report.downstream:,} bp downstream of the TSS; {changed}"
         )
     lines += [f"label {name}: {count:,} genes" for name, count in report.labels.items()]
     if report.half_life:

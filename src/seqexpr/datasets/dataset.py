@@ -271,6 +271,10 @@ class DatasetWriter:
         self._store.add(dna, protein)
         self.ids.append(id)
 
+    def path_of(self, name: str) -> Path:
+        """Where to write a further file of the dataset, before `finish`."""
+        return self._temporary / name
+
     def finish(self, genes: pd.DataFrame, manifest: dict[str, Any]) -> None:
         """Write the table and the manifest and let the folder appear.
 

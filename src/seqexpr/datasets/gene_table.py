@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,15 +12,19 @@ import numpy as np
 
 from seqexpr.errors import InputError
 from seqexpr.inputs.gene_ids import Side, cleaned
-from seqexpr.inputs.half_life import FEATURES, TRANSFORMS, HalfLifeTable, half_life_features, read_half_life
+from seqexpr.inputs.half_life import TRANSFORMS, HalfLifeTable, read_half_life
 from seqexpr.inputs.labels import LabelTable, read_labels
-from seqexpr.sequences.annotation import Transcript, read_annotation, read_tss
+from seqexpr.sequences.annotation import Transcript, pick_genes, read_annotation, read_tss
+from seqexpr.sequences.transcripts import FEATURES, AnnotatedFeatures
 from seqexpr.sequences.windows import Tss
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from seqexpr.sequences.genome import Genome
+    from seqexpr.sequences.genbank import GenbankFile
+    from seqexpr.sequences.transcripts import Letters
+
+logger = logging.getLogger(__name__)
 
 
 class TableOptions(Protocol):
@@ -44,6 +49,26 @@ class TableOptions(Protocol):
     @property
     def tss(self) -> Path | None:
         """BED, GTF or GFF3 of TSSs."""
+
+    @property
+    def genes(self) -> tuple[str, ...] | None:
+        """Symbols or ids to pick from `tss`; None: all."""
+
+    @property
+    def allow_unknown_genes(self) -> bool:
+        """Whether names in `genes` that are not in `tss` are left out."""
+
+    @property
+    def upstream(self) -> int | None:
+        """Bases stored before the TSS boundary."""
+
+    @property
+    def downstream(self) -> int | None:
+        """Bases stored from the boundary on."""
+
+    @property
+    def log10(self) -> float | None:
+        """What is added to a label before its logarithm is taken; None: labels stay as they are."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +102,8 @@ class GeneTables:
     tss: list[Tss] = field(default_factory=list)
     positions: dict[str, Tss] = field(default_factory=dict)
     """TSS by gene, from `--tss`, else from the annotation."""
+    measured: dict[str, Tss] = field(default_factory=dict)
+    """TSS by gene of a `--tss` that is another file than the annotation."""
     files: dict[str, str] = field(default_factory=dict)
 
     def known_genes(self) -> set[str] | None:
@@ -102,16 +129,17 @@ class GeneTables:
         known = np.count_nonzero(~np.isnan(self._label_values(ids)), axis=0)
         return dict(zip(self.labels.names, map(int, known), strict=True))
 
-    def features(self, ids: Sequence[str], genome: Genome | None) -> Features | None:
+    def features(self, ids: Sequence[str], genome: Letters | None) -> Features | None:
         """Half-life features of `ids`; None when no table and no annotation was given."""
         if self.half_life is not None:
             return Features(self.half_life.rows(ids))
         if self.transcripts is None:
             return None
+        annotated = AnnotatedFeatures(self.transcripts, genome, self.measured)
         values = np.full((len(ids), len(FEATURES)), np.nan)
         for row, gene in enumerate(ids):
-            if gene in self.transcripts:
-                values[row] = half_life_features(self.transcripts[gene], genome)
+            if gene in annotated:
+                values[row] = annotated[gene]
         return Features(values)
 
     def table(self, ids: Sequence[str], features: Features | None) -> pd.DataFrame:
@@ -144,7 +172,9 @@ class GeneTables:
             columns[name] = [value or own[self.label_rows[gene]] for value, gene in zip(here, ids, strict=True)]
 
 
-def read_gene_tables(options: TableOptions, clean: Callable[[str], str]) -> GeneTables:
+def read_gene_tables(
+    options: TableOptions, clean: Callable[[str], str], genbank: GenbankFile | None = None
+) -> GeneTables:
     """Read labels, half-life features, TSSs and annotation, as far as they are given.
 
     Raises:
@@ -152,7 +182,7 @@ def read_gene_tables(options: TableOptions, clean: Callable[[str], str]) -> Gene
     """
     tables = GeneTables()
     if options.labels is not None:
-        labels = read_labels(options.labels, options.label_columns or None)
+        labels = read_labels(options.labels, options.label_columns or None, log10=options.log10)
         for name in labels.names:
             if name == "id" or name in FEATURES:
                 raise InputError(
@@ -177,9 +207,52 @@ def read_gene_tables(options: TableOptions, clean: Callable[[str], str]) -> Gene
         tables.transcripts = dict(zip(ids, transcripts, strict=True))
         tables.files["annotation"] = str(options.annotation)
         tables.positions = {gene: item.tss for gene, item in tables.transcripts.items()}
+    if genbank is not None:
+        tables.tss = genbank.sites
+        ids = cleaned(Side("the GenBank file", genbank.path, [place.id for place in genbank.sites]), clean)
+        tables.positions = dict(zip(ids, genbank.sites, strict=True))
+        tables.transcripts = {clean(gene): item for gene, item in genbank.transcripts.items() if clean(gene) in ids}
+        tables.files["annotation"] = genbank.path
     if options.tss is not None:
         again = options.tss == options.annotation and tables.transcripts is not None  # millions of lines in GENCODE
-        tables.tss = list(tables.positions.values()) if again else read_tss(options.tss)
+        window = 0 if options.upstream is None or options.downstream is None else options.upstream + options.downstream
+        if again:
+            tables.tss = list(tables.positions.values())
+        else:
+            tables.tss = read_tss(options.tss, window=window)
+        if options.genes is not None:
+            tables.tss = pick_genes(options.tss, tables.tss, options.genes, allow_unknown=options.allow_unknown_genes)
         ids = cleaned(Side("the TSSs", str(options.tss), [place.id for place in tables.tss]), clean)
         tables.positions |= dict(zip(ids, tables.tss, strict=True))
+        if not again:
+            tables.measured = dict(zip(ids, tables.tss, strict=True))
+    if tables.labels is not None:
+        _join_by_symbol(tables)
     return tables
+
+
+def _join_by_symbol(tables: GeneTables) -> None:
+    """Rename labels whose ids are symbols of the annotation to the ids of their genes."""
+    by_symbol: dict[str, list[str]] = {}
+    for gene, place in tables.positions.items():
+        if place.symbol and place.symbol != gene:
+            by_symbol.setdefault(place.symbol, []).append(gene)
+    joined: dict[str, str] = {}
+    ambiguous = 0
+    for name in tables.label_rows:
+        genes = by_symbol.get(name, [])
+        if name in tables.positions or not genes:
+            continue
+        if len(genes) > 1 or genes[0] in tables.label_rows or genes[0] in joined.values():
+            ambiguous += 1
+        else:
+            joined[name] = genes[0]
+    assert tables.labels is not None
+    if joined or ambiguous:
+        more = f"; {ambiguous:,} symbols of several genes are left as they are" if ambiguous else ""
+        logger.warning(
+            "%s: %s ids that are symbols of the annotation are joined by symbol (first: %s)%s",
+            *(tables.labels.file, f"{len(joined):,}", next(iter(joined.items()), ("", ""))[0], more),
+        )
+    tables.label_rows = {joined.get(name, name): row for name, row in tables.label_rows.items()}
+    tables.labelled = {joined.get(name, name) for name in tables.labelled or ()}

@@ -13,9 +13,11 @@ from seqexpr.inputs.windows import DnaCounts
 _NOT_CONTENT = (
     "out",
     "force",
-    "windows",
+    "fasta",
     "genome",
     "tss",
+    "genbank",
+    "contig_aliases",
     "proteins",
     "protein_map",
     "labels",

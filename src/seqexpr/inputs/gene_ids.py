@@ -1,13 +1,16 @@
-"""Gene ids of several files: version suffixes, and what to say when nothing joins."""
+"""Join genes of several files by their ids, and read lists of genes; say what is wrong when nothing joins."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from seqexpr.errors import InputError
+from seqexpr.errors import InputError, UsageError
+from seqexpr.sequences.feature_lines import has_control
+from seqexpr.sequences.streams import read_lines
 
 _VERSION = re.compile(r"\.\d+$")
 
@@ -20,6 +23,40 @@ def strip_version(id: str) -> str:
 def unchanged(id: str) -> str:
     """The id as it is."""
     return id
+
+
+_HEADINGS = ("gene", "genes", "gene_id", "gene_name", "symbol", "id", "name")
+
+
+def read_gene_names(genes: str | None) -> tuple[str, ...] | None:
+    """Read the value of --genes: names with commas between, or a file (- is standard input) with one on each line.
+
+    Of a file's lines the first column counts; comments (#), blank lines and a heading are left out.
+
+    Raises:
+        UsageError: a list without a name.
+        InputError: a file without one, or with names that are no text.
+    """
+    if genes is None:
+        return None
+    names = genes.split(",")
+    in_file = genes == "-" or os.path.isfile(genes)  # Path.is_file refuses a list that is too long for a name
+    if in_file:
+        try:
+            lines = [line.decode("utf-8") for _, line in read_lines(genes)]
+        except UnicodeDecodeError:
+            raise InputError(genes, found="bytes that are not UTF-8", expected="one gene on each line") from None
+        names = [line.split("\t")[0] for line in lines if not line.startswith("#")]
+        if names and names[0].strip().lower() in _HEADINGS and len(names) > 1:
+            names = names[1:]
+    kept = tuple(dict.fromkeys(name.strip().strip('"') for name in names if name.strip()))
+    if odd := next((name for name in kept if has_control(name)), None):
+        raise InputError(genes, found=f"the name {odd!r}", expected="names without control characters")
+    if not kept and in_file:
+        raise InputError(genes, found="no gene", expected="one gene on each line")
+    if not kept:
+        raise UsageError(f"--genes {genes!r} names no gene")
+    return kept
 
 
 @dataclass(frozen=True)

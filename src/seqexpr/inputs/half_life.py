@@ -20,34 +20,20 @@ import difflib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from seqexpr.errors import InputError
 from seqexpr.inputs.tables import TextTable, read_table
-
-if TYPE_CHECKING:
-    from seqexpr.sequences.annotation import Transcript
-    from seqexpr.sequences.genome import Genome
+from seqexpr.sequences.transcripts import FEATURES
 
 logger = logging.getLogger(__name__)
 
 LOG10 = "log10(x+0.1)"
 IDENTITY = "identity"
 
-FEATURES = (
-    "utr5_len",
-    "cds_len",
-    "intron_len",
-    "utr3_len",
-    "utr5_gc",
-    "cds_gc",
-    "utr3_gc",
-    "orf_exon_density",
-)
 TRANSFORMS = tuple(IDENTITY if name.endswith("_gc") else LOG10 for name in FEATURES)
 """The transform of each of `FEATURES`, in the same order."""
 
@@ -55,6 +41,10 @@ _TRANSFORM_OF = dict(zip(FEATURES, TRANSFORMS, strict=True))
 
 # Over 16,920 human genes the z-scores of log10(x + 0.1) stay within 5.9 of 0, and the shortest raw CDS has 23 bp.
 _FARTHEST_Z_SCORE = 15.0
+_MOST_BROKEN = 0.5
+_SHORT = 30.0
+# A mean over transcripts may be broken; it is not so short, as a logarithm is, or a length in kilobases.
+
 # So many genes without one value below the average were not scaled by their average.
 _GENES_TO_JUDGE = 20
 
@@ -220,7 +210,25 @@ def _is_length(name: str) -> bool:
     return _TRANSFORM_OF.get(name) == LOG10
 
 
+def _check_units(table: TextTable, names: Sequence[str], values: np.ndarray) -> None:
+    """Lengths are whole numbers of bases: find out logarithms and kilobases."""
+    for j, name in enumerate(names):
+        if not name.endswith("_len"):
+            continue
+        known = values[:, j][np.isfinite(values[:, j]) & (values[:, j] != 0)]
+        broken = known != np.round(known)
+        if known.size and broken.mean() > _MOST_BROKEN and np.median(known) < _SHORT:
+            row = int(np.flatnonzero((values[:, j] != np.round(values[:, j])) & np.isfinite(values[:, j]))[0])
+            raise InputError(
+                table.file,
+                record=f"line {table.lines[row]}, column {name!r}",
+                found=f"{values[row, j]:g}, which is no whole number of bases (a logarithm, or kilobases?)",
+                expected="raw lengths in bases",
+            )
+
+
 def _check_raw(table: TextTable, names: Sequence[str], values: np.ndarray) -> None:
+    _check_units(table, names, values)
     for j, name in enumerate(names):
         if name not in _TRANSFORM_OF:
             continue
@@ -262,44 +270,3 @@ def _check_z_scores(table: TextTable, names: Sequence[str], values: np.ndarray) 
             found=f"no negative value and no GC content above 1 in {len(values):,} genes, as raw features are",
             expected=expected,
         )
-
-
-def half_life_features(transcript: Transcript, genome: Genome | None) -> np.ndarray:
-    """The eight raw features of a transcript, float64 (8,), in the order of `FEATURES`.
-
-    Everything but GC follows from the annotation; the three GC contents need the genome's letters and are NaN
-    without one, and for a region that the transcript does not have. A transcript without a coding sequence
-    has no features: all NaN.
-
-    `orf_exon_density` counts every exon junction of the transcript, those in the UTRs too, per kb of CDS: so
-    do Xpresso's own tables (ACTB: 6 exons, 5 of them coding, CDS of 1,128 bp -> 4.4326).
-    """
-    if not transcript.cds:
-        return np.full(len(FEATURES), np.nan)
-    regions = _regions(transcript)
-    lengths = {name: sum(end - start for start, end in parts) for name, parts in regions.items()}
-    exons = transcript.exons
-    introns = sum(right[0] - left[1] for left, right in pairwise(exons))
-    gc = [np.nan if genome is None else _gc(transcript, regions[name], genome) for name in ("utr5", "cds", "utr3")]
-    density = (len(exons) - 1) / lengths["cds"] * 1000
-    return np.array([lengths["utr5"], lengths["cds"], introns, lengths["utr3"], *gc, density], dtype=np.float64)
-
-
-def _regions(transcript: Transcript) -> dict[str, list[tuple[int, int]]]:
-    """The exonic pieces before, within and after the coding sequence, along the strand."""
-    first, last = transcript.cds[0][0], transcript.cds[-1][1]
-    left = [(start, min(end, first)) for start, end in transcript.exons if start < first]
-    right = [(max(start, last), end) for start, end in transcript.exons if end > last]
-    if transcript.strand == "-":
-        left, right = right, left
-    return {"utr5": left, "cds": list(transcript.cds), "utr3": right}
-
-
-def _gc(transcript: Transcript, parts: list[tuple[int, int]], genome: Genome) -> float:
-    """Fraction of G and C among the known letters; NaN when there are none."""
-    from seqexpr.sequences.windows import Interval
-
-    letters = b"".join(genome.letters(Interval(transcript.chrom, start, end)) for start, end in parts)
-    strong = letters.count(b"G") + letters.count(b"C")
-    known = strong + letters.count(b"A") + letters.count(b"T")
-    return strong / known if known else np.nan

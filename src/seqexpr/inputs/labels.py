@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +13,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seqexpr.errors import InputError
-from seqexpr.inputs.tables import MISSING, TextTable, read_table
-from seqexpr.sequences.feature_lines import MOST_DIGITS
+from seqexpr.inputs.tables import MISSING, TextTable, parse_number, read_table
+from seqexpr.sequences.feature_lines import MOST_DIGITS, has_control
 
 if TYPE_CHECKING:
     import pandas as pd
+
+logger = logging.getLogger(__name__)
+
+_SUFFIXES = ("_sd", "_spread")
+"""What `predict` adds to the name of an output."""
+_GENES_TO_JUDGE = 20
+_MOST_SKEWED = 5.0
+_MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
+_MANGLED = re.compile(
+    rf"(?:[0-9]{{1,2}}-(?:{_MONTHS})|(?:{_MONTHS})-[0-9]{{1,2}}|[0-9]{{1,2}}/[0-9]{{1,2}}/[0-9]{{2,4}}"
+    r"|[0-9]+(?:\.[0-9]+)?e[+-]?[0-9]+|4[0-9]{4})",
+    re.IGNORECASE,
+)
+"""MARCH1 becomes 1-Mar or 43891, 2310009E13 becomes 2.31E+19."""
 
 ANNOTATIONS = ("symbol", "chrom", "tss", "strand", "split", "group")
 """Column names that describe a gene and are never labels."""
@@ -36,13 +52,20 @@ class LabelTable:
     annotations: pd.DataFrame
 
 
-def read_labels(path: str | Path, columns: Sequence[str] | None = None) -> LabelTable:
+def read_labels(path: str | Path, columns: Sequence[str] | None = None, *, log10: float | None = None) -> LabelTable:
     """Read labels from a TSV file (CSV by suffix; gzipped or not; "-" is standard input) with a header.
 
-    The first column is the gene id. Without `columns`, all columns but the `ANNOTATIONS` are labels.
+    The first column is the gene id. Without `columns`, all columns but the `ANNOTATIONS` are labels. A warning says
+    which labels are heavily skewed, and which ids a spreadsheet has turned into dates or numbers.
+
+    Args:
+        path: the table.
+        columns: the labels to keep.
+        log10: take log10(label + this); None keeps labels as they are.
 
     Raises:
-        InputError: a column asked for that is not there; no label column at all; a cell that is neither
+        InputError: two labels of which one is named as the other's sd; a negative label with `log10`; a column
+            asked for that is not there; no label column at all; a cell that is neither
             missing (empty or NA) nor a finite number; a `tss` that is no whole number; or a bad table.
     """
     import pandas as pd
@@ -57,7 +80,55 @@ def read_labels(path: str | Path, columns: Sequence[str] | None = None) -> Label
         index=pd.Index(ids, dtype=object),
         dtype=object,
     )
-    return LabelTable(str(path), ids, names, table.numbers(names), annotations)
+    values = table.numbers(names)
+    _check_ids(table, ids)
+    if log10 is not None:
+        values = _logarithms(table, names, values, log10)
+    else:
+        _check_skew(table, names, values)
+    return LabelTable(str(path), ids, names, values, annotations)
+
+
+def _logarithms(table: TextTable, names: tuple[str, ...], values: np.ndarray, added: float) -> np.ndarray:
+    bad = np.argwhere(values + added <= 0)
+    if bad.size:
+        row, column = bad[0]
+        raise InputError(
+            table.file,
+            record=f"line {table.lines[row]}, column {names[column]!r}",
+            found=f"{values[row, column]:g}",
+            expected=f"a value above {-added:g}, of which --log10 takes the logarithm (are these logarithms already?)",
+        )
+    return np.asarray(np.log10(values + added))
+
+
+def _check_skew(table: TextTable, names: tuple[str, ...], values: np.ndarray) -> None:
+    for name, column in zip(names, values.T, strict=True):
+        known = column[~np.isnan(column)]
+        sd = known.std() if known.size else 0.0
+        if known.size < _GENES_TO_JUDGE or sd == 0 or known.min() < 0:
+            continue
+        skewness = float((((known - known.mean()) / sd) ** 3).mean())
+        if skewness > _MOST_SKEWED:
+            logger.warning(
+                "%s: label %s is heavily skewed (skewness %.1f), as counts and abundances are: "
+                "networks learn their logarithm better (prepare --log10)",
+                *(table.file, name, skewness),
+            )
+
+
+def _check_ids(table: TextTable, ids: Sequence[str]) -> None:
+    mangled = [name for name in ids if _MANGLED.fullmatch(name)]
+    if mangled and len(mangled) < len(ids):
+        logger.warning(
+            "%s: %s ids look like dates or numbers that a spreadsheet made of gene symbols (first: %s)",
+            *(table.file, f"{len(mangled):,}", mangled[0]),
+        )
+    for name, line in zip(ids, table.lines, strict=True):
+        if has_control(name):
+            raise InputError(
+                table.file, record=f"line {line}", found=f"id {name!r}", expected="an id without control characters"
+            )
 
 
 def _check_tss(table: TextTable) -> None:
@@ -83,7 +154,8 @@ def _label_columns(table: TextTable, columns: Sequence[str] | None) -> tuple[str
             expected="at least one column of labels",
         )
     if columns is None:
-        return tuple(possible)
+        _check_text(table, possible)
+        columns = possible
     for name in columns:
         if name not in possible:
             close = difflib.get_close_matches(name, possible, n=1)
@@ -93,4 +165,33 @@ def _label_columns(table: TextTable, columns: Sequence[str] | None) -> tuple[str
                 found=f"no label column {name!r}" + (f" (did you mean {close[0]!r}?)" if close else ""),
                 expected=f"one of {', '.join(possible)}",
             )
-    return tuple(dict.fromkeys(columns))
+    chosen = tuple(dict.fromkeys(columns))
+    for name in chosen:
+        for suffix in _SUFFIXES:
+            if f"{name}{suffix}" in chosen:
+                raise InputError(
+                    table.file,
+                    record="header",
+                    found=f"labels {name!r} and {name + suffix!r}",
+                    expected=f"another name for {name + suffix!r}, which predictions of {name!r} need for their "
+                    f"{suffix[1:]}; or choose labels with --label",
+                )
+    return chosen
+
+
+def _check_text(table: TextTable, names: Sequence[str]) -> None:
+    """Say which column is text, and how to choose others."""
+    texts = []
+    for name in names:
+        cells = [cell for cell in table.column(name) if cell not in MISSING]
+        if cells and not any(parse_number(cell) is not None for cell in cells[:_GENES_TO_JUDGE]):
+            texts.append((name, cells[0]))
+    if texts:
+        numbers = [name for name in names if name not in dict(texts)]
+        example = f" (for instance --label {numbers[0]})" if numbers else ""
+        raise InputError(
+            table.file,
+            record=f"column {texts[0][0]!r}",
+            found=repr(texts[0][1][:40]),
+            expected=f"numbers in every column; choose the labels with --label{example}",
+        )

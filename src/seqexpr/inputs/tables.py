@@ -1,8 +1,9 @@
 """Text tables of genes, one row per gene: the rules that label, half-life and protein-map files share.
 
-A table is tab-separated (comma-separated when its name ends in .csv or .csv.gz), UTF-8, gzipped or not, with
-a header line. An empty cell or `NA` is a missing value; `NaN`, infinities and text where a number belongs are
-errors, because they are as a rule the trace of a computation that went wrong.
+A table is tab-separated (comma-separated when its name ends in .csv or .csv.gz, or its header has commas and no tab),
+UTF-8, gzipped or not, with a header line. Comment lines (#) before the header are left out, and where the last of
+them is the header itself (PaxDb), it counts as such. Cells may be quoted. An empty cell and the words of `MISSING` are
+missing values; infinities and text where a number belongs are errors.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import numpy as np
 from seqexpr.errors import InputError
 from seqexpr.sequences.streams import read_blocks
 
-MISSING = ("", "NA")
+MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "n/a", "na", "NULL", "null", "None", "-")
+_NO_IDS = ("", "NA", "NaN", "nan")
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
@@ -47,7 +49,7 @@ class TextTable:
         first_line: dict[str, int] = {}
         for row, line in zip(self.rows, self.lines, strict=True):
             gene = row[0]
-            if gene in MISSING:
+            if gene in _NO_IDS:
                 raise InputError(
                     self.file,
                     record=f"line {line}",
@@ -104,8 +106,9 @@ def read_table(path: str | Path) -> TextTable:
         InputError: the file is absent, empty, binary, cut short or not rectangular, or its header is
             missing or names a column twice.
     """
-    text = _read_text(path)
-    comma = str(path).lower().removesuffix(".gz").endswith(".csv")
+    text, skipped = _without_comments(_read_text(path))
+    first = text.partition("\n")[0]
+    comma = str(path).lower().removesuffix(".gz").endswith(".csv") or ("\t" not in first and "," in first)
     reader = csv.reader(
         io.StringIO(text, newline=None),
         delimiter="," if comma else "\t",
@@ -115,8 +118,8 @@ def read_table(path: str | Path) -> TextTable:
     try:
         for row in reader:
             if any(cell.strip() for cell in row):
-                rows.append([" ".join(cell.split()) for cell in row])
-                lines.append(reader.line_num)
+                rows.append([_cell(cell) for cell in row])
+                lines.append(reader.line_num + skipped)
     except csv.Error as problem:
         raise InputError(path, record=f"line {reader.line_num}", found=str(problem), expected="a table") from None
     if not rows:
@@ -124,6 +127,30 @@ def read_table(path: str | Path) -> TextTable:
     columns = tuple(rows[0])
     _check_shape(path, columns, rows, lines, "commas" if comma else "tabs")
     return TextTable(str(path), columns, rows[1:], lines[1:])
+
+
+def _cell(text: str) -> str:
+    """A trimmed cell, without the quotes around it."""
+    trimmed = " ".join(text.split())
+    if len(trimmed) > 1 and trimmed[0] == trimmed[-1] == '"':
+        return trimmed[1:-1].replace('""', '"').strip()
+    return trimmed
+
+
+def _without_comments(text: str) -> tuple[str, int]:
+    """The table from its header on, and how many lines were left out before it."""
+    if not text.startswith("#"):
+        return text, 0
+    lines = text.split("\n")
+    count = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    if lines[0].startswith(("#1.2", "#1.3")):  # GCT: a version, then the table's size
+        return "\n".join(lines[count + 1 :]), count + 1
+    last = lines[count - 1].removeprefix("#").strip()
+    fields = lines[count].split("\t") if count < len(lines) else []
+    is_data = any(_NUMBER.fullmatch(field.strip()) for field in fields[1:])
+    if len(fields) > 1 and len(last.split("\t")) == len(fields) and is_data:
+        return "\n".join([last, *lines[count:]]), count - 1
+    return "\n".join(lines[count:]), count
 
 
 def _check_shape(
@@ -165,6 +192,8 @@ def _check_shape(
 
 def _read_text(path: str | Path) -> str:
     data = b"".join(read_blocks(path))
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise InputError(path, found="UTF-16 text, as spreadsheets save it", expected="a UTF-8 table")
     if b"\0" in data:
         raise InputError(path, found="NUL bytes", expected="a text table")
     try:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from seqexpr.errors import UsageError
+from seqexpr.inputs.proteins import ProteinCounts
+from seqexpr.inputs.windows import DnaCounts, TssAt
 
 if TYPE_CHECKING:
     from seqexpr.inputs.half_life import HalfLifeSchema
@@ -98,18 +100,28 @@ class InputSources:
 
     fasta: str | None = None
     """FASTA of windows, or of longer or shorter stretches with `tss_at`."""
-    tss_at: int | Literal["center"] | None = None
-    """Offset of the TSS boundary in a FASTA record that is not exactly a window, bp."""
+    tss_at: TssAt | None = None
+    """Offset of the TSS boundary in every FASTA record, bp; None: each record is exactly a window."""
     genome: str | None = None
     """Genome FASTA that windows are cut from."""
     tss: str | None = None
     """BED, GTF or GFF3 that says where."""
     genes: tuple[str, ...] | None = None
     """Symbols or ids to pick from `tss`; None = all."""
+    genbank: str | None = None
+    """GenBank or EMBL file: sequences, TSSs and proteins at once."""
     proteins: str | None = None
     """FASTA of proteins."""
     half_life: str | None = None
     """Table of half-life features."""
+    annotation: str | None = None
+    """GTF or GFF3 to compute half-life features from."""
+    contig_aliases: str | None = None
+    """Table of further names of contigs."""
+    skip_missing_contigs: bool = False
+    """Whether genes on contigs that the genome lacks are left out, however many they are."""
+    allow_unknown_genes: bool = False
+    """Whether names in `genes` that are not in `tss` are left out."""
 
     def check(self) -> None:
         """Whether the options fit together.
@@ -118,19 +130,25 @@ class InputSources:
             UsageError: they do not; the text names the options.
         """
         if not (self.has_dna or self.proteins):
-            raise UsageError("no input: give --fasta, or --genome with --tss, or --proteins, or --example")
-        if self.fasta and (self.genome or self.tss):
-            raise UsageError("--fasta and --genome/--tss are two sources of the same windows; give one")
-        if bool(self.genome) != bool(self.tss):
+            raise UsageError(
+                "no input: give a FASTA of windows, or --genome with --tss, or --genbank, or --proteins, or --example"
+            )
+        if sum(map(bool, (self.fasta, self.genome or self.tss, self.genbank))) > 1 and not (
+            self.fasta and self.genome and self.annotation and not self.tss and not self.genbank
+        ):
+            raise UsageError("--fasta, --genome with --tss, and --genbank are sources of the same windows; give one")
+        if bool(self.genome) != bool(self.tss) and not (self.annotation and self.genome):
             given, lacking = ("--genome", "--tss") if self.genome else ("--tss", "--genome")
             raise UsageError(f"{given} needs {lacking}: windows are cut from the genome around each TSS")
-        if self.genes is not None and not self.tss:
-            raise UsageError("--genes picks genes of --tss, which is not given")
+        if self.genes is not None and not (self.tss or self.genbank):
+            raise UsageError("--genes picks genes of --tss or --genbank, which are not given")
+        if self.half_life and self.annotation:
+            raise UsageError("--half-life and --annotation both give half-life features; give one")
         if self.tss_at is not None and not self.fasta:
             raise UsageError("--tss-at says where the TSS lies in records of --fasta, which is not given")
         if self.genome == "-":
             raise UsageError("--genome must be a file: it is read at random places, which standard input is not")
-        if [self.fasta, self.tss, self.proteins, self.half_life].count("-") > 1:
+        if [self.fasta, self.tss, self.genbank, self.proteins, self.half_life, self.annotation].count("-") > 1:
             raise UsageError("only one input can come from standard input (-)")
 
     def check_fit(self, needs: ModelNeeds) -> None:
@@ -141,14 +159,17 @@ class InputSources:
         """
         if needs.window_length and not self.has_dna:
             raise UsageError("the model reads DNA: give --fasta, or --genome with --tss")
-        if self.has_dna and not needs.window_length:
+        if self.has_dna and not needs.window_length and not self.genbank and not self.annotation:
             raise UsageError(f"the model reads no DNA: leave {'--fasta' if self.fasta else '--genome/--tss'} out")
-        if needs.protein_length and not self.proteins:
+        if needs.protein_length and not (self.proteins or self.genbank):
             raise UsageError("the model reads proteins: give --proteins")
         if self.proteins and not needs.protein_length:
             raise UsageError("the model reads no proteins: leave --proteins out")
-        if self.half_life and not needs.half_life_names:
-            raise UsageError("the model reads no half-life features: leave --half-life out")
+        if (self.half_life or self.annotation) and not needs.half_life_names:
+            option = "--half-life" if self.half_life else "--annotation"
+            raise UsageError(f"the model reads no half-life features: leave {option} out")
+        if self.annotation and needs.half_life_scale != "raw":
+            raise UsageError("the model reads half-life features as z-scores, which --annotation cannot give")
         if self.half_life and needs.half_life_scale == "mixed":
             raise UsageError(
                 "some models of the ensemble read raw half-life features, others z-scores as in Xpresso's tables; no "
@@ -158,7 +179,7 @@ class InputSources:
     @property
     def has_dna(self) -> bool:
         """Whether there is any source of windows."""
-        return bool(self.fasta or self.genome or self.tss)
+        return bool(self.fasta or self.tss or self.genbank)
 
 
 @dataclass
@@ -166,16 +187,14 @@ class InputCounts:
     """What was changed on the way in, counted while the stream runs; complete when it has ended."""
 
     records: int = 0
-    padded_windows: int = 0
-    """Windows that stick out of their sequence."""
-    padded_bases: int = 0
-    unknown_windows: int = 0
-    """Windows with letters other than A, C, G, T."""
-    unknown_bases: int = 0
-    cropped_records: int = 0
-    """FASTA records of which a part lies outside the window."""
-    windows_as_given: int = 0
-    """FASTA records of exactly a window's length, to which --tss-at did not apply."""
+    expected: int | None = None
+    """Records that will come, where that is known before they are read."""
+    dna: DnaCounts = field(default_factory=DnaCounts)
+    """What happened to the windows."""
+    proteins: ProteinCounts = field(default_factory=ProteinCounts)
+    """What happened to the proteins' letters."""
+    symbols: dict[str, str] = field(default_factory=dict)
+    """Symbol by id, where the annotation gives one."""
     truncated_proteins: int = 0
     unused_proteins: int = 0
     """Proteins without a window of their id."""
@@ -183,5 +202,3 @@ class InputCounts:
     """Records without a row in the half-life table."""
     half_life_incomplete: int = 0
     """Records whose row lacks some features."""
-    contig_aliases: dict[str, str] = field(default_factory=dict)
-    """Contig names as annotated -> as the genome spells them."""

@@ -6,53 +6,103 @@ come from two files, records wait for their partner: memory grows with how diffe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from seqexpr.errors import InputError
 from seqexpr.inputs.half_life import read_half_life
+from seqexpr.inputs.windows import CutWindows, FastaWindows
 from seqexpr.prediction.inputs import InputCounts, InputRecord, InputSources, ModelNeeds, Tokens
-from seqexpr.sequences.alphabet import DNA, PROTEIN
-from seqexpr.sequences.annotation import read_tss
+from seqexpr.sequences.annotation import read_annotation, read_tss
+from seqexpr.sequences.contigs import read_contig_aliases
 from seqexpr.sequences.fasta import FastaRecord, read_fasta, uniprot_accession
 from seqexpr.sequences.genome import Genome
-from seqexpr.sequences.windows import place_window
+from seqexpr.sequences.transcripts import AnnotatedFeatures
+from seqexpr.sequences.windows import Tss
+
+if TYPE_CHECKING:
+    from seqexpr.sequences.genbank import GenbankFile
+
+logger = logging.getLogger(__name__)
 
 
 def read_records(sources: InputSources, needs: ModelNeeds, counts: InputCounts) -> Iterator[InputRecord]:
-    """The records that `sources` describe, in the order of the windows, else of the proteins.
+    """Open the sources and give the records that they describe, in the order of the windows, else of the proteins.
 
     Args:
         sources: checked options.
         needs: what the models read.
-        counts: filled while the stream runs.
+        counts: filled while the stream runs; what is known before, such as the number of genes, when this returns.
 
     Raises:
-        InputError: a file or a record is not as it should be; records before it have been yielded.
+        InputError: a file or a record is not as it should be. Options, genes and contigs are checked when this is
+            called, records when it is their turn; records before them have been yielded.
     """
-    half_life = _HalfLife(sources, needs, counts)
-    for name, dna, protein in _sequences(sources, needs, counts):
+    genbank = _read_genbank(sources) if sources.genbank else None
+    reader = open_windows(sources, needs.upstream, needs.downstream, genbank) if needs.window_length else None
+    if reader is not None:
+        counts.dna = reader.counts
+    sites: Sequence[Tss] = reader.sites if isinstance(reader, CutWindows) else genbank.sites if genbank else ()
+    counts.symbols = {site.id: site.symbol for site in sites}
+    counts.expected = len(sites) or None
+    half_life = _half_life(sources, needs, counts, sites, genbank)
+    return _records(_sequences(reader, sources, needs, counts, genbank), half_life, counts)
+
+
+def _records(
+    sequences: Iterator[tuple[str, Tokens | None, Tokens | None]], half_life: _HalfLife, counts: InputCounts
+) -> Iterator[InputRecord]:
+    for name, dna, protein in sequences:
         counts.records += 1
         yield InputRecord(name, dna, protein, half_life.row(name))
     half_life.check_joined()
 
 
-class _HalfLife:
-    """Rows of the half-life table by id, counted; all unknown where there is none."""
+def _half_life(
+    sources: InputSources,
+    needs: ModelNeeds,
+    counts: InputCounts,
+    sites: Sequence[Tss],
+    genbank: GenbankFile | None,
+) -> _HalfLife:
+    rows: Mapping[str, np.ndarray] | AnnotatedFeatures | None = None
+    if not needs.half_life_names:
+        return _HalfLife(sources, needs, counts, None)
+    if sources.half_life:
+        z_scores = needs.half_life_scale == "z-scores"
+        table = read_half_life(sources.half_life, needs.half_life_names, z_scores=z_scores)
+        rows = dict(zip(table.ids, table.values, strict=True))
+    elif sources.annotation:
+        genome = Genome(sources.genome) if sources.genome else None
+        if genome is None:
+            logger.warning("without --genome the GC contents among the half-life features are missing")
+        transcripts = {transcript.gene_id: transcript for transcript in read_annotation(sources.annotation)}
+        measured = {} if sources.tss == sources.annotation else {site.id: site for site in sites}
+        rows = AnnotatedFeatures(transcripts, genome, measured)
+    elif genbank is not None and needs.half_life_scale == "raw":
+        rows = AnnotatedFeatures(genbank.transcripts, genbank.sequences)
+    return _HalfLife(sources, needs, counts, rows)
 
-    def __init__(self, sources: InputSources, needs: ModelNeeds, counts: InputCounts) -> None:
+
+class _HalfLife:
+    """Half-life features by id, counted; all unknown where there are none."""
+
+    def __init__(
+        self,
+        sources: InputSources,
+        needs: ModelNeeds,
+        counts: InputCounts,
+        rows: Mapping[str, np.ndarray] | AnnotatedFeatures | None,
+    ) -> None:
         self._counts = counts
-        self._file = sources.half_life or "-"
+        self._file = sources.half_life or sources.annotation or sources.genbank or "-"
         self._last = ""
         self._unknown = np.full(len(needs.half_life_names), np.nan)
-        self._rows: dict[str, np.ndarray] | None = None
-        if sources.half_life:
-            table = read_half_life(
-                sources.half_life, needs.half_life_names, z_scores=needs.half_life_scale == "z-scores"
-            )
-            self._rows = dict(zip(table.ids, table.values, strict=True))
+        self._rows = rows
+        self._example = next(iter(rows), "") if isinstance(rows, dict) else ""
 
     def row(self, name: str) -> np.ndarray | None:
         """float64 (8,), NaN = unknown, or None when no model reads half-life features."""
@@ -74,100 +124,70 @@ class _HalfLife:
         Raises:
             InputError: there are such a table and records.
         """
-        if self._rows and 0 < self._counts.records == self._counts.half_life_absent:
+        if self._rows is not None and 0 < self._counts.records == self._counts.half_life_absent:
+            example = f" (for instance {self._example!r})" if self._example else ""
             raise InputError(
                 self._file,
                 found=f"none of the {self._counts.records:,} records (for instance {self._last!r}) among its "
-                f"{len(self._rows):,} ids (for instance {next(iter(self._rows))!r}), so 0 genes joined",
+                f"{len(self._rows):,} ids{example}, so 0 genes joined",
                 expected="half-life features of the genes predicted",
             )
 
 
 def _sequences(
-    sources: InputSources, needs: ModelNeeds, counts: InputCounts
+    reader: FastaWindows | CutWindows | None,
+    sources: InputSources,
+    needs: ModelNeeds,
+    counts: InputCounts,
+    genbank: GenbankFile | None,
 ) -> Iterator[tuple[str, Tokens | None, Tokens | None]]:
-    windows = _windows(sources, needs, counts)
-    if not sources.proteins:
-        yield from ((name, dna, None) for name, dna in windows)
-        return
-    proteins = _proteins(sources.proteins, needs, counts)
-    if not sources.has_dna:
-        yield from ((name, None, protein) for name, protein in proteins)
-        return
-    yield from pair_by_id(windows, proteins, sources, counts)
+    proteins = None
+    if needs.protein_length:
+        records = read_fasta(sources.proteins) if sources.proteins else genbank.proteins() if genbank else iter(())
+        proteins = _proteins(records, sources, needs, counts)
+    if reader is None:
+        assert proteins is not None
+        return ((name, None, protein) for name, protein in proteins)
+    if proteins is None:
+        return ((name, dna, None) for name, dna in reader.stream())
+    return pair_by_id(reader.stream(), proteins, sources, counts)
 
 
-def _windows(sources: InputSources, needs: ModelNeeds, counts: InputCounts) -> Iterator[tuple[str, Tokens]]:
+def _read_genbank(sources: InputSources) -> GenbankFile:
+    from seqexpr.sequences.genbank import read_genbank
+
+    assert sources.genbank
+    return read_genbank(sources.genbank, sources.genes, allow_unknown=sources.allow_unknown_genes)
+
+
+def open_windows(
+    sources: InputSources, upstream: int, downstream: int, genbank: GenbankFile | None = None
+) -> FastaWindows | CutWindows:
+    """Open the DNA of a user's options; what is wrong with genes and contigs is known then.
+
+    Args:
+        sources: checked options that name DNA.
+        upstream, downstream: the window, bp.
+        genbank: the file of --genbank, read.
+    """
+    if genbank is not None:
+        return CutWindows(genbank.sequences, genbank.sites, upstream, downstream)
     if sources.fasta:
-        return _fasta_windows(sources.fasta, sources.tss_at, needs, counts)
-    return _genome_windows(sources, needs, counts)
-
-
-def _fasta_windows(
-    path: str, tss_at: int | Literal["center"] | None, needs: ModelNeeds, counts: InputCounts
-) -> Iterator[tuple[str, Tokens]]:
-    for record in read_fasta(path):
-        name = _named(record)
-        tokens = DNA.encode(record.sequence, file=path, record=name)
-        if len(tokens) == needs.window_length:
-            counts.windows_as_given += tss_at not in (None, needs.upstream)
-            _count_window(counts, tokens, padded=0)
-            yield record.id, tokens
-            continue
-        boundary = _boundary(len(tokens), tss_at, needs, path, name)
-        window, padded = place_window(tokens, boundary, needs.upstream, needs.downstream)
-        counts.cropped_records += len(tokens) > needs.window_length - padded
-        _count_window(counts, window, padded)
-        yield record.id, window
-
-
-def _named(record: FastaRecord) -> str:
-    return f"record {record.number:,} {record.id!r}"
-
-
-def _boundary(length: int, tss_at: int | Literal["center"] | None, needs: ModelNeeds, path: str, name: str) -> int:
-    """Offset of the TSS boundary in a FASTA record of `length` letters that is not exactly a window."""
-    if tss_at is None:
-        raise InputError(
-            path,
-            record=name,
-            found=f"{length} letters",
-            expected=f"a window of exactly {needs.window_length} ({needs.upstream} before the TSS and "
-            f"{needs.downstream} from it on), or --tss-at N|center to say where the TSS lies",
-        )
-    boundary = length // 2 if tss_at == "center" else tss_at
-    if boundary > length:
-        raise InputError(
-            path,
-            record=name,
-            found=f"{length} letters",
-            expected=f"at least the {boundary} that --tss-at names",
-        )
-    return boundary
-
-
-def _genome_windows(sources: InputSources, needs: ModelNeeds, counts: InputCounts) -> Iterator[tuple[str, Tokens]]:
+        return FastaWindows(sources.fasta, sources.tss_at, upstream, downstream)
     assert sources.genome and sources.tss
-    sites = read_tss(sources.tss, sources.genes, window=needs.window_length)
-    with Genome(sources.genome) as genome:
-        counts.contig_aliases = genome.aliases
-        for site in sites:
-            window, padded = genome.placed_window(site, needs.upstream, needs.downstream)
-            _count_window(counts, window, padded)
-            yield site.id, window
+    sites = read_tss(
+        sources.tss, sources.genes, window=upstream + downstream, allow_unknown=sources.allow_unknown_genes
+    )
+    aliases = read_contig_aliases(sources.contig_aliases) if sources.contig_aliases else ()
+    genome = Genome(sources.genome, aliases)
+    return CutWindows(genome, sites, upstream, downstream, skip_missing=sources.skip_missing_contigs)
 
 
-def _count_window(counts: InputCounts, window: Tokens, padded: int) -> None:
-    unknown = len(window) - int(np.count_nonzero(window)) - padded
-    counts.padded_windows += padded > 0
-    counts.padded_bases += padded
-    counts.unknown_windows += unknown > 0
-    counts.unknown_bases += unknown
-
-
-def _proteins(path: str, needs: ModelNeeds, counts: InputCounts) -> Iterator[tuple[str, Tokens]]:
-    for record in read_fasta(path):
-        tokens = PROTEIN.encode(record.sequence, file=path, record=_named(record))
+def _proteins(
+    records: Iterator[FastaRecord], sources: InputSources, needs: ModelNeeds, counts: InputCounts
+) -> Iterator[tuple[str, Tokens]]:
+    for record in records:
+        tokens = counts.proteins.encode(record, sources.proteins or sources.genbank or "-")
         counts.truncated_proteins += len(tokens) > needs.protein_length
         yield record.id, tokens[: needs.protein_length]
 
@@ -188,24 +208,35 @@ def pair_by_id(
         InputError: windows without a protein: how many, and the first; pairs before it have been yielded.
     """
     waiting: dict[str, Tokens] = {}  # by id, or by accession where the id holds one
+    digests: dict[str, int] = {}
+
+    def is_new(name: str, protein: Tokens) -> bool:
+        """Whether the protein is the first of its accession; the same one again is left out."""
+        key, digest = uniprot_accession(name), hash(protein.tobytes())
+        if digests.setdefault(key, digest) != digest:
+            raise InputError(
+                sources.proteins or "-",
+                record=f"record {name!r}",
+                found=f"accession {key} a second time, with another sequence",
+                expected="one protein for each accession",
+            )
+        return True
+
     for name, window in windows:
-        protein = waiting.pop(uniprot_accession(name), None)
+        own = uniprot_accession(name)
+        protein = waiting.pop(own, None)
         while protein is None:
             candidate = next(proteins, None)
             if candidate is None:
                 raise _unpaired(name, windows, waiting, sources)
-            key = uniprot_accession(candidate[0])
-            if key == uniprot_accession(name):
+            again = uniprot_accession(candidate[0]) in digests
+            is_new(*candidate)
+            if uniprot_accession(candidate[0]) == own:
                 protein = candidate[1]
-            elif waiting.setdefault(key, candidate[1]) is not candidate[1]:
-                raise InputError(
-                    sources.proteins or "-",
-                    record=f"record {candidate[0]!r}",
-                    found=f"accession {key} a second time",
-                    expected="one protein for each accession",
-                )
+            elif not again:
+                waiting[uniprot_accession(candidate[0])] = candidate[1]
         yield name, window, protein
-    counts.unused_proteins += len(waiting) + sum(1 for _ in proteins)
+    counts.unused_proteins += len(waiting) + sum(is_new(*candidate) for candidate in proteins)
 
 
 def _unpaired(

@@ -1,4 +1,4 @@
-"""Predictions as TSV, JSON lines or Parquet, on standard output or in a file that appears when whole."""
+"""Predictions as TSV, CSV, JSON lines or Parquet, on standard output or in a file that appears when whole."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import math
 import os
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +22,7 @@ from seqexpr.files import atomic_path
 if TYPE_CHECKING:
     from seqexpr.prediction.predictor import Prediction
 
-FORMATS = ("tsv", "jsonl", "parquet")
+FORMATS = ("tsv", "csv", "jsonl", "parquet")
 
 _DIGITS = ".6g"
 """Six significant digits: what float32 sums hold to whatever the batch size."""
@@ -45,14 +45,22 @@ class Writer(Protocol):
         ...
 
 
-def open_writer(out: str | None, format: str | None, outputs: Sequence[str], *, ensemble: bool) -> Writer:
+def open_writer(
+    out: str | None,
+    format: str | None,
+    outputs: Sequence[str],
+    *,
+    ensemble: bool,
+    symbols: Mapping[str, str] | None = None,
+) -> Writer:
     """A writer with the columns `id`, one for each output, and for ensembles `OUTPUT_sd` after each.
 
     Args:
         out: file name; None or "-" is standard output. A name that ends in `.gz` is compressed.
-        format: "tsv", "jsonl" or "parquet"; None = by the suffix of `out`, TSV on standard output.
+        format: "tsv", "csv", "jsonl" or "parquet"; None = by the suffix of `out`, TSV on standard output.
         outputs: names of the predicted quantities.
         ensemble: whether predictions have standard deviations.
+        symbols: symbol by id, for a second column `symbol`; None for no such column.
 
     Raises:
         UsageError: unknown format or suffix, or Parquet where it cannot be written.
@@ -61,10 +69,15 @@ def open_writer(out: str | None, format: str | None, outputs: Sequence[str], *, 
     """
     chosen = choose_format(out, format)
     columns = [f"{name}{suffix}" for name in outputs for suffix in (("", "_sd") if ensemble else ("",))]
+    if repeated := [name for name in columns if columns.count(name) > 1]:
+        raise UsageError(f"two columns would be called {repeated[0]}: the outputs are {', '.join(outputs)}")
     if chosen == "parquet":
         assert out is not None
-        return _ParquetWriter(out, columns)
-    return _TextWriter(out, _TsvRows(columns) if chosen == "tsv" else _JsonRows(columns))
+        return _ParquetWriter(out, _Names(symbols), columns)
+    names = _Names(symbols)
+    if chosen == "jsonl":
+        return _TextWriter(out, _JsonRows(names, columns))
+    return _TextWriter(out, _TableRows(names, columns, "," if chosen == "csv" else "\t"))
 
 
 def choose_format(out: str | None, format: str | None) -> str:
@@ -83,39 +96,60 @@ def choose_format(out: str | None, format: str | None) -> str:
     suffix = Path(plain).suffix.lstrip(".").lower()
     chosen = format or suffix
     if chosen not in FORMATS:
-        raise UsageError(f"--out {out}: unknown suffix {suffix!r}; use .tsv, .jsonl or .parquet, or say --format")
+        raise UsageError(f"--out {out}: unknown suffix {suffix!r}; use .tsv, .csv, .jsonl or .parquet, or say --format")
     if chosen == "parquet" and plain != out:
         raise UsageError(f"--out {out}: Parquet compresses by itself; leave .gz out")
     return chosen
 
 
-class _TsvRows:
-    """Rows as tab-separated text."""
+class _Names:
+    """The first columns: the id, and the symbol where it is asked for."""
 
-    def __init__(self, columns: Sequence[str]) -> None:
-        self.header = "\t".join(["id", *columns]) + "\n"
+    def __init__(self, symbols: Mapping[str, str] | None) -> None:
+        self._symbols = symbols
+        self.columns = ("id",) if symbols is None else ("id", "symbol")
+
+    def of(self, prediction: Prediction) -> list[str]:
+        """The cells of one row."""
+        if self._symbols is None:
+            return [prediction.id]
+        return [prediction.id, self._symbols.get(prediction.id, "")]
+
+
+class _TableRows:
+    """Rows as text with tabs or commas between; quoted where a cell holds the separator."""
+
+    def __init__(self, names: _Names, columns: Sequence[str], separator: str) -> None:
+        self._names, self._separator = names, separator
+        self.header = self._line([*names.columns, *columns])
 
     def row(self, prediction: Prediction) -> str:
-        return "\t".join([prediction.id, *(format(value, _DIGITS) for value in _numbers(prediction))]) + "\n"
+        return self._line([*self._names.of(prediction), *(format(value, _DIGITS) for value in _numbers(prediction))])
+
+    def _line(self, cells: Sequence[str]) -> str:
+        if self._separator == ",":
+            cells = ['"' + cell.replace('"', '""') + '"' if '"' in cell or "," in cell else cell for cell in cells]
+        return self._separator.join(cells) + "\n"
 
 
 class _JsonRows:
     """Rows as one JSON object each; a number that JSON does not have is null."""
 
-    def __init__(self, columns: Sequence[str]) -> None:
+    def __init__(self, names: _Names, columns: Sequence[str]) -> None:
         self.header = ""
-        self._columns = columns
+        self._names, self._columns = names, columns
 
     def row(self, prediction: Prediction) -> str:
         values = [float(format(value, _DIGITS)) if math.isfinite(value) else None for value in _numbers(prediction)]
-        named = {"id": prediction.id, **dict(zip(self._columns, values, strict=True))}
+        first = zip(self._names.columns, self._names.of(prediction), strict=True)
+        named = {**dict(first), **dict(zip(self._columns, values, strict=True))}
         return json.dumps(named, ensure_ascii=False) + "\n"
 
 
 class _TextWriter:
     """Text rows. On standard output each is flushed, so that `| head` sees rows as they come."""
 
-    def __init__(self, out: str | None, rows: _TsvRows | _JsonRows) -> None:
+    def __init__(self, out: str | None, rows: _TableRows | _JsonRows) -> None:
         self._out = None if out in (None, "-") else out
         self._rows = rows
         self._name = self._out or "standard output"
@@ -155,7 +189,7 @@ class _TextWriter:
 class _ParquetWriter:
     """Parquet, one row group at a time; numbers are float64."""
 
-    def __init__(self, out: str, columns: Sequence[str]) -> None:
+    def __init__(self, out: str, names: _Names, columns: Sequence[str]) -> None:
         try:
             import pyarrow
             import pyarrow.parquet
@@ -165,7 +199,9 @@ class _ParquetWriter:
             ) from None
         self._pyarrow: Any = pyarrow
         self._out = out
-        self._schema = pyarrow.schema([("id", pyarrow.string()), *((name, pyarrow.float64()) for name in columns)])
+        texts = ((name, pyarrow.string()) for name in names.columns)
+        self._names = names
+        self._schema = pyarrow.schema([*texts, *((name, pyarrow.float64()) for name in columns)])
         self._rows: list[list[Any]] = []
         self._stack = ExitStack()
 
@@ -176,7 +212,7 @@ class _ParquetWriter:
         return self
 
     def write(self, prediction: Prediction) -> None:
-        self._rows.append([prediction.id, *map(float, _numbers(prediction))])
+        self._rows.append([*self._names.of(prediction), *map(float, _numbers(prediction))])
         if len(self._rows) >= _ROW_GROUP:
             self._write_group()
 

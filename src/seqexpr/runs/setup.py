@@ -126,7 +126,7 @@ def _network(dataset: PreparedDataset, preset: str, outputs: int) -> PerceiverCo
     """The preset's config as the dataset suggests it: the synthetic ones are small and so is their network."""
     config = PerceiverConfig.from_preset(preset, outputs=outputs, **_suggested(dataset, preset))
     for reads, has, option in (
-        (config.reads_dna, dataset.has_dna, "--windows or --genome"),
+        (config.reads_dna, dataset.has_dna, "--fasta, --genbank or --genome"),
         (config.reads_protein, dataset.has_protein, "--proteins"),
     ):
         if reads and not has:

@@ -96,6 +96,8 @@ class Alphabet:
             table[ord(letter)] = table[ord(letter.lower())] = self.ambiguous_token
         for token, letter in enumerate(self.letters, start=1):
             table[ord(letter)] = table[ord(letter.lower())] = token
+        if self.name == "dna":  # RNA spells T as U
+            table[ord("U")], table[ord("u")] = table[ord("T")], table[ord("T")]
         return bytes(table)
 
     @cached_property
@@ -126,7 +128,7 @@ DNA = Alphabet(
     ambiguous_token=PAD,
     pad_letter="N",
 )
-"""A C G T are tokens 1 to 4; every other IUPAC letter, a gap included, is unknown: 0."""
+"""A C G T are tokens 1 to 4, U is T; every other IUPAC letter, a gap included, is unknown: 0."""
 
 PROTEIN = Alphabet(
     name="protein",

@@ -51,6 +51,11 @@ class Transcript:
     canonical: bool
     aliases: tuple[str, ...] = field(default=(), compare=False)
     """Other names of the gene, by which a user may ask for it."""
+    phase: int = field(default=0, compare=False)
+    """Bases before the first whole codon of the coding sequence."""
+    codon_table: int | None = field(default=None, compare=False)
+    """NCBI's number of the codon table that the annotation gives; None where it gives none."""
+    selenoprotein: bool = field(default=False, compare=False)
 
     @property
     def tss(self) -> Tss:
@@ -145,6 +150,9 @@ def _read_annotation(path: str | Path, lines: Iterable[tuple[int, bytes]]) -> li
             model.cds,
             model.tier > 0,
             model.aliases,
+            model.phase,
+            model.codon_table,
+            model.selenoprotein,
         )
         for model in best.values()
     ]
@@ -179,7 +187,7 @@ def read_tss(
         sites = _read_bed(path, chained, window)
     else:
         sites = [transcript.tss for transcript in _read_annotation(path, chained)]
-    return sites if genes is None else _pick(path, sites, genes, allow_unknown=allow_unknown)
+    return sites if genes is None else pick_genes(path, sites, genes, allow_unknown=allow_unknown)
 
 
 def _looks_like_bed(path: str | Path, head: Sequence[tuple[int, bytes]]) -> bool:
@@ -281,7 +289,8 @@ def without_version(name: str) -> str:
     return match[1] if match else name
 
 
-def _pick(path: str | Path, sites: list[Tss], genes: Collection[str], *, allow_unknown: bool) -> list[Tss]:
+def pick_genes(path: str | Path, sites: list[Tss], genes: Collection[str], *, allow_unknown: bool = False) -> list[Tss]:
+    """Pick TSSs by symbol or id, as `read_tss` does."""
     wanted = dict.fromkeys(genes)
     by_name: dict[str, list[int]] = {}
     by_alias: dict[str, list[int]] = {}

@@ -17,6 +17,7 @@ MOST_DIGITS = 18
 
 COLUMNS = 9
 
+_PHASES = {b"1": 1, b"2": 2}
 _STRANDS = {strand.encode(): strand for strand in STRANDS}
 
 
@@ -31,6 +32,8 @@ class FeatureLine(NamedTuple):  # made for each of millions of lines: a frozen d
     strand: str
     """"" where the file has neither + nor -."""
     attributes: bytes
+    phase: int = 0
+    """Bases before the first whole codon of a coding line."""
 
 
 class LeftOut:
@@ -88,7 +91,7 @@ def _parse(number: int, line: bytes, left_out: LeftOut) -> FeatureLine | None:
             f"line {number:,} of {count} column{'s' if count > 1 else ''}",
         )
         return None
-    chrom, _, feature, start, end, _, strand, _, attributes = columns
+    chrom, _, feature, start, end, _, strand, phase, attributes = columns
     if not kind_of(feature):
         return None
     numbers = start.isdigit() and end.isdigit() and max(len(start), len(end)) <= MOST_DIGITS
@@ -96,11 +99,18 @@ def _parse(number: int, line: bytes, left_out: LeftOut) -> FeatureLine | None:
         found = f"{text(start)[:20]!r} and {text(end)[:20]!r}"
         left_out.add("lines whose coordinates are not integers with 1 <= start <= end", f"line {number:,}: {found}")
         return None
-    if not chrom or chrom.split() != [chrom] or has_control(text(chrom)):
+    if text(chrom).split() != [text(chrom)] or has_control(text(chrom)):
         left_out.add("lines without a contig's name", f"line {number:,}: {text(chrom)[:40]!r}")
         return None
     return FeatureLine(
-        number, text(chrom), feature, int(start) - 1, int(end), _STRANDS.get(strand.strip(), ""), attributes
+        number,
+        text(chrom),
+        feature,
+        int(start) - 1,
+        int(end),
+        _STRANDS.get(strand.strip(), ""),
+        attributes,
+        _PHASES.get(phase, 0),
     )
 
 

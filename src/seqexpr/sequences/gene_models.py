@@ -36,7 +36,19 @@ _SYMBOLS = ("gene_name", "gene_symbol", "symbol", "gene", "ref_gene_name", "locu
 """Where databases write a gene's symbol, the most certain first: SGD's and WormBase's `Name` is the systematic name."""
 _ALIASES = ("Name", "locus_tag", "sequence_name", "gene", "locus", "old_locus_tag")
 _KEPT = frozenset(
-    {"ID", "Parent", "Derives_from", "gene_id", "transcript_id", "tag", "Dbxref", "db_xref", "exception", "part"}
+    {
+        "ID",
+        "Parent",
+        "Derives_from",
+        "gene_id",
+        "transcript_id",
+        "tag",
+        "Dbxref",
+        "db_xref",
+        "exception",
+        "part",
+        "transl_table",
+    }
     | {*_SYMBOLS, *_ALIASES}
 )
 _ID_PREFIX = re.compile(r"^(?:gene|pseudogene|transcript|rna|mrna|cds)[:-](?=.)", re.IGNORECASE)
@@ -62,6 +74,12 @@ class GeneModel:
     """3: tagged Ensembl_canonical, 2: MANE_Select, 1: RefSeq Select, 0: none of them."""
     aliases: tuple[str, ...] = field(default=(), compare=False)
     """Other names of the gene, by which a user may ask for it."""
+    phase: int = field(default=0, compare=False)
+    """Bases before the first whole codon of the coding sequence, for one that is incomplete there."""
+    codon_table: int | None = field(default=None, compare=False)
+    """`transl_table` of the coding lines: a number of NCBI's codon tables."""
+    selenoprotein: bool = field(default=False, compare=False)
+    """Tagged `seleno`: a TGA within is selenocysteine."""
 
 
 @dataclass(slots=True)
@@ -73,6 +91,8 @@ class _Pieces:
     utrs: array[int] = field(default_factory=lambda: array("q"))
     extents: array[int] = field(default_factory=lambda: array("q"))
     """Of the transcript's own lines."""
+    phases: dict[int, int] = field(default_factory=dict)
+    """Of coding lines that do not begin with a whole codon, by their start and, negative, by their end."""
 
 
 @dataclass(slots=True)
@@ -91,6 +111,8 @@ class _Draft:
             pieces = self.strands[line.strand] = _Pieces()
         chosen = {"exon": pieces.exons, "coding": pieces.cds, "utr": pieces.utrs}.get(kind, pieces.extents)
         chosen.extend((line.start, line.end))
+        if kind == "coding" and line.phase:
+            pieces.phases[line.start] = pieces.phases[-line.end] = line.phase
 
     def learn(self, names: dict[str, str]) -> None:
         """Keep the names of one more line; the first of each kind counts, and the best tag."""
@@ -170,7 +192,11 @@ def _read_gtf(lines: Iterable[FeatureLine], left_out: LeftOut) -> Iterator[GeneM
         if draft_ is None:
             draft_ = drafts[key] = _Draft(line.number, line.chrom)
             draft_.learn(_gtf_names(line.attributes))
-        elif kind == "transcript" or (draft_.tier < _HIGHEST_TIER and _TAGGED.search(line.attributes)):
+        elif (
+            kind == "transcript"
+            or (draft_.tier < _HIGHEST_TIER and _TAGGED.search(line.attributes))
+            or (kind == "coding" and "transl_table" not in draft_.names and b"transl_table" in line.attributes)
+        ):
             draft_.learn(_gtf_names(line.attributes))
         draft_.add(line, kind)
     whole = {gene for _, gene, _ in drafts}
@@ -251,6 +277,8 @@ def _read_gff3(lines: Iterable[FeatureLine], left_out: LeftOut) -> Iterator[Gene
                     draft.learn(names)
                 elif draft.tier < _HIGHEST_TIER and "tag" in names:
                     draft.tier = max(draft.tier, _tier(names))
+                if kind == "coding" and "transl_table" in names:
+                    draft.names.setdefault("transl_table", names["transl_table"])
                 draft.add(line, kind)
             continue
         id_ = names.get("ID") or _own_name(names)
@@ -318,6 +346,10 @@ def _gff3_models(
         **gene_names,
         **{key: own[key] for key in ("gene_name", "gene_symbol", "exception", "part") if key in own},
     }
+    if "transl_table" in draft.names:
+        names["transl_table"] = draft.names["transl_table"]
+    if "tag" in own:
+        names["tag"] = own["tag"]
     names["ID"] = gene
     if not above and node is None:
         names.pop("ID")
@@ -398,6 +430,9 @@ def _models(name: str, gene_id: str, draft: _Draft, left_out: LeftOut) -> Iterat
                 cds,
                 draft.tier,
                 tuple(sorted(aliases)),
+                pieces.phases.get(cds[0][0] if strand == "+" else -cds[-1][1], 0) if cds else 0,
+                int(table) if (table := draft.names.get("transl_table", "")).isdigit() else None,
+                "seleno" in draft.names.get("tag", "").split(","),
             )
 
 

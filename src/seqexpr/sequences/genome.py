@@ -7,6 +7,7 @@ cache folder.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -15,6 +16,7 @@ import numpy as np
 
 from seqexpr.errors import InputError
 from seqexpr.sequences.alphabet import COMPLEMENT_TOKENS, DNA
+from seqexpr.sequences.contigs import ContigNames
 from seqexpr.sequences.genome_files import ensure_index, open_indexed, plain_fasta
 from seqexpr.sequences.streams import open_input
 from seqexpr.sequences.windows import Interval, Tss, place_window
@@ -22,7 +24,6 @@ from seqexpr.sequences.windows import Interval, Tss, place_window
 _PLUS_TOKENS = DNA.table
 _MINUS_TOKENS = DNA.table.translate(COMPLEMENT_TOKENS)
 _COMPLEMENT_LETTERS = bytes.maketrans(b"ACGTURYSWKMBDHVN", b"TGCAAYRSWMKVHDBN")
-_MITOCHONDRION = ("chrM", "chrMT", "M", "MT")
 _LINE_ENDS = b"\r\n"
 _FOREIGN = b"\xff"
 
@@ -35,13 +36,14 @@ class Genome:
     Args:
         path: FASTA, plain, bgzip or gzip (told by content). Its `.fai` index is used when it is beside the
             file and not older; else one is built, beside the file or, where that fails, in the cache.
+        aliases: further names of contigs, of `contigs.read_contig_aliases`.
 
     Raises:
         InputError: absent, not FASTA, damaged, or not indexable.
         OSError: the cache's disk is full.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, aliases: Iterable[tuple[str, ...]] = ()) -> None:
         if str(path) == "-":
             raise InputError(path, found="a stream", expected="a genome in a file, which is read at random")
         self.path = Path(path)
@@ -56,17 +58,26 @@ class Genome:
             self._lengths = {name: int(contig.rlen) for name, contig in reader.index.items()}
             # Of each contig: the place of its first base in the file, bases a line, bytes a line.
             self._layouts = {name: (contig.offset, contig.lenc, contig.lenb) for name, contig in reader.index.items()}
+        self._known = ContigNames(self._lengths, aliases)
 
     @property
     def contigs(self) -> dict[str, int]:
         """Length of each contig, in the file's order."""
         return dict(self._lengths)
 
-    def contig(self, name: str, *, record: str | None = None) -> str:
-        """The file's own name of a contig.
+    def find(self, name: str) -> str | None:
+        """The file's own name of a contig, or None; a name found under another one is noted in `aliases`."""
+        found = self._names.get(name)
+        if found is None:
+            found = self._known.find(name)
+            if found is not None:
+                self._names[name] = found
+                if found != name:
+                    self.aliases[name] = found
+        return found
 
-        Tries the name itself, with and without "chr", and the names of the mitochondrion; a name found in one
-        of these other ways is noted in `aliases`.
+    def contig(self, name: str, *, record: str | None = None) -> str:
+        """The file's own name of a contig, or of one that other databases call so.
 
         Args:
             name: the contig asked for.
@@ -75,17 +86,20 @@ class Genome:
         Raises:
             InputError: there is no such contig.
         """
-        found = self._names.get(name)
+        found = self.find(name)
         if found is None:
-            found = next((alias for alias in _aliases(name) if alias in self._lengths), None)
-            if found is None:
-                some = ", ".join(list(self._lengths)[:5])
-                more = f", ... ({len(self._lengths):,} in all)" if len(self._lengths) > 5 else ""
-                raise InputError(self.path, record=record, found=f"no contig {name!r}", expected=f"one of {some}{more}")
-            self._names[name] = found
-            if found != name:
-                self.aliases[name] = found
+            some = ", ".join(list(self._lengths)[:5])
+            more = f", ... ({len(self._lengths):,} in all)" if len(self._lengths) > 5 else ""
+            raise InputError(self.path, record=record, found=f"no contig {name!r}", expected=f"one of {some}{more}")
         return found
+
+    def check_inside(self, tss: Tss) -> None:
+        """Check that a TSS lies on its contig.
+
+        Raises:
+            InputError: no such contig, or a position outside it.
+        """
+        self._contig_of(tss)
 
     def window(self, tss: Tss, upstream: int, downstream: int) -> np.ndarray:
         """The DNA around a TSS: the first of what `placed_window` gives."""
@@ -211,9 +225,3 @@ class Genome:
             self._handle = open_input(self._file)
             self._handle_process = os.getpid()
         return self._handle
-
-
-def _aliases(name: str) -> list[str]:
-    bare = name.removeprefix("chr")
-    mitochondrial = _MITOCHONDRION if name in _MITOCHONDRION else ()
-    return [name, f"chr{name}" if bare == name else bare, *mitochondrial]

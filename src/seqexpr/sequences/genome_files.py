@@ -9,7 +9,7 @@ import hashlib
 import logging
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from filelock import FileLock
 
@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 _COMPRESSED_NAMES = (".gz", ".bgz", ".bz2", ".zip")  # pyfaidx goes by these, whatever the content
 _LONGEST_HEADER = 1 << 16  # bytes
+_LONGEST_LOOK = 1 << 20  # bytes of a first line that are looked at
+_UNFORESEEN = re.compile(r"at entry (\S+?)Please report")
 _UNEVEN_LINES = re.compile(r"Inconsistent line found in >(\S+)")
 
 
@@ -118,6 +120,9 @@ def _build_index(fasta: Path, beside: Path, cached: Path, shown: Path) -> Path:
 def _build_index_at(index: Path, fasta: Path, shown: Path) -> Path:
     from pyfaidx import Faidx, FastaIndexingError
 
+    for block in read_blocks(fasta):
+        if not block.isascii():  # pyfaidx counts characters, and a base is looked for by its byte
+            raise InputError(shown, found="bytes that are not text", expected="a genome in FASTA")
     with atomic_path(index) as temporary:
         temporary.unlink()  # pyfaidx builds only what is not there
         try:
@@ -125,6 +130,8 @@ def _build_index_at(index: Path, fasta: Path, shown: Path) -> Path:
                 empty = next((name for name, contig in reader.index.items() if not contig.rlen), None)
                 uneven = _misplaced_contig(reader)
         except FastaIndexingError as error:
+            raise _not_indexable(shown, error) from None
+        except (RuntimeError, IndexError, KeyError) as error:  # of pyfaidx, for what it did not foresee
             raise _not_indexable(shown, error) from None
         except UnicodeDecodeError:
             raise InputError(shown, found="bytes that are not text", expected="a genome in FASTA") from None
@@ -154,16 +161,52 @@ def _misplaced_contig(reader: Faidx) -> str | None:
         if contig.rlen < 1 or contig.lenc < 1:
             return name
         file.seek(max(contig.prev_bend, contig.offset - _LONGEST_HEADER))
+        if previous is not None and (_next_record(file, reader.index[previous]) or b"")[:1] != b">":
+            return previous
+        file.seek(max(contig.prev_bend, contig.offset - _LONGEST_HEADER))
         header = file.read(max(contig.offset - file.tell(), 0)).rstrip(b"\r\n").rpartition(b"\n")[2]
         if header[:1] != b">" or header[1:].split()[:1] != [name.encode()]:
             return previous or name  # the one before reaches into this header
-        file.seek(contig.offset + (contig.rlen - 1) // contig.lenc * contig.lenb - 1)
-        if file.read(1) != b"\n":  # just before its last line
-            return name
-        file.seek(contig.bend - (contig.lenb - contig.lenc) - 1)
-        if file.read(1) in b"\r\n":  # its last base; b"" past the end of the file
+        if not _lies_as_promised(file, contig):
             return name
         previous = name
+    file.seek(0, 2)
+    if previous is not None and _next_record(file, reader.index[previous]) is not None:
+        return previous  # the file goes on with contigs that the index does not know
+    return None
+
+
+def _lies_as_promised(file: BinaryIO, contig: Any) -> bool:
+    """Whether lines end where the index says, and the last base is the last one before the next contig."""
+    ends = contig.lenb - contig.lenc
+    whole = min(contig.lenc, contig.rlen)
+    file.seek(contig.offset)
+    first = file.read(min(whole, _LONGEST_LOOK))
+    if len(first) < min(whole, _LONGEST_LOOK) or b"\n" in first or b"\r" in first:
+        return False
+    if contig.rlen > contig.lenc:
+        file.seek(contig.offset + contig.lenc)
+        if file.read(ends).strip(b"\r\n") or not 1 <= ends <= 2:
+            return False
+    file.seek(_last_base(contig))
+    last = file.read(1)
+    if not last or last in b"\r\n":
+        return False
+    following = file.read(2)
+    return following in (b"", b"\n", b"\r") or following[:1] == b"\n" or following == b"\r\n"
+
+
+def _last_base(contig: Any) -> int:
+    whole: int = (contig.rlen - 1) // contig.lenc * contig.lenb
+    return int(contig.offset + whole + (contig.rlen - 1) % contig.lenc)
+
+
+def _next_record(file: BinaryIO, contig: Any) -> bytes | None:
+    """What follows the last base of a contig, but for white space; None at the end of the file."""
+    file.seek(_last_base(contig) + 1)
+    while block := file.read(1 << 12):
+        if rest := block.strip():
+            return rest
     return None
 
 
@@ -171,6 +214,9 @@ def _not_indexable(shown: Path, error: Exception) -> InputError:
     uneven = _UNEVEN_LINES.search(str(error))
     if uneven:
         return _uneven_lines(shown, uneven[1])
+    unforeseen = _UNFORESEEN.search(str(error))
+    if unforeseen:
+        return _uneven_lines(shown, unforeseen[1])
     return InputError(
         shown,
         found=f"text that cannot be indexed ({error})",
@@ -182,7 +228,7 @@ def _uneven_lines(shown: Path, contig: str) -> InputError:
     return InputError(
         shown,
         record=f"contig {contig!r}",
-        found="lines of different lengths",
+        found="lines of different lengths, or blank ones",
         expected="lines of one length, as random access needs (seqkit seq -w 60)",
     )
 

@@ -14,6 +14,9 @@ from seqexpr.errors import InputError
 GZIP_MAGIC = b"\x1f\x8b"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BLOCK = 1 << 20  # bytes; larger blocks leave the processor's cache and gain nothing
+_BLOCK_FIELD = (
+    b"BC"  # of the extra field of every block of bgzip; an empty block ends the file (SAM specification, 4.1)
+)
 _GZIP_FORMAT = 31  # zlib's window bits for a gzip member with its header and checksum (RFC 1952)
 
 
@@ -115,6 +118,8 @@ def _inflated(path: str | os.PathLike[str], data: bytes, blocks: Iterator[bytes]
 
     The output of each step is bounded, so a small file of zeros does not become a huge block.
     """
+    blocked = data[3:4] == b"\x04" and data[12:14] == _BLOCK_FIELD
+    held = False  # whether the member at hand holds text
     inflater = zlib.decompressobj(_GZIP_FORMAT)
     while True:
         try:
@@ -123,13 +128,21 @@ def _inflated(path: str | os.PathLike[str], data: bytes, blocks: Iterator[bytes]
             found = f"a damaged gzip file ({str(error).split(': ')[-1]})"
             raise InputError(path, found=found, expected="an intact gzip file") from None
         if text:
+            held = True
             yield text
         if inflater.eof:
             data = inflater.unused_data.lstrip(b"\0")  # the padding that tape and block devices leave behind
             while not data and (block := next(blocks, b"")):
                 data = block.lstrip(b"\0")
             if not data:
+                if blocked and held:
+                    raise InputError(
+                        path,
+                        found="a bgzip file without its end-of-file marker, so it was cut short (EOF marker is absent)",
+                        expected="an intact bgzip file",
+                    )
                 return
+            held = False
             inflater = zlib.decompressobj(_GZIP_FORMAT)
         else:
             data = inflater.unconsumed_tail or next(blocks, b"")

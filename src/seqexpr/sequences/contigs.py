@@ -1,0 +1,121 @@
+"""Find a contig under the name that another database gives it: chr1, 1, Chr01, NC_000001.11, M, MT, Mito."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from seqexpr.errors import InputError
+from seqexpr.sequences.streams import read_lines
+
+_PREFIX = re.compile(r"^(?:chromosome|chr)[_\s]?(?=[0-9A-Za-z])", re.IGNORECASE)
+_VERSION = re.compile(r"\.[0-9]+$")
+_MITOCHONDRION = frozenset({"M", "MT", "MITO", "MITOCHONDRION", "MITOCHONDRIA", "MTDNA", "MITOCHONDRION_GENOME"})
+_PLASTID = frozenset({"PT", "PLTD", "CHLOROPLAST", "PLASTID"})
+_ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII", "XIII", "XIV", "XV", "XVI")
+_MISSING = ("", "na", ".", "-")
+
+
+def _series(first: int, names: Iterable[str], kind: str = "NC") -> dict[str, str]:
+    return {f"{kind}_{number:06d}": name for number, name in enumerate(names, first)}
+
+
+def _numbers(last: int) -> list[str]:
+    return [str(number) for number in range(1, last + 1)]
+
+
+# Accessions of chromosomes in NCBI's RefSeq, without their versions, which tell assemblies apart.
+_ACCESSIONS = {
+    **_series(1, [*_numbers(22), "X", "Y"]),  # human
+    "NC_012920": "MT",
+    **_series(67, [*_numbers(19), "X", "Y"]),  # mouse
+    "NC_005089": "MT",
+    **_series(51336, [*_numbers(20), "X", "Y"]),  # rat, mRatBN7.2
+    "NC_001665": "MT",
+    **_series(7112, _numbers(25)),  # zebrafish
+    "NC_002333": "MT",
+    **_series(1133, _ROMAN),  # yeast
+    "NC_001224": "MT",
+    **_series(3279, ["I", "II", "III", "IV", "V", "X"]),  # worm
+    "NC_001328": "MT",
+    "NT_033779": "2L", "NT_033778": "2R", "NT_037436": "3L", "NT_033777": "3R",  # fly
+    "NC_004353": "4", "NC_004354": "X", "NC_024512": "Y", "NC_024511": "MT",
+    "NC_003070": "1", "NC_003071": "2", "NC_003074": "3", "NC_003075": "4", "NC_003076": "5",  # Arabidopsis
+    "NC_037304": "MT", "NC_000932": "PT",
+}  # fmt: skip
+
+
+def common_name(name: str) -> str:
+    """Reduce a contig's name to what databases agree on: "chr01", "1" and "NC_000001.11" all give "1"."""
+    accession = _ACCESSIONS.get(_VERSION.sub("", name))
+    if accession is not None:
+        return accession
+    bare = _PREFIX.sub("", name)
+    upper = bare.upper()
+    if upper in _MITOCHONDRION or upper.endswith("_MITOCHONDRION_GENOME"):
+        return "MT"
+    if upper in _PLASTID or (upper == "C" and bare != name):
+        return "PT"
+    return bare.lstrip("0") or "0" if bare.isdigit() else upper
+
+
+class ContigNames:
+    """The contigs of one genome, found by their own names and by those of other databases.
+
+    Args:
+        names: the genome's own names.
+        aliases: further names of contigs, of `read_contig_aliases`.
+    """
+
+    def __init__(self, names: Iterable[str], aliases: Iterable[tuple[str, ...]] = ()) -> None:
+        self._own = frozenset(names)
+        self._by_common = _unique((common_name(name), name) for name in self._own)
+        rows = [(row, [name for name in row if name in self._own]) for row in aliases]
+        self._given = _unique((name, found[0]) for row, found in rows if len(set(found)) == 1 for name in row)
+
+    def find(self, name: str) -> str | None:
+        """The genome's own name of a contig, or None. A name that fits several contigs fits none."""
+        if name in self._own:
+            return name
+        if name in self._given:
+            return self._given[name]
+        common = common_name(name)
+        found = self._by_common.get(common)
+        if found is None and common.isdigit() and 1 <= int(common) <= len(_ROMAN) and "VIII" in self._by_common:
+            found = self._by_common.get(_ROMAN[int(common) - 1])  # yeast's chromosomes are numbered in Roman
+        if found is None and common in _ROMAN:
+            found = self._by_common.get(str(_ROMAN.index(common) + 1))
+        return found
+
+
+def _unique(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    twice: set[str] = set()
+    for key, name in pairs:
+        if found.setdefault(key, name) != name:
+            twice.add(key)
+    return {key: name for key, name in found.items() if key not in twice}
+
+
+def read_contig_aliases(path: str | Path) -> list[tuple[str, ...]]:
+    """Read a table of which each row holds the names of one contig, separated by tabs.
+
+    UCSC's chromAlias.txt and NCBI's assembly_report.txt are such tables; lines that begin with # are left out, and
+    cells that stand in several rows, such as "assembled-molecule", name no contig.
+
+    Raises:
+        InputError: no row has two names.
+    """
+    rows = []
+    for _, line in read_lines(path):
+        if line.startswith(b"#"):
+            continue
+        cells = [cell.strip() for cell in line.decode("utf-8", "replace").split("\t")]
+        names = tuple(cell for cell in cells if cell not in _MISSING)
+        if len(names) > 1:
+            rows.append(names)
+    if not rows:
+        expected = "the names of one contig in each row, separated by tabs"
+        raise InputError(path, found="no row with two names", expected=expected)
+    return rows

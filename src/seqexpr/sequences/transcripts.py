@@ -1,0 +1,145 @@
+"""Compute the half-life features of a transcript from its exons, its coding sequence and the genome.
+
+docs/half-life.md defines every feature, with an example by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import pairwise
+from typing import Protocol
+
+import numpy as np
+
+from seqexpr.sequences.annotation import Transcript, lacks_utrs
+from seqexpr.sequences.windows import Interval, Tss
+
+FEATURES = (
+    "utr5_len",
+    "cds_len",
+    "intron_len",
+    "utr3_len",
+    "utr5_gc",
+    "cds_gc",
+    "utr3_gc",
+    "orf_exon_density",
+)
+
+
+def half_life_features(
+    transcript: Transcript, genome: Letters | None, *, knows_utr5: bool = True, knows_utr3: bool = True
+) -> np.ndarray:
+    """Compute the eight raw features of a transcript, float64 (8,), in the order of `FEATURES`.
+
+    Everything but GC follows from the annotation; the three GC contents need the genome's letters and are NaN
+    without one, and for a region that the transcript does not have. A transcript without a coding sequence
+    has no features: all NaN.
+
+    `orf_exon_density` counts every exon junction of the transcript, those in the UTRs too, per kb of CDS: so
+    do Xpresso's own tables (ACTB: 6 exons, 5 of them coding, CDS of 1,128 bp -> 4.4326).
+
+    Args:
+        transcript: its exons and coding sequence.
+        genome: for the GC contents.
+        knows_utr5, knows_utr3: whether a UTR of no length is one that is known to be absent. In annotations that
+            hold no UTRs at all it is not: then its length is missing.
+    """
+    if not transcript.cds:
+        return np.full(len(FEATURES), np.nan)
+    regions = _regions(transcript)
+    lengths = {name: float(sum(end - start for start, end in parts)) for name, parts in regions.items()}
+    if not knows_utr5 and not lengths["utr5"]:
+        lengths["utr5"] = np.nan
+    if not knows_utr3 and not lengths["utr3"]:
+        lengths["utr3"] = np.nan
+    exons = transcript.exons
+    introns = sum(right[0] - left[1] for left, right in pairwise(exons))
+    gc = [np.nan if genome is None else _gc(transcript, regions[name], genome) for name in ("utr5", "cds", "utr3")]
+    density = (len(exons) - 1) / lengths["cds"] * 1000
+    return np.array([lengths["utr5"], lengths["cds"], introns, lengths["utr3"], *gc, density], dtype=np.float64)
+
+
+class Letters(Protocol):
+    """What gives letters of intervals: a genome, or the records of a GenBank file."""
+
+    def letters(self, interval: Interval) -> bytes:
+        """Upper-case letters of an interval, reverse complemented on the - strand."""
+
+
+class AnnotatedFeatures:
+    """Half-life features of the genes of one annotation, each computed when it is asked for.
+
+    Args:
+        transcripts: by gene id.
+        genome: for the GC contents; None leaves them missing.
+        sites: measured TSSs by gene id: the 5'UTR of such a gene begins there.
+    """
+
+    def __init__(
+        self, transcripts: Mapping[str, Transcript], genome: Letters | None, sites: Mapping[str, Tss] | None = None
+    ) -> None:
+        self._transcripts, self._genome, self._sites = transcripts, genome, sites or {}
+        self._knows_utr5 = not lacks_utrs(transcripts.values())
+        self._knows_utr3 = any(_regions(one)["utr3"] for one in transcripts.values() if one.cds)
+
+    def __contains__(self, gene: object) -> bool:
+        return gene in self._transcripts
+
+    def __len__(self) -> int:
+        return len(self._transcripts)
+
+    def get(self, gene: str) -> np.ndarray | None:
+        """Raw features of a gene, or None for one that is not annotated."""
+        return self[gene] if gene in self._transcripts else None
+
+    def __getitem__(self, gene: str) -> np.ndarray:
+        """Raw features of a gene, float64 (8,), NaN where missing."""
+        transcript = self._transcripts[gene]
+        site = self._sites.get(gene)
+        return half_life_features(
+            transcript if site is None else starting_at(transcript, site),
+            self._genome,
+            knows_utr5=self._knows_utr5 or site is not None,
+            knows_utr3=self._knows_utr3,
+        )
+
+
+def starting_at(transcript: Transcript, site: Tss) -> Transcript:
+    """The transcript with its 5' end at a measured TSS.
+
+    Exons before the TSS are dropped. Where it lies before the first exon, or in an intron, the exon after it is
+    extended up to it. A TSS on another strand or contig, or behind the start of the coding sequence, changes nothing.
+    """
+    if not transcript.cds or site.strand != transcript.strand or site.chrom != transcript.chrom:
+        return transcript
+    at = site.boundary
+    if transcript.strand == "+":
+        if at > transcript.cds[0][0]:
+            return transcript
+        kept = [exon for exon in transcript.exons if exon[1] > at]
+        exons = ((at, kept[0][1]), *kept[1:])
+    else:
+        if at < transcript.cds[-1][1]:
+            return transcript
+        kept = [exon for exon in transcript.exons if exon[0] < at]
+        exons = (*kept[:-1], (kept[-1][0], at))
+    return replace(transcript, exons=exons)
+
+
+def _regions(transcript: Transcript) -> dict[str, list[tuple[int, int]]]:
+    """The exonic pieces before, within and after the coding sequence, along the strand."""
+    first, last = transcript.cds[0][0], transcript.cds[-1][1]
+    left = [(start, min(end, first)) for start, end in transcript.exons if start < first]
+    right = [(max(start, last), end) for start, end in transcript.exons if end > last]
+    if transcript.strand == "-":
+        left, right = right, left
+    return {"utr5": left, "cds": list(transcript.cds), "utr3": right}
+
+
+def _gc(transcript: Transcript, parts: list[tuple[int, int]], genome: Letters) -> float:
+    """Fraction of G and C among the known letters; NaN when there are none."""
+    letters = b"".join(genome.letters(Interval(transcript.chrom, start, end)) for start, end in parts)
+    strong = letters.count(b"G") + letters.count(b"C")
+    known = strong + letters.count(b"A") + letters.count(b"T")
+    return strong / known if known else np.nan
