@@ -153,9 +153,9 @@ def test_a_failed_write_leaves_the_old_file(model, tmp_path, monkeypatch):
     ("change", "found"),
     [
         (lambda stored: stored["outputs"].append({"name": "more"}), "2 outputs are named, 1 computed"),
-        (lambda stored: stored["outputs"][0].update(sd=float("nan")), "finite"),
+        (lambda stored: stored["outputs"][0].update(sd=float("nan")), "the number NaN"),
         (lambda stored: stored["outputs"][0].update(sd="1"), "does not fit"),
-        (lambda stored: stored.update(training="long"), "does not fit"),
+        (lambda stored: stored.update(training="long"), "key 'training': found 'long'"),
         (
             lambda stored: stored.update(
                 half_life={"names": ["a"], "transforms": ["identity"], "mean": [0], "sd": [1]}
@@ -280,5 +280,5 @@ def test_a_calibration_travels_with_the_weights(three, tmp_path):
     save_model(tmp_path / "m.safetensors", three)
     assert read_metadata(tmp_path / "m.safetensors") == three.metadata
     rewrite(tmp_path / "m.safetensors", lambda stored: stored["outputs"][0]["calibration"].update(errors=[-1, 1]))
-    with pytest.raises(InputError, match="errors and spread be above 0"):
+    with pytest.raises(InputError, match="found -1; expected a number above 0"):
         read_metadata(tmp_path / "m.safetensors")
