@@ -15,6 +15,7 @@ import json
 import math
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -387,8 +388,11 @@ def _column(
 
 
 def is_printable(value: str) -> bool:
-    """Whether a text can be shown in one line of a terminal: no control character, no half of a surrogate pair."""
-    return all(letter.isprintable() for letter in value)
+    """Whether a text is one line that does not command a terminal: no control character, no half of a surrogate pair.
+
+    Odd spaces and letters of any script may be in it.
+    """
+    return value.isprintable() or not any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in value)
 
 
 def shown(value: Any) -> str:

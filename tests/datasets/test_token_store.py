@@ -115,7 +115,7 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"store\.safetensors.*: found .*prepare it again"):
             TokenStore(path)
     save_file({"other": np.ones(3, np.float32)}, path)
-    with pytest.raises(InputError, match="other.dtype"):
+    with pytest.raises(InputError, match=r"other\.dtype"):
         TokenStore(path)
     save_file({"proteins": np.ones(3, np.uint8), "protein_offsets": np.array([0, 9])}, path)
     with pytest.raises(InputError, match="do not fit together"):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seqexpr.datasets.token_store import TokenStore, TokenStoreWriter
-from seqexpr.errors import InputError, UsageError
+from seqexpr.errors import InputError, UsageError, printable
 from seqexpr.files import (
     held_folder,
     ordinary_mode,
@@ -307,7 +307,14 @@ class DatasetWriter:
                 parent.rmdir()
 
     def add(self, id: str, dna: np.ndarray | None = None, protein: np.ndarray | None = None) -> None:
-        """Append a gene: `dna` uint8 (upstream + downstream,), `protein` uint8 (residues,)."""
+        """Append a gene: `dna` uint8 (upstream + downstream,), `protein` uint8 (residues,).
+
+        Raises:
+            InputError: an id that is empty or holds control characters, such as tabs.
+        """
+        if not id or not is_printable(id):
+            expected = "gene ids without control characters"
+            raise InputError(self.folder, found=f"the id {printable(id)!r}" if id else "an empty id", expected=expected)
         self._store.add(dna, protein)
         self.ids.append(id)
 
