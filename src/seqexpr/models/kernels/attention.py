@@ -34,6 +34,7 @@ def attends(query: Tensor, context: Tensor, tokens: Tensor | None = None) -> boo
         and letters >= SHORTEST_CONTEXT
         and query.shape[1] % PANEL == 0
         and context.shape[2] % _WIDTH_STEP == 0
+        and query.numel() > 0
         and computes_here(query, context)
     )
 
