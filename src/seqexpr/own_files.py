@@ -178,7 +178,7 @@ def check_shape(value: Any, shape: Shape, file: str | os.PathLike[str], expected
         shape(value, "")
     except Misfit as misfit:
         parts = [part for part in (record, f"key {misfit.where!r}" if misfit.where else "") if part]
-        wanted = misfit.expected if misfit.where else f"{misfit.expected}: {expected}"
+        wanted = f"{misfit.expected} ({expected})"
         raise InputError(file, record=", ".join(parts) or None, found=misfit.found, expected=wanted) from None
 
 
