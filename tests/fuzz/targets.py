@@ -16,7 +16,7 @@ import torch
 from seqexpr.datasets.dataset import PreparedDataset
 from seqexpr.errors import SeqexprError
 from seqexpr.evaluation.compare import compare, read_baselines, read_held_out
-from seqexpr.evaluation.report import write_report
+from seqexpr.evaluation.report.run import read_run
 from seqexpr.evaluation.tables import read_table
 from seqexpr.inputs.half_life import FEATURES, read_half_life
 from seqexpr.inputs.labels import read_labels
@@ -152,7 +152,7 @@ def _read_run(folder: Path) -> None:
     run = folder / "run"
     problems: list[SeqexprError] = []
     for read in (
-        lambda: write_report(run),
+        lambda: read_run(run),
         lambda: [compare(read_held_out(run), other, resamples=2) for other in read_baselines(run)],
         lambda: (read_table(run / "predictions.tsv"), read_lines(run / "metrics.jsonl")),
         lambda: first_difference(read_manifest(run), {"kind": "cv", "options": {"a": 1}}),
