@@ -17,7 +17,7 @@ else:  # the standard library has it since 3.11
 
 _LARGEST = 2**20
 _DEEPEST = 16
-_LONG_KEY = re.compile(r"""(?:[\w"'-]+[ \t]*\.[ \t]*){64}""")
+_LONG_KEY = re.compile(r"""(?<![\w"'-])(?:[\w"'-]+[ \t]*\.[ \t]*){64}""")
 
 _ODD_VALUE = re.compile(
     r"""^[ \t]*(?P<key>[\w."'-]{1,80})[ \t]*=[ \t]*(?:[+-]?(?P<digits>[\d_]{400,})|(?:[\[{]\s*){17})""", re.MULTILINE

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 FORMATS = ("tsv", "jsonl", "parquet")
 
 _DIGITS = ".6g"
-"""Six significant digits: what float32 sums hold to whatever the batch size."""
+"""Six significant digits, what float32 sums hold to. On a CPU a record's numbers are the same bits whatever the order,
+the batch size and the number of workers (`models.fixed_batch`); another device or processor may differ in the last."""
 
 _ROW_GROUP = 16_384
 """Rows held back before a Parquet row group is written."""
