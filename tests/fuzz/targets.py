@@ -167,7 +167,10 @@ def _read_run(folder: Path) -> None:
 
 TARGETS = {
     "fasta": Target(_write("a.fa", _FASTA), lambda folder: list(read_fasta(folder / "a.fa"))),
-    "gzip": Target(_write("a.fa.gz", _FASTA * 30), lambda folder: list(read_fasta(folder / "a.fa.gz"))),
+    "gzip": Target(
+        _write("a.fa.gz", "".join(f">g{i}\n{'ACGTTGCA' * i}\n" for i in range(1, 90))),
+        lambda folder: list(read_fasta(folder / "a.fa.gz")),
+    ),
     "bed": Target(_write("a.bed", _BED), lambda folder: read_tss(folder / "a.bed")),
     "gtf": Target(_write("a.gtf", _GTF), lambda folder: read_annotation(folder / "a.gtf")),
     "gff3": Target(_write("a.gff3", _GFF3), lambda folder: read_annotation(folder / "a.gff3")),
