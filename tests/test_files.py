@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
+from seqexpr import files
 from seqexpr.files import atomic_path, remove_leftovers, sha256_file, write_json
 
 
@@ -58,3 +61,61 @@ def test_leftovers_of_a_killed_process_are_removed(tmp_path) -> None:
     remove_leftovers(tmp_path / "set")
     kept = sorted(path.name for path in tmp_path.iterdir())
     assert kept == [".other.ab.tmp", ".set.lock", ".set2.ab.tmp", "set.tmp"]
+
+
+def _folder(path: Path, content: str) -> Path:
+    path.mkdir()
+    (path / "manifest.json").write_text(content)
+    return path
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+def test_a_folder_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchange: bool) -> None:
+    if not exchange:
+        monkeypatch.setattr(files, "_exchange", lambda one, other: False)
+    target = _folder(tmp_path / "ds", "old")
+    files.replace_folder(_folder(tmp_path / ".ds.abcdefgh.tmp", "new"), target)
+    assert (target / "manifest.json").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["ds"]
+
+
+def test_a_kill_between_two_renames_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_exchange", lambda one, other: False)
+    target = _folder(tmp_path / "ds", "old")
+    new = _folder(tmp_path / ".ds.abcdefgh.tmp", "new")
+    _folder(tmp_path / ".ds.more.abcdefgh.old", "another dataset's")
+    target.rename(new.with_suffix(".old"))  # and here the process is killed
+    assert files.recover_folder(target)
+    assert (target / "manifest.json").read_text() == "old"
+    assert not files.recover_folder(target)
+    files.remove_abandoned(target)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".ds.more.abcdefgh.old", "ds"]
+
+
+def test_a_folder_in_work_is_not_abandoned(tmp_path: Path) -> None:
+    busy = _folder(tmp_path / ".ds.abcdefgh.tmp", "half")
+    with files.held_folder(busy):
+        files.remove_abandoned(tmp_path / "ds")
+        assert busy.exists()
+
+
+def test_a_failure_of_the_second_rename_puts_the_old_one_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_exchange", lambda one, other: False)
+    target = _folder(tmp_path / "ds", "old")
+    with pytest.raises(FileNotFoundError):
+        files.replace_folder(tmp_path / ".ds.abcdefgh.tmp", target)
+    assert (target / "manifest.json").read_text() == "old"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG])
+def test_a_full_disk_names_the_file(tmp_path: Path, number: int) -> None:
+    with pytest.raises(OSError, match="result") as caught, atomic_path(tmp_path / "result.txt") as temporary:
+        temporary.write_text("half")
+        raise OSError(number, os.strerror(number))
+    assert caught.value.filename == str(tmp_path / "result.txt")
+
+
+def test_json_has_no_nan(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "f.json", {"a": float("nan")})
+    assert not list(tmp_path.iterdir())

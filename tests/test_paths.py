@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
+import pytest
+
+from seqexpr import paths
 from seqexpr.paths import _cache_root, cache_folder, cached_path
 
 
@@ -53,3 +57,29 @@ def test_a_cache_that_may_only_be_read_is_read(monkeypatch, tmp_path, caplog):
     assert made.parent.is_dir() and shared not in made.parents
     assert caplog.text.count("is not writable") == 1
     _cache_root.cache_clear()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="owners and modes of POSIX")
+@pytest.mark.parametrize("trap", ["link", "open to all", "a file"])
+def test_a_fallback_that_others_can_fill_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trap: str
+) -> None:
+    """Anybody may have made something of that name in the temporary directory."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(paths, "_user", lambda: "me")
+    shared = tmp_path / "seqexpr-cache-me"
+    victim = tmp_path / "victim"
+    victim.mkdir(mode=0o700)
+    if trap == "link":
+        shared.symlink_to(victim)
+    elif trap == "a file":
+        shared.write_text("")
+    else:
+        shared.mkdir()
+        shared.chmod(0o777)
+    chosen = paths._temporary_root()
+    assert chosen != shared and chosen.parent == tmp_path
+    assert chosen.stat().st_mode & 0o077 == 0
+    assert not list(victim.iterdir())
+    shared.unlink() if shared.is_symlink() or shared.is_file() else shared.rmdir()
+    assert paths._temporary_root() == shared == paths._temporary_root()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from seqexpr.errors import InputError
@@ -19,3 +21,28 @@ def test_files_that_are_not_toml(tmp_path, content, said):
         path.write_bytes(content)
     with pytest.raises(InputError, match=said):
         read_toml(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("betas = " + "[" * 5000 + "]" * 5000, "key 'betas': found more than 16 levels"),
+        ("a = " + "[" * 30 + "]" * 30, "key 'a': found more than 16 levels"),
+        ("a." * 5000 + "b = 1", "more than 16 levels"),
+        ("a." * 20 + "b = 1", "more than 16 levels"),
+        ("learning_rate = " + "9" * 5000, "key 'learning_rate': found a number of 5,000 digits"),
+        ('a = "' + "x" * 2**20 + '"', "1,048,582 bytes"),
+        ("a = \x00", "not TOML"),
+    ],
+)
+def test_content_that_would_exhaust_a_parser_is_named(tmp_path, content, said):
+    (tmp_path / "r.toml").write_text(content)
+    with pytest.raises(InputError, match=said):
+        read_toml(tmp_path / "r.toml")
+
+
+def test_time_does_not_grow_with_the_square_of_a_line(tmp_path):
+    (tmp_path / "r.toml").write_text('a = "' + "x" * 1_000_000 + '"')
+    begin = time.process_time()
+    assert len(read_toml(tmp_path / "r.toml")["a"]) == 1_000_000
+    assert time.process_time() - begin < 5

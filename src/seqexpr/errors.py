@@ -52,6 +52,21 @@ class InputError(SeqexprError):
         super().__init__(f"{where}: found {_clipped(found)}; expected {expected}")
 
 
+def printable(text: str) -> str:
+    """The text with control characters spelled out (`\\x1b`), for a message or a row on a terminal.
+
+    Ids, names of outputs and files, and what servers answer may hold sequences that command a terminal. The rule:
+    messages and rows on a terminal show them spelled out, files hold what was given.
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else _spelled(letter) for letter in text)
+
+
+def _spelled(letter: str) -> str:
+    return letter.encode("unicode_escape").decode("ascii")
+
+
 def _clipped(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 

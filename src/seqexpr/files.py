@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import glob
+import ctypes
+import errno
 import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+logger = logging.getLogger(__name__)
+
+DISK_ERRORS = (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC))
+"""Errors of a disk that is full, broken or not to be written, and of a limit on the size of files."""
 
 
 @contextmanager
@@ -23,7 +30,7 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     the block raises, the temporary file is removed and `target` is left as it was.
 
     Raises:
-        OSError: the folder cannot be written, or the disk is full.
+        OSError: the folder cannot be written, or the disk is full; its `filename` is then `target`.
     """
     target = Path(target)
     handle, name = tempfile.mkstemp(prefix=temporary_prefix(target), suffix=".tmp", dir=target.parent or Path())
@@ -36,6 +43,10 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.chmod(ordinary_mode(0o666))  # mkstemp makes files private; results are ordinary files
         temporary.replace(target)
         _fsync_folder(target.parent)
+    except OSError as error:
+        if error.errno in DISK_ERRORS and (error.filename is None or str(error.filename) == name):
+            error.filename = str(target)  # a full disk does not say by itself which file it stopped
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -57,26 +68,141 @@ _UMASK = _read_umask()
 
 def temporary_prefix(target: Path) -> str:
     """How the name of a temporary file for `target` starts: hidden, and short enough for any file system."""
-    return f".{target.name[:40]}."
+    return f".{target.name[:_KEPT_OF_NAME]}."
+
+
+def replace_folder(new: Path, target: Path) -> None:
+    """Put the folder `new` in the place of `target`, so that at any moment one of the two, whole, is there.
+
+    Where the system can exchange two folders, that is one step. Elsewhere the old one first goes aside, and a process
+    that is killed just then leaves it there; `recover_folder` puts it back.
+
+    Args:
+        new: a folder beside `target`, named by `tempfile.mkdtemp` with `temporary_prefix` and ".tmp". It is gone
+            afterwards, and the old folder with it.
+        target: a folder that may be absent.
+
+    Raises:
+        OSError: the place cannot be written; `target` is then as it was.
+    """
+    if not target.exists():
+        new.rename(target)
+        return
+    if _exchange(new, target):
+        shutil.rmtree(new, ignore_errors=True)
+        return
+    old = new.with_suffix(_ASIDE)
+    target.rename(old)
+    try:
+        new.rename(target)
+    except BaseException:
+        if not target.exists():
+            old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def recover_folder(target: str | os.PathLike[str]) -> bool:
+    """Put a folder with a manifest back that a killed process had moved aside to replace it; whether there was one."""
+    target = Path(target)
+    if target.exists() or target.is_symlink() or len(target.name) > _KEPT_OF_NAME:  # else it may be another's
+        return False
+    aside = [path for path in _leftovers(target, _ASIDE) if (path / "manifest.json").is_file()]
+    if not aside:
+        return False
+    try:
+        max(aside, key=lambda path: path.stat().st_mtime_ns).rename(target)
+    except OSError:  # another process was first, or the place may only be read
+        return target.exists()
+    logger.warning("%s was being replaced by a process that was killed; the old one is put back", target)
+    return True
+
+
+@contextmanager
+def held_folder(folder: Path) -> Iterator[None]:
+    """Mark a temporary folder as one that a living process works in, for `remove_abandoned`."""
+    handle = _lock_folder(folder)
+    try:
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def remove_abandoned(target: str | os.PathLike[str]) -> None:
+    """Remove temporary folders for `target` that no living process holds (`held_folder`)."""
+    for path in [*_leftovers(Path(target), ".tmp"), *_leftovers(Path(target), _ASIDE)]:
+        if path.is_dir() and (handle := _lock_folder(path)) is not None:
+            try:
+                shutil.rmtree(path, ignore_errors=True)
+            finally:
+                os.close(handle)
+
+
+def _lock_folder(folder: Path) -> int | None:
+    """A handle that holds the folder; None where another process has it, or the system has no such locks."""
+    try:
+        import fcntl
+
+        handle = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def _leftovers(target: Path, suffix: str) -> list[Path]:
+    """Temporary files and folders for just this target."""
+    named = re.compile(re.escape(temporary_prefix(target)) + r"[a-z0-9_]+" + re.escape(suffix))
+    try:
+        return [path for path in target.parent.iterdir() if named.fullmatch(path.name)]
+    except OSError:
+        return []
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two folders in one step; False where the system or the file system cannot."""
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+        failed = renameat2(_CURRENT_FOLDER, os.fsencode(one), _CURRENT_FOLDER, os.fsencode(other), _RENAME_EXCHANGE)
+    except (OSError, AttributeError, TypeError):  # no such function: not Linux, or an old one
+        return False
+    return failed == 0
+
+
+_ASIDE = ".old"
+_KEPT_OF_NAME = 40
+_CURRENT_FOLDER, _RENAME_EXCHANGE = -100, 2  # of Linux's renameat2
 
 
 def remove_leftovers(target: str | os.PathLike[str]) -> None:
     """Remove temporary files and folders for `target` that a killed process left behind.
 
-    Only for whoever holds the lock of `target`: the temporary file of a process at work looks the same.
+    Only for whoever holds the lock of `target`: the temporary file of a process at work looks the same. A folder that
+    was moved aside and never replaced is put back.
     """
     target = Path(target)
-    for path in target.parent.glob(f"{glob.escape(temporary_prefix(target))}*"):
-        if path.suffix in (".tmp", ".old") and path.is_dir():
+    recover_folder(target)
+    for path in [*_leftovers(target, ".tmp"), *_leftovers(target, _ASIDE)]:
+        if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         elif path.suffix == ".tmp":
             path.unlink(missing_ok=True)
 
 
 def write_json(target: str | os.PathLike[str], value: Any) -> None:
-    """Write `value` as indented JSON, atomically."""
+    """Write `value` as indented JSON, atomically.
+
+    Raises:
+        ValueError: a number in it is NaN or infinite, which JSON does not have.
+        OSError: as `atomic_path`.
+    """
     with atomic_path(target) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:
@@ -96,9 +222,6 @@ def _fsync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-logger = logging.getLogger(__name__)
 
 
 @contextmanager

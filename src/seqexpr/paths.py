@@ -9,7 +9,10 @@ from __future__ import annotations
 import getpass
 import logging
 import os
+import re
+import stat
 import tempfile
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -55,15 +58,25 @@ def _cache_root(chosen: str | None) -> Path:
 
 
 def _temporary_root() -> Path:
-    """A folder of this user's own in the system's temporary directory, the same in each process if possible."""
+    """A folder of this user's own in the system's temporary directory, the same in each process if possible.
+
+    Anybody may have made something of that name there. Only a real folder that belongs to this user and that nobody
+    else may write to is used: weights and genomes are taken from it without further questions.
+    """
     shared = Path(tempfile.gettempdir()) / f"seqexpr-cache-{_user()}"
-    try:
-        shared.mkdir(mode=0o700, exist_ok=True)
-        if os.name == "nt" or shared.stat().st_uid == os.getuid():
+    with suppress(OSError):
+        with suppress(FileExistsError):
+            shared.mkdir(mode=0o700)
+        if _is_own(shared):
             return shared
-    except OSError:
-        pass
     return Path(tempfile.mkdtemp(prefix="seqexpr-cache-"))  # the name is taken by somebody else
+
+
+def _is_own(folder: Path) -> bool:
+    found = folder.lstat()  # of a link itself, not of what it leads to
+    if not stat.S_ISDIR(found.st_mode):
+        return False
+    return os.name == "nt" or (found.st_uid == os.getuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
 
 
 def _writable(folder: Path) -> bool:
@@ -77,6 +90,6 @@ def _writable(folder: Path) -> bool:
 
 def _user() -> str:
     try:
-        return getpass.getuser()
+        return re.sub(r"[^\w.-]", "_", getpass.getuser())  # $USER may be any text, with slashes too
     except (KeyError, OSError, ImportError):  # a user id without an account, common in containers
         return str(os.getuid())

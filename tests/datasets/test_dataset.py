@@ -160,3 +160,91 @@ def test_a_place_that_cannot_be_written_is_named_as_given(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match=r"file/set'$"), DatasetWriter(tmp_path / "file" / "set", 2, 2, False):
         pass
+
+
+def _edit(folder: Path, column: str, cell: str) -> None:
+    head, *rows = (folder / "genes.tsv").read_text().splitlines()
+    cells = rows[0].split("\t")
+    cells[head.split("\t").index(column)] = cell
+    (folder / "genes.tsv").write_text("\n".join([head, "\t".join(cells), *rows[1:]]) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "said"),
+    [
+        ("level", "99", "SHA-256"),
+        ("level", "1_0", "column 'level': found '1_0'"),
+        ("level", "nan", "column 'level': found 'nan'"),
+        ("tss", "1.5", "column 'tss': found '1.5'"),
+        ("tss", "1e30", "column 'tss'"),
+        ("id", "g3", "the id 'g3' again"),
+        ("id", "", "line 2: found the id ''"),
+        ("id", "\x1b[2J", "line 2"),
+    ],
+)
+def test_genes_that_were_edited_are_refused(tmp_path: Path, column: str, cell: str, said: str) -> None:
+    write(tmp_path / "set")
+    _edit(tmp_path / "set", column, cell)
+    with pytest.raises(InputError, match=said):
+        PreparedDataset.open(tmp_path / "set")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("labels", "level"),
+        ("labels", ["level", "level"]),
+        ("labels", ["id"]),
+        ("labels", ["a\tb"]),
+        ("window", {"upstream": -6, "downstream": 4}),
+        ("window", {"upstream": "6", "downstream": 4}),
+        ("window", {"upstream": 10**30, "downstream": 4}),
+        ("proteins", "yes"),
+        ("half_life", {"names": ["a"], "transforms": []}),
+        ("content", {"genes.tsv": 3}),
+        ("options", None),
+    ],
+)
+def test_a_manifest_of_odd_types_is_refused(tmp_path: Path, key: str, value: object) -> None:
+    write(tmp_path / "set")
+    path = tmp_path / "set" / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises(InputError, match=r"manifest\.json"):
+        PreparedDataset.open(tmp_path / "set")
+
+
+def test_letters_that_were_changed_are_found(tmp_path: Path) -> None:
+    write(tmp_path / "set")
+    path = tmp_path / "set" / "sequences.safetensors"
+    data = bytearray(path.read_bytes())
+    data[1024] ^= 1
+    path.write_bytes(data)
+    dataset = PreparedDataset.open(tmp_path / "set")
+    with pytest.raises(InputError, match=r"sequences\.safetensors: found SHA-256"):
+        dataset.check_content(required=False)
+    data[1024] = 200
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="record 1: found token 200; expected dna tokens from 0 to 4"):
+        PreparedDataset.open(tmp_path / "set").dna([0, 1], 6, 4)
+
+
+@pytest.mark.parametrize("id", ["", "a\tb", "g\x1b[31m", "a\nb"])
+def test_ids_that_command_a_terminal_are_refused(tmp_path: Path, id: str) -> None:
+    with pytest.raises(InputError, match="id"), DatasetWriter(tmp_path / "set", 6, 4, False) as writer:
+        writer.add(id, np.ones(10, np.uint8))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_store_that_claims_more_than_it_holds_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "set")
+    path = tmp_path / "set" / "sequences.safetensors"
+    for change in (b'"shape":[3,10]', b'"data_offsets":[0,30]'):
+        data = path.read_bytes()
+        assert change in data
+        for odd in (b'"shape":[10000000000000,10]', b'"shape":null', b'"shape":["x",10]', b'"data_offsets":[null,1]'):
+            longer = data.replace(change, odd)
+            header = longer[8 : 1024 + len(odd) - len(change)].rstrip()
+            path.write_bytes(data[:8] + header.ljust(1016)[:1016] + data[1024:])
+            with pytest.raises(InputError, match=r"sequences\.safetensors"):
+                PreparedDataset.open(tmp_path / "set")
+        path.write_bytes(data)

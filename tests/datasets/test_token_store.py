@@ -60,13 +60,13 @@ def test_the_safetensors_library_reads_the_same_arrays(
 def test_reads_what_the_library_wrote(tmp_path: Path) -> None:
     path = tmp_path / "store.safetensors"
     tensors = {
-        "dna": np.arange(12, dtype=np.uint8).reshape(3, 4),
+        "dna": np.arange(12, dtype=np.uint8).reshape(3, 4) % 5,
         "proteins": np.array([1, 2, 3], dtype=np.uint8),
         "protein_offsets": np.array([0, 1, 1, 3]),
     }
     save_file(tensors, path, metadata={"note": "x"})
     store = TokenStore(path)
-    np.testing.assert_array_equal(store.windows([2, 0], 1, 3), [[9, 10], [1, 2]])
+    np.testing.assert_array_equal(store.windows([2, 0], 1, 3), [[4, 0], [1, 2]])
     np.testing.assert_array_equal(store.proteins([2, 1, 0], 9), [[2, 3], [0, 0], [1, 0]])
 
 
@@ -112,10 +112,10 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for content in (b"", whole[:5], whole[:500], whole[:-1], whole + b"x", b"\xff" * 2000, b"\0" * 2000):
         path.write_bytes(content)
-        with pytest.raises(InputError, match=r"store\.safetensors: found .*prepare it again"):
+        with pytest.raises(InputError, match=r"store\.safetensors.*: found .*prepare it again"):
             TokenStore(path)
     save_file({"other": np.ones(3, np.float32)}, path)
-    with pytest.raises(InputError, match="another kind"):
+    with pytest.raises(InputError, match=r"other\.dtype"):
         TokenStore(path)
     save_file({"proteins": np.ones(3, np.uint8), "protein_offsets": np.array([0, 9])}, path)
     with pytest.raises(InputError, match="do not fit together"):

@@ -286,7 +286,7 @@ def test_a_half_written_last_epoch_is_left_out(tmp_path):
     [
         ("manifest.json", '{"kind": "dataset"}', "a folder of kind 'dataset'"),
         ("metrics.json", "[", "metrics.json: found text that is not JSON"),
-        ("metrics.json", "{}", "metrics.json: found JSON that is no list but a dict"),
+        ("metrics.json", "{}", "metrics.json: found an object; expected a list (the metrics"),
         ("audit.json", "[", "audit.json: found text that is not JSON"),
         ("metrics.jsonl", "x\n{}\n", "line 1: found text that is not JSON"),
         ("predictions.tsv", "id\tchrom\n", "no column output, label, prediction"),

@@ -47,3 +47,11 @@ def test_nothing_is_dropped_in_evaluation_or_at_zero():
     x = torch.randn(50)
     assert torch.equal(Dropout(0.5).eval()(x), x)
     assert torch.equal(drop(x, 0.0), x)
+
+
+@pytest.mark.parametrize("probability", [0.9981, 0.9999, 0.99999999])
+def test_almost_everything_may_be_dropped(probability: float) -> None:
+    torch.manual_seed(0)
+    dropped = drop(torch.ones(100_000), probability)
+    assert dropped.isfinite().all()
+    assert 0 < (dropped > 0).float().mean() < 0.01

@@ -20,6 +20,7 @@ from seqexpr.models.trained import (
     ModelMetadata,
     Output,
     TrainedModel,
+    add_checksums,
     load_model,
     load_towers,
     read_metadata,
@@ -153,9 +154,9 @@ def test_a_failed_write_leaves_the_old_file(model, tmp_path, monkeypatch):
     ("change", "found"),
     [
         (lambda stored: stored["outputs"].append({"name": "more"}), "2 outputs are named, 1 computed"),
-        (lambda stored: stored["outputs"][0].update(sd=float("nan")), "finite"),
+        (lambda stored: stored["outputs"][0].update(sd=float("nan")), "the number NaN"),
         (lambda stored: stored["outputs"][0].update(sd="1"), "does not fit"),
-        (lambda stored: stored.update(training="long"), "does not fit"),
+        (lambda stored: stored.update(training="long"), "key 'training': found 'long'"),
         (
             lambda stored: stored.update(
                 half_life={"names": ["a"], "transforms": ["identity"], "mean": [0], "sd": [1]}
@@ -280,5 +281,102 @@ def test_a_calibration_travels_with_the_weights(three, tmp_path):
     save_model(tmp_path / "m.safetensors", three)
     assert read_metadata(tmp_path / "m.safetensors") == three.metadata
     rewrite(tmp_path / "m.safetensors", lambda stored: stored["outputs"][0]["calibration"].update(errors=[-1, 1]))
-    with pytest.raises(InputError, match="errors and spread be above 0"):
+    with pytest.raises(InputError, match="found -1; expected a number above 0"):
         read_metadata(tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda stored: stored["outputs"][0].update(name="a\tb\n"), "name: found"),
+        (lambda stored: stored["outputs"][0].update(name="m\x1b]0;x\x07"), "name: found"),
+        (lambda stored: stored["outputs"][0].update(name=""), "name: found ''"),
+        (lambda stored: stored["outputs"][0].update(sd=-1.2), "sd: found -1.2"),
+        (lambda stored: stored["outputs"][0].update(sd=0), "sd: found 0"),
+        (lambda stored: stored["outputs"][0].update(mean=1e300), "mean: found 1e"),
+        (lambda stored: stored["outputs"][0].update(calibration=[1]), "calibration: found a list"),
+        (lambda stored: stored["outputs"].append(stored["outputs"][0]), "2 outputs|are named"),
+        (lambda stored: stored["config"].update(self_heads=-1), "self_heads must be a whole number"),
+        (lambda stored: stored["config"].update(depth=10**9), "depth must be a whole number"),
+        (lambda stored: stored["config"].update(tower_channels=[]), "tower_channels must be"),
+        (lambda stored: stored["config"].update(tower_channels=3), "tower_channels must be"),
+        (lambda stored: stored["config"].update(latents=10**15), "latents must be"),
+        (lambda stored: stored["config"].update(tanh="no"), "tanh must be true or false"),
+        (lambda stored: stored["config"].update(dropout="x"), "dropout must be a finite number"),
+        (lambda stored: stored.update(config=None), "key 'config': found null"),
+        (lambda stored: stored.update(outputs={"a": 1}), "key 'outputs': found an object"),
+        (lambda stored: stored.pop("half_life"), "key 'half_life': found no such key"),
+    ],
+)
+def test_metadata_of_odd_values_name_the_key(change, said, model, tmp_path):
+    save_model(tmp_path / "m.safetensors", model)
+    rewrite(tmp_path / "m.safetensors", change)
+    with pytest.raises(InputError, match=said):
+        load_model(tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 200_000, "{}", "[]", '{"format": 2}', '{"format": [2]}', "", '{"format": 2, "format": 2}']
+)
+def test_metadata_that_are_no_metadata_are_refused(text, model, tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.ones(1)}, tmp_path / "m.safetensors", metadata={"seqexpr": text})
+    with pytest.raises(InputError, match=r"m\.safetensors"):
+        load_model(tmp_path / "m.safetensors")
+
+
+def test_a_small_file_that_describes_a_huge_network_allocates_nothing(model, tmp_path):
+    save_model(tmp_path / "m.safetensors", model)
+    rewrite(tmp_path / "m.safetensors", lambda stored: stored["config"].update(latents=2**14, latent_dim=2**14))
+    with pytest.raises(InputError, match="numbers; expected the tensors that its own config describes"):
+        load_model(tmp_path / "m.safetensors")
+
+
+def test_later_versions_may_add_keys(model, tmp_path):
+    """They are ignored: what a version does not know, it does not need."""
+    save_model(tmp_path / "m.safetensors", model)
+
+    def add(stored):
+        stored["species"] = "human"
+        stored["outputs"][0]["colour"] = "red"
+
+    rewrite(tmp_path / "m.safetensors", add)
+    assert read_metadata(tmp_path / "m.safetensors").outputs == model.metadata.outputs
+
+
+def test_nan_in_the_weights_is_refused(model, tmp_path):
+    model.network.output.bias.data[0] = float("nan")
+    save_model(tmp_path / "m.safetensors", model)
+    with pytest.raises(InputError, match=r"tensor 'output\.bias': found NaN"):
+        load_model(tmp_path / "m.safetensors")
+
+
+def test_a_flipped_bit_is_found(model, tmp_path):
+    path = tmp_path / "m.safetensors"
+    save_model(path, model)
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"tensor '.*': found other numbers than were written"):
+        load_model(path)
+
+
+def test_old_files_get_checksums_and_stay_what_they_were(model, dna, tmp_path):
+    from safetensors.torch import save_file
+
+    path = tmp_path / "m.safetensors"
+    save_file(model.network.state_dict(), path, metadata={"seqexpr": model.metadata.to_json()})
+    before = load_model(path).predict(dna, None, None)
+    assert add_checksums(path)
+    assert not add_checksums(path)
+    np.testing.assert_array_equal(load_model(path).predict(dna, None, None), before)
+
+
+def test_the_bundled_weights_hold_checksums():
+    from seqexpr.models.registry import list_models
+    from seqexpr.models.trained import tensors_file
+    from seqexpr.tensor_files import CHECKSUMS
+    from seqexpr.tensor_files import read_metadata as header
+
+    assert all(CHECKSUMS in header(tensors_file(entry.path), "weights") for entry in list_models())

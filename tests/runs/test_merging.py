@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from seqexpr.errors import InputError, MissingDataError, UsageError
+from seqexpr.files import sha256_file
 from seqexpr.runs import merging
 from seqexpr.runs.cross_validation import CrossValidation, cross_validate, run_folds
 from seqexpr.runs.fold_run import torch_threads
@@ -119,22 +120,32 @@ def test_where_the_whole_run_goes(folds, tmp_path):
 def test_another_dataset_is_found_out(own_dataset, folds, tmp_path):
     table = own_dataset.folder / "genes.tsv"
     before = table.read_text()
+    manifest = own_dataset.folder / "manifest.json"
+    described = manifest.read_text()
+
+    def prepare_again(row: str) -> None:
+        table.write_text("\n".join([first, row, *rest]) + "\n")
+        stored = json.loads(described)
+        stored["content"]["genes.tsv"] = sha256_file(table)
+        manifest.write_text(json.dumps(stored))
+
     first, second, *rest = before.splitlines()
     cells = second.split("\t")
     place = first.split("\t").index("a")
     cells[place] = str(float(cells[place]) + 1)
     try:
-        table.write_text("\n".join([first, "\t".join(cells), *rest]) + "\n")
+        prepare_again("\t".join(cells))
         with pytest.raises(InputError, match="found other genes or labels than when the folds were run"):
             merge([folds], tmp_path / "out")
         place = first.split("\t").index("cds_len")
         cells = second.split("\t")
         cells[place] = str(float(cells[place]) + 1)
-        table.write_text("\n".join([first, "\t".join(cells), *rest]) + "\n")
+        prepare_again("\t".join(cells))
         with pytest.raises(InputError, match="found other sequences or half-life features than when the folds were"):
             merge([folds], tmp_path / "out")
     finally:
         table.write_text(before)
+        manifest.write_text(described)
     away = own_dataset.folder.with_name("away")
     own_dataset.folder.rename(away)
     try:

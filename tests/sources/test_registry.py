@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from seqexpr.errors import MissingDataError, UsageError
+from seqexpr.errors import InputError, MissingDataError, UsageError
 from seqexpr.sources.registry import SourceFile, find_source, list_sources, resolve_sources
 from seqexpr.tasks.catalogue import list_tasks
 
@@ -90,11 +90,14 @@ def test_what_was_recorded_counts_as_size() -> None:
     assert source.present() and source.size == 3 and source.file("hg38.fa.gz") == file.path
 
 
-def test_a_damaged_record_is_no_record() -> None:
+@pytest.mark.parametrize("content", ['{"sha256": ', '{"size": "big"}', "[]", '{"sha256": ["x"]}', "[" * 100_000])
+def test_a_damaged_record_is_named(content: str) -> None:
     (file,) = find_source("hg38").files
     file.path.parent.mkdir(parents=True)
-    file.record_path.write_text('{"sha256": ')
     assert file.recorded() == {}
+    file.record_path.write_text(content)
+    with pytest.raises(InputError, match=r"hg38\.fa\.gz\.json.*seqexpr fetch hg38 --force"):
+        file.recorded()
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../x", "/etc/passwd", "a\\b"])

@@ -174,3 +174,38 @@ def test_unknown_names_and_absent_files():
         load_recipe("best", "dna")
     with pytest.raises(InputError, match="No such file"):
         load_recipe("absent.toml", "dna")
+
+
+@pytest.mark.parametrize(
+    ("content", "key"),
+    [
+        ("clip_norm = nan", "clip_norm"),
+        ("learning_rate = inf", "learning_rate"),
+        ("learning_rate = 1e-400", "learning_rate"),
+        ("weight_decay = -inf", "weight_decay"),
+        ("betas = []", "betas"),
+        ("betas = [nan, 0.9]", "betas"),
+        ("betas = [0.9]", "betas"),
+        ("max_epochs = " + "9" * 400, "max_epochs"),
+        ("learning_rate = " + "9" * 5000, "learning_rate"),
+        ("betas = " + "[" * 1000 + "]" * 1000, "betas"),
+        ("[output_weights]\nlung = inf", "output_weights.lung"),
+        ("[output_weights]\nlung = true", "output_weights.lung"),
+        ("model = 3", "model"),
+        ("[[model]]\na = 1", "model"),
+        ("[model]\ntower_channels = []", "model.tower_channels"),
+        ("[model]\ntower_channels = [0]", "model.tower_channels"),
+        ("[model]\ncomposition_gain = nan", "model.composition_gain"),
+        ("[model]\ndropout = 1.0", "dropout"),
+        ("[model]\nembedding_dim = 7", "embedding_dim"),
+        ("[model]\nself_heads = -1", "self_heads"),
+        ("[model]\nlatents = 1000000000000", "latents"),
+        ("[model]\nlatents = 60000\nlatent_dim = 60000", "numbers"),
+        ("[model]\ntanh = 1", "model.tanh"),
+        ("learning_rate = 1979-05-27", "learning_rate"),
+    ],
+)
+def test_values_that_no_training_can_have_name_their_key(tmp_path, content, key):
+    (tmp_path / "r.toml").write_text(content)
+    with pytest.raises((InputError, UsageError), match=key):
+        load_recipe(str(tmp_path / "r.toml"), "dna").fit(PerceiverConfig.from_preset("dna-perceiver"))

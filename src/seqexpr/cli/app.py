@@ -24,7 +24,7 @@ from seqexpr.cli.predict import predict
 from seqexpr.cli.prepare import prepare
 from seqexpr.cli.prepare_options import PrepareCommand
 from seqexpr.cli.train import train
-from seqexpr.errors import DeviceError, InputError, SeqexprError, UsageError
+from seqexpr.errors import DeviceError, InputError, SeqexprError, UsageError, printable
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C; Typer's too."""
@@ -103,7 +103,7 @@ def _tell(error: Exception) -> int:
     """Say what went wrong, and give the exit code that stands for it."""
     message, code = _explain(error)
     if message:
-        _say(f"{PROGRAM}: error: {_printable(' '.join(message.split()))}")
+        _say(f"{PROGRAM}: error: {printable(' '.join(message.split()))}")
     if code == 1 or debugging():
         _say("".join(traceback.format_exception(error)).rstrip())
     return code
@@ -124,10 +124,22 @@ def _explain(error: Exception) -> tuple[str, int]:
         hint = f" (see: {context.command_path} --help)" if context else ""
         return f"{error.format_message()}{hint}", UsageError.exit_code
     if isinstance(error, OSError):
-        return f"{error.filename or 'input or output'}: {error.strerror or error}", InputError.exit_code
+        return f"{_place(error)}: {error.strerror or error}", InputError.exit_code
     if _is_out_of_memory(error):
         return "memory does not suffice; try a smaller --batch-size", DeviceError.exit_code
     return f"this is a bug in {PROGRAM}, please report it with the lines below: {error!r}", 1
+
+
+def _place(error: OSError) -> str:
+    """The file that an error of the system is about."""
+    if error.filename is not None:
+        return os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else str(error.filename)
+    try:
+        sys.stdout.flush()  # what could not be written is still there, and fails once more
+    except OSError as again:
+        if again.errno == error.errno:
+            return "standard output"
+    return "input or output"
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -143,13 +155,6 @@ def _is_out_of_memory(error: Exception) -> bool:
 def _say(text: str) -> None:
     with suppress(OSError):  # when nobody reads standard error any more, the exit code still tells
         typer.echo(text, err=True)
-
-
-def _printable(text: str) -> str:
-    """The text with control characters spelled out: a bad file's bytes must not command the terminal."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text
-    )
 
 
 def _end_streams() -> None:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from seqexpr.errors import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -54,7 +56,7 @@ class StatusHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record; a standard error that nobody reads is no reason to stop working."""
-        line = record.getMessage()
+        line = "\n".join(map(printable, record.getMessage().split("\n")))
         if record.levelno != logging.INFO:
             line = f"{PROGRAM}: {record.levelname.lower()}: {line}"
         try:

@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -19,10 +19,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seqexpr.datasets.token_store import TokenStore, TokenStoreWriter
-from seqexpr.errors import InputError, UsageError
-from seqexpr.files import ordinary_mode, sha256_file, temporary_prefix, write_json
+from seqexpr.errors import InputError, UsageError, printable
+from seqexpr.files import (
+    held_folder,
+    ordinary_mode,
+    recover_folder,
+    remove_abandoned,
+    replace_folder,
+    sha256_file,
+    temporary_prefix,
+    write_json,
+)
 from seqexpr.inputs.labels import ANNOTATIONS
-from seqexpr.manifest import read_manifest
+from seqexpr.manifest import DATASET, read_manifest
+from seqexpr.own_files import check_shape, is_printable, read_own_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,10 +58,12 @@ class PreparedDataset:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        recover_folder(self.folder)
         self.manifest = read_manifest(self.folder, "dataset")
         self._read_head()
         self._store = TokenStore(self.folder / _SEQUENCES)
         self.genes = _read_genes(self.folder / _GENES, (*self.label_names, *self.half_life_names))
+        self._check_genes()
         self.ids: list[str] = self.genes["id"].tolist()
         stored = (self._store.records, self._store.window, self._store.has_protein)
         if stored != (len(self.ids), self.upstream + self.downstream, self.has_protein):
@@ -80,37 +92,61 @@ class PreparedDataset:
                 found=f"dataset format {manifest.get('format')!r}",
                 expected=f"format {FORMAT}; a newer one needs a newer seqexpr",
             )
-        try:
-            window, half_life = manifest["window"], manifest["half_life"]
-            self.label_names: tuple[str, ...] = tuple(manifest["labels"])
-            self.has_protein = bool(manifest["proteins"])
-            self.upstream, self.downstream = (int(window["upstream"]), int(window["downstream"])) if window else (0, 0)
-            self.half_life_names: tuple[str, ...] = tuple(half_life["names"]) if half_life else ()
-            self.half_life_transforms: tuple[str, ...] = tuple(half_life["transforms"]) if half_life else ()
-        except (KeyError, TypeError, ValueError) as problem:
+        check_shape(manifest, DATASET, self.folder / "manifest.json", "the manifest of a prepared dataset")
+        window, half_life = manifest["window"], manifest["half_life"]
+        self.label_names: tuple[str, ...] = tuple(manifest["labels"])
+        self.has_protein: bool = manifest["proteins"]
+        self.upstream: int = window["upstream"] if window else 0
+        self.downstream: int = window["downstream"] if window else 0
+        self.half_life_names: tuple[str, ...] = tuple(half_life["names"]) if half_life else ()
+        self.half_life_transforms: tuple[str, ...] = tuple(half_life["transforms"]) if half_life else ()
+        columns = (*GENE_COLUMNS, *self.label_names, *self.half_life_names)
+        if len(set(columns)) != len(columns) or len(self.half_life_names) != len(self.half_life_transforms):
             raise InputError(
                 self.folder / "manifest.json",
-                found=f"no usable entry {problem}",
-                expected="the manifest of a prepared dataset",
-            ) from None
+                found="labels and half-life features of one name, or features without a transform",
+                expected="names that are all different, each feature with its transform",
+            )
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def check_content(self) -> None:
+    def _check_genes(self) -> None:
+        """Labels that were edited after `prepare` are not those that the manifest describes; a check costs nothing."""
+        written = (self.manifest.get("content") or {}).get(_GENES)
+        if written and (found := self._sha256(_GENES)) != written:
+            raise _changed(self.folder / _GENES, found, written)
+
+    def check_content(self, *, required: bool = True) -> dict[str, str]:
         """Check that the files are those that were written, to the last byte.
 
+        Args:
+            required: whether a manifest without checksums, as the first version wrote it, is an error too.
+
+        Returns:
+            SHA-256 by name of the file.
+
         Raises:
-            InputError: they are not, or the dataset is of an earlier version, which did not write it down.
+            InputError: the content has changed since, or no checksum of it was written down.
         """
-        for name, expected in dict(self.manifest.get("content") or {_GENES: None}).items():
-            found = sha256_file(self.folder / name)
-            if found != expected:
-                raise InputError(
-                    self.folder / name,
-                    found=f"SHA-256 {found}",
-                    expected=f"{expected}, as written; prepare it again" if expected else "one in the manifest",
-                )
+        written = self.manifest.get("content") or {}
+        found = {name: self._sha256(name) for name in (_GENES, _SEQUENCES)}
+        for name, digest in found.items():
+            expected = written.get(name)
+            if expected and digest != expected:
+                raise _changed(self.folder / name, digest, expected)
+            if required and not expected:
+                found_none = "no checksum of it in manifest.json"
+                wanted = "a dataset of this version of seqexpr; prepare it again"
+                raise InputError(self.folder / name, found=found_none, expected=wanted)
+        return found
+
+    def _sha256(self, name: str) -> str:
+        try:
+            return sha256_file(self.folder / name)
+        except OSError as problem:
+            found = problem.strerror or "an unreadable file"
+            raise InputError(self.folder / name, found=found, expected="a file of a prepared dataset") from None
 
     @property
     def has_dna(self) -> bool:
@@ -180,24 +216,22 @@ class PreparedDataset:
         return self._store.proteins(indices, max_length)
 
 
-def _read_genes(path: Path, numbers: Sequence[str]) -> pd.DataFrame:
-    import pandas as pd
+def _changed(path: Path, found: str, written: str) -> InputError:
+    expected = f"{written}, as it was written; prepare the dataset again"
+    return InputError(path, found=f"SHA-256 {found}", expected=expected)
 
-    try:
-        # As text first: a gene called NA is a gene, and float() reads back exactly what was written.
-        genes = pd.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE, dtype=str, keep_default_na=False)
-        if tuple(genes.columns) != (*GENE_COLUMNS, *numbers):
-            raise ValueError("other columns than the manifest says")
-        for name in numbers:
-            genes[name] = [float(cell) if cell else np.nan for cell in genes[name]]
-        genes["tss"] = pd.to_numeric(genes["tss"].replace("", None)).astype("Int64")
-    except (OSError, ValueError) as problem:
-        found = problem.strerror if isinstance(problem, OSError) else str(problem)
-        raise InputError(
-            path,
-            found=found or "an unreadable file",
-            expected="the genes of a prepared dataset; prepare it again",
-        ) from None
+
+def _read_genes(path: Path, numbers: Sequence[str]) -> pd.DataFrame:
+    # As text first: a gene called NA is a gene, and float() reads back exactly what was written.
+    kinds = {**dict.fromkeys(GENE_COLUMNS, "text"), "tss": "place", **dict.fromkeys(numbers, "number")}
+    expected = "the genes of a prepared dataset; prepare it again"
+    genes = read_own_table(path, kinds, expected, exact=True, quoted=False)
+    seen: set[str] = set()
+    for row, id in enumerate(genes["id"]):
+        if id in seen or not id or not is_printable(id):
+            found = f"the id {id[:60]!r}" + (" again" if id in seen else "")
+            raise InputError(path, record=f"line {row + 2}", found=found, expected=f"an id of its own: {expected}")
+        seen.add(id)
     return genes
 
 
@@ -228,10 +262,12 @@ class DatasetWriter:
         self._force = force
 
     def __enter__(self) -> DatasetWriter:
+        recover_folder(self.folder)
         check_target(self.folder, self._force)
         named = self.folder
         # The real path: the folder lands where it was meant to whatever happens to the process, a link stays a link.
         self.folder = named.resolve()
+        remove_abandoned(self.folder)
         self._new_parents = [parent for parent in self.folder.parents if not parent.exists()]
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -240,10 +276,13 @@ class DatasetWriter:
             self._remove_parents()
             raise OSError(error.errno, error.strerror, str(named)) from error
         self._temporary = Path(name)
+        self._held = ExitStack()
+        self._held.enter_context(held_folder(self._temporary))
         try:
             length = sum(self._window.values()) if self._window else 0
             self._store = TokenStoreWriter(self._temporary / _SEQUENCES, length, self._with_protein)
         except BaseException:
+            self._held.close()
             shutil.rmtree(self._temporary, ignore_errors=True)
             self._remove_parents()
             raise
@@ -257,6 +296,7 @@ class DatasetWriter:
         try:
             self._store.__exit__(kind)
         finally:
+            self._held.close()
             shutil.rmtree(self._temporary, ignore_errors=True)
             self._remove_parents()
 
@@ -267,7 +307,14 @@ class DatasetWriter:
                 parent.rmdir()
 
     def add(self, id: str, dna: np.ndarray | None = None, protein: np.ndarray | None = None) -> None:
-        """Append a gene: `dna` uint8 (upstream + downstream,), `protein` uint8 (residues,)."""
+        """Append a gene: `dna` uint8 (upstream + downstream,), `protein` uint8 (residues,).
+
+        Raises:
+            InputError: an id that is empty or holds control characters, such as tabs.
+        """
+        if not id or not is_printable(id):
+            expected = "gene ids without control characters"
+            raise InputError(self.folder, found=f"the id {printable(id)!r}" if id else "an empty id", expected=expected)
         self._store.add(dna, protein)
         self.ids.append(id)
 
@@ -309,19 +356,9 @@ class DatasetWriter:
 
     def _appear(self) -> None:
         self._temporary.chmod(ordinary_mode(0o777))  # mkdtemp makes folders private; datasets are ordinary folders
-        old = self._temporary.with_suffix(".old")
-        replaces = self.folder.exists() and any(self.folder.iterdir())
-        if replaces:
-            self.folder.rename(old)
-        elif self.folder.exists():
+        if self.folder.exists() and not any(self.folder.iterdir()):
             self.folder.rmdir()
-        try:
-            self._temporary.rename(self.folder)
-        except BaseException:
-            if replaces:
-                old.rename(self.folder)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
+        replace_folder(self._temporary, self.folder)
 
 
 def check_target(folder: str | Path, force: bool) -> None:

@@ -14,6 +14,7 @@ from seqexpr.errors import InputError
 from seqexpr.inputs.gene_ids import Side, cleaned
 from seqexpr.inputs.half_life import TRANSFORMS, HalfLifeTable, read_half_life
 from seqexpr.inputs.labels import LabelTable, read_labels
+from seqexpr.own_files import is_printable
 from seqexpr.sequences.annotation import Transcript, pick_genes, read_annotation, read_tss
 from seqexpr.sequences.transcripts import FEATURES, AnnotatedFeatures
 from seqexpr.sequences.windows import Tss
@@ -184,12 +185,12 @@ def read_gene_tables(
     if options.labels is not None:
         labels = read_labels(options.labels, options.label_columns or None, log10=options.log10)
         for name in labels.names:
-            if name == "id" or name in FEATURES:
+            if name == "id" or name in FEATURES or not is_printable(name):
                 raise InputError(
                     options.labels,
                     record="header",
                     found=f"a label named {name!r}",
-                    expected="a name of its own",
+                    expected="a name of its own, without control characters",
                 )
         ids = cleaned(Side("labels", str(options.labels), labels.ids), clean)
         measured = ~np.isnan(labels.values).all(axis=1)

@@ -20,6 +20,8 @@ import tempfile
 from array import array
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -27,6 +29,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from seqexpr.errors import InputError
+from seqexpr.own_files import anything, check_shape, list_of, mapping, one_of, parse_json, record, whole
+from seqexpr.sequences.alphabet import DNA, PROTEIN, Alphabet
+
+_EXPECTED = "the sequences of a prepared dataset; prepare it again"
+_LONGEST_HEADER = 2**20
 
 _DATA_START = 1024  # room for the length and a header of three tensors; keeps the data aligned
 _DTYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype("<u1"), "I64": np.dtype("<i8")}
@@ -162,7 +169,9 @@ class TokenStore:
         """Letters `start` to `stop` of the windows `indices`: uint8 (len(indices), stop - start)."""
         if self.dna is None:
             raise ValueError(f"{self.path} holds no DNA")
-        return np.array(self.dna[np.asarray(indices, dtype=np.int64), start:stop])
+        windows = np.array(self.dna[np.asarray(indices, dtype=np.int64), start:stop])
+        self._check_letters(windows, indices, DNA)
+        return windows
 
     def proteins(self, indices: Sequence[int] | np.ndarray, max_length: int) -> np.ndarray:
         """Proteins `indices`, cut to `max_length` and right-padded with 0: uint8 (genes, longest of them)."""
@@ -174,7 +183,18 @@ class TokenStore:
         batch = np.zeros((len(indices), int(lengths.max(initial=0))), dtype=np.uint8)
         for row, start, length in zip(batch, starts, lengths, strict=True):
             row[:length] = self._proteins[start : start + length]
+        self._check_letters(batch, indices, PROTEIN)
         return batch
+
+    def _check_letters(self, tokens: np.ndarray, indices: Sequence[int] | np.ndarray, alphabet: Alphabet) -> None:
+        if tokens.max(initial=0) >= alphabet.size:
+            row = int((tokens >= alphabet.size).any(axis=1).argmax())
+            raise InputError(
+                self.path,
+                record=f"record {int(indices[row]) + 1}",
+                found=f"token {int(tokens[row].max())}",
+                expected=f"{alphabet.name} tokens from 0 to {alphabet.size - 1}; prepare the dataset again",
+            )
 
     def _map(self) -> None:
         tensors = _read_header(self.path)
@@ -189,36 +209,60 @@ class TokenStore:
         if not (whole and ordered and agree and self._offsets[-1] == proteins):
             raise _not_a_store(self.path, "tensors that do not fit together")
 
-    def _tensor(self, tensors: dict[str, Any], name: str, dimensions: int) -> np.ndarray | None:
-        if name not in tensors:
+    def _tensor(self, header: _Header, name: str, dimensions: int) -> np.ndarray | None:
+        if name not in header.tensors:
             return None
-        entry = tensors[name]
-        dtype, shape, (start, end) = _DTYPES[entry["dtype"]], tuple(entry["shape"]), entry["data_offsets"]
-        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        if len(shape) != dimensions or end - start != size:
+        entry = header.tensors[name]
+        dtype, shape, start = _DTYPES[entry["dtype"]], tuple(entry["shape"]), header.start + entry["data_offsets"][0]
+        if len(shape) != dimensions:
             raise _not_a_store(self.path, f"tensor {name!r} of shape {list(shape)}")
-        if size == 0:  # an empty range cannot be mapped
+        if 0 in shape:  # an empty range cannot be mapped
             return np.zeros(shape, dtype)
-        return np.memmap(self.path, dtype, "r", offset=tensors["data start"] + start, shape=shape)
+        return np.memmap(self.path, dtype, "r", offset=start, shape=shape)
 
 
-def _read_header(path: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Header:
+    """Where the tensors lie, checked against the file's size."""
+
+    tensors: dict[str, Any]
+    start: int
+    """Byte at which the data begin."""
+
+
+_ENTRY = record(
+    {
+        "dtype": one_of(*_DTYPES),
+        "shape": list_of(whole(0, 2**48)),
+        "data_offsets": list_of(whole(0, 2**48), length=2),
+    }
+)
+
+
+def _read_header(path: Path) -> _Header:
     try:
         with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > path.stat().st_size:
+            size = path.stat().st_size
+            start = file.read(8)
+            length = int.from_bytes(start, "little")
+            if len(start) < 8 or length > min(size - 8, _LONGEST_HEADER):
                 raise _not_a_store(path, "a file cut short, or not safetensors")
-            tensors = {name: entry for name, entry in json.loads(file.read(length)).items() if name != "__metadata__"}
-        end = max(entry["data_offsets"][1] for entry in tensors.values())
-        known = all(entry["dtype"] in _DTYPES for entry in tensors.values())
+            text = file.read(length)
     except OSError as problem:
         raise _not_a_store(path, problem.strerror or "an unreadable file") from None
-    except (struct.error, ValueError, TypeError, KeyError, IndexError, AttributeError):
-        raise _not_a_store(path, "a file that is not safetensors") from None
-    if not known or path.stat().st_size != 8 + length + end:
-        raise _not_a_store(path, "a file cut short" if known else "tensors of another kind")
-    return {**tensors, "data start": 8 + length}
+    tensors = parse_json(text, path, _EXPECTED, "header")
+    check_shape(tensors, mapping(anything), path, _EXPECTED, "header")
+    tensors = {name: entry for name, entry in tensors.items() if name != "__metadata__"}
+    check_shape(tensors, mapping(_ENTRY), path, _EXPECTED, "header")
+    for name, entry in tensors.items():
+        begin, end = entry["data_offsets"]
+        if end - begin != prod(entry["shape"]) * _DTYPES[entry["dtype"]].itemsize:
+            raise _not_a_store(path, f"tensor {name[:60]!r} of shape {entry['shape']} in {end - begin:,} bytes")
+    end = max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
+    if size != 8 + length + end:
+        raise _not_a_store(path, f"{size:,} bytes where its header says {8 + length + end:,}: a file cut short")
+    return _Header(tensors, 8 + length)
 
 
 def _not_a_store(path: Path, found: str) -> InputError:
-    return InputError(path, found=found, expected="the sequences of a prepared dataset; prepare it again")
+    return InputError(path, found=found, expected=_EXPECTED)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from seqexpr.files import atomic_path
+from seqexpr.own_files import read_own_table
 
 
 def prediction_rows(
@@ -53,10 +54,12 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """What `write_table` wrote, to the last digit."""
-    # As text first: float() reads back exactly what was written, which not every version of pandas does by default.
-    texts = dict.fromkeys(("id", "chrom", "output", "label", "prediction"), str)
-    table = pd.read_csv(path, sep="\t", dtype=texts, keep_default_na=False)
-    for name in ("label", "prediction"):
-        table[name] = [float(cell) if cell else np.nan for cell in table[name]]
-    return table
+    """The predictions that `write_table` wrote, to the last digit.
+
+    Raises:
+        InputError: the file is damaged; the line and the column are named.
+    """
+    # float() reads back exactly what was written, which not every version of pandas does by default.
+    columns = {"id": "text", "output": "text", "label": "number", "prediction": "number"}
+    optional = {"chrom": "text", "fold": "whole", "split": "text"}
+    return read_own_table(path, columns, "the predictions of a run", optional=optional)

@@ -12,6 +12,7 @@ import csv
 import io
 import math
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +73,8 @@ class TextTable:
         Raises:
             InputError: a cell that is neither missing nor a finite number.
         """
-        indices = [self.columns.index(name) for name in names]
+        places = {name: index for index, name in reversed(list(enumerate(self.columns)))}  # the first of a name
+        indices = [places[name] for name in names]
         values = np.empty((len(self.rows), len(names)))
         for i, row in enumerate(self.rows):
             for j, index in enumerate(indices):
@@ -163,12 +165,13 @@ def _check_shape(
             found="one column",
             expected=f"an id column and values, separated by {separator}",
         )
+    times = Counter(columns)
     for name in columns[1:]:
-        if not name or columns.count(name) > 1:
+        if not name or times[name] > 1:
             raise InputError(
                 path,
                 record="header",
-                found=f"column {name!r} {columns.count(name)} times" if name else "a column without a name",
+                found=f"column {name!r} {times[name]} times" if name else "a column without a name",
                 expected="column names that are all different",
             )
     if all(_NUMBER.fullmatch(name) for name in columns[1:]):

@@ -6,7 +6,8 @@ protein and the DNA makes the query.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import Field, asdict, dataclass, fields, replace
+from itertools import pairwise
 from math import prod
 from typing import Any, Literal
 
@@ -24,7 +25,40 @@ PROMOTER_WINDOW = (7_000, 3_500)
 MOST_BUCKETS = 2**24
 """Rows that a table of residue words may have."""
 
+LONGEST = 2**24
+"""Letters that a network may read, upstream, downstream or of a protein."""
+
+MOST_CHANNELS = 2**16
+"""Width, latents, channels, outputs or positions pooled that a network may have."""
+
+MOST_STAGES = 64
+"""Blocks of the query tower, and repetitions of the attention, that a network may have."""
+
+MOST_NUMBERS = 2**32
+"""Weights that a network may have: 16 GiB."""
+
+_FEWEST_COUNTS = 600
+"""Less than what the composition flow counts in a sequence (680 numbers of DNA, 1,362 of a protein)."""
+
+_LARGEST_GAIN = 1e6
+_LARGEST_FLOAT = 1e30
+
 Sequence = Literal["dna", "protein"]
+
+
+def bounds(setting: Field[Any]) -> tuple[int, int]:
+    """The least and the largest value of a whole-numbered setting of `PerceiverConfig`."""
+    if setting.name in ("upstream", "downstream", "protein_length"):
+        return 0, LONGEST
+    if setting.name == "word_buckets":
+        return 0, MOST_BUCKETS
+    if setting.name == "depth":
+        return 1, MOST_STAGES
+    return min(1, setting.default) if isinstance(setting.default, int) else 1, MOST_CHANNELS
+
+
+def _is_whole(value: Any, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 @dataclass(frozen=True)
@@ -99,6 +133,7 @@ class PerceiverConfig:
     """Outputs that the table of words answers for, where they are others than the network's; 0 = the same."""
 
     def __post_init__(self) -> None:
+        self._check_types()
         inputs = {self.latent_input, self.query_input}
         if not inputs <= set(ALPHABETS):
             raise UsageError(f"inputs must be among {sorted(ALPHABETS)}, not {sorted(inputs)}")
@@ -111,16 +146,15 @@ class PerceiverConfig:
         for name in ("dropout", "composition_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{self.preset}: {name} must be at least 0 and below 1, not {getattr(self, name)}")
-        if self.composition_dim < 0:
-            raise UsageError(f"{self.preset}: composition_dim must not be negative, but is {self.composition_dim}")
-        if min(self.outputs, self.latents, self.depth, self.composition_members) < 1:
-            raise UsageError(f"{self.preset}: outputs, latents, depth and composition_members must be at least 1")
         if self.composition_members > 1 and not self.composition_dim:
             raise UsageError(f"{self.preset}: composition_members need a composition_dim")
-        if self.composition_gain <= 0:
-            raise UsageError(f"{self.preset}: composition_gain must be above 0, not {self.composition_gain}")
-        if min(self.promoter_towers, self.word_outputs) < 0:
-            raise UsageError(f"{self.preset}: promoter_towers and word_outputs must not be negative")
+        if self.embedding_dim % 2:
+            raise UsageError(f"{self.preset}: embedding_dim must be even, not {self.embedding_dim}: sines and cosines")
+        if not 0 < self.composition_gain <= _LARGEST_GAIN:
+            raise UsageError(
+                f"{self.preset}: composition_gain must be above 0 and at most {_LARGEST_GAIN:,.0f}, "
+                f"not {self.composition_gain}"
+            )
         if self.promoter_towers and not (self.composition_dim and (self.upstream, self.downstream) == PROMOTER_WINDOW):
             raise UsageError(
                 f"{self.preset}: promoter_towers need a composition_dim, and a window of {PROMOTER_WINDOW[0]:,} bp "
@@ -137,6 +171,35 @@ class PerceiverConfig:
                 f"{self.preset}: {self.query_length} letters are too few for the query tower, "
                 f"which pools {self.query_stride} to one"
             )
+        if self.fewest_numbers > MOST_NUMBERS:
+            raise UsageError(
+                f"{self.preset}: these settings ask for more than {self.fewest_numbers:,} numbers; "
+                f"{MOST_NUMBERS:,} at most"
+            )
+
+    def _check_types(self) -> None:
+        """Each setting of its type, and each that counts something within what a network can have.
+
+        What settings multiply to is for whoever makes the network to look at.
+        """
+        for setting in fields(self):
+            value, kind = getattr(self, setting.name), setting.type
+            if kind == "bool":
+                fits, wanted = isinstance(value, bool), "true or false"
+            elif kind == "float":
+                fits = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _LARGEST_FLOAT
+                wanted = "a finite number"
+            elif kind == "int":
+                least, most = bounds(setting)
+                fits, wanted = _is_whole(value, least, most), f"a whole number from {least:,} to {most:,}"
+            elif isinstance(setting.default, tuple):
+                fits = isinstance(value, tuple) and 1 <= len(value) <= MOST_STAGES
+                fits = fits and all(_is_whole(item, 1, MOST_CHANNELS) for item in value)
+                wanted = f"1 to {MOST_STAGES} whole numbers from 1 to {MOST_CHANNELS:,}"
+            else:
+                fits, wanted = isinstance(value, str), "a text"
+            if not fits:
+                raise UsageError(f"model setting {setting.name} must be {wanted}, not {str(value)[:60]!r}")
 
     @classmethod
     def from_preset(cls, preset: str, **changes: Any) -> PerceiverConfig:
@@ -163,7 +226,7 @@ class PerceiverConfig:
         if missing:
             raise UsageError(f"model settings lack {', '.join(sorted(missing))}")
         settings = {**settings}
-        if "tower_channels" in settings:
+        if isinstance(settings.get("tower_channels"), list):
             settings["tower_channels"] = tuple(settings["tower_channels"])
         return cls(**settings)
 
@@ -229,6 +292,20 @@ class PerceiverConfig:
         for _ in self.tower_channels:
             positions //= self.tower_pool
         return positions
+
+    @property
+    def fewest_numbers(self) -> int:
+        """Numbers that the network's weights hold at least: known before any is allocated."""
+        width, members = self.latent_width, self.composition_members if self.composition_dim else 0
+        block = 2 * self.cross_head_dim * width + 6 * self.feed_forward_factor * width**2
+        block += 4 * self.self_heads * self.self_head_dim * width
+        channels = (self.stem_channels, *self.tower_channels)
+        tower = self.stem_kernel * self.stem_channels + 2 * sum(count**2 for count in channels)
+        tower += self.tower_kernel * sum(before * after for before, after in pairwise(channels))
+        words = self.word_buckets * self.words_answer
+        flow = members * self.composition_dim * (_FEWEST_COUNTS + self.outputs) + words
+        sequences = self.latent_length * self.embedding_dim + self.latents * self.latent_dim
+        return sequences + self.depth * block + tower + self.query_dim * (self.query_features + self.outputs) + flow
 
     @property
     def query_features(self) -> int:

@@ -16,9 +16,9 @@ from torch.nn import functional
 def drop(x: Tensor, probability: float) -> Tensor:
     """`x` with elements set to zero at random and the others scaled so that the mean stays the same.
 
-    On a CPU the probability is rounded to 256ths; elsewhere this is torch's dropout.
+    On a CPU the probability is rounded to 256ths, at most 255 of them; elsewhere this is torch's dropout.
     """
-    threshold = round(256 * probability)
+    threshold = min(round(256 * probability), 255)  # at 256 nothing would be left to scale
     if x.device.type != "cpu":
         return functional.dropout(x, probability)
     if threshold == 0:

@@ -22,6 +22,7 @@ from seqexpr.models import kernels
 from seqexpr.models.composition.flow import CompositionFlow
 from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig
 from seqexpr.models.dropout import Dropout, drop
+from seqexpr.models.fixed_batch import in_fixed_batches
 from seqexpr.sequences.alphabet import ALPHABETS
 
 
@@ -380,13 +381,21 @@ class Perceiver(nn.Module):
             unknown = self.positions.new_zeros(len(latent_tokens), HALF_LIFE_FEATURES)
             half_life = unknown if half_life is None else half_life.nan_to_num()
         latents = self.encode(latent_tokens, half_life)
-        query = self.make_query(query_tokens, half_life)
+        features = self._query_features(query_tokens, half_life)
+        return in_fixed_batches(self._head, features, latents, fixed=not self.training)
+
+    def _head(self, features: Tensor, latents: Tensor) -> Tensor:
+        """(batch, query_features) and (batch, latents, latent_width) -> (batch, outputs), before tanh."""
+        query = self._to_query(features)
         decoded = query + self.decoder(query.unsqueeze(1), latents).squeeze(1)  # (batch, query_dim)
         mean = self.mean(self.mean_norm(latents.mean(dim=1)))  # (batch, query_dim)
         return self.output(torch.cat([decoded, mean], dim=1))
 
     def encode(self, tokens: Tensor, half_life: Tensor | None) -> Tensor:
         """The latent flow: uint8 (batch, letters) -> (batch, latents, latent_width)."""
+        if not self.training:  # one way of computing for short sequences, whatever stands beside them in the batch
+            shortest = min(kernels.SHORTEST_CONTEXT, self.config.latent_length)
+            tokens = _pad_to(tokens, max(shortest, tokens.shape[1]))
         letters = tokens.shape[1]
         latents = self.latents.expand(len(tokens), -1, -1)
         if self.config.half_life_latent:
@@ -406,11 +415,18 @@ class Perceiver(nn.Module):
 
     def make_query(self, tokens: Tensor, half_life: Tensor | None) -> Tensor:
         """The query flow: uint8 (batch, letters) -> (batch, query_dim)."""
+        return self._to_query(self._query_features(tokens, half_life))
+
+    def _to_query(self, features: Tensor) -> Tensor:
+        return self.dropout(functional.relu(self.query(features)))
+
+    def _query_features(self, tokens: Tensor, half_life: Tensor | None) -> Tensor:
+        """uint8 (batch, letters) -> (batch, query_features)."""
         features = self.tower(tokens).flatten(1)
         if self.config.half_life_query:
             assert half_life is not None
             features = torch.cat([features, half_life.to(features.dtype)], dim=1)
-        return self.dropout(functional.relu(self.query(features)))
+        return features
 
     def count_parameters(self) -> int:
         """Number of trained parameters."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,26 @@ from seqexpr.files import atomic_path
 from seqexpr.inputs.half_life import HalfLifeSchema
 from seqexpr.models.calibration import Calibration
 from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig
+from seqexpr.own_files import (
+    Misfit,
+    anything,
+    check_shape,
+    distinct,
+    is_printable,
+    list_of,
+    mapping,
+    maybe,
+    name,
+    number,
+    parse_json,
+    record,
+    shown,
+    text,
+    whole,
+)
 from seqexpr.sequences.alphabet import ALPHABETS
+from seqexpr.tensor_files import CHECKSUMS, check_metadata, load_tensors, save_tensors
+from seqexpr.tensor_files import read_metadata as read_header
 
 if TYPE_CHECKING:
     import torch
@@ -51,15 +70,83 @@ class Output:
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> Output:
-        """The output that `dataclasses.asdict` took apart.
+        """The output that `dataclasses.asdict` took apart; keys that this version does not know are ignored.
 
         Raises:
-            KeyError, TypeError, ValueError: `value` is not such a dictionary.
+            ValueError: `value` is not such a dictionary; the text names the key.
         """
-        stored = value.get("calibration")
+        _OUTPUT(value, "")
+        known = {setting.name: value[setting.name] for setting in fields(cls) if setting.name in value}
+        stored = known.pop("calibration", None)
         if stored is not None:
-            stored = Calibration(**{**stored, **{key: tuple(stored[key]) for key in ("levels", "errors")}})
-        return cls(**{**value, "calibration": stored})
+            parts: dict[str, Any] = {
+                part.name: stored[part.name] for part in fields(Calibration) if part.name in stored
+            }
+            stored = Calibration(**{**parts, **{key: tuple(parts[key]) for key in ("levels", "errors")}})
+        return cls(**known, calibration=stored)
+
+
+def _above_zero(value: Any, where: str) -> None:
+    """A finite number above 0."""
+    number(value, where)
+    if not 0 < value < _LARGEST_NUMBER:
+        raise Misfit(where, shown(value), "a number above 0")
+
+
+def _plain(value: Any, where: str) -> None:
+    """A text that can be shown in one line, perhaps empty."""
+    text(value, where)
+    if not is_printable(value):
+        raise Misfit(where, shown(value), "a text without control characters")
+
+
+def _moderate(value: Any, where: str) -> None:
+    """A finite number that float32 holds."""
+    number(value, where)
+    if abs(value) > _LARGEST_NUMBER:
+        raise Misfit(where, shown(value), f"a number of at most {_LARGEST_NUMBER:g}")
+
+
+_LARGEST_NUMBER = 1e30
+_OUTPUT = record(
+    {"name": name},
+    {
+        "unit": _plain,
+        "mean": _moderate,
+        "sd": _above_zero,
+        "calibration": maybe(
+            record(
+                {
+                    "levels": list_of(_moderate),
+                    "errors": list_of(_above_zero),
+                    "usual_spread": _above_zero,
+                    "power": _moderate,
+                }
+            )
+        ),
+    },
+)
+_METADATA = record(
+    {
+        "format": whole(),
+        "alphabets": mapping(text),
+        "config": mapping(anything),
+        "outputs": list_of(mapping(anything)),
+        "half_life": maybe(
+            record(
+                {
+                    "names": distinct(name),
+                    "transforms": list_of(text),
+                    "mean": list_of(_moderate),
+                    "sd": list_of(_moderate),
+                }
+            )
+        ),
+        "training": mapping(anything),
+        "card": mapping(anything),
+    }
+)
+"""The metadata that every version wrote. Further keys are for those that know them: this version ignores the others."""
 
 
 @dataclass(frozen=True)
@@ -97,20 +184,19 @@ class ModelMetadata:
             InputError: the text is of another program or of a newer format.
         """
         expected = f"seqexpr weights of format {FORMAT}"
-        try:
-            stored = json.loads(text)
-            version = stored["format"]
-        except (ValueError, KeyError, TypeError):
-            raise InputError(file, found="metadata that seqexpr did not write", expected=expected) from None
-        if version != FORMAT:
+        stored = parse_json(text, file, expected, "metadata")
+        if not isinstance(stored, dict) or "format" not in stored:
+            raise InputError(file, found="metadata that seqexpr did not write", expected=expected)
+        if stored["format"] != FORMAT:
             raise InputError(
-                file, found=f"format {version!r}", expected=f"{expected}; another version of seqexpr reads it"
+                file, found=f"format {shown(stored['format'])}", expected=f"{expected}; another version reads it"
             )
+        check_shape(stored, _METADATA, file, expected, "metadata")
         letters = {name: alphabet.letters for name, alphabet in ALPHABETS.items()}
+        if stored["alphabets"] != letters:
+            raise InputError(file, found=f"alphabets {stored['alphabets']}", expected=f"alphabets {letters}")
+        half_life = stored["half_life"]
         try:
-            if stored["alphabets"] != letters:
-                raise InputError(file, found=f"alphabets {stored['alphabets']}", expected=f"alphabets {letters}")
-            half_life = stored["half_life"]
             metadata = cls(
                 config=PerceiverConfig.from_dict(stored["config"]),
                 outputs=tuple(Output.from_dict(output) for output in stored["outputs"]),
@@ -119,19 +205,20 @@ class ModelMetadata:
                 card=dict(stored["card"]),
             )
             metadata._check()
-            return metadata
-        except InputError:
-            raise
-        except (AttributeError, KeyError, TypeError, ValueError, SeqexprError) as problem:
+        except (ValueError, SeqexprError) as problem:
             raise InputError(file, found=f"metadata that does not fit ({problem})", expected=expected) from None
+        return metadata
 
     def _check(self) -> None:
         if len(self.outputs) != self.config.outputs:
             raise ValueError(f"{len(self.outputs)} outputs are named, {self.config.outputs} computed")
-        if not np.isfinite([(output.mean, output.sd) for output in self.outputs]).all():
-            raise ValueError("mean and sd of outputs must be finite")
+        names = [output.name for output in self.outputs]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two outputs are named {twice[0]!r}")
         if self.half_life and len(self.half_life.names) != HALF_LIFE_FEATURES:
             raise ValueError(f"{len(self.half_life.names)} half-life features, not {HALF_LIFE_FEATURES}")
+        if self.half_life and not self.config.reads_half_life:
+            raise ValueError("half-life features of a network that reads none")
 
 
 @dataclass
@@ -187,18 +274,29 @@ class TrainedModel:
 
 
 def save_model(path: str | Path, model: TrainedModel, *, half: bool = False) -> None:
-    """Write weights and metadata as one safetensors file, atomically.
+    """Write weights, metadata and checksums of both as one safetensors file, atomically.
 
     Args:
         half: store matrices in half precision; they are computed with in float32 all the same.
     """
-    from safetensors.torch import save_file
-
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
+    tensors = model.network.state_dict()
     if half:
         tensors = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in tensors.items()}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={_KEY: model.metadata.to_json()})
+    save_tensors(path, tensors, {_KEY: model.metadata.to_json()})
+
+
+def add_checksums(path: str | Path) -> bool:
+    """Write a weights file again with checksums, everything else as it is; False where it has them or has no tensors.
+
+    Raises:
+        InputError: it is no weights file of seqexpr.
+    """
+    header = read_header(path, _EXPECTED)
+    if CHECKSUMS in header or _VIEW in header:
+        return False
+    ModelMetadata.from_json(header.get(_KEY, ""), path)
+    save_tensors(path, load_tensors(path, _EXPECTED), header)
+    return True
 
 
 def save_view(path: str | Path, file: str, outputs: Sequence[str]) -> None:
@@ -234,17 +332,21 @@ def load_model(path: str | Path, device: str | torch.device = "cpu", name: str |
         InputError: not a whole safetensors file, or not one that this version of seqexpr wrote, or tensors that do
             not fit the config in it.
     """
-    from safetensors.torch import load_file
-
     from seqexpr.models.perceiver import Perceiver
 
     file, metadata, columns = _find(path)
+    tensors = load_tensors(file, _EXPECTED)
+    described = "the tensors that its own config describes"
+    # Before anything is allocated: a small file may describe a huge network.
+    if (found := sum(tensor.numel() for tensor in tensors.values())) < metadata.config.fewest_numbers:
+        expected = f"{described}, {metadata.config.fewest_numbers:,} at least"
+        raise InputError(file, found=f"{found:,} numbers", expected=expected)
     network = Perceiver(metadata.config)
     try:
-        network.load_state_dict(_of_outputs(load_file(file), columns))
+        network.load_state_dict(_of_outputs(tensors, columns))
     except (IndexError, KeyError, RuntimeError) as problem:
         first = str(problem).splitlines()[-1].strip()
-        raise InputError(path, found=first, expected="the tensors that its own config describes") from None
+        raise InputError(path, found=first, expected=described) from None
     network.to(device).eval()
     return TrainedModel(name or Path(path).stem, network, metadata)
 
@@ -255,10 +357,7 @@ def load_towers(path: str | Path) -> dict[str, torch.Tensor]:
     Raises:
         InputError: not a safetensors file, or one without promoter towers.
     """
-    from safetensors.torch import load_file
-
-    _read_header(path)
-    tensors = load_file(path)
+    tensors = load_tensors(path, _EXPECTED)
     towers = {key.removeprefix(_TOWERS): tensor for key, tensor in tensors.items() if key.startswith(_TOWERS)}
     if not towers:
         raise InputError(path, found="weights without promoter towers", expected="tensors named composition.towers.*")
@@ -267,21 +366,19 @@ def load_towers(path: str | Path) -> dict[str, torch.Tensor]:
 
 def _find(path: str | Path) -> tuple[Path, ModelMetadata, list[int] | None]:
     """Where the tensors lie, what they are, and which outputs are meant (None = all)."""
-    header = _read_header(path)
+    header = read_header(path, _EXPECTED)
     if _VIEW not in header:
-        if _KEY not in header:
-            raise InputError(path, found="a safetensors file without seqexpr's metadata", expected=_EXPECTED)
-        return Path(path), ModelMetadata.from_json(header[_KEY], path), None
+        return Path(path), _own_metadata(path, header), None
+    view = parse_json(header[_VIEW], path, _EXPECTED, f"metadata {_VIEW!r}")
+    check_shape(view, record({"file": name, "outputs": distinct(name)}), path, _EXPECTED, f"metadata {_VIEW!r}")
     try:
-        view = json.loads(header[_VIEW])
-        name, outputs = view["file"], list(view["outputs"])
-        file = Path(path).with_name(name)  # refuses whatever is no plain name
-        metadata = ModelMetadata.from_json(_read_header(file).get(_KEY, ""), file)
-        columns = [[output.name for output in metadata.outputs].index(output) for output in outputs]
+        file = Path(path).with_name(view["file"])  # refuses whatever is no plain name
+        metadata = _own_metadata(file, read_header(file, _EXPECTED))
+        columns = [[output.name for output in metadata.outputs].index(output) for output in view["outputs"]]
         whole = metadata.config
         changes = {"outputs": len(columns), "word_outputs": whole.words_answer}
         config = PerceiverConfig.from_dict({**whole.to_dict(), **changes})
-    except (KeyError, TypeError, ValueError, SeqexprError) as problem:
+    except (ValueError, SeqexprError) as problem:
         raise InputError(path, found=f"a view that does not fit ({problem})", expected=_EXPECTED) from None
     return (
         file,
@@ -290,16 +387,12 @@ def _find(path: str | Path) -> tuple[Path, ModelMetadata, list[int] | None]:
     )
 
 
-def _read_header(path: str | Path) -> dict[str, str]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(str(path), framework="numpy") as handle:
-            return handle.metadata() or {}
-    except SafetensorError as problem:
-        raise InputError(path, found=f"a damaged or foreign file ({problem})", expected=_EXPECTED) from None
-    except OSError as problem:
-        raise InputError(path, found=problem.strerror or str(problem), expected=_EXPECTED) from None
+def _own_metadata(path: str | Path, header: dict[str, str]) -> ModelMetadata:
+    if _KEY not in header:
+        raise InputError(path, found="a safetensors file without seqexpr's metadata", expected=_EXPECTED)
+    metadata = ModelMetadata.from_json(header[_KEY], path)
+    check_metadata(path, header, _EXPECTED)  # after it was read, which can name the key that does not fit
+    return metadata
 
 
 def _of_outputs(tensors: dict[str, torch.Tensor], columns: list[int] | None) -> dict[str, torch.Tensor]:

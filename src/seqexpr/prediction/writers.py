@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from seqexpr.errors import MissingDataError, UsageError
+from seqexpr.errors import MissingDataError, UsageError, printable
 from seqexpr.files import atomic_path
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 FORMATS = ("tsv", "csv", "jsonl", "parquet")
 
 _DIGITS = ".6g"
-"""Six significant digits: what float32 sums hold to whatever the batch size."""
+"""Six significant digits, what float32 sums hold to. On a CPU a record's numbers are the same bits whatever the order,
+the batch size and the number of workers (`models.fixed_batch`); another device or processor may differ in the last."""
 
 _ROW_GROUP = 16_384
 """Rows held back before a Parquet row group is written."""
@@ -159,12 +160,13 @@ class _TextWriter:
     def __enter__(self) -> _TextWriter:
         with _named_errors(self._name):
             self._stream = self._stack.enter_context(_binary_output(self._out))
+        self._on_terminal = self._stream.isatty()
         return self
 
     def write(self, prediction: Prediction) -> None:
         with _named_errors(self._name):
             self._start()
-            self._stream.write(self._rows.row(prediction).encode())
+            self._write(self._rows.row(prediction))
             if self._out is None:
                 self._stream.flush()
 
@@ -182,8 +184,14 @@ class _TextWriter:
     def _start(self) -> None:
         """The header, held back to the first row: input that is bad from the start leaves no output."""
         if not self._started:
-            self._stream.write(self._rows.header.encode())
+            self._write(self._rows.header)
             self._started = True
+
+    def _write(self, line: str) -> None:
+        """A line; on a terminal control characters are spelled out, a file gets what was given."""
+        if self._on_terminal:
+            line = "\t".join(map(printable, line.rstrip("\n").split("\t"))) + "\n" if line else line
+        self._stream.write(line.encode("utf-8", "surrogateescape"))
 
 
 class _ParquetWriter:

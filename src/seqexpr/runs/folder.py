@@ -20,8 +20,9 @@ import numpy as np
 
 from seqexpr.datasets.dataset import PreparedDataset
 from seqexpr.errors import InputError, UsageError
-from seqexpr.files import atomic_path, sha256_file, write_json
-from seqexpr.manifest import read_manifest
+from seqexpr.files import atomic_path, write_json
+from seqexpr.manifest import EPOCH, read_manifest
+from seqexpr.own_files import read_json_lines
 
 _CHANGING = ("created", "command", "versions", "platform", "device", "threads", "merged")
 """Parts of a manifest that may differ between a run and its resumption, or between runs that are merged."""
@@ -89,8 +90,12 @@ def labels_digest(dataset: PreparedDataset, names: Sequence[str]) -> str:
 
 
 def inputs_digest(dataset: PreparedDataset) -> str:
-    """SHA-256 of what networks read: the file of sequences, where the TSS lies in its windows, half-life features."""
-    sequences = sha256_file(dataset.folder / "sequences.safetensors")
+    """SHA-256 of what networks read: the file of sequences, where the TSS lies in its windows, half-life features.
+
+    Raises:
+        InputError: the dataset's files are not those that `prepare` wrote.
+    """
+    sequences = dataset.check_content(required=False)["sequences.safetensors"]
     sides = [dataset.upstream, dataset.downstream]
     described = json.dumps([sequences, sides, dataset.half_life_names, dataset.half_life_transforms]).encode()
     half_life = dataset.half_life()
@@ -196,9 +201,13 @@ def mark_done(folder: Path) -> None:
 def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
     """JSON Lines, atomically."""
     with atomic_path(path) as temporary:
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        temporary.write_text("".join(json.dumps(row, allow_nan=False) + "\n" for row in rows), encoding="utf-8")
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """What `write_lines` wrote."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    """What `write_lines` wrote of a training's epochs.
+
+    Raises:
+        InputError: the file is damaged; the line is named.
+    """
+    return read_json_lines(path, "the metrics of a training", EPOCH)

@@ -6,6 +6,7 @@ last byte, for everything here is computed from the folds' stored predictions an
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import shutil
@@ -26,8 +27,9 @@ from seqexpr.evaluation.report import write_report
 from seqexpr.evaluation.scoring import MODEL, Trial, audit, baseline_rows, fold_parts, judge, predict_baselines
 from seqexpr.evaluation.tables import read_table, write_table
 from seqexpr.files import temporary_prefix, write_json
-from seqexpr.manifest import read_manifest
+from seqexpr.manifest import CV_OPTIONS, read_manifest
 from seqexpr.models.config import PerceiverConfig
+from seqexpr.own_files import check_shape, record
 from seqexpr.runs.fold_run import torch_threads
 from seqexpr.runs.folder import (
     MANIFEST,
@@ -44,6 +46,7 @@ from seqexpr.runs.observers import StageObserver
 from seqexpr.runs.setup import permute_labels
 from seqexpr.tasks.catalogue import open_task_dataset
 
+_MANIFEST = record({"options": CV_OPTIONS})
 _DIGESTED = {"ids_and_labels": "genes or labels", "inputs": "sequences or half-life features"}
 
 
@@ -153,6 +156,8 @@ def _like_manifests(sources: Sequence[Path]) -> list[dict[str, Any]]:
     if "digests" not in first["options"]:
         found, expected = "a run without digests of its data", "a run of this version of seqexpr; run the folds again"
         raise InputError(sources[0] / MANIFEST, found=found, expected=expected)
+    for source, manifest in zip(sources, manifests, strict=True):
+        check_shape(manifest, _MANIFEST, source / MANIFEST, "the manifest of a run of cv")
     for source, manifest in zip(sources[1:], others, strict=True):
         if difference := first_difference(first, manifest):
             raise UsageError(
@@ -198,7 +203,10 @@ def _stored_trial(manifests: Sequence[Mapping[str, Any]], folders: Mapping[int, 
         raise InputError(
             source, found="folds that test other genes than planned", expected="the folds of the run's manifest"
         )
-    config = PerceiverConfig.from_dict(options["model"])
+    try:
+        config = PerceiverConfig.from_dict(options["model"])
+    except UsageError as problem:
+        raise InputError(source / MANIFEST, found=str(problem), expected="the network that was trained") from None
     parts = fold_parts(fold_of, dataset.labels(names))
     return Trial(dataset, names, config, options["seed"], options["resamples"], parts)
 
@@ -233,6 +241,9 @@ def _collect(
             expected="each gene in exactly one fold",
         )
     values = np.empty((len(dataset), len(names)))
+    if table["prediction"].isna().any() or "fold" not in table:
+        found = "genes without a prediction" if "fold" in table else "no column fold"
+        raise InputError(next(iter(folders.values())).parent, found=found, expected="the predictions of whole folds")
     values[rows, columns] = table["prediction"]
     fold_of = np.empty(len(dataset), np.int64)
     fold_of[rows] = table["fold"]
@@ -250,7 +261,10 @@ def _gather(folders: Mapping[int, Path], manifest: Mapping[str, Any], out: Path)
     with tempfile.TemporaryDirectory(prefix=temporary_prefix(out), suffix=".tmp", dir=out.parent) as temporary:
         whole = Path(temporary) / "run"
         for fold, source in folders.items():
-            shutil.copytree(source, fold_folder(whole, fold), ignore=shutil.ignore_patterns("*.tmp"))
+            try:
+                shutil.copytree(source, fold_folder(whole, fold), ignore=shutil.ignore_patterns("*.tmp"))
+            except shutil.Error as problem:  # a list of what went wrong with each file
+                raise OSError(errno.EIO, str(problem.args[0][0][-1]), str(out)) from None
         write_json(whole / MANIFEST, manifest)
         os.replace(whole, out)
 

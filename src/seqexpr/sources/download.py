@@ -7,7 +7,6 @@ Range and If-Range, and starts over when the server's file is another one by now
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import random
@@ -19,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqexpr import __version__
-from seqexpr.errors import NetworkError, UsageError
+from seqexpr.errors import InputError, NetworkError, UsageError
 from seqexpr.files import write_json
+from seqexpr.own_files import maybe, read_json, record, text, whole
 from seqexpr.sources.disk_space import DiskError, DiskRoom
 from seqexpr.sources.http_status import (
     MAX_REDIRECTS,
@@ -127,6 +127,9 @@ def remote_size(url: str) -> int | None:
     return int(length) if response.status_code == 200 and length.isdecimal() and not page else None
 
 
+_NOTE = record({"url": text}, {"validator": maybe(text), "total": maybe(whole(0))})
+
+
 @dataclass(frozen=True)
 class Part:
     """The part of a file that is here, and a note of what it is a part of."""
@@ -157,11 +160,12 @@ class Part:
         write_json(self.note, {"url": url, "validator": validator, "total": total})
 
     def _noted(self) -> dict[str, Any]:
+        """What is known of the part; nothing where the note is absent or damaged, and then it is not continued."""
         try:
-            noted = json.loads(self.note.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            noted: dict[str, Any] = read_json(self.note, "the note of a download", _NOTE)
+        except InputError:
             return {}
-        return noted if isinstance(noted, dict) else {}
+        return noted
 
     def discard(self) -> None:
         """Forget what is here."""

@@ -122,7 +122,8 @@ class FileFetcher:
                 return None
             if self._is_kept_unrecorded(file):
                 return None
-            remove_leftovers(file.path)
+            for beside in ("", ".json", ".part", ".part.json"):
+                remove_leftovers(file.path.with_name(f"{file.path.name}{beside}"))
             return self._get(file)
 
     def _is_kept(self, file: SourceFile) -> bool:

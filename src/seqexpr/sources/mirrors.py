@@ -7,7 +7,6 @@ inside is ever used as a path, so none can escape.
 
 from __future__ import annotations
 
-import json
 import stat
 import tarfile
 import zipfile
@@ -19,9 +18,10 @@ from typing import IO, Any, TypeVar
 from urllib.parse import quote
 
 from seqexpr.errors import InputError, MissingDataError, NetworkError
+from seqexpr.own_files import check_shape, parse_json
 from seqexpr.sources.archives import is_zip, open_tar, readable, refuse_bomb, tar_members
 from seqexpr.sources.disk_space import DiskError, DiskRoom
-from seqexpr.sources.registry import SourceFile, list_sources
+from seqexpr.sources.registry import RECORD, SourceFile, list_sources
 
 _BLOCK = 1 << 20
 _LONGEST_RECORD = 1 << 16
@@ -96,10 +96,11 @@ class Mirror:
             else:
                 with self._member(beside) as (stream, _, _):
                     text = stream.read(_LONGEST_RECORD)
-            record = json.loads(text)
-        except (MissingDataError, ValueError, OSError):
+            found: dict[str, Any] = parse_json(text, self.path, "the record of a download")
+            check_shape(found, RECORD, self.path, "the record of a download")
+        except (MissingDataError, InputError, OSError):
             return {}
-        return record if isinstance(record, dict) else {}
+        return found
 
     def _path(self, file: SourceFile) -> Path:
         for name in _names(file):

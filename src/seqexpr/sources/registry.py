@@ -7,7 +7,6 @@ it `FILE.json` records its address, size and SHA-256 as they were at the first d
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +15,7 @@ from typing import Any, Literal
 
 from seqexpr.errors import MissingDataError, NetworkError, UsageError
 from seqexpr.files import sha256_file, write_json
+from seqexpr.own_files import maybe, read_json, record, text, whole
 from seqexpr.paths import cached_path
 from seqexpr.toml_files import packaged_toml
 
@@ -81,12 +81,16 @@ class SourceFile:
         return self.path.is_file()
 
     def recorded(self) -> dict[str, Any]:
-        """What was recorded at the first download (sha256, size, url, fetched); empty when nothing was."""
-        try:
-            record = json.loads(self.record_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        """What was recorded at the first download (sha256, size, url, fetched); empty when nothing was.
+
+        Raises:
+            InputError: the record is damaged: its checksum must not be forgotten in silence.
+        """
+        if not self.record_path.is_file():
             return {}
-        return record if isinstance(record, dict) else {}
+        expected = f"the record of a download; remove it, and run: seqexpr fetch {self.source} --force"
+        record: dict[str, Any] = read_json(self.record_path, expected, RECORD)
+        return record
 
     def record(self, **facts: Any) -> None:
         """Record facts about the file beside it, atomically."""
@@ -109,6 +113,9 @@ class SourceFile:
             return f"found SHA-256 {found}; expected {self.sha256}"
         way_out = "if the source has changed and you want it as it is now, add --force"
         return f"found SHA-256 {found}; expected {self.known_sha256} as first recorded ({way_out})"
+
+
+RECORD = record({}, {"size": maybe(whole(0)), "sha256": maybe(text), "url": maybe(text), "fetched": maybe(text)})
 
 
 @dataclass(frozen=True)

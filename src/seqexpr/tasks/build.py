@@ -148,7 +148,12 @@ class TaskReport:
     @property
     def counts(self) -> list[GeneCount]:
         """Genes at each join; none for a task without sources."""
-        return [GeneCount(**entry) for entry in self.dataset.manifest.get("joins", ())]
+        try:
+            return [GeneCount(**entry) for entry in self.dataset.manifest.get("joins", ())]
+        except TypeError as problem:
+            path = self.dataset.folder / "manifest.json"
+            expected = "counts of genes; prepare the dataset again"
+            raise InputError(path, record="key 'joins'", found=str(problem), expected=expected) from None
 
     @property
     def notes(self) -> list[str]:

@@ -6,7 +6,7 @@ of network and for each task of the paper; a user's own file has the same keys (
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -22,6 +22,9 @@ LABEL_SCALINGS = ("zscore", "none")
 
 NOT_A_RECIPES = ("preset", "latent_input", "query_input", "outputs", "word_outputs")
 """Settings of a network that a recipe does not change: the task and the preset decide them."""
+
+_LARGEST = 2.0**53
+"""No setting is larger, and all are numbers: NaN and infinity would be found in the middle of a training."""
 
 _WIDTHS = {
     setting.name
@@ -96,6 +99,9 @@ class Recipe:
     """Compute in bfloat16 on CUDA (weights stay float32)."""
 
     def __post_init__(self) -> None:
+        for name, number in self._numbers():
+            if not abs(number) <= _LARGEST:  # NaN is in no order
+                raise UsageError(f"recipe {self.name}: {name} must be a finite number, not {str(number)[:40]}")
         for name, value, allowed in (
             ("optimizer", self.optimizer, OPTIMIZERS),
             ("schedule", self.schedule, SCHEDULES),
@@ -122,8 +128,17 @@ class Recipe:
         if self.schedule == "noam" and self.warmup_steps == 0:
             raise UsageError(f"recipe {self.name}: the noam schedule needs warmup_steps above 0")
         for name in sorted(_WIDTHS & self.model.keys()):
-            if np.min(self.model[name]) < 1:
+            if min(np.ravel(self.model[name]), default=0) < 1:
                 raise UsageError(f"recipe {self.name}: model.{name} must be at least 1, not {self.model[name]}")
+
+    def _numbers(self) -> Iterator[tuple[str, float]]:
+        """Every number among the settings, by the name of its key."""
+        for name, value in asdict(self).items():
+            parts = value.items() if isinstance(value, dict) else [("", value)]
+            for key, part in parts:
+                for number in part if isinstance(part, (list, tuple)) else (part,):
+                    if isinstance(number, (int, float)):
+                        yield f"{name}.{key}" if key else name, number
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> Recipe:
@@ -190,6 +205,11 @@ def _check_type(value: Any, example: Any, file: str, key: str) -> None:
     if fits and isinstance(example, tuple):
         number = (int,) if type(example[0]) is int else (int, float)
         fits = all(isinstance(item, number) and not isinstance(item, bool) for item in value)
+    numbers = value if isinstance(value, list) else [value]
+    if fits and not all(abs(item) <= _LARGEST for item in numbers if isinstance(item, (int, float))):
+        raise InputError(file, record=f"key {key!r}", found=str(value)[:40], expected="a finite number")
+    if fits and isinstance(example, tuple) and not value:
+        fits = False
     if not fits:
         expected = f"a value like {list(example) if isinstance(example, tuple) else example!r}"
-        raise InputError(file, record=f"key {key!r}", found=repr(value), expected=expected)
+        raise InputError(file, record=f"key {key!r}", found=repr(value)[:100], expected=expected)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,13 @@ import torch
 from torch import Tensor
 
 from seqexpr.errors import InputError
-from seqexpr.files import atomic_path
+from seqexpr.own_files import Shape, anything, check_shape, list_of, mapping, parse_json, record
+from seqexpr.tensor_files import load_tensors, read_metadata, save_tensors
 
 FILE = "state.safetensors"
+
+_EXPECTED = "the state of a training; remove the folder checkpoint to begin the training again"
+_OPTIMIZER = record({"numbers": mapping(mapping(anything)), "param_groups": list_of(mapping(anything))})
 
 
 def save_state(
@@ -26,48 +32,65 @@ def save_state(
         optimizer: its moments and step counts are stored too.
         progress: numbers of the loop, as JSON can hold them.
     """
-    from safetensors.torch import save_file
-
-    tensors = {
-        f"{group}/{name}": tensor.detach().cpu().contiguous()
-        for group, state in groups.items()
-        for name, tensor in state.items()
-    }
+    tensors = {f"{group}/{name}": tensor for group, state in groups.items() for name, tensor in state.items()}
     optimizer_tensors, optimizer_numbers = _flatten(optimizer.state_dict())
     tensors |= optimizer_tensors
+    described = {"progress": progress, "optimizer": optimizer_numbers}
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic_path(folder / FILE) as temporary:
-        metadata = {"progress": json.dumps(progress), "optimizer": json.dumps(optimizer_numbers)}
-        save_file(tensors, temporary, metadata=metadata)
+    save_tensors(folder / FILE, tensors, {key: json.dumps(value) for key, value in described.items()})
 
 
 def load_state(
-    folder: Path, optimizer: torch.optim.Optimizer
+    folder: Path, optimizer: torch.optim.Optimizer, progress: Shape = anything, with_gaps: Collection[str] = ()
 ) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]] | None:
     """The groups and the progress that `save_state` wrote, the optimiser set to its stored state.
+
+    Args:
+        folder: where it lies.
+        optimizer: as it was made at the start of the training.
+        progress: shape of what was stored as such.
+        with_gaps: tensors that may hold NaN, as "group/name".
 
     Returns:
         None when there is no state yet.
 
     Raises:
-        InputError: the file is damaged.
+        InputError: the file is damaged, or is of another network or optimiser.
     """
-    from safetensors import SafetensorError, safe_open
-
     path = folder / FILE
     if not path.exists():
         return None
+    metadata = read_metadata(path, _EXPECTED)
     groups: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in load_tensors(path, _EXPECTED, with_gaps=with_gaps).items():
+        group, _, name = key.partition("/")
+        groups.setdefault(group, {})[name] = tensor
+    stored = {}
+    for key, shape in (("progress", progress), ("optimizer", _OPTIMIZER)):
+        stored[key] = parse_json(metadata.get(key, ""), path, _EXPECTED, f"metadata {key!r}")
+        check_shape(stored[key], shape, path, _EXPECTED, f"metadata {key!r}")
+    with fitting(folder):
+        optimizer.load_state_dict(_unflatten(groups.pop("optimizer", {}), stored["optimizer"]))
+        for parameters in optimizer.param_groups:
+            for parameter in parameters["params"]:
+                _check_moments(optimizer.state.get(parameter, {}), parameter)
+    return groups, stored["progress"]
+
+
+@contextmanager
+def fitting(folder: Path) -> Iterator[None]:
+    """Within it, a state that does not fit the network or the optimiser is an `InputError` that names the file."""
     try:
-        with safe_open(str(path), framework="pt") as handle:
-            metadata = handle.metadata()
-            for key in handle.keys():  # noqa: SIM118 - the handle is no mapping
-                group, name = key.split("/", 1)
-                groups.setdefault(group, {})[name] = handle.get_tensor(key)
-    except SafetensorError as problem:
-        raise InputError(path, found=f"a damaged file ({problem})", expected="a training state") from None
-    optimizer.load_state_dict(_unflatten(groups.pop("optimizer", {}), json.loads(metadata["optimizer"])))
-    return groups, json.loads(metadata["progress"])
+        yield
+    except (KeyError, ValueError, TypeError, RuntimeError, AttributeError, IndexError) as problem:
+        found = f"a state that does not fit ({(str(problem).splitlines() or [''])[-1].strip()})"
+        raise InputError(folder / FILE, found=found, expected=_EXPECTED) from None
+
+
+def _check_moments(moments: dict[str, Any], parameter: Tensor) -> None:
+    for key, value in moments.items():
+        if isinstance(value, Tensor) and value.ndim and value.shape != parameter.shape:
+            raise ValueError(f"{key} of shape {list(value.shape)}, of a parameter of shape {list(parameter.shape)}")
 
 
 def _flatten(state: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:

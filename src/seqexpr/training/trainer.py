@@ -24,18 +24,29 @@ from seqexpr.models.composition.towers import PromoterTowers
 from seqexpr.models.perceiver import Perceiver
 from seqexpr.models.registry import resolve_models
 from seqexpr.models.trained import ModelMetadata, Output, TrainedModel, load_towers, save_model
+from seqexpr.own_files import list_of, number, record, text, whole
 from seqexpr.threads import Prefetch
 from seqexpr.training.batches import BatchLoader
 from seqexpr.training.composition_stage import train_composition
 from seqexpr.training.job import TrainingJob, half_life_schema, label_scaling
 from seqexpr.training.optimizers import make_optimizer
 from seqexpr.training.schedules import learning_rate
-from seqexpr.training.state import load_state, save_state
+from seqexpr.training.state import fitting, load_state, save_state
 from seqexpr.training.steps import STEPS_AHEAD, Step, StepDrawer
 from seqexpr.training.word_stage import make_words
 
 EVALUATION_BATCH = {"cpu": 16, "cuda": 256, "mps": 64}
 """Genes a forward pass in validation: a GPU wants many."""
+
+
+_PROGRESS = record(
+    {
+        "fingerprint": text,
+        "best_epoch": whole(0),
+        "best_score": number,
+        "rows": list_of(record({"epoch": whole(0), "train_loss": number, "valid_loss": number, "valid_r2": number})),
+    }
+)
 
 
 class Observer(Protocol):
@@ -140,6 +151,11 @@ class _Trainer:
     def _end_epoch(self, epoch: int, train_loss: float, rate: float, started: float) -> None:
         """Validate, keep the weights if they are the best, and write the state."""
         valid_loss, valid_r2 = self._validate()
+        if not (math.isfinite(valid_loss) and math.isfinite(valid_r2)):
+            raise UsageError(
+                f"the validation loss of epoch {epoch} is {valid_loss}: "
+                "lower the recipe's learning rate or clip gradients"
+            )
         row = {
             "epoch": epoch,
             "train_loss": train_loss,
@@ -271,7 +287,7 @@ class _Trainer:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
 
     def _restore(self) -> None:
-        stored = load_state(self.folder / "checkpoint", self.optimizer)
+        stored = load_state(self.folder / "checkpoint", self.optimizer, _PROGRESS, with_gaps=("words/told",))
         if stored is None:
             return
         groups, progress = stored
@@ -281,11 +297,15 @@ class _Trainer:
                 found="a training with other data, options, recipe or seed",
                 expected="the training that is resumed",
             )
-        self.network.load_state_dict(groups["network"])
-        if self.averaged is not self.network:
-            self.averaged.load_state_dict(groups["averaged"])
-        if "words" in groups:
-            self.loader.told = groups["words"]["told"].numpy()
+        with fitting(self.folder / "checkpoint"):
+            self.averaged.load_state_dict(groups["best"])  # it fits, or is refused now
+            self.network.load_state_dict(groups["network"])
+            if self.averaged is not self.network:
+                self.averaged.load_state_dict(groups["averaged"])
+            if "words" in groups:
+                self.loader.told = groups["words"]["told"].numpy()
+            if not any(row["epoch"] == progress["best_epoch"] for row in progress["rows"]):
+                raise ValueError(f"best epoch {progress['best_epoch']}, which it does not hold")
         self.best = {key: value.to(self.device) for key, value in groups["best"].items()}
         self.best_epoch, self.best_score = progress["best_epoch"], progress["best_score"]
         self.rows = progress["rows"]

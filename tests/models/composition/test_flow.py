@@ -134,10 +134,10 @@ def test_gain_scales_the_composition_alone(small_config, tokens):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"composition_members": 0}, "composition_members must be at least 1"),
+        ({"composition_members": 0}, "composition_members must be a whole number from 1"),
         ({"composition_gain": 0.0}, "composition_gain must be above 0"),
         ({"composition_members": 2}, "composition_members need a composition_dim"),
-        ({"promoter_towers": -1, "composition_dim": 4}, "must not be negative"),
+        ({"promoter_towers": -1, "composition_dim": 4}, "promoter_towers must be a whole number from 0"),
         ({"promoter_towers": 2}, "promoter_towers need a composition_dim"),
         ({"promoter_towers": 2, "composition_dim": 4, "upstream": 6000}, "a window of 7,000 bp"),
     ],

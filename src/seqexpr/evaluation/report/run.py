@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,21 @@ from typing import Any
 import pandas as pd
 
 from seqexpr.errors import InputError
-from seqexpr.manifest import read_manifest
+from seqexpr.evaluation.tables import read_table
+from seqexpr.manifest import EPOCH, read_manifest
+from seqexpr.own_files import (
+    Shape,
+    list_of,
+    mapping,
+    maybe,
+    name,
+    number,
+    read_json,
+    read_json_lines,
+    record,
+    text,
+    whole,
+)
 
 MODEL = "seqexpr"
 """The name of the trained model in `metrics.json`; every other name there is a baseline."""
@@ -62,38 +75,20 @@ def read_run(folder: Path) -> Run:
     if manifest.get("kind") not in KINDS:
         found = f"a folder of kind {manifest.get('kind')!r}"
         raise InputError(folder, found=found, expected="the run folder of train or cv")
-    rows = _read_list(folder / "metrics.json", "the metrics of a run")
-    audit = _read_list(folder / "audit.json", "the overlap audit of a run")
+    rows = _read_list(folder / "metrics.json", "the metrics of a run", _SCORE)
+    audit = _read_audit(folder / "audit.json")
     return Run(folder, manifest, rows, audit, _read_history(folder), _read_predictions(folder))
 
 
-def _read_list(path: Path, expected: str) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise InputError(path, found="text that is not JSON", expected=expected) from None
-    if not isinstance(entries, list):
-        raise InputError(path, found=f"JSON that is no list but a {type(entries).__name__}", expected=expected)
+def _read_list(path: Path, expected: str, shape: Shape) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = read_json(path, expected, list_of(shape)) if path.exists() else []
     return entries
 
 
 def _read_history(folder: Path) -> pd.DataFrame:
     path = folder / "metrics.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    epochs = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            epochs.append(json.loads(line))
-        except ValueError:
-            if number < len(lines):  # a run that was cut off may leave half of its last line
-                raise InputError(
-                    path,
-                    record=f"line {number}",
-                    found="text that is not JSON",
-                    expected="one JSON object a line",
-                ) from None
+    # A run that was cut off may leave half of its last line.
+    epochs = read_json_lines(path, "one JSON object a line", EPOCH, cut=True) if path.exists() else []
     history = pd.DataFrame(epochs)
     numbers = [name for name in ("epoch", "train_loss", "valid_loss", "valid_r2") if name in history]
     history[numbers] = history[numbers].astype(float)
@@ -104,9 +99,39 @@ def _read_predictions(folder: Path) -> pd.DataFrame:
     path = folder / "predictions.tsv"
     if not path.exists():
         return pd.DataFrame()
-    texts = {"id": str, "chrom": str, "fold": str, "output": str}
-    table = pd.read_csv(path, sep="\t", dtype=texts, keep_default_na=False, na_values={"label": [""]})
-    absent = [name for name in ("output", "label", "prediction") if name not in table]
-    if absent:
-        raise InputError(path, found=f"no column {', '.join(absent)}", expected="the predictions of a run")
+    table = read_table(path)
+    if "fold" in table:
+        table["fold"] = table["fold"].astype(str)
     return table.dropna(subset=["label", "prediction"])
+
+
+_ESTIMATE = record({"value": maybe(number)}, {"low": maybe(number), "high": maybe(number)})
+_SCORE = record({"model": text, "output": text, "scope": text, "n": whole(0), "metrics": mapping(_ESTIMATE)})
+"""A row of metrics.json."""
+
+_SIDE = maybe(record({"n": whole(0), "pearson_r2": _ESTIMATE}, {"r2": _ESTIMATE}))
+_COUNTED = record(
+    {
+        "overlap": name,
+        "definition": text,
+        "tested": whole(0),
+        "overlapping": whole(0),
+        "by_fold": list_of(record({"fold": whole(0), "tested": whole(0), "overlapping": whole(0)})),
+        "metrics": mapping(record({}, {"overlapping": _SIDE, "others": _SIDE})),
+    }
+)
+_SKIPPED = record({"overlap": name, "skipped": text})
+
+
+def _overlap(value: Any, where: str) -> None:
+    """An entry of audit.json."""
+    (_SKIPPED if isinstance(value, dict) and "skipped" in value else _COUNTED)(value, where)
+
+
+def _read_audit(path: Path) -> list[dict[str, Any]]:
+    expected = "the overlap audit of a run"
+    entries = _read_list(path, expected, _overlap)
+    folds = [[part["fold"] for part in entry["by_fold"]] for entry in entries if "skipped" not in entry]
+    if any(others != folds[0] for others in folds):
+        raise InputError(path, found="overlaps counted over different folds", expected=expected)
+    return entries

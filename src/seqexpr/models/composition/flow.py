@@ -19,6 +19,7 @@ from seqexpr.models.composition.residue_words import ResidueWords
 from seqexpr.models.composition.towers import PromoterTowers
 from seqexpr.models.composition.words import dna_composition, protein_composition
 from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig
+from seqexpr.models.fixed_batch import in_fixed_batches
 
 _LARGEST_SCORE = 4.0
 """Standardised inputs are cut off there: a poly-Q stretch must not blow up a prediction."""
@@ -63,7 +64,8 @@ class CompositionFlow(nn.Module):
 
         `told` as for `scores`.
         """
-        return self.predict(self.scores(latent_tokens, query_tokens, told), half_life)
+        scores = self.scores(latent_tokens, query_tokens, told)
+        return in_fixed_batches(self.predict, scores, half_life, fixed=not self.training)
 
     def scores(self, latent_tokens: Tensor, query_tokens: Tensor, told: Tensor | None = None) -> Tensor:
         """Standardised composition, then what towers and words answer.

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from seqexpr.models.composition.row_sums import exact_sum
 from seqexpr.models.composition.words import (
     PROTEIN_LETTERS,
     RESIDUE_CLASSES,
@@ -148,7 +149,7 @@ def _largest(values: Tensor, there: Tensor) -> Tensor:
 
 
 def _mean(values: Tensor, there: Tensor) -> Tensor:
-    return (values * there).sum(dim=1, keepdim=True) / there.sum(dim=1, keepdim=True)
+    return (exact_sum(values * there) / there.sum(dim=1, keepdim=True)).float()
 
 
 def _valued(proteins: Tensor, of_letter: Mapping[str, float]) -> Tensor:

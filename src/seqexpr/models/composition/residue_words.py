@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seqexpr.models.composition.row_sums import sum_rows
+from seqexpr.models.composition.row_sums import exact_sum, sum_rows
 from seqexpr.models.composition.words import class_of_token
 
 WORD_CLASSES = ("AST", "C", "DENQ", "FYW", "G", "H", "ILMV", "KR", "P")
@@ -60,7 +60,8 @@ class ResidueWords(nn.Module):
         """
         buckets, counts = word_buckets(proteins, len(self.table))
         weights = self.weights[:, 0][buckets] * counts
-        return buckets, weights / weights.square().sum(dim=1, keepdim=True).sqrt().clamp(min=1e-6)
+        squares = exact_sum(weights.square()).sqrt().float()  # whatever the padding behind a protein
+        return buckets, weights / squares.clamp(min=1e-6)
 
 
 def word_buckets(proteins: Tensor, buckets: int) -> tuple[Tensor, Tensor]:

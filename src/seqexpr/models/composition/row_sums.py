@@ -23,6 +23,14 @@ def sum_rows(rows: Tensor, table: Tensor, weights: Tensor | None = None) -> Tens
     return functional.embedding_bag(rows, table, per_sample_weights=weights, mode="sum")
 
 
+def exact_sum(values: Tensor) -> Tensor:
+    """(n, k) -> (n, 1), in double precision where the device has it.
+
+    A float32 sum's last digit depends on k, and so would a protein's features on the padding behind it.
+    """
+    return values.sum(dim=1, keepdim=True, dtype=torch.float32 if values.device.type == "mps" else torch.float64)
+
+
 def gather_and_sum(rows: Tensor, table: Tensor, weights: Tensor | None = None) -> Tensor:
     """As `sum_rows`, for any device; all the rows are in memory at once."""
     gathered = table[rows.int()]

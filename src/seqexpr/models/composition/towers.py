@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from seqexpr.models.composition.row_sums import sum_rows
 from seqexpr.models.config import PROMOTER_WINDOW
+from seqexpr.models.fixed_batch import in_fixed_batches
 
 _LETTERS = 4
 _STEM, _STEM_WIDTH, _STEM_POOL = 128, 6, 30
@@ -48,7 +49,12 @@ class PromoterTowers(nn.Module):
         x = functional.conv1d(_same(x, _SECOND_WIDTH), self.second.weight, self.second.bias, groups=self.towers)
         x = functional.relu(functional.max_pool1d(x, _SECOND_POOL))
         # Each tower's channels, position by position.
-        x = x.unflatten(1, (self.towers, _SECOND)).permute(1, 0, 3, 2).flatten(2)  # (towers, batch, features)
+        x = x.unflatten(1, (self.towers, _SECOND)).permute(0, 1, 3, 2).flatten(2)  # (batch, towers, features)
+        return in_fixed_batches(self._dense, x, fixed=not self.training)
+
+    def _dense(self, x: Tensor) -> Tensor:
+        """(batch, towers, features) -> (batch, towers)."""
+        x = x.transpose(0, 1)
         for number, (kernel, bias) in enumerate(zip(self.kernels, self.biases, strict=True), start=1):
             x = x @ kernel + bias
             if number < len(_DENSE):

@@ -69,6 +69,7 @@ INLINE ints kept(const attention_dropout *dropout, size_t row, size_t latents, s
 int NAMED(attend_forward)(const float *query, const attention_context *context, const attention_dropout *dropout, size_t windows,
                           size_t latents, float *output, float *log_sums) {
     const size_t width = context->width, panels = latents / PANEL;
+    if (!windows || !latents || !width) return 0; /* empty arrays have no address, which memcpy must not be given */
     float *memory = aligned_alloc(64, sizeof(float) * (BLOCK * width + 2 * latents * width + 2 * latents));
     if (!memory) return 1;
     block b = {.rows = memory};
@@ -151,6 +152,7 @@ int NAMED(attend_backward)(const float *query, const attention_context *context,
                            size_t windows, size_t latents, const float *output, const float *log_sums,
                            const float *output_gradient, float *query_gradient, float *context_gradient) {
     const size_t width = context->width, panels = latents / PANEL;
+    if (!windows || !latents || !width) return 0;
     float *memory = aligned_alloc(64, sizeof(float) * (2 * BLOCK * width + 3 * latents * width + latents));
     if (!memory) return 1;
     block b = {.rows = memory};

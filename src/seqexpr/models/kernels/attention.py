@@ -22,7 +22,7 @@ from seqexpr.models.kernels.library import (
 )
 
 _WIDTH_STEP = 32
-_SHORTEST_CONTEXT = 256
+SHORTEST_CONTEXT = 256
 """Below, torch's own few operations cost nothing."""
 
 
@@ -31,9 +31,10 @@ def attends(query: Tensor, context: Tensor, tokens: Tensor | None = None) -> boo
     letters = context.shape[1] if tokens is None else tokens.shape[1]
     return (
         library() is not None
-        and letters >= _SHORTEST_CONTEXT
+        and letters >= SHORTEST_CONTEXT
         and query.shape[1] % PANEL == 0
         and context.shape[2] % _WIDTH_STEP == 0
+        and query.numel() > 0
         and computes_here(query, context)
     )
 

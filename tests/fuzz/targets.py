@@ -1,0 +1,192 @@
+"""What is damaged: small files of every kind, and the functions that read them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from seqexpr.datasets.dataset import PreparedDataset
+from seqexpr.errors import SeqexprError
+from seqexpr.evaluation.compare import compare, read_baselines, read_held_out
+from seqexpr.evaluation.report.run import read_run
+from seqexpr.evaluation.tables import read_table
+from seqexpr.inputs.half_life import FEATURES, read_half_life
+from seqexpr.inputs.labels import read_labels
+from seqexpr.manifest import read_manifest
+from seqexpr.models.config import PerceiverConfig
+from seqexpr.models.perceiver import Perceiver
+from seqexpr.models.trained import ModelMetadata, Output, TrainedModel, load_model, save_model
+from seqexpr.runs.folder import first_difference, read_lines
+from seqexpr.sequences.annotation import read_annotation, read_tss
+from seqexpr.sequences.fasta import read_fasta
+from seqexpr.training.recipe_files import load_recipe
+from seqexpr.training.state import load_state, save_state
+
+from ..evaluation.finished_run import make_run
+from ..small_dataset import make_small_dataset, tiny_config
+from .mutator import damage
+
+
+@dataclass(frozen=True)
+class Target:
+    """A kind of file: `make` writes sound ones into a folder; `read` reads them all, as the tool does."""
+
+    make: Callable[[Path], None]
+    read: Callable[[Path], object]
+
+
+def try_damaged(target: Target, sound: Path, work: Path, seed: int) -> None:
+    """Read a damaged copy; whatever is not an error of seqexpr's own is raised.
+
+    Args:
+        target: what is read.
+        sound: folder with sound files of it.
+        work: where the copy goes.
+        seed: decides which file is damaged, and how.
+    """
+    generator = random.Random(seed)
+    shutil.rmtree(work, ignore_errors=True)
+    shutil.copytree(sound, work)
+    files = sorted(path for path in work.rglob("*") if path.is_file() and path.name != ".done")
+    chosen = generator.choice(files)
+    chosen.write_bytes(damage(chosen.read_bytes(), generator, chosen.name))
+    try:
+        target.read(work)
+    except SeqexprError as problem:
+        assert str(problem)
+
+
+def _write(name: str, content: str) -> Callable[[Path], None]:
+    def make(folder: Path) -> None:
+        data = content.encode()
+        (folder / name).write_bytes(gzip.compress(data, mtime=0) if name.endswith(".gz") else data)
+
+    return make
+
+
+_FASTA = ">g1 first\nACGTNACGT\nACGT\n>g2\nAC\n\n>sp|P12345|X_HUMAN protein\nMKV\n"
+_BED = "chr1\t100\t101\tg1\t0\t+\nchr2\t5\t6\tg2\t.\t-\n"
+_GTF = "".join(
+    f'chr1\tx\t{kind}\t{start}\t{end}\t.\t+\t{phase}\tgene_id "g1"; transcript_id "t1"; gene_name "A";\n'
+    for kind, start, end, phase in (("exon", 1, 90, "."), ("CDS", 10, 30, "0"), ("exon", 100, 150, "."))
+)
+_GFF3 = (
+    "##gff-version 3\n"
+    "chr1\tx\tgene\t1\t150\t.\t-\t.\tID=gene:g1;Name=A\n"
+    "chr1\tx\tmRNA\t1\t150\t.\t-\t.\tID=t1;Parent=gene:g1\n"
+    "chr1\tx\texon\t1\t90\t.\t-\t.\tParent=t1\n"
+    "chr1\tx\tCDS\t10\t30\t.\t-\t0\tID=c1;Parent=t1\n"
+)
+_LABELS = "id\tlung\tbrain\tchrom\ttss\ng1\t1.5\t2\tchr1\t100\ng2\t\tNA\tchr2\t5\n"
+_HALF_LIFE = "\t".join(["id", *FEATURES]) + "\n" + "\t".join(["g1", *["0.5"] * len(FEATURES)]) + "\n"
+_RECIPE = """base = "default"
+learning_rate = 1e-3
+betas = [0.9, 0.999]
+batch_size = 8
+[model]
+dropout = 0.1
+tower_channels = [8, 8]
+latents = 4
+[output_weights]
+lung = 2.0
+"""
+
+
+def _read_dataset(folder: Path) -> None:
+    dataset = PreparedDataset.open(folder / "ds")
+    everything = np.arange(len(dataset))
+    dataset.labels(dataset.label_names)
+    dataset.half_life()
+    if dataset.has_dna:
+        dataset.dna(everything, dataset.upstream, dataset.downstream)
+    if dataset.has_protein:
+        dataset.proteins(everything, 50)
+    dataset.check_content(required=False)
+
+
+def _network(**changes: object) -> Perceiver:
+    torch.manual_seed(0)
+    return Perceiver(tiny_config(**changes)).eval()
+
+
+def _make_weights(folder: Path) -> None:
+    network = _network(outputs=2)
+    outputs = (Output("lung", "log10", 1.0, 2.0), Output("brain"))
+    save_model(folder / "w.safetensors", TrainedModel("w", network, ModelMetadata(network.config, outputs)))
+
+
+def _read_weights(folder: Path) -> None:
+    model = load_model(folder / "w.safetensors")
+    config = model.metadata.config
+    if config.reads_dna and config.window_length < 5_000:
+        protein = np.ones((1, min(config.protein_length, 50)), np.uint8) if config.reads_protein else None
+        model.predict(np.ones((1, config.window_length), np.uint8), protein, None)
+
+
+def _make_state(folder: Path) -> None:
+    network = _network()
+    optimizer = torch.optim.AdamW(network.parameters())
+    network(torch.ones(2, 360, dtype=torch.uint8), torch.ones(2, 360, dtype=torch.uint8)).sum().backward()
+    optimizer.step()
+    save_state(folder, {"network": network.state_dict()}, optimizer, {"epoch": 1})
+
+
+def _read_state(folder: Path) -> None:
+    network = _network()
+    load_state(folder, torch.optim.AdamW(network.parameters()))
+
+
+def _make_run(folder: Path) -> None:
+    make_run(folder / "run", n=12)
+
+
+def _read_run(folder: Path) -> None:
+    run = folder / "run"
+    problems: list[SeqexprError] = []
+    for read in (
+        lambda: read_run(run),
+        lambda: [compare(read_held_out(run), other, resamples=2) for other in read_baselines(run)],
+        lambda: (read_table(run / "predictions.tsv"), read_lines(run / "metrics.jsonl")),
+        lambda: first_difference(read_manifest(run), {"kind": "cv", "options": {"a": 1}}),
+    ):
+        try:
+            read()
+        except SeqexprError as problem:
+            problems.append(problem)
+    if problems:
+        raise problems[0]
+
+
+TARGETS = {
+    "fasta": Target(_write("a.fa", _FASTA), lambda folder: list(read_fasta(folder / "a.fa"))),
+    "gzip": Target(
+        _write("a.fa.gz", "".join(f">g{i}\n{'ACGTTGCA' * i}\n" for i in range(1, 90))),
+        lambda folder: list(read_fasta(folder / "a.fa.gz")),
+    ),
+    "bed": Target(_write("a.bed", _BED), lambda folder: read_tss(folder / "a.bed")),
+    "gtf": Target(_write("a.gtf", _GTF), lambda folder: read_annotation(folder / "a.gtf")),
+    "gff3": Target(_write("a.gff3", _GFF3), lambda folder: read_annotation(folder / "a.gff3")),
+    "labels": Target(_write("l.tsv", _LABELS), lambda folder: read_labels(folder / "l.tsv")),
+    "half-life": Target(_write("h.tsv", _HALF_LIFE), lambda folder: read_half_life(folder / "h.tsv")),
+    "recipe": Target(
+        _write("r.toml", _RECIPE),
+        lambda folder: load_recipe(str(folder / "r.toml"), "dna").fit(PerceiverConfig.from_preset("dna-perceiver")),
+    ),
+    "dataset": Target(lambda folder: make_small_dataset(folder / "ds") and None, _read_dataset),
+    "weights": Target(_make_weights, _read_weights),
+    "state": Target(_make_state, _read_state),
+    "run": Target(_make_run, _read_run),
+}
+
+
+def kept_seeds(folder: Path) -> list[tuple[str, int]]:
+    """Target and seed of the damage that once was not answered as it should be, from the JSON files in `folder`."""
+    return [(path.stem, seed) for path in sorted(folder.glob("*.json")) for seed in json.loads(path.read_text("utf-8"))]
