@@ -192,8 +192,8 @@ class FastaWindows:
                 self._path,
                 record=_named(record),
                 found=f"{length:,} bp",
-                expected=f"a window of exactly {self.upstream + self.downstream:,} bp, {self.upstream:,} of them before "
-                "the TSS, or --tss-at N|center to say where the TSS lies in every record",
+                expected=f"a window of exactly {self.upstream + self.downstream:,} bp, {self.upstream:,} of them "
+                "before the TSS, or --tss-at N|center to say where the TSS lies in every record",
             )
         boundary = length // 2 if self._tss_at == "center" else self._tss_at
         if boundary > length:
