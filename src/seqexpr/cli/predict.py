@@ -158,4 +158,4 @@ def example_folder() -> Path:
     for folder in (package / "examples", package.parents[1] / "examples"):
         if (folder / "genes.fa").is_file():
             return folder
-    raise MissingDataError("the examples are not in this installation; run: pip install --force-reinstall seqexpr")
+    raise MissingDataError("the examples are not in this installation; reinstall seqexpr from its source folder")

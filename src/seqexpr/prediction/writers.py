@@ -161,7 +161,7 @@ class _ParquetWriter:
             import pyarrow.parquet
         except ImportError:
             raise MissingDataError(
-                "Parquet needs pyarrow, which is not installed; run: pip install 'seqexpr[parquet]'"
+                "Parquet needs pyarrow, which is not installed; run: pip install pyarrow"
             ) from None
         self._pyarrow: Any = pyarrow
         self._out = out
