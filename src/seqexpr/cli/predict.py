@@ -24,6 +24,7 @@ def predict(
     half_life: options.HalfLife = None,
     example: options.Example = False,
     model: options.Model = None,
+    allow_partial: options.AllowPartial = False,
     device: options.DeviceOption = options.Device.AUTO,
     batch_size: options.BatchSize = "auto",
     threads: options.Threads = None,
@@ -54,7 +55,7 @@ def predict(
     chosen_format = choose_format(out, format.value if format else None)
     if not example:
         sources.check()
-    paths = resolve_models(model or [_default_model(sources, example)])
+    paths = resolve_models(model or [_default_model(sources, example)], allow_partial=allow_partial)
     needs = ModelNeeds.of([read_metadata(path) for path in paths])
     if example:
         sources = _example_sources(sources, needs)

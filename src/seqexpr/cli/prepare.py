@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
 import typer
 
-from seqexpr.cli.console import progress
+from seqexpr.cli.console import progress, set_up_logging, status
+from seqexpr.cli.help import Quiet
 from seqexpr.errors import UsageError
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def prepare(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a dataset that is there.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Build a dataset for train and cv: sequences, labels and half-life features joined by gene id.
 
@@ -112,6 +114,7 @@ def prepare(
 
       seqexpr prepare --out mine --genome hg38.fa --tss genes.gtf --labels labels.tsv --annotation genes.gtf
     """
+    set_up_logging(quiet=quiet)
     files = {
         "--windows": windows, "--genome": genome, "--tss": tss, "--proteins": proteins,
         "--protein-map": protein_map, "--labels": labels, "--label": label, "--half-life": half_life,
@@ -187,7 +190,7 @@ def _show(report: PrepareReport) -> None:
     done = "are there already, from the same files and options," if report.reused else "prepared"
     lines.append(f"{report.genes:,} genes {done} in {report.folder}")
     for line in lines:
-        typer.echo(line, err=True)
+        status(line)
 
 
 def _show_task(report: TaskReport) -> None:
@@ -208,4 +211,4 @@ def _show_task(report: TaskReport) -> None:
     done = "are" if report.reused else "prepared"
     lines.append(f"{len(report.dataset):,} genes {done} in {report.dataset.folder}")
     for line in lines:
-        typer.echo(line, err=True)
+        status(line)

@@ -18,7 +18,7 @@ def drop(x: Tensor, probability: float) -> Tensor:
 
     On a CPU the probability is rounded to 256ths; elsewhere this is torch's dropout.
     """
-    threshold = round(256 * probability)
+    threshold = min(round(256 * probability), 255)  # what is kept is scaled by 256 / (256 - threshold)
     if x.device.type != "cpu":
         return functional.dropout(x, probability)
     if threshold == 0:

@@ -160,9 +160,7 @@ class _ParquetWriter:
             import pyarrow
             import pyarrow.parquet
         except ImportError:
-            raise MissingDataError(
-                "Parquet needs pyarrow, which is not installed; run: pip install pyarrow"
-            ) from None
+            raise MissingDataError("Parquet needs pyarrow, which is not installed; run: pip install pyarrow") from None
         self._pyarrow: Any = pyarrow
         self._out = out
         self._schema = pyarrow.schema([("id", pyarrow.string()), *((name, pyarrow.float64()) for name in columns)])
