@@ -119,7 +119,7 @@ def test_weights_are_written_with_card_views_and_page(toy, folder, predicted, tm
     assert (metadata.outputs[0].name, metadata.outputs[0].unit) == ("level", "log2")
     assert metadata.outputs[0].calibration == calibrations["a"]
     assert metadata.training["train_genes"] == len(toy.dataset) - WATCHED
-    assert metadata.training["command"] == "python -m tools.weights.__main__ toy --make --folds 3 --seed 0"
+    assert metadata.training["command"] == "python -m tools.weights toy --make --folds 3 --seed 0"
     told = metadata.card["held_out"]["level, with half-life features"]
     value = rows[0]["metrics"]["pearson_r2"]["value"]
     assert f"squared Pearson {value:.3f} [" in told and "composition ridge" in told

@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Iterable
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -104,10 +105,10 @@ def compare(
 def _verdict(comparison: Comparison) -> str:
     """Which of two models is better, in a sentence: by the squared Pearson correlation, else by another metric."""
     from seqexpr.evaluation.metrics import LOWER_IS_BETTER
-    from seqexpr.evaluation.verdict import judgement, spoken
+    from seqexpr.evaluation.verdict import judgement
 
     of = f"{comparison.output}: " if comparison.output else ""
-    first, other, n = comparison.first, spoken(comparison.other), comparison.n
+    first, other, n = comparison.first, _read_name(comparison.other), comparison.n
     differences = {name: paired.difference.to_dict() for name, paired in comparison.metrics.items()}
     order = [name for name in ("pearson_r2", "r2", *differences) if name in differences]
     defined = [name for name in order if differences[name]["value"] is not None]
@@ -181,8 +182,6 @@ def _print_rich(first: str, comparisons: list[Comparison]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from seqexpr.evaluation.verdict import spoken
-
     console = Console()
     for output, n in dict.fromkeys((comparison.output, comparison.n) for comparison in comparisons):
         shown = [comparison for comparison in comparisons if (comparison.output, comparison.n) == (output, n)]
@@ -195,7 +194,7 @@ def _print_rich(first: str, comparisons: list[Comparison]) -> None:
             table.add_column(heading, justify="right", no_wrap=True)
         for comparison in shown:
             for place, row in enumerate(_rows(comparison)):
-                name = spoken(comparison.other) if place == 0 else ""
+                name = _read_name(comparison.other) if place == 0 else ""
                 table.add_row(Text(name), row["metric"].replace("_", " "), *_cells(row))
             table.add_section()
         console.print(table)
@@ -206,3 +205,10 @@ def _cells(row: dict[str, Any]) -> list[str]:
     sides = ["-" if row[name] is None else f"{row[name]:.3f}" for name in ("first", "other")]
     interval = "-" if low is None else f"{low:+.3f} to {high:+.3f}"
     return [*sides, "-" if value is None else f"{value:+.3f}", interval, "-" if better is None else f"{better:.1%}"]
+
+
+def _read_name(model: str) -> str:
+    """A baseline's name as it is read; the names of files and folders stay as they are."""
+    from seqexpr.evaluation.verdict import spoken
+
+    return model if Path(model).exists() else spoken(model)

@@ -158,9 +158,9 @@ def cv(
         task, label, preset, recipe, epochs, batch_size, seed, device, threads, quiet
     )
     usual = len(test) or (named.folds if named and named.folds > 1 else 10)
-    kind = split.value if split else "chromosome" if test else "random"
+    kind = split or options.FoldSplit("chromosome" if test else "random")
     run = RunOptions(
-        kind,
+        kind.value,
         folds=folds or usual,
         valid_fraction=valid_fraction,
         groups_file=groups,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -154,9 +155,10 @@ def _stored_list(path: Path) -> list[dict[str, Any]]:
 def _audit(
     folder: Path, experiment: Experiment, splits: Sequence[Split], own: np.ndarray, observer: StageObserver
 ) -> dict[str, Exception]:
-    """Write `audit.json` unless it is there; what MMseqs2 was missing for is tried again."""
+    """Write `audit.json` unless it is there; a search that MMseqs2 was missing for is made once it is installed."""
     stored = _stored_list(folder / AUDIT)
-    if stored and not any("MMseqs2" in str(entry.get("skipped", "")) for entry in stored):
+    skipped = any("MMseqs2" in str(entry.get("skipped", "")) for entry in stored)
+    if stored and not (skipped and shutil.which("mmseqs")):
         return {}
     try:
         entries = audit_overlap(
