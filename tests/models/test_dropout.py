@@ -47,3 +47,12 @@ def test_nothing_is_dropped_in_evaluation_or_at_zero():
     x = torch.randn(50)
     assert torch.equal(Dropout(0.5).eval()(x), x)
     assert torch.equal(drop(x, 0.0), x)
+
+
+def test_a_probability_next_to_one_keeps_a_256th():
+    """Rounded to 256ths it would be 1, and the scale of what is kept would have no value."""
+    torch.manual_seed(0)
+    dropped = drop(torch.ones(200_000), 0.9999)
+    assert dropped.isfinite().all()
+    assert set(dropped.unique().tolist()) == {0.0, 256.0}
+    assert 0.8 < dropped.mean() < 1.2

@@ -10,7 +10,7 @@ import pytest
 from seqexpr.datasets.dataset import DatasetWriter
 from seqexpr.errors import MissingDataError, UsageError
 from seqexpr.models.config import PRESETS, PerceiverConfig
-from seqexpr.runs.setup import _narrowed, resolve_experiment
+from seqexpr.runs.setup import _check_shift, _narrowed, resolve_experiment
 from seqexpr.tasks import catalogue as tasks
 from seqexpr.tasks.catalogue import RULES, find_task, open_task_dataset, task_folder
 from seqexpr.tasks.synthetic import make_synthetic
@@ -164,3 +164,18 @@ def test_preset_that_reads_what_is_not_there():
     folder = open_task_dataset("synthetic", "dna-perceiver").folder
     with pytest.raises(UsageError, match="prepare it with --proteins"):
         resolve_experiment(str(folder), preset="protein-perceiver")
+
+
+def test_a_jitter_without_room_is_said(dataset, caplog):
+    recipe = {"recipe": "paper", "labels": ("a",), "preset": "dna-perceiver"}
+    plain = resolve_experiment(str(dataset.folder), **recipe)
+    shifting = plain.recipe.changed(tss_jitter=100)
+    _check_shift(dataset, plain.config, shifting)
+    assert "by up to 100 bp (tss_jitter)" in caplog.text and "windows are shifted by at most 60 bp" in caplog.text
+    caplog.clear()
+    wide = replace(plain.config, upstream=dataset.upstream)
+    _check_shift(dataset, wide, shifting)
+    assert "windows are not shifted" in caplog.text
+    caplog.clear()
+    _check_shift(dataset, plain.config, plain.recipe.changed(tss_jitter=60))
+    assert not caplog.records
