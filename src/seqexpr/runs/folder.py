@@ -121,7 +121,7 @@ def start_run(folder: Path, manifest: dict[str, Any], *, resume: bool) -> None:
     Args:
         folder: of the run.
         manifest: what is asked for.
-        resume: go on in a folder that is in use, whoever made it.
+        resume: continue in a folder that is in use, whoever made it.
 
     Raises:
         UsageError: the folder is in use and `resume` is off, or it was started with other options.
@@ -137,7 +137,7 @@ def start_run(folder: Path, manifest: dict[str, Any], *, resume: bool) -> None:
 
 
 def check_free(folder: Path, kind: str, *, resume: bool) -> None:
-    """Whether a run of this kind may begin in `folder`, or go on there: to be asked before anything that takes long.
+    """Whether a run of this kind may begin in `folder`, or continue there: to be asked before anything that takes long.
 
     Raises:
         UsageError, InputError: as `start_run` does, but for the options, which are not looked at.
@@ -145,7 +145,7 @@ def check_free(folder: Path, kind: str, *, resume: bool) -> None:
     if _is_unused(folder):
         return
     if not resume:
-        raise UsageError(f"{folder} exists already; go on with --resume, or choose another --out")
+        raise UsageError(f"{folder} exists already; continue it with --resume, or choose another --out")
     read_manifest(folder, kind)
 
 
