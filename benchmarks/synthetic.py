@@ -23,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -34,9 +34,9 @@ from seqexpr.evaluation.metrics import evaluate
 from seqexpr.models.config import PRESETS
 from seqexpr.prediction.device import keep_freed_memory
 from seqexpr.prediction.rows import predict_rows
-from seqexpr.runs.setup import permute_labels, resolve_setup
+from seqexpr.runs.setup import permute_labels, resolve_experiment
 from seqexpr.tasks.catalogue import list_tasks, open_task_dataset
-from seqexpr.training.job import TrainingJob
+from seqexpr.training.experiment import Split
 from seqexpr.training.trainer import EVALUATION_BATCH, train
 
 RECOVERED_WITHIN = 0.1
@@ -85,19 +85,20 @@ def run_cell(cell: Cell) -> Result:
     torch.set_num_threads(1)
     keep_freed_memory()
     started = time.perf_counter()
-    setup = resolve_setup(cell.variant, preset=cell.preset, epochs=cell.epochs, seed=cell.seed)
-    dataset = permute_labels(setup.dataset, cell.seed) if cell.permuted else setup.dataset
+    experiment = resolve_experiment(cell.variant, preset=cell.preset, epochs=cell.epochs, seed=cell.seed)
+    if cell.permuted:
+        experiment = replace(experiment, dataset=permute_labels(experiment.dataset, cell.seed))
+    dataset = experiment.dataset
     rows = split_once(dataset.genes, "random", VALID_FRACTION, TEST_FRACTION, cell.seed)
-    job = TrainingJob(dataset, setup.label_names, rows[0], rows[1], setup.config, setup.recipe, cell.seed)
     device = torch.device("cpu")
     with tempfile.TemporaryDirectory() as folder:
-        model = train(job, Path(folder), device, name=cell.preset).model
+        model = train(experiment, Split(0, *rows), Path(folder), device, name=cell.preset).model
     predicted = predict_rows(model, dataset, rows[2], EVALUATION_BATCH[device.type])[:, 0]
-    r2 = evaluate(dataset.labels(setup.label_names)[rows[2], 0], predicted)["r2"]
+    r2 = evaluate(experiment.values()[rows[2], 0], predicted)["r2"]
     read = {
-        "dna": setup.config.reads_dna,
-        "protein": setup.config.reads_protein,
-        "half-life": setup.config.reads_half_life,
+        "dna": experiment.config.reads_dna,
+        "protein": experiment.config.reads_protein,
+        "half-life": experiment.config.reads_half_life,
     }
     share = sum(part for name, part in dataset.manifest["signal_variance"].items() if read[name])
     most = 0.0 if cell.permuted else share * dataset.manifest["ceiling_r2"]

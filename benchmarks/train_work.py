@@ -19,7 +19,7 @@ from benchmarks.serving import Finished, Turns, serve
 from seqexpr.datasets.dataset import PreparedDataset
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.prediction.device import keep_freed_memory
-from seqexpr.training.job import TrainingJob, half_life_schema
+from seqexpr.training.experiment import Experiment, Split, half_life_schema
 from seqexpr.training.optimizers import make_optimizer
 from seqexpr.training.recipe import Recipe
 from seqexpr.training.recipe_files import load_recipe
@@ -41,14 +41,15 @@ def recipe_for(settings: dict[str, Any]) -> Recipe:
     )
 
 
-def job_for(settings: dict[str, Any]) -> TrainingJob:
+def job_for(settings: dict[str, Any]) -> tuple[Experiment, Split]:
     """A training on the dataset's genes again and again, so long that no epoch ends."""
     dataset = PreparedDataset.open(settings["dataset"])
     recipe = recipe_for(settings)
     genes = np.arange(VALID, len(dataset))
     repeats = -(-STEPS_AN_EPOCH * settings["batch"] // len(genes))
     config = recipe.fit(configured(settings))
-    return TrainingJob(dataset, (LABEL,), np.tile(genes, repeats), np.arange(VALID), config, recipe, seed=0)
+    experiment = Experiment(dataset, (LABEL,), config, recipe, seed=0)
+    return experiment, Split(0, np.tile(genes, repeats), np.arange(VALID))
 
 
 class Gate:
@@ -87,11 +88,11 @@ def shipped(settings: dict[str, Any], turns: Turns) -> NoReturn:
     """
     torch.set_num_threads(settings["threads"])
     keep_freed_memory()
-    job, device = job_for(settings), torch.device(settings["device"])
-    _load_optimiser(job.recipe)
+    (experiment, split), device = job_for(settings), torch.device(settings["device"])
+    _load_optimiser(experiment.recipe)
     turns.give()
     with tempfile.TemporaryDirectory() as folder:
-        train(job, Path(folder), device, name="benchmark", observer=Gate(turns, settings))
+        train(experiment, split, Path(folder), device, name="benchmark", observer=Gate(turns, settings))
     raise Finished
 
 
@@ -106,30 +107,30 @@ def plain(settings: dict[str, Any], turns: Turns) -> NoReturn:
     if settings["allocator"] == "tuned":
         keep_freed_memory()
     torch.set_num_threads(settings["threads"])
-    job, device = job_for(settings), torch.device(settings["device"])
-    network = PlainPerceiver.of(untrained(job.config, device)).train()
-    optimizer = make_optimizer(job.recipe, network.parameters())
-    genes = PlainBatches(job, device)
+    (experiment, split), device = job_for(settings), torch.device(settings["device"])
+    network = PlainPerceiver.of(untrained(experiment.config, device)).train()
+    optimizer = make_optimizer(experiment.recipe, network.parameters())
+    genes = PlainBatches(experiment, split, device)
     random, steps = np.random.default_rng(0), count(1)
     size = settings["group"] or settings["batch"]
 
     def step() -> int:
-        chosen = job.train[random.integers(len(job.train), size=settings["batch"])]
+        chosen = split.train[random.integers(len(split.train), size=settings["batch"])]
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(job.recipe, next(steps), EPOCHS * STEPS_AN_EPOCH)
+            group["lr"] = learning_rate(experiment.recipe, next(steps), EPOCHS * STEPS_AN_EPOCH)
         optimizer.zero_grad(set_to_none=True)
         for start in range(0, len(chosen), size):
             *inputs, labels = genes.of(chosen[start : start + size])
             with precision(settings):
                 predicted = network(*inputs)
             loss = functional.mse_loss(predicted.float(), labels, reduction="sum") / len(chosen)
-            (job.recipe.loss_weight * loss).backward()
+            (experiment.recipe.loss_weight * loss).backward()
         optimizer.step()
         if device.type == "cuda":
             torch.cuda.synchronize()
         return len(chosen)
 
-    _load_optimiser(job.recipe)
+    _load_optimiser(experiment.recipe)
     serve(step, turns, settings["seconds"])
 
 
@@ -141,23 +142,23 @@ def _load_optimiser(recipe: Recipe) -> None:
 class PlainBatches:
     """Rows of the dataset as tensors, padding and all."""
 
-    def __init__(self, job: TrainingJob, device: torch.device) -> None:
-        self._job, self._device = job, device
-        self._labels = job.dataset.labels(job.label_names).astype(np.float32)
-        schema, raw = half_life_schema(job), job.dataset.half_life()
+    def __init__(self, experiment: Experiment, split: Split, device: torch.device) -> None:
+        self._experiment, self._device = experiment, device
+        self._labels = experiment.values().astype(np.float32)
+        schema, raw = half_life_schema(experiment, split), experiment.dataset.half_life()
         self._half_life = schema.standardise(raw) if schema is not None and raw is not None else None
 
     def of(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
         """Latent tokens, query tokens, half-life features and labels."""
-        config = self._job.config
+        config = self._experiment.config
         half_life = None if self._half_life is None else self._send(self._half_life[rows])
         latent, query = (self._tokens(kind, rows, config) for kind in (config.latent_input, config.query_input))
         return latent, query, half_life, self._send(self._labels[rows])
 
     def _tokens(self, kind: str, rows: np.ndarray, config: PerceiverConfig) -> Tensor:
         if kind == "dna":
-            return self._send(self._job.dataset.dna(rows, config.upstream, config.downstream))
-        return self._send(self._job.dataset.proteins(rows, config.protein_length))
+            return self._send(self._experiment.dataset.dna(rows, config.upstream, config.downstream))
+        return self._send(self._experiment.dataset.proteins(rows, config.protein_length))
 
     def _send(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)

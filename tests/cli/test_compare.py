@@ -17,7 +17,7 @@ from seqexpr.files import write_json
 
 from ..evaluation.finished_run import make_run
 
-HEADER = "run\toutput\tn\tmetric\tfirst\tother\tdifference\tlow\thigh\tfirst_better"
+HEADER = "run\tlabel\tn\tmetric\tfirst\tother\tdifference\tlow\thigh\tfirst_better"
 QUICK = ("--resamples", 100)
 
 
@@ -46,14 +46,18 @@ def worse(run, tmp_path) -> Path:
 
 def test_a_run_against_its_baselines(seqexpr, run):
     done = seqexpr("compare", "run", "--resamples", 1000)
-    assert (done.code, done.err) == (0, "")
+    assert done.code == 0
+    against_mean, against_ridge = done.err.splitlines()
+    assert against_mean.startswith("mrna: run is better than training mean (r2 +")
+    assert against_ridge.startswith("mrna: run is better than composition ridge (pearson_r2 +")
+    assert against_ridge.endswith("; 89 genes)") and "95 % interval +" in against_ridge
     header, *lines = done.out.splitlines()
     assert header == HEADER
     rows = [dict(zip(header.split("\t"), line.split("\t"), strict=True)) for line in lines]
     assert [(row["run"], row["metric"]) for row in rows] == [
         (baseline, metric) for baseline in ("training_mean", "composition_ridge") for metric in METRICS
     ]
-    assert {(row["output"], row["n"]) for row in rows} == {("mrna", "89")}
+    assert {(row["label"], row["n"]) for row in rows} == {("mrna", "89")}
     undefined = [row for row in rows if row["run"] == "training_mean" and row["metric"] in ("pearson_r2", "spearman")]
     assert all(row["first"] and not row["other"] + row["difference"] + row["low"] for row in undefined)
     ridge = rows[len(METRICS)]
@@ -64,7 +68,9 @@ def test_a_run_against_its_baselines(seqexpr, run):
 
 def test_a_second_run_over_the_genes_that_both_tested(seqexpr, worse):
     done = seqexpr("compare", "run", worse, "--metric", "rmse", *QUICK)
-    assert (done.code, done.err) == (0, "mrna: 86 genes in both, 3 only in run (left out)\n")
+    counted, verdict = done.err.splitlines()
+    assert (done.code, counted) == (0, "mrna: 86 genes in both, 3 only in run (left out)")
+    assert verdict.startswith(f"mrna: run is better than {worse} (rmse -")
     header, line = done.out.splitlines()
     row = dict(zip(header.split("\t"), line.split("\t"), strict=True))
     assert (row["run"], row["n"], row["metric"], row["first_better"]) == (str(worse), "86", "rmse", "1.0000")
@@ -97,7 +103,8 @@ def test_a_table_from_standard_input_without_a_name_of_its_output(seqexpr, run):
     table = pd.read_csv(run / "predictions.tsv", sep="\t").dropna()
     text = table[["id", "label", "prediction"]].to_csv(sep="\t", index=False)
     done = seqexpr("compare", "run", "-", "--metric", "r2", *QUICK, stdin=text.encode())
-    assert (done.code, done.err) == (0, "")
+    said = "mrna: these 89 genes cannot tell whether run or - is better (r2 +0.000, 95 % interval +0.000 to +0.000)\n"
+    assert (done.code, done.err) == (0, said)
     name, output, n, _, first, other, *difference = done.out.splitlines()[1].split("\t")
     assert (name, output, n) == ("-", "mrna", "89")
     assert first == other and difference == ["0.0000", "0.0000", "0.0000", "0.5000"]
@@ -135,10 +142,13 @@ def test_outputs_of_one_run_alone_are_told(seqexpr, tmp_path):
     for name, outputs in (("both", ("mrna", "protein")), ("one", ("mrna",))):
         make_run(tmp_path / name, outputs=outputs)
     done = seqexpr("compare", tmp_path / "both", tmp_path / "one", "--metric", "r2", *QUICK)
-    assert (done.code, done.err) == (0, f"only in {tmp_path / 'both'} (left out): protein\n")
+    assert (done.code, done.err.splitlines()[0]) == (0, f"only in {tmp_path / 'both'} (left out): protein")
     assert [line.split("\t")[1] for line in done.out.splitlines()[1:]] == ["mrna"]
-    chosen = seqexpr("compare", tmp_path / "both", "--output", "protein", "--metric", "r2", *QUICK)
-    assert [line.split("\t")[1] for line in chosen.out.splitlines()[1:]] == ["protein", "protein"]
+    for option in ("--label", "--output"):  # the second is the name in version 0.1
+        chosen = seqexpr("compare", tmp_path / "both", option, "protein", "--metric", "r2", *QUICK)
+        assert [line.split("\t")[1] for line in chosen.out.splitlines()[1:]] == ["protein", "protein"]
+    assert "--output" not in seqexpr("compare", "--help").out
+    assert seqexpr("compare", tmp_path / "both", "--label", "mrna", "--output", "protein").code == 2
 
 
 def test_a_terminal_gets_one_narrow_table(seqexpr, monkeypatch):
@@ -166,7 +176,7 @@ def test_a_terminal_gets_one_narrow_table(seqexpr, monkeypatch):
         (["run", "other.tsv"], 3, "other.tsv: found 0 of the 89 genes of run for 'mrna'"),
         (["run", "changed.tsv"], 3, "changed.tsv, 'g7': found label 'mrna' 99, and other labels than there for 1 of 2"),
         (["changed.tsv"], 2, "changed.tsv is no run folder and so has no baselines; name a second run or table"),
-        (["run", "run", "--output", "x"], 2, "run has no output 'x'; it has mrna"),
+        (["run", "run", "--label", "x"], 2, "run has no label 'x'; it has mrna"),
         (["unfinished", "run"], 4, "the run has not ended; run: seqexpr cv --task t --resume"),
         (["run", "run", "--metric", "auc"], 2, "'auc' is not one of"),
         ([], 2, "Missing argument 'RUN [RUN]...'"),

@@ -52,7 +52,8 @@ def test_folds_then_predict_with_all_their_models(folder, tmp_path):
     assert [row["model"] for row in rows][:2] == ["seqexpr", "training_mean"]
     assert {row["scope"] for row in rows} == {"all"}
     assert {row["n"] for row in rows} == {"48"}
-    *said, lead, last = lines(done.stderr)
+    *said, verdict, lead, last = [line for line in lines(done.stderr) if ": kept epoch" not in line]
+    assert verdict.startswith("r2 ")
     assert said == [
         cpu_line(1),
         "fold 0 of 2, composition alone",
@@ -62,6 +63,7 @@ def test_folds_then_predict_with_all_their_models(folder, tmp_path):
         "baselines on the same folds",
         "overlap of test and training genes (homologous proteins by MMseqs2)",
         "bootstrap intervals",
+        "report",
     ]
     strongest = lead.removeprefix("seqexpr minus ").split(": r2 ")[0]
     spoken = {row["model"].replace("half_life", "half-life").replace("_", " "): float(row["r2"]) for row in rows[1:]}
@@ -95,7 +97,8 @@ def test_single_folds_then_merge(folder, tmp_path, seqexpr):
     for fold, job in enumerate(jobs):
         written, said = job.communicate()
         assert (job.returncode, written) == (0, ""), said
-        *_, epoch, last = lines(said)
+        *_, epoch, kept, last = lines(said)
+        assert kept.startswith(f"fold {fold}: kept epoch ")
         assert epoch == f"fold {fold} of 2, epoch 1 of at most 1"
         merge = f"seqexpr cv --merge {out}"
         assert last in (
@@ -109,7 +112,8 @@ def test_single_folds_then_merge(folder, tmp_path, seqexpr):
     whole = seqexpr(*options(folder, tmp_path / "whole", "--jobs", 2))
     assert (whole.code, whole.out) == (0, merged.out), whole.err
     assert lines(whole.err)[1] == "2 folds at once, 1 thread each"
-    assert sorted(lines(whole.err)[2:6]) == [
+    told = [line for line in lines(whole.err) if ": kept epoch" not in line]
+    assert sorted(told[2:6]) == [
         f"fold {fold} of 2, {part}" for fold in (0, 1) for part in ("composition alone", "epoch 1 of at most 1")
     ]
     for name in TABLE:
@@ -129,13 +133,16 @@ def test_merging_a_part_is_exit_4_with_the_command(folder, tmp_path, seqexpr):
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
+        (("--task", "FOLDER", "--label", "a", "--valid-chromosomes", "1"), 2, "goes with --test-chromosomes"),
+        (("--task", "FOLDER", "--label", "a", "--test-chromosomes", "7"), 2, "no gene lies on 7; chromosomes"),
+        (("--task", "FOLDER", "--split", "group", "--label", "a", "--test-chromosomes", "1"), 2, "cannot go with"),
         ((), 2, "--task is needed: a named task or a folder made by seqexpr prepare"),
         (("--task", "FOLDER", "--label", "a", "--only-fold", "2", "--folds", "2"), 2, "there is no fold 2"),
         (("--task", "FOLDER", "--label", "a", "--groups", "g.tsv"), 2, "--groups has no effect on a random split"),
         (("--task", "FOLDER", "--label", "a", "--split", "group", "--groups", "absent.tsv"), 3, "absent.tsv"),
         (("--merge", "absent"), 3, "absent: found no readable manifest.json; expected a seqexpr cv folder"),
         (("--merge", "x", "--folds", "3", "--only-fold", "1"), 2, "and so takes no --folds, --only-fold"),
-        (("--task", "FOLDER", "--only-fold", "1", "--resume"), 2, "--only-fold always goes on with what is there"),
+        (("--task", "FOLDER", "--only-fold", "1", "--resume"), 2, "--only-fold always continues what is there"),
         (("--merge", "x", "--resume"), 2, "and so takes no --resume"),
         (("--task", "FOLDER", "--label", "a", "--split", "chromosome", "--folds", "9"), 2, "use --folds 6 or fewer"),
     ],
@@ -153,14 +160,14 @@ def test_wrong_options_are_one_line_and_leave_nothing(folder, tmp_path, seqexpr,
 def test_number_of_folds(seqexpr, monkeypatch, task, given, folds):
     """A task whose own split makes one fold says nothing of cross-validation: 10, as for a folder."""
     from seqexpr.cli import run_options
-    from seqexpr.runs import cross_validation
+    from seqexpr.runs import setup
     from seqexpr.tasks.catalogue import named_task
 
-    def asked(setup, split, folds, *_, **__):
+    def asked(split, *, folds, **_):
         raise UsageError(f"{folds} folds")
 
     monkeypatch.setattr(run_options, "begin_run", lambda *_: (None, named_task(task), None))
-    monkeypatch.setattr(cross_validation, "CrossValidation", asked)
+    monkeypatch.setattr(setup, "RunOptions", asked)
     assert seqexpr("cv", "--task", task, *given).err == f"seqexpr: error: {folds} folds\n"
 
 

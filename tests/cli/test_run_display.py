@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import io
 import sys
+import time
 
 import pytest
+import typer
 
+from seqexpr.cli import run_display
 from seqexpr.cli.console import set_up_logging
-from seqexpr.cli.run_display import RunDisplay, _cell, _duration, differences, show_results
+from seqexpr.cli.run_display import RunDisplay, _cell, _duration, show_results
 from seqexpr.evaluation.metrics import METRICS
+from seqexpr.evaluation.verdict import lead, verdicts
 from seqexpr.files import write_json
 
 ROW = {"epoch": 2, "train_loss": 0.51234, "valid_loss": 0.6, "valid_r2": 0.3456, "seconds": 30.0}
@@ -90,23 +94,32 @@ def rows_of(values, output="a", scope="all"):
             **{"model": model, "output": output, "scope": scope, "n": 10},
             "metrics": {name: estimate(r2) for name in METRICS},
             **(
-                {} if lead is None else {"difference": {"r2": {"value": lead, "low": lead - 0.02, "high": lead + 0.01}}}
+                {}
+                if ahead is None
+                else {
+                    "difference": {
+                        name: {"value": ahead, "low": ahead - 0.02, "high": ahead + 0.01} for name in METRICS
+                    }
+                }
             ),
         }
-        for model, r2, lead in values
+        for model, r2, ahead in values
     ]
 
 
 def test_the_lead_over_the_strongest_baseline_in_a_line(capsys, tmp_path):
     rows = rows_of([("seqexpr", 0.5, None), ("half_life_ridge", 0.4, 0.1), ("composition_boosted_trees", 0.45, 0.05)])
-    assert differences(rows) == ["seqexpr minus composition boosted trees: r2 +0.050 [+0.030, +0.060]"]
-    two = [*rows, *rows_of([("seqexpr", 0.1, None), ("training_mean", 0.2, -0.1)], output="b")]
-    assert differences(two)[1] == "b: seqexpr minus training mean: r2 -0.100 [-0.120, -0.090]"
-    assert differences(rows_of([("seqexpr", 0.5, None), ("training_mean", None, None)])) == []
+    assert lead(rows) == "seqexpr minus composition boosted trees: r2 +0.050 [+0.030, +0.060], better"
+    two = [*rows, *rows_of([("seqexpr", 0.3, None), ("training_mean", 0.4, -0.1)], output="b")]
+    assert verdicts(two)[3] == "b: seqexpr minus training mean: r2 -0.100 [-0.120, -0.090], worse"
+    assert lead(rows_of([("seqexpr", 0.5, None), ("training_mean", None, None)])) == ""
+    even = rows_of([("seqexpr", 0.5, None), ("training_mean", 0.5, 0.0)])
+    assert lead(even).endswith("[-0.020, +0.010], the data cannot tell which is better")
     set_up_logging()
     show_results(rows, run_folder(tmp_path))
     assert capsys.readouterr().err.splitlines() == [
-        "seqexpr minus composition boosted trees: r2 +0.050 [+0.030, +0.060]",
+        "r2 0.500 (95 % interval 0.400 to 0.600): the predictions explain 50% of the variance between held-out genes",
+        "seqexpr minus composition boosted trees: r2 +0.050 [+0.030, +0.060], better",
         f"the run is in {tmp_path}; its report is {tmp_path / 'report.html'}",
     ]
 
@@ -131,7 +144,76 @@ def test_results_as_tsv_show_the_genes_of_all_folds_only(capsys, tmp_path):
     show_results(rows, run_folder(tmp_path))
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
+    header = ["model", "label", "scope", "n", "r2", "pearson_r2", "pearson_r2_low", "pearson_r2_high"]
+    header += ["lead", "lead_low", "lead_high"]
+    assert lines[0].split("\t") == header
+    assert lines[1].split("\t") == ["seqexpr", "a", "all", "10", "0.5000", *[""] * 6]
+    show_results(rows, tmp_path, all_metrics=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split("\t")[4:10] == ["r2", "r2_low", "r2_high", *header[5:8]]
     assert lines[1].split("\t")[:10] == ["seqexpr", "a", "all", "10", "0.5000", "0.4000", "0.6000", "", "", ""]
+    assert len(lines[0].split("\t")) == len(lines[1].split("\t")) == 4 + 5 * 3 + 3
+
+
+@pytest.mark.parametrize(
+    ("r2", "low", "high", "scope", "said"),
+    [
+        (0.4, 0.3, 0.5, "all", "the predictions explain 40% of the variance between held-out genes"),
+        (
+            -0.006,
+            -0.02,
+            0.01,
+            "test",
+            "no better than the genes' mean for held-out genes, as far as these 10 genes",
+        ),
+        (0.05, -0.02, 0.1, "test", "no better than the genes' mean for held-out genes"),
+        (-0.3, -0.5, -0.1, "test", "worse than the genes' mean for held-out genes: nothing was learnt"),
+        (0.4, 0.3, 0.5, "valid", "40% of the variance between validation genes, which chose the epoch and flatter it"),
+    ],
+)
+def test_what_an_r2_means(r2, low, high, scope, said):
+    row = {"model": "seqexpr", "output": "a", "scope": scope, "n": 10, "metrics": {}}
+    row["metrics"]["r2"] = {"value": r2, "low": low, "high": high}
+    (line,) = verdicts([row])
+    assert line.startswith(f"r2 {r2:.3f} (95 % interval {low:.3f} to {high:.3f}): ") and said in line
+
+
+def test_a_terminal_gets_short_tables(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "100")
+    rows = rows_of([("seqexpr", 0.5, None), ("half_life_ridge", 0.4, 0.1)])
+    show_results(rows, run_folder(tmp_path))
+    shown = capsys.readouterr().out
+    assert "spearman" not in shown and "rmse" not in shown
+    assert "half-life ridge" in shown and "+0.100" in shown and "+0.080 to +0.110" in shown
+    show_results(rows, tmp_path, all_metrics=True)
+    assert "spearman" in capsys.readouterr().out
+
+
+def test_a_failure_after_the_training_is_exit_code_1(capsys, tmp_path):
+    set_up_logging()
+    write_json(tmp_path / "failed.json", [{"what": "the report", "error": "ValueError: x", "trace": []}])
+    with pytest.raises(typer.Exit) as ended:
+        show_results(rows_of([("seqexpr", 0.5, None)]), run_folder(tmp_path))
+    assert ended.value.exit_code == 1
+    said = capsys.readouterr()
+    assert "seqexpr: error: failed after the training: the report; everything else is there" in said.err
+    assert "it has no report" in said.err
+    assert said.out.startswith("model\t")
+
+
+def test_a_long_stage_says_where_it_is(capsys, monkeypatch):
+    monkeypatch.setattr(run_display, "_HEARTBEAT_SECONDS", 0.02)
+    set_up_logging()
+    with RunDisplay() as display:
+        display.on_stage("baselines on the same folds")
+        display.on_part("half-life ridge", 1, 5)
+        time.sleep(0.2)
+    first, *beats = capsys.readouterr().err.splitlines()
+    assert first == "baselines on the same folds"
+    assert "baselines on the same folds: half-life ridge (2 of 5), 0 s so far" in beats
+    time.sleep(0.1)
+    assert capsys.readouterr().err == ""  # it ends with the stage
 
 
 def test_a_cell_of_the_table_on_a_terminal():

@@ -38,7 +38,7 @@ def test_table_on_stdout_status_on_stderr(folder, tmp_path):
     done = run(*options(folder, tmp_path / "run", "--epochs", 1))
     assert done.returncode == 0, done.stderr
     header, *rows = [line.split("\t") for line in done.stdout.splitlines()]
-    assert header[:7] == ["model", "output", "scope", "n", "r2", "r2_low", "r2_high"]
+    assert header[:6] == ["model", "label", "scope", "n", "r2", "pearson_r2"]
     assert [(row[0], row[2]) for row in rows] == [
         ("seqexpr", "valid"),
         ("training_mean", "valid"),
@@ -50,7 +50,11 @@ def test_table_on_stdout_status_on_stderr(folder, tmp_path):
     assert all(len(row) == len(header) for row in rows)
     first, *_, last = done.stderr.splitlines()
     assert first == cpu_line(1)
-    assert done.stderr.splitlines()[-2].startswith("seqexpr minus ")
+    *_, kept = [line for line in done.stderr.splitlines() if line.startswith("run: kept epoch ")]
+    assert "validation" in kept
+    verdict, ahead = done.stderr.splitlines()[-3:-1]
+    assert verdict.startswith("r2 ") and "95 % interval" in verdict
+    assert ahead.startswith("seqexpr minus ")
     assert last == f"the run is in {tmp_path / 'run'}; its report is {tmp_path / 'run' / 'report.html'}"
     assert (tmp_path / "run/.done").exists()
     settings = json.loads((tmp_path / "run/manifest.json").read_text())
@@ -88,6 +92,7 @@ def test_killed_and_resumed_gives_the_weights_of_uninterrupted(folder, tmp_path)
         (["--label", "c"], 2, "has no label c; it has a, b"),
         (["--preset", "dna"], 2, "no preset 'dna'"),
         (["--recipe", "best"], 2, "no recipe 'best'; there are default, paper"),
+        (["--test-chromosomes", "9,chr1"], 2, "no gene lies on 9; chromosomes (and their genes): 1 (8), 2 (8), 3"),
         (["--split", "given"], 2, "the given split needs train, valid or test"),
         (["--split", "group"], 2, "group folds need a group for every gene"),
         (["--groups", "families.tsv"], 2, "--groups has no effect on a random split"),
@@ -116,7 +121,7 @@ def test_used_folder_is_not_touched_without_resume(folder, tmp_path):
     (tmp_path / "run/mine.txt").write_text("keep")
     done = run(*options(folder, tmp_path / "run", "--epochs", 1))
     assert done.returncode == 2
-    assert "go on with --resume, or choose another --out" in done.stderr
+    assert "continue it with --resume, or choose another --out" in done.stderr
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["mine.txt"]
 
 
@@ -125,7 +130,7 @@ def test_missing_scikit_learn_is_told_before_anything_is_trained(folder, tmp_pat
     done = seqexpr(*options(folder, tmp_path / "run", "--epochs", 1))
     assert done.code == 2
     assert done.err.splitlines()[1:] == [
-        "seqexpr: error: the baselines need scikit-learn; run: pip install 'seqexpr[train]'"
+        "seqexpr: error: the baselines need scikit-learn, which is not installed; run: pip install scikit-learn"
     ]
     assert not (tmp_path / "run").exists()
 
@@ -133,4 +138,4 @@ def test_missing_scikit_learn_is_told_before_anything_is_trained(folder, tmp_pat
 def test_resume_says_when_there_is_nothing_to_resume(folder, tmp_path, seqexpr):
     done = seqexpr(*options(folder, tmp_path / "run", "--epochs", 1, "--resume"))
     assert done.code == 0, done.err
-    assert f"seqexpr: warning: {tmp_path / 'run'} does not exist: nothing to resume, the run begins anew" in done.err
+    assert f"seqexpr: warning: {tmp_path / 'run'} does not exist: nothing to resume, a new run begins" in done.err

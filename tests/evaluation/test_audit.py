@@ -15,6 +15,8 @@ from seqexpr.evaluation.folds import inner_validation, make_folds
 from seqexpr.evaluation.homology import grouped_genes
 from seqexpr.sequences.alphabet import reverse_complement
 from seqexpr.sequences.windows import Tss
+from seqexpr.training.experiment import Experiment, Split
+from seqexpr.training.recipe import Recipe
 
 from ..small_dataset import tiny_config
 
@@ -88,15 +90,35 @@ def window_genes(tmp_path: Path, placed: list[bool]) -> PreparedDataset:
 
 
 def parts_of(fold_of: np.ndarray) -> list[tuple[int, np.ndarray, np.ndarray]]:
+    """Of each fold its number, its test genes and all others."""
     folds = range(fold_of.max() + 1)
     return [(fold, np.flatnonzero(fold_of == fold), np.flatnonzero(fold_of != fold)) for fold in folds]
+
+
+class Labelled:
+    """A dataset with labels of the test's own."""
+
+    def __init__(self, dataset, labels):
+        self._dataset, self._labels = dataset, labels
+
+    def __getattr__(self, name):
+        return getattr(self._dataset, name)
+
+    def __len__(self):
+        return len(self._dataset)
+
+    def labels(self, names):
+        return self._labels
 
 
 def audit(dataset, parts, config=None, labels=None, predicted=None, names=("a",)):
     labels = np.zeros((len(dataset), len(names))) if labels is None else labels
     predicted = np.full((len(dataset), len(names)), np.nan) if predicted is None else predicted
     config = config or tiny_config("protein-perceiver" if dataset.has_protein else "dna-perceiver")
-    found = audit_overlap(dataset, config, parts, labels, predicted, names, threads=1, resamples=50)
+    config = replace(config, outputs=len(names))
+    experiment = Experiment(Labelled(dataset, labels), names, config, Recipe("r"), 0)
+    splits = [Split(fold, seen, np.empty(0, np.int64), test) for fold, test, seen in parts]
+    found = audit_overlap(experiment, splits, predicted, threads=1, resamples=50)
     return {entry["overlap"]: entry for entry in found}
 
 

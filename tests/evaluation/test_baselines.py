@@ -206,5 +206,5 @@ def test_missing_training_labels_are_an_error():
 
 def test_without_scikit_learn_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(UsageError, match=r"pip install 'seqexpr\[train\]'"):
+    with pytest.raises(UsageError, match=r"run: pip install scikit-learn$"):
         composition_ridge(features_of(protein=True), noise(1.0), TRAIN, TEST, 0)

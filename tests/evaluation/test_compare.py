@@ -64,10 +64,10 @@ def test_which_outputs_are_compared(first, other, output, compared):
 @pytest.mark.parametrize(
     ("first", "other", "output", "message"),
     [
-        (("a", "b"), ("c",), None, "no output in common: one has a, b and two has c"),
-        (("a", "b"), ("",), None, "two does not say which of a, b it holds; choose with --output"),
-        (("",), ("a", "b"), None, "one does not say which of a, b it holds; choose with --output"),
-        (("a", "b"), ("a",), "b", "two has no output 'b'; it has a"),
+        (("a", "b"), ("c",), None, "no label in common: one has a, b and two has c"),
+        (("a", "b"), ("",), None, "two does not say which of a, b it holds; choose with --label"),
+        (("",), ("a", "b"), None, "one does not say which of a, b it holds; choose with --label"),
+        (("a", "b"), ("a",), "b", "two has no label 'b'; it has a"),
     ],
 )
 def test_outputs_that_do_not_fit(first, other, output, message):

@@ -183,5 +183,7 @@ def test_names_are_text_neither_markup_nor_formulas() -> None:
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(UsageError, match=r"^the report needs matplotlib; run: pip install 'seqexpr\[train\]'$"):
+    with pytest.raises(
+        UsageError, match=r"^the report needs matplotlib, which is not installed; run: pip install matplotlib$"
+    ):
         figures.forest(ROWS, "seqexpr", "r²")

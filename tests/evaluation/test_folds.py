@@ -203,3 +203,61 @@ def test_fractions_that_leave_nothing_are_an_error(valid, test):
 def test_one_chromosome_cannot_be_divided():
     with pytest.raises(UsageError, match="1 indivisible group"):
         split_once(genes_on(["1"] * 30), "chromosome", 0.1, 0, 0)
+
+
+NAMED = pd.DataFrame({"id": [f"g{i}" for i in range(24)], "chrom": ["chr1", "2", "chrX", "MT"] * 6})
+
+
+def on(*chromosomes):
+    return np.flatnonzero(NAMED["chrom"].isin(chromosomes)).tolist()
+
+
+def test_named_chromosomes_are_the_test_and_the_validation_part():
+    """chr1 and 1 are one chromosome, and so are MT and chrM."""
+    named = {"test_chromosomes": ["1", "chrM"], "valid_chromosomes": ["chr2"]}
+    train, valid, test = split_once(NAMED, "chromosome", 0.1, 0.1, 0, **named)
+    assert (train.tolist(), valid.tolist(), test.tolist()) == (on("chrX"), on("2"), on("chr1", "MT"))
+    train, valid, test = split_once(NAMED, "chromosome", 0.1, 0.1, 0, test_chromosomes=["1"])
+    assert test.tolist() == on("chr1")
+    assert valid.tolist() in (on("2"), on("chrX"), on("MT"))  # drawn as usual, a whole chromosome
+    assert sorted([*train, *valid, *test]) == list(range(24))
+    train, valid, test = split_once(NAMED, "chromosome", 0.1, 0, 0, valid_chromosomes=["x"])
+    assert (valid.tolist(), len(test), len(train)) == (on("chrX"), 0, 18)
+
+
+def test_named_chromosomes_make_folds_and_other_genes_are_never_tested():
+    fold_of = make_folds(NAMED, "chromosome", 2, 0, [["1", "2"], ["M"]])
+    assert [np.flatnonzero(fold_of == fold).tolist() for fold in (0, 1, -1)] == [on("chr1", "2"), on("MT"), on("chrX")]
+    train, valid = inner_validation(fold_of, 0, NAMED, "chromosome", valid_chromosomes=["X"])
+    assert (train.tolist(), valid.tolist()) == (on("MT"), on("chrX"))
+
+
+@pytest.mark.parametrize(
+    ("lists", "folds", "kind", "said"),
+    [
+        (
+            [["9"]],
+            1,
+            "chromosome",
+            "no gene lies on 9; chromosomes .and their genes.: chr1 .6., 2 .6., MT .6.",
+        ),
+        ([["1"], ["chr1"]], 2, "chromosome", "chr1 is tested in fold 0 and in fold 1"),
+        ([["1"]], 5, "chromosome", "5 folds were asked for, but --test-chromosomes names those of 1"),
+        ([["1"]], 1, "random", "cannot go with --split random"),
+    ],
+)
+def test_test_chromosomes_that_make_no_folds(lists, folds, kind, said):
+    with pytest.raises(UsageError, match=said):
+        make_folds(NAMED, kind, folds, 0, lists)
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ({"test_chromosomes": ["1"], "valid_chromosomes": ["chr1"]}, "chr1 cannot be both tested and used for valid"),
+        ({"test_chromosomes": ["1", "2", "X", "M"]}, "leave no gene to train on"),
+    ],
+)
+def test_named_chromosomes_that_leave_nothing(named, said):
+    with pytest.raises(UsageError, match=said):
+        split_once(NAMED, "chromosome", 0.1, 0.1, 0, **named)

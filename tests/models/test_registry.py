@@ -52,3 +52,33 @@ def test_other_folders_are_refused(tmp_path):
 def test_names_that_no_file_can_have_are_unknown(name):
     with pytest.raises(MissingDataError):
         resolve_models([name])
+
+
+def unfinished(folder, *, command, folds=3, done=(0,)):
+    """A cross-validation of which some folds are trained, and one more has begun."""
+    write_json(folder / "manifest.json", {"kind": "cv", "command": command, "options": {"folds": folds, "task": "t"}})
+    for fold in (*done, folds - 1):
+        place = folder / f"folds/{fold}"
+        place.mkdir(parents=True)
+        (place / "weights.safetensors").touch()
+    for fold in done:
+        (folder / f"folds/{fold}/.done").touch()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("command", "finish"),
+    [
+        (["seqexpr", "cv", "--task", "t"], "seqexpr cv --task t --resume"),
+        (["seqexpr", "cv", "--task", "t", "--only-fold", "0"], "seqexpr cv --merge {folder}"),
+    ],
+)
+def test_an_unfinished_cross_validation_is_missing_data_with_the_command_that_ends_it(tmp_path, command, finish):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    unfinished(folder, command=command)
+    with pytest.raises(MissingDataError) as caught:
+        resolve_models([str(folder)], allow_partial=False)
+    assert str(caught.value).startswith(f"{folder} has 1 of its 3 folds; run: {finish.format(folder=folder)} (or")
+    assert len(resolve_models([str(folder)])) == 2
+    assert resolve_models([str(folder / "folds/0")]) == [folder / "folds/0/weights.safetensors"]

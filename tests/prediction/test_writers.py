@@ -81,7 +81,7 @@ def test_parquet_holds_full_numbers_in_row_groups(tmp_path: Path, monkeypatch: p
 
 def test_parquet_without_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(MissingDataError, match=r"pip install 'seqexpr\[parquet\]'"):
+    with pytest.raises(MissingDataError, match=r"run: pip install pyarrow$"):
         open_writer(str(tmp_path / "o.parquet"), None, NAMES, ensemble=False)
 
 

@@ -13,13 +13,14 @@ def dataset(tmp_path_factory) -> PreparedDataset:
 
 
 class SilentObserver:
-    """Notes what it is told; stops a run at (fold, epoch, step) when asked."""
+    """Notes what it hears; stops a run at (fold, epoch, step) when asked."""
 
     def __init__(self, stop_at: tuple[int, int, int] | None = None) -> None:
         self.stop_at = stop_at
         self.folds: list[int] = []
         self.done: list[int] = []
         self.stages: list[str] = []
+        self.parts: list[tuple[str, str]] = []
         self.epochs: list[tuple[int, dict]] = []
 
     def on_fold(self, fold: int, folds: int) -> TrainingNotes:
@@ -31,6 +32,10 @@ class SilentObserver:
 
     def on_stage(self, stage: str) -> None:
         self.stages.append(stage)
+
+    def on_part(self, part: str, done: int, total: int) -> None:
+        self.parts.append((self.stages[-1], part))
+        assert 0 <= done < total
 
     def on_step(self, epoch: int, step: int, steps: int) -> None:
         TrainingNotes(self, 0).on_step(epoch, step, steps)
@@ -61,4 +66,4 @@ def observer() -> SilentObserver:
 @pytest.fixture
 def no_audit(monkeypatch) -> None:
     """Leave the search for alike proteins out of tests that are about something else."""
-    monkeypatch.setattr("seqexpr.evaluation.scoring.audit_overlap", lambda *_, **__: [])
+    monkeypatch.setattr("seqexpr.runs.finish.audit_overlap", lambda *_, **__: [])

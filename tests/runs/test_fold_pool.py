@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from seqexpr.errors import DeviceError, InputError
-from seqexpr.runs.cross_validation import CrossValidation, run_folds
+from seqexpr.runs.cross_validation import run_folds
 from seqexpr.runs.fold_pool import portable, restored
-from seqexpr.runs.setup import resolve_setup
+from seqexpr.runs.setup import RunOptions, resolve_experiment
 
 from .conftest import SilentObserver
 
@@ -54,8 +54,8 @@ class Killer(SilentObserver):
 
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_a_killed_worker_is_told_from_a_bug_and_ends_the_others(dataset, tmp_path):
-    setup = resolve_setup(str(dataset.folder), labels=("a",), preset="dna-perceiver", epochs=50)
-    cv = CrossValidation(setup, "random", 3)
+    experiment = resolve_experiment(str(dataset.folder), labels=("a",), preset="dna-perceiver", epochs=50)
+    options = RunOptions("random", folds=3)
     with pytest.raises(DeviceError, match=r"^fold \d: its process was killed, .* try fewer --jobs$"):
-        run_folds(cv, tmp_path / "run", torch.device("cpu"), [0, 2], observer=Killer(), jobs=2)
+        run_folds(experiment, options, tmp_path / "run", torch.device("cpu"), [0, 2], observer=Killer(), jobs=2)
     assert multiprocessing.active_children() == []

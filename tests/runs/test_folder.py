@@ -26,7 +26,7 @@ def test_manifest_is_the_first_file(tmp_path):
 
 def test_used_folder_needs_resume(tmp_path):
     start_run(tmp_path, manifest(seed=1), resume=False)
-    with pytest.raises(UsageError, match="go on with --resume"):
+    with pytest.raises(UsageError, match="continue it with --resume"):
         start_run(tmp_path, manifest(seed=1), resume=False)
     start_run(tmp_path, {**manifest(seed=1), "created": "later", "device": "cuda"}, resume=True)
 
@@ -96,7 +96,7 @@ def test_whether_a_folder_is_free_can_be_asked_before_the_options_are_known(tmp_
     check_free(tmp_path, "cv", resume=False)
     start_run(tmp_path, manifest(seed=1), resume=False)
     check_free(tmp_path, "cv", resume=True)
-    with pytest.raises(UsageError, match="go on with --resume"):
+    with pytest.raises(UsageError, match="continue it with --resume"):
         check_free(tmp_path, "cv", resume=False)
     with pytest.raises(InputError, match="a manifest of kind 'cv'"):
         check_free(tmp_path, "train", resume=True)

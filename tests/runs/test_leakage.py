@@ -13,16 +13,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 
-from seqexpr.evaluation import scoring as judging
+from seqexpr.errors import UsageError
+from seqexpr.evaluation import scoring
 from seqexpr.evaluation.tables import read_table
 from seqexpr.inputs.half_life import HalfLifeSchema
 from seqexpr.models.composition.flow import CompositionFlow
-from seqexpr.runs import fold_run
-from seqexpr.runs.cross_validation import CrossValidation, run_folds
+from seqexpr.models.trained import read_metadata
+from seqexpr.runs import setup
+from seqexpr.runs.cross_validation import run_folds
 from seqexpr.runs.folder import fold_folder, read_lines
-from seqexpr.runs.setup import resolve_setup
+from seqexpr.runs.setup import RunOptions, divide_into_folds, resolve_experiment
 from seqexpr.training import trainer
+from seqexpr.training.experiment import Split
 
 from .conftest import SilentObserver
 
@@ -31,47 +35,58 @@ FOLD = 1
 PLANTED = {"shift": lambda values: values + 1_000.0, "scale": lambda values: values * 50.0}
 
 
+OPTIONS = RunOptions("chromosome", folds=3, valid_fraction=0.2, resamples=0)
+
+
 @pytest.fixture
-def cv(dataset):
-    setup = resolve_setup(str(dataset.folder), labels=("a", "b"), preset="dna-perceiver", epochs=3, batch_size=16)
-    return CrossValidation(setup, "chromosome", 3, valid_fraction=0.2, resamples=0)
+def experiment(dataset):
+    named = {"labels": ("a", "b"), "preset": "dna-perceiver"}
+    return resolve_experiment(str(dataset.folder), **named, epochs=3, batch_size=16)
 
 
-def planted(cv, change):
-    """The same cross-validation with the labels of the test genes of one fold changed."""
-    dataset = copy.copy(cv.setup.dataset)
-    test = cv.plan()[0].fold_of == FOLD
+def planted(experiment, change):
+    """The same experiment with the labels of the test genes of one fold changed."""
+    dataset = copy.copy(experiment.dataset)
+    test = divide_into_folds(experiment, OPTIONS)[1][FOLD].test
     dataset.genes = dataset.genes.copy()
     dataset.genes.loc[test, ["a", "b"]] = change(dataset.genes.loc[test, ["a", "b"]])
-    return replace(cv, setup=replace(cv.setup, dataset=dataset))
+    return replace(experiment, dataset=dataset)
 
 
-def trained(cv, folder):
+def trained(experiment, folder):
     """What the training of a fold leaves behind, by name, as bytes; its weights hold the scalings and their epoch."""
-    run_folds(cv, folder, CPU, [FOLD], observer=SilentObserver())
+    run_folds(experiment, OPTIONS, folder, CPU, [FOLD], observer=SilentObserver())
     fold = fold_folder(folder, FOLD)
     epochs = [{**row, "seconds": 0} for row in read_lines(fold / "metrics.jsonl")]
     return {
-        "weights": (fold / "weights.safetensors").read_bytes(),
+        "weights": weights(fold / "weights.safetensors"),
         "epochs": json.dumps(epochs).encode(),
         "predictions": read_table(fold / "predictions.tsv")["prediction"].to_numpy().tobytes(),
     }
 
 
-def traces(cv, folder):
+def weights(path):
+    """All that a file of weights holds, but for the scores of the test genes."""
+    metadata = read_metadata(path)
+    kept = [row for row in metadata.training["metrics"] if row["scope"] != f"fold {FOLD}"]
+    assert 0 < len(kept) < len(metadata.training["metrics"])
+    described = replace(metadata, training={**metadata.training, "metrics": kept}).to_json()
+    tensors = load_file(path)
+    return described.encode() + b"".join(tensors[name].tobytes() for name in sorted(tensors))
+
+
+def traces(experiment, folder):
     """The same, and what is made of the fold: baselines and metrics."""
-    left = trained(cv, folder)
-    plan, _ = cv.plan()
-    dataset, names = plan.setup.dataset, plan.setup.label_names
-    parts = judging.fold_parts(plan.fold_of, dataset.labels(names))
-    trial = judging.Trial(dataset, names, cv.setup.config, 0, 0, parts)
-    test = parts[FOLD].test
-    baselines = {name: table[test] for name, table in judging.predict_baselines(trial, CPU).items()}
-    own = np.frombuffer(left["predictions"])
-    rows = judging.judge(replace(trial, parts=(parts[FOLD],)), {"seqexpr": _spread(own, test, dataset)}, "test")
+    left = trained(experiment, folder)
+    settled, splits = divide_into_folds(experiment, OPTIONS)
+    test = splits[FOLD].test
+    baselines, failed = scoring.predict_baselines(settled, splits, CPU)
+    assert not failed
+    own = _spread(np.frombuffer(left["predictions"]), test, settled.dataset)
+    rows, _ = scoring.score(settled, [splits[FOLD]], {"seqexpr": own}, scope="test", resamples=0)
     return {
         **left,
-        **{name: values.tobytes() for name, values in baselines.items()},
+        **{name: values[test].tobytes() for name, values in baselines.items()},
         "metrics": json.dumps(rows).encode(),
     }
 
@@ -82,45 +97,43 @@ def _spread(own, test, dataset):
     return values
 
 
-def moved(cv, change, tmp_path):
-    plain, other = traces(cv, tmp_path / "plain"), traces(planted(cv, change), tmp_path / "planted")
+def moved(experiment, change, tmp_path):
+    plain, other = traces(experiment, tmp_path / "plain"), traces(planted(experiment, change), tmp_path / "planted")
     assert {"weights", "epochs", "predictions", "training_mean", "untrained model", "metrics"} < set(plain)
     return {name for name in plain if plain[name] != other[name]}
 
 
 @pytest.mark.parametrize("change", PLANTED)
-def test_test_labels_move_nothing_but_the_metrics(cv, tmp_path, change):
-    assert moved(cv, PLANTED[change], tmp_path) == {"metrics"}
+def test_test_labels_move_nothing_but_the_metrics(experiment, tmp_path, change):
+    assert moved(experiment, PLANTED[change], tmp_path) == {"metrics"}
 
 
-def test_a_label_scaler_that_saw_the_test_fold_is_caught(cv, tmp_path, monkeypatch):
-    def leaky(job):
-        labels = job.dataset.labels(job.label_names)
+def test_a_label_scaler_that_saw_the_test_fold_is_caught(experiment, tmp_path, monkeypatch):
+    def leaky(experiment, split):
+        labels = experiment.values()
         return np.nanmean(labels, axis=0), np.nanstd(labels, axis=0)
 
     monkeypatch.setattr(trainer, "label_scaling", leaky)
-    assert moved(cv, PLANTED["shift"], tmp_path) >= {"weights", "epochs", "predictions"}
+    assert moved(experiment, PLANTED["shift"], tmp_path) >= {"weights", "epochs", "predictions"}
 
 
-def test_an_early_stop_that_saw_the_test_fold_is_caught(cv, tmp_path, monkeypatch):
-    honest = fold_run.inner_validation
+def test_an_early_stop_that_saw_the_test_fold_is_caught(experiment, tmp_path, monkeypatch):
+    honest = setup.inner_validation
 
     def leaky(fold_of, fold, *rest):
         chosen, _ = honest(fold_of, fold, *rest)
         return chosen, np.flatnonzero(fold_of == fold)
 
-    monkeypatch.setattr(fold_run, "inner_validation", leaky)
-    assert moved(cv, PLANTED["scale"], tmp_path) >= {"weights", "epochs"}
+    monkeypatch.setattr(setup, "inner_validation", leaky)
+    with pytest.raises(UsageError, match="the validation and the test part share genes"):
+        divide_into_folds(experiment, OPTIONS)
+    monkeypatch.setattr(Split, "__post_init__", lambda split: None)  # and without this check it shows all the same
+    assert moved(experiment, PLANTED["scale"], tmp_path) >= {"weights", "epochs"}
 
 
-def test_baselines_that_saw_the_test_fold_are_caught(cv, tmp_path, monkeypatch):
-    honest = judging.fold_parts
-
-    def leaky(fold_of, labels):
-        return tuple(part._replace(train=np.arange(len(fold_of))) for part in honest(fold_of, labels))
-
-    monkeypatch.setattr(judging, "fold_parts", leaky)
-    assert moved(cv, PLANTED["shift"], tmp_path) >= {"training_mean", "composition_ridge", "untrained model"}
+def test_baselines_that_saw_the_test_fold_are_caught(experiment, tmp_path, monkeypatch):
+    monkeypatch.setattr(Split, "seen", np.arange(48))
+    assert moved(experiment, PLANTED["shift"], tmp_path) >= {"training_mean", "composition_ridge", "untrained model"}
 
 
 class Changed:
@@ -146,26 +159,28 @@ def composed(dataset):
     """A network that reads everything: windows, proteins, half-life features and their composition, which learns
     first."""
     named = {"labels": ("a",), "preset": "dna-protein-perceiver", "epochs": 2, "batch_size": 16}
-    setup = resolve_setup(str(dataset.folder), **named)
-    config = replace(setup.config, composition_dim=4)
-    recipe = setup.recipe.changed(composition_epochs=2)
-    return CrossValidation(replace(setup, config=config, recipe=recipe), "chromosome", 3, 0.2, resamples=0)
+    plain = resolve_experiment(str(dataset.folder), **named)
+    config = replace(plain.config, composition_dim=4)
+    return replace(plain, config=config, recipe=plain.recipe.changed(composition_epochs=2))
 
 
-def with_other_inputs(cv, part):
-    """The same cross-validation with other sequences or half-life features of the test genes of one fold."""
-    dataset = copy.copy(cv.setup.dataset)
-    test = np.flatnonzero(cv.plan()[0].fold_of == FOLD)
+def with_other_inputs(experiment, part):
+    """The same experiment with other sequences or half-life features of the test genes of one fold."""
+    dataset = copy.copy(experiment.dataset)
+    test = divide_into_folds(experiment, OPTIONS)[1][FOLD].test
     if part == "sequences":
         dataset._store = Changed(dataset._store, test)
     else:
         dataset.genes = dataset.genes.copy()
         dataset.genes.loc[test, list(dataset.half_life_names)] *= 50.0
-    return replace(cv, setup=replace(cv.setup, dataset=dataset))
+    return replace(experiment, dataset=dataset)
 
 
-def moved_by_inputs(cv, part, tmp_path):
-    plain, other = trained(cv, tmp_path / "plain"), trained(with_other_inputs(cv, part), tmp_path / "planted")
+def moved_by_inputs(experiment, part, tmp_path):
+    plain, other = (
+        trained(experiment, tmp_path / "plain"),
+        trained(with_other_inputs(experiment, part), tmp_path / "planted"),
+    )
     return {name for name in plain if plain[name] != other[name]}
 
 
@@ -177,8 +192,8 @@ def test_inputs_of_test_genes_move_nothing_but_their_predictions(composed, tmp_p
 
 
 def test_a_half_life_scaler_that_saw_the_test_fold_is_caught(composed, tmp_path, monkeypatch):
-    def leaky(job):
-        dataset = job.dataset
+    def leaky(experiment, split):
+        dataset = experiment.dataset
         return HalfLifeSchema.fit(dataset.half_life(), dataset.half_life_names, dataset.half_life_transforms)
 
     monkeypatch.setattr(trainer, "half_life_schema", leaky)

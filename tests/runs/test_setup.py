@@ -10,23 +10,23 @@ import pytest
 from seqexpr.datasets.dataset import DatasetWriter
 from seqexpr.errors import MissingDataError, UsageError
 from seqexpr.models.config import PRESETS, PerceiverConfig
-from seqexpr.runs.setup import _narrowed, resolve_setup
+from seqexpr.runs.setup import _check_shift, _narrowed, resolve_experiment
 from seqexpr.tasks import catalogue as tasks
 from seqexpr.tasks.catalogue import RULES, find_task, open_task_dataset, task_folder
 from seqexpr.tasks.synthetic import make_synthetic
 
 
 def test_folder_with_everything_gets_the_two_input_preset(dataset):
-    setup = resolve_setup(str(dataset.folder), labels=("a",))
-    assert setup.config.preset == "dna-protein-perceiver"
-    assert (setup.config.upstream, setup.config.protein_length, setup.config.outputs) == (240, 100, 1)
-    assert setup.recipe.name == "default-dna"
+    experiment = resolve_experiment(str(dataset.folder), labels=("a",))
+    assert experiment.config.preset == "dna-protein-perceiver"
+    assert (experiment.config.upstream, experiment.config.protein_length, experiment.config.outputs) == (240, 100, 1)
+    assert experiment.recipe.name == "default-dna"
 
 
 def test_two_labels_make_two_outputs(dataset):
-    setup = resolve_setup(str(dataset.folder), labels=("b", "a"), preset="dna-perceiver")
-    assert setup.label_names == ("b", "a")
-    assert setup.config.outputs == 2
+    experiment = resolve_experiment(str(dataset.folder), labels=("b", "a"), preset="dna-perceiver")
+    assert experiment.labels == ("b", "a")
+    assert experiment.config.outputs == 2
 
 
 @pytest.mark.parametrize(
@@ -39,17 +39,17 @@ def test_two_labels_make_two_outputs(dataset):
     ],
 )
 def test_recipe_follows_the_network_and_its_dropout_reaches_it(dataset, preset, recipe, dropout):
-    setup = resolve_setup(str(dataset.folder), labels=("a",), preset=preset, recipe="paper")
-    assert (setup.recipe.name, setup.config.dropout) == (recipe, dropout)
+    experiment = resolve_experiment(str(dataset.folder), labels=("a",), preset=preset, recipe="paper")
+    assert (experiment.recipe.name, experiment.config.dropout) == (recipe, dropout)
 
 
 def test_a_recipe_of_the_users_own_changes_the_network_and_the_manifest_holds_it_all(dataset, tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('base = "paper"\n[model]\ntanh = true\nupstream = 200\nlatents = 4\n[output_weights]\na = 3\n')
-    setup = resolve_setup(str(dataset.folder), labels=("a", "b"), preset="dna-perceiver", recipe=str(path))
-    assert (setup.config.upstream, setup.config.downstream) == (200, 120)
-    assert (setup.config.tanh, setup.config.latents) == (True, 4)
-    stored = setup.to_dict()
+    experiment = resolve_experiment(str(dataset.folder), labels=("a", "b"), preset="dna-perceiver", recipe=str(path))
+    assert (experiment.config.upstream, experiment.config.downstream) == (200, 120)
+    assert (experiment.config.tanh, experiment.config.latents) == (True, 4)
+    stored = experiment.to_dict()
     assert (stored["recipe"]["name"], stored["recipe"]["bases"]) == ("mine", ["paper-dna"])
     assert stored["recipe"]["model"] == {"dropout": 0.2, "tanh": True, "upstream": 200, "latents": 4}
     assert stored["recipe"]["output_weights"] == {"a": 3}
@@ -69,12 +69,14 @@ def test_a_recipe_of_the_users_own_changes_the_network_and_the_manifest_holds_it
 def test_a_recipe_that_does_not_fit(dataset, tmp_path, text, said):
     (tmp_path / "mine.toml").write_text(text)
     with pytest.raises(UsageError, match=said):
-        resolve_setup(str(dataset.folder), labels=("a",), preset="dna-perceiver", recipe=str(tmp_path / "mine.toml"))
+        resolve_experiment(
+            str(dataset.folder), labels=("a",), preset="dna-perceiver", recipe=str(tmp_path / "mine.toml")
+        )
 
 
 def test_an_unknown_preset_is_said_to_be_one(dataset):
     with pytest.raises(UsageError, match="no preset 'rna-perceiver'; there are dna-perceiver"):
-        resolve_setup(str(dataset.folder), labels=("a",), preset="rna-perceiver")
+        resolve_experiment(str(dataset.folder), labels=("a",), preset="rna-perceiver")
 
 
 @pytest.mark.parametrize(
@@ -95,28 +97,28 @@ def test_the_papers_recipe_of_a_task_is_its_file_alone(task, preset, loss_weight
         table = pd.DataFrame({"id": ["one", "two"], **{label: [0.0, 1.0] for label in labels}})
         head = {"kind": "dataset", "format": 1, "options": {"rules": RULES}}
         writer.finish(table, {**head, "labels": list(labels), "half_life": None})
-    setup = resolve_setup(task, preset=preset, recipe="paper")
-    assert setup.recipe.name == f"paper-{task}"
-    assert (setup.recipe.loss_weight, setup.recipe.output_weights) == (loss_weight, output_weights)
-    assert setup.config.tanh is tanh
-    assert not resolve_setup(task, preset=preset).config.tanh
+    experiment = resolve_experiment(task, preset=preset, recipe="paper")
+    assert experiment.recipe.name == f"paper-{task}"
+    assert (experiment.recipe.loss_weight, experiment.recipe.output_weights) == (loss_weight, output_weights)
+    assert experiment.config.tanh is tanh
+    assert not resolve_experiment(task, preset=preset).config.tanh
 
 
 def test_epochs_and_batch_size_replace_the_recipes(dataset):
-    recipe = resolve_setup(str(dataset.folder), labels=("a",), epochs=3, batch_size=7).recipe
+    recipe = resolve_experiment(str(dataset.folder), labels=("a",), epochs=3, batch_size=7).recipe
     assert (recipe.max_epochs, recipe.batch_size) == (3, 7)
 
 
 def test_several_labels_need_a_choice(dataset):
     with pytest.raises(UsageError, match="choose with --label among a, b"):
-        resolve_setup(str(dataset.folder))
+        resolve_experiment(str(dataset.folder))
     with pytest.raises(UsageError, match="no label c; it has a, b"):
-        resolve_setup(str(dataset.folder), labels=("c",))
+        resolve_experiment(str(dataset.folder), labels=("c",))
 
 
 def test_named_task_without_data_names_the_commands():
     with pytest.raises(MissingDataError, match="seqexpr fetch prot-lung && seqexpr prepare prot-lung"):
-        resolve_setup("prot-lung")
+        resolve_experiment("prot-lung")
 
 
 @pytest.fixture
@@ -129,21 +131,21 @@ def four_genes(monkeypatch):
 
 @pytest.mark.usefixtures("four_genes")
 def test_synthetic_task_is_made_on_the_spot_for_each_preset():
-    protein = resolve_setup("synthetic", preset="protein-perceiver")
+    protein = resolve_experiment("synthetic", preset="protein-perceiver")
     assert protein.dataset.has_protein and not protein.dataset.has_dna
-    assert resolve_setup("synthetic").config.preset == "dna-perceiver"
+    assert resolve_experiment("synthetic").config.preset == "dna-perceiver"
 
 
 @pytest.mark.usefixtures("four_genes")
 @pytest.mark.parametrize("task", ["synthetic-dna", "synthetic-protein", "synthetic-half-life", "synthetic-joint"])
 def test_every_preset_runs_on_every_synthetic_variant(task):
     for preset in PRESETS:
-        setup = resolve_setup(task, preset=preset)
-        assert (setup.config.preset, setup.recipe.name) == (preset, f"default-{task}")
+        experiment = resolve_experiment(task, preset=preset)
+        assert (experiment.config.preset, experiment.recipe.name) == (preset, f"default-{task}")
         # the network reads the planted window, and the margin around it leaves room for the recipe's jitter
-        read = (352, 160) if setup.config.reads_dna else (0, 0)
-        assert (setup.config.upstream, setup.config.downstream) == read
-        assert setup.recipe.tss_jitter <= setup.dataset.upstream - 352
+        read = (352, 160) if experiment.config.reads_dna else (0, 0)
+        assert (experiment.config.upstream, experiment.config.downstream) == read
+        assert experiment.recipe.tss_jitter <= experiment.dataset.upstream - 352
 
 
 def test_narrow_windows_narrow_the_network_and_say_so(dataset, caplog):
@@ -161,4 +163,19 @@ def test_narrow_windows_narrow_the_network_and_say_so(dataset, caplog):
 def test_preset_that_reads_what_is_not_there():
     folder = open_task_dataset("synthetic", "dna-perceiver").folder
     with pytest.raises(UsageError, match="prepare it with --proteins"):
-        resolve_setup(str(folder), preset="protein-perceiver")
+        resolve_experiment(str(folder), preset="protein-perceiver")
+
+
+def test_a_jitter_without_room_is_said(dataset, caplog):
+    recipe = {"recipe": "paper", "labels": ("a",), "preset": "dna-perceiver"}
+    plain = resolve_experiment(str(dataset.folder), **recipe)
+    shifting = plain.recipe.changed(tss_jitter=100)
+    _check_shift(dataset, plain.config, shifting)
+    assert "by up to 100 bp (tss_jitter)" in caplog.text and "windows are shifted by at most 60 bp" in caplog.text
+    caplog.clear()
+    wide = replace(plain.config, upstream=dataset.upstream)
+    _check_shift(dataset, wide, shifting)
+    assert "windows are not shifted" in caplog.text
+    caplog.clear()
+    _check_shift(dataset, plain.config, plain.recipe.changed(tss_jitter=60))
+    assert not caplog.records

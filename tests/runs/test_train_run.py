@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -8,20 +9,25 @@ import torch
 
 from seqexpr.errors import UsageError
 from seqexpr.models.trained import read_metadata
-from seqexpr.runs.setup import resolve_setup
-from seqexpr.runs.train_run import SingleRun, train_once
+from seqexpr.runs.setup import RunOptions, resolve_experiment
+from seqexpr.runs.train_run import train_once
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def run(dataset):
-    setup = resolve_setup(str(dataset.folder), labels=("a",), preset="protein-perceiver", epochs=2, batch_size=16)
-    return SingleRun(setup, "chromosome", valid_fraction=0.2, test_fraction=0.2, resamples=50)
+def experiment(dataset):
+    named = {"labels": ("a",), "preset": "protein-perceiver"}
+    return resolve_experiment(str(dataset.folder), **named, epochs=2, batch_size=16)
 
 
-def test_run_folder_is_whole_and_the_weights_know_their_numbers(run, tmp_path, observer):
-    rows = train_once(run, tmp_path, CPU, resume=False, observer=observer)
+@pytest.fixture
+def options():
+    return RunOptions("chromosome", valid_fraction=0.2, test_fraction=0.2, resamples=50)
+
+
+def test_run_folder_is_whole_and_the_weights_know_their_numbers(experiment, options, tmp_path, observer):
+    rows = train_once(experiment, options, tmp_path, CPU, resume=False, observer=observer)
     names = {path.name for path in tmp_path.iterdir()}
     assert {"manifest.json", "metrics.jsonl", "checkpoint", "weights.safetensors", "predictions.tsv"} <= names
     assert {"report.html", ".done"} <= names
@@ -49,8 +55,10 @@ def test_run_folder_is_whole_and_the_weights_know_their_numbers(run, tmp_path, o
     }
 
 
-def test_training_mean_of_the_test_part_counts_the_validation_genes_too(run, dataset, tmp_path, observer, no_audit):
-    train_once(run, tmp_path, CPU, resume=False, observer=observer)
+def test_training_mean_of_the_test_part_counts_the_validation_genes_too(
+    experiment, options, dataset, tmp_path, observer, no_audit
+):
+    train_once(experiment, options, tmp_path, CPU, resume=False, observer=observer)
     baselines = pd.read_csv(tmp_path / "baselines.tsv", sep="\t")
     tested = set(baselines["id"])
     others = dataset.genes.loc[~dataset.genes["id"].isin(tested), "a"]
@@ -58,38 +66,39 @@ def test_training_mean_of_the_test_part_counts_the_validation_genes_too(run, dat
     assert found == pytest.approx([others.mean()])
 
 
-def test_negative_control_and_groups_land_in_the_manifest(run, dataset, tmp_path, observer, no_audit):
-    from dataclasses import replace
-
+def test_negative_control_and_groups_land_in_the_manifest(experiment, options, dataset, tmp_path, observer, no_audit):
     table = tmp_path / "groups.tsv"
     table.write_text("".join(f"{gene}\tfamily{row // 5}\n" for row, gene in enumerate(dataset.ids)))
-    other = replace(run, split="group", groups_file=table, permute_labels=True)
-    train_once(other, tmp_path / "run", CPU, resume=False, observer=observer)
+    other = replace(options, split="group", groups_file=table, permute_labels=True)
+    train_once(experiment, other, tmp_path / "run", CPU, resume=False, observer=observer)
     options = json.loads((tmp_path / "run/manifest.json").read_text())["options"]
     assert (options["permute_labels"], options["groups"]["source"]) == (True, str(table))
     labels = pd.read_csv(tmp_path / "run/predictions.tsv", sep="\t").set_index("id")["label"]
     assert not (dataset.genes.set_index("id").loc[labels.index, "a"] == labels).all()
 
 
-def test_a_folder_in_use_is_found_out_before_groups_are_looked_for(run, tmp_path, observer):
-    from dataclasses import replace
-
+def test_a_folder_in_use_is_found_out_before_groups_are_looked_for(experiment, options, tmp_path, observer):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(UsageError, match="exists already"):
-        train_once(replace(run, groups_file=tmp_path / "absent"), tmp_path, CPU, resume=False, observer=observer)
+        train_once(
+            experiment,
+            replace(options, groups_file=tmp_path / "absent"),
+            tmp_path,
+            CPU,
+            resume=False,
+            observer=observer,
+        )
 
 
-def test_without_a_test_part_only_validation_is_reported(run, tmp_path, observer):
-    from dataclasses import replace
-
-    rows = train_once(replace(run, test_fraction=0.0), tmp_path, CPU, resume=False, observer=observer)
+def test_without_a_test_part_only_validation_is_reported(experiment, options, tmp_path, observer):
+    rows = train_once(experiment, replace(options, test_fraction=0.0), tmp_path, CPU, resume=False, observer=observer)
     assert {row["scope"] for row in rows} == {"valid"}
     assert not (tmp_path / "baselines.tsv").exists()
     assert not (tmp_path / "audit.json").exists()
 
 
-def test_resuming_a_finished_run_changes_nothing(run, tmp_path, observer, no_audit):
-    train_once(run, tmp_path, CPU, resume=False, observer=observer)
+def test_resuming_a_finished_run_changes_nothing(experiment, options, tmp_path, observer, no_audit):
+    train_once(experiment, options, tmp_path, CPU, resume=False, observer=observer)
     before = (tmp_path / "weights.safetensors").read_bytes()
-    train_once(run, tmp_path, CPU, resume=True, observer=observer)
+    train_once(experiment, options, tmp_path, CPU, resume=True, observer=observer)
     assert (tmp_path / "weights.safetensors").read_bytes() == before

@@ -290,7 +290,7 @@ def test_other_kinds_of_address(url: str, part: Path) -> None:
 
 def test_without_httpx_the_extra_is_named(part: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "httpx", None)
-    with pytest.raises(UsageError, match=r"pip install 'seqexpr\[fetch\]'"):
+    with pytest.raises(UsageError, match=r"run: pip install httpx$"):
         download("http://localhost/f", part)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +11,12 @@ from tools.weights import __main__ as weights
 from tools.weights import cards as weights_cards
 from tools.weights.evaluation import (
     WATCHED,
-    Trained,
     calibrate,
+    folds_of,
     judge,
     predict_baselines,
     predict_folds,
+    split_for,
     spread,
     strongest,
 )
@@ -25,6 +25,7 @@ from tools.weights.xpresso_windows import Xpresso
 
 from seqexpr.models.composition.towers import PromoterTowers
 from seqexpr.models.trained import load_model, read_metadata
+from seqexpr.training.experiment import Experiment
 from seqexpr.training.recipe import Recipe
 
 from ..small_dataset import make_small_dataset, tiny_config
@@ -32,18 +33,11 @@ from ..small_dataset import make_small_dataset, tiny_config
 CPU = torch.device("cpu")
 
 
-class Toy(Trained):
-    """With a network as small as the dataset's windows."""
-
-    def config(self):
-        return tiny_config(composition_dim=4, composition_members=3)
-
-
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory):
     dataset = make_small_dataset(tmp_path_factory.mktemp("data") / "small")
     recipe = Recipe("toy", composition_epochs=20, composition_bootstrap=True, max_epochs=1, stop_metric="none")
-    return Toy(dataset, ("a",), ("a",), "dna-perceiver", recipe, seed=0)
+    return Experiment(dataset, ("a",), tiny_config(composition_dim=4, composition_members=3), recipe, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -53,17 +47,17 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def predicted(toy, folder):
-    return predict_folds(toy, folder, 3, [0, 1, 2], CPU)
+    return predict_folds(toy, ("a",), folder, 3, [0, 1, 2], CPU)
 
 
 def test_every_gene_is_predicted_by_a_network_that_never_saw_its_chromosome(toy, predicted):
-    fold_of = toy.fold_of(3)
+    fold_of = folds_of(toy, 3)
     chromosomes = toy.dataset.genes["chrom"].to_numpy()
     for fold in range(3):
-        job = toy.job(np.flatnonzero(fold_of != fold))
-        seen = set(chromosomes[np.concatenate([job.train, job.valid])])
+        split = split_for(toy, ("a",), np.flatnonzero(fold_of != fold))
+        seen = set(chromosomes[np.concatenate([split.train, split.valid])])
         assert not seen & set(chromosomes[fold_of == fold])
-        assert len(job.valid) == WATCHED
+        assert len(split.valid) == WATCHED
     assert predicted.shape == (2, 3, len(toy.dataset), 1)
     assert np.isfinite(predicted).all()
     assert (predicted[0] != predicted[1]).any()  # with the half-life features, and without
@@ -71,14 +65,14 @@ def test_every_gene_is_predicted_by_a_network_that_never_saw_its_chromosome(toy,
 
 def test_an_evaluation_goes_on_where_it_stopped(toy, folder, predicted, monkeypatch):
     monkeypatch.setattr("tools.weights.evaluation.train", None)
-    np.testing.assert_array_equal(predict_folds(toy, folder, 3, [0, 1, 2], CPU), predicted)
+    np.testing.assert_array_equal(predict_folds(toy, ("a",), folder, 3, [0, 1, 2], CPU), predicted)
 
 
 def test_rows_compare_with_each_baseline_on_the_same_genes(toy, folder, predicted):
-    baselines = predict_baselines(toy, folder / "baselines.npz", 3)
-    again = predict_baselines(toy, folder / "baselines.npz", 3)
+    baselines = predict_baselines(toy, ("a",), folder / "baselines.npz", 3)
+    again = predict_baselines(toy, ("a",), folder / "baselines.npz", 3)
     assert all(np.array_equal(baselines[name], again[name], equal_nan=True) for name in baselines)
-    rows = judge(toy, predicted, baselines, 3)
+    rows = judge(toy, ("a",), predicted, baselines, 3)
     assert [(row["output"], row["inputs"]) for row in rows] == [("a", "half_life"), ("a", "sequence")]
     actual = toy.dataset.labels(("a",))[:, 0]
     own = np.corrcoef(actual, predicted[0, :, :, 0].mean(axis=0))[0, 1] ** 2
@@ -112,20 +106,20 @@ def test_spread_is_judged_on_folds_that_calibrated_nothing():
 
 
 def test_weights_are_written_with_card_views_and_page(toy, folder, predicted, tmp_path, monkeypatch):
-    rows = judge(toy, predicted, {"composition_ridge": predicted[1, 0]}, 3)
-    calibrations = calibrate(toy, predicted)
+    rows = judge(toy, ("a",), predicted, {"composition_ridge": predicted[1, 0]}, 3)
+    calibrations = calibrate(toy, ("a",), predicted)
     for name, place in (("WEIGHTS", "weights"), ("PAGES", "pages"), ("CARDS", "cards")):
         (tmp_path / place).mkdir()
         monkeypatch.setattr(weights_cards, name, tmp_path / place)
     words = '[outputs]\na = ["level", "log2"]\n[views]\npart = ["level"]\n[card]\ntitle = "levels"\nlimits = "a toy"\n'
     (tmp_path / "cards/toy-all.toml").write_text(words)
-    files = weights_cards.make("toy-all", toy, rows, calibrations, folder, 3, CPU)
+    files = weights_cards.make("toy-all", toy, ("a",), rows, calibrations, folder, 3, CPU)
     assert [file.name for file in files] == ["toy-all.safetensors", "part.safetensors"]
     metadata = read_metadata(files[1])
     assert (metadata.outputs[0].name, metadata.outputs[0].unit) == ("level", "log2")
     assert metadata.outputs[0].calibration == calibrations["a"]
     assert metadata.training["train_genes"] == len(toy.dataset) - WATCHED
-    assert metadata.training["command"] == "python -m tools.weights.__main__ toy --make --folds 3 --seed 0"
+    assert metadata.training["command"] == "python -m tools.weights toy --make --folds 3 --seed 0"
     told = metadata.card["held_out"]["level, with half-life features"]
     value = rows[0]["metrics"]["pearson_r2"]["value"]
     assert f"squared Pearson {value:.3f} [" in told and "composition ridge" in told
@@ -180,7 +174,3 @@ def test_weights_are_made_of_all_folds_and_their_own_recipe(options, said, tmp_p
         weights.parse(["human-prot", "--protein", "p", "--out", str(tmp_path / "o"), *options])
     assert said in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
-
-
-def test_one_recipe_can_be_tried_in_place_of_another(toy):
-    assert replace(toy, recipe=toy.recipe.changed(max_epochs=2)).job(np.arange(20)).recipe.max_epochs == 2

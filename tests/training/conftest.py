@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from seqexpr.datasets.dataset import PreparedDataset
-from seqexpr.training.job import TrainingJob
+from seqexpr.training.experiment import Experiment, Split
 from seqexpr.training.recipe import Recipe
 
 from ..small_dataset import make_small_dataset, tiny_config
@@ -16,24 +16,23 @@ def dataset(tmp_path_factory) -> PreparedDataset:
 
 
 @pytest.fixture
-def job(dataset) -> TrainingJob:
+def experiment(dataset) -> Experiment:
     """Three epochs of a tiny dna-perceiver."""
-    return TrainingJob(
-        dataset,
-        ("a",),
-        np.arange(0, 36),
-        np.arange(36, 48),
-        tiny_config(),
-        Recipe(
-            "test",
-            learning_rate=3e-3,
-            batch_size=8,
-            max_epochs=3,
-            warmup_steps=2,
-            half_life_dropout=0.2,
-            tss_jitter=8,
-            average_decay=0.9,
-            patience=0,
-        ),
-        seed=1,
+    recipe = Recipe(
+        "test",
+        learning_rate=3e-3,
+        batch_size=8,
+        max_epochs=3,
+        warmup_steps=2,
+        half_life_dropout=0.2,
+        tss_jitter=8,
+        average_decay=0.9,
+        patience=0,
     )
+    return Experiment(dataset, ("a",), tiny_config(), recipe, seed=1)
+
+
+@pytest.fixture
+def split() -> Split:
+    """36 genes to train on, 12 to validate on."""
+    return Split(0, np.arange(0, 36), np.arange(36, 48))

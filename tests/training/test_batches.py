@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from seqexpr.inputs.half_life import HalfLifeSchema
-from seqexpr.training.batches import BatchLoader
+from seqexpr.training.batches import BatchLoader, largest_shift
 
 from ..small_dataset import tiny_config
 
@@ -34,12 +34,9 @@ def test_a_shift_moves_the_window_downstream(dataset, schema):
 
 
 def test_jitter_stays_within_the_stored_window(dataset):
-    loader = BatchLoader(dataset, tiny_config(), dataset.labels(("a",)), None, CPU)
-    assert loader.largest_shift(1_000) == 60  # 300 + 180 bp are stored, 240 + 120 read
-    assert loader.largest_shift(8) == 8
-    assert (
-        BatchLoader(dataset, tiny_config("protein-perceiver"), dataset.labels(("a",)), None, CPU).largest_shift(8) == 0
-    )
+    assert largest_shift(dataset, tiny_config(), 1_000) == 60  # 300 + 180 bp are stored, 240 + 120 read
+    assert largest_shift(dataset, tiny_config(), 8) == 8
+    assert largest_shift(dataset, tiny_config("protein-perceiver"), 8) == 0
 
 
 def test_hidden_half_life_is_unknown(dataset, schema):

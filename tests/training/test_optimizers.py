@@ -48,5 +48,5 @@ def test_weight_decay_is_in_the_optimisers_own_sense(name, moved):
 
 def test_absent_lamb_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "pytorch_optimizer", None)
-    with pytest.raises(UsageError, match=r"pip install 'seqexpr\[train\]'"):
+    with pytest.raises(UsageError, match=r"run: pip install pytorch-optimizer$"):
         make_optimizer(Recipe("r", optimizer="lamb"), [torch.nn.Parameter(torch.ones(2))])

@@ -18,9 +18,10 @@ from seqexpr.models.trained import ModelMetadata, Output, TrainedModel, load_mod
 from seqexpr.prediction.rows import predict_rows
 from seqexpr.threads import READER_NAME
 from seqexpr.training import composition_stage, trainer
-from seqexpr.training.job import TrainingJob
+from seqexpr.training.experiment import Experiment, Split
 from seqexpr.training.recipe import Recipe
-from seqexpr.training.trainer import train
+from seqexpr.training.trainer import TrainingResult
+from seqexpr.training.trainer import train as train_alone
 
 from ..small_dataset import NETWORK, make_small_dataset, tiny_config
 
@@ -41,64 +42,79 @@ class StopAt:
         pass
 
 
+def train(experiment, split, folder, device, **options) -> TrainingResult:
+    """Train, and write the weights as their owner does."""
+    result = train_alone(experiment, split, folder, device, **options)
+    save_model(folder / "weights.safetensors", result.model)
+    return result
+
+
 def same_tensors(one, other) -> bool:
     a, b = load_file(one), load_file(other)
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
-def interrupt_and_resume(job, folder, *stops) -> None:
+def interrupt_and_resume(experiment, split, folder, *stops) -> None:
     """Trained without a pause in `folder`/whole and interrupted at `stops` in `folder`/parts: the same weights."""
-    train(job, folder / "whole", CPU, name="w")
+    train(experiment, split, folder / "whole", CPU, name="w")
     for at in stops:
         with pytest.raises(KeyboardInterrupt):
-            train(job, folder / "parts", CPU, name="w", observer=at)
-    train(job, folder / "parts", CPU, name="w")
+            train(experiment, split, folder / "parts", CPU, name="w", observer=at)
+    train(experiment, split, folder / "parts", CPU, name="w")
     assert same_tensors(folder / "whole/weights.safetensors", folder / "parts/weights.safetensors")
 
 
-def test_run_leaves_weights_and_a_line_of_metrics_an_epoch(job, tmp_path):
-    result = train(job, tmp_path, CPU, name="small")
+def test_run_leaves_weights_and_a_line_of_metrics_an_epoch(experiment, split, tmp_path):
+    result = train(experiment, split, tmp_path, CPU, name="small")
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert rows == result.rows
     model = load_model(tmp_path / "weights.safetensors")
     assert model.metadata.outputs[0].unit == "log10(RPKM + 0.1)"
     assert model.metadata.training["train_genes"] == 36
-    expected = predict_rows(result.model, job.dataset, job.valid, 5)
-    np.testing.assert_allclose(predict_rows(model, job.dataset, job.valid, 12), expected, atol=1e-5)
+    expected = predict_rows(result.model, experiment.dataset, split.valid, 5)
+    np.testing.assert_allclose(predict_rows(model, experiment.dataset, split.valid, 12), expected, atol=1e-5)
 
 
-def test_kept_weights_are_those_of_the_best_epoch(job, tmp_path):
+def test_kept_weights_are_those_of_the_best_epoch(experiment, split, tmp_path):
     """The stored validation loss is reached again by the stored weights."""
-    result = train(job, tmp_path, CPU, name="small")
+    result = train(experiment, split, tmp_path, CPU, name="small")
     best = min(result.rows, key=lambda row: row["valid_loss"])
     assert result.best_epoch == best["epoch"]
-    labels = job.dataset.labels(job.label_names)
-    predicted = predict_rows(result.model, job.dataset, job.valid, 8)
-    scaled = (predicted - labels[job.valid]) / result.model.metadata.outputs[0].sd
+    labels = experiment.values()
+    predicted = predict_rows(result.model, experiment.dataset, split.valid, 8)
+    scaled = (predicted - labels[split.valid]) / result.model.metadata.outputs[0].sd
     assert float((scaled**2).mean()) == pytest.approx(best["valid_loss"], rel=1e-4)
 
 
 @pytest.mark.parametrize("recipe", ["adam", "adamw", "lamb"])
-def test_resumed_equals_uninterrupted(job, tmp_path, recipe):
-    job = replace(job, recipe=job.recipe.changed(optimizer=recipe, average_decay=0.0 if recipe == "adam" else 0.9))
-    interrupt_and_resume(job, tmp_path, StopAt(1, 2), StopAt(2, 3), StopAt(3, 1))  # also before the first checkpoint
+def test_resumed_equals_uninterrupted(experiment, split, tmp_path, recipe):
+    experiment = replace(
+        experiment, recipe=experiment.recipe.changed(optimizer=recipe, average_decay=0.0 if recipe == "adam" else 0.9)
+    )
+    interrupt_and_resume(
+        experiment, split, tmp_path, StopAt(1, 2), StopAt(2, 3), StopAt(3, 1)
+    )  # also before the first checkpoint
 
 
-def test_resumed_equals_uninterrupted_with_the_compiled_kernels_too(job, tmp_path):
+def test_resumed_equals_uninterrupted_with_the_compiled_kernels_too(experiment, split, tmp_path):
     wide = {**NETWORK, "latents": 64, "embedding_dim": 32, "stem_channels": 64, "dropout": 0.3}
-    job = replace(job, config=PerceiverConfig.from_preset("dna-perceiver", upstream=240, downstream=120, **wide))
-    interrupt_and_resume(job, tmp_path, StopAt(2, 3))
+    experiment = replace(
+        experiment, config=PerceiverConfig.from_preset("dna-perceiver", upstream=240, downstream=120, **wide)
+    )
+    interrupt_and_resume(experiment, split, tmp_path, StopAt(2, 3))
 
 
 @pytest.mark.parametrize("composition_epochs", [0, 4])
-def test_a_composition_flow_resumes_too_and_is_standardised_on_training_genes(job, tmp_path, composition_epochs):
+def test_a_composition_flow_resumes_too_and_is_standardised_on_training_genes(
+    experiment, split, tmp_path, composition_epochs
+):
     # Every gradient is clipped: one that is left over from the first stage would show.
-    recipe = job.recipe.changed(composition_epochs=composition_epochs, clip_norm=0.01)
-    job = replace(job, config=tiny_config(composition_dim=4), recipe=recipe)
-    interrupt_and_resume(job, tmp_path, StopAt(1, 2), StopAt(2, 1), StopAt(3, 1))
+    recipe = experiment.recipe.changed(composition_epochs=composition_epochs, clip_norm=0.01)
+    experiment = replace(experiment, config=tiny_config(composition_dim=4), recipe=recipe)
+    interrupt_and_resume(experiment, split, tmp_path, StopAt(1, 2), StopAt(2, 1), StopAt(3, 1))
     flow = load_model(tmp_path / "whole/weights.safetensors").network.composition
-    windows = torch.from_numpy(job.dataset.dna(job.train, 240, 120))
+    windows = torch.from_numpy(experiment.dataset.dna(split.train, 240, 120))
     torch.testing.assert_close(flow.mean, flow.features(windows, windows).mean(dim=0), rtol=1e-4, atol=1e-6)
 
 
@@ -108,21 +124,21 @@ def test_a_table_of_words_resumes_too_and_no_gene_is_told_what_it_taught(tmp_pat
         "protein-perceiver", protein_length=240, **NETWORK, composition_dim=4, word_buckets=512
     )
     recipe = Recipe("t", batch_size=8, max_epochs=3, patience=0, composition_epochs=4, warmup_steps=1)
-    job = TrainingJob(dataset, ("a",), np.arange(36), np.arange(36, 48), config, recipe, seed=1)
+    experiment, split = Experiment(dataset, ("a",), config, recipe, seed=1), Split(0, np.arange(36), np.arange(36, 48))
     told = []
     forward = Perceiver.forward
     monkeypatch.setattr(Perceiver, "forward", lambda *given: told.append(given[4:]) or forward(*given))
-    interrupt_and_resume(job, tmp_path, StopAt(1, 2), StopAt(2, 1), StopAt(3, 1))
+    interrupt_and_resume(experiment, split, tmp_path, StopAt(1, 2), StopAt(2, 1), StopAt(3, 1))
     given = [answers[0] for answers in told if answers]
     assert len(given) > 20 and not torch.cat(given).isnan().any()  # training steps alone are told
 
 
-def test_composition_learns_first_and_then_stays(job, tmp_path):
+def test_composition_learns_first_and_then_stays(experiment, split, tmp_path):
     """Epoch 0 is the flow alone; later epochs leave it as it is and start from what it says."""
-    recipe = job.recipe.changed(composition_epochs=60, composition_learning_rate=1e-2, average_decay=0.0)
-    job = replace(job, config=tiny_config(composition_dim=8, composition_dropout=0.0), recipe=recipe)
-    alone = train(replace(job, recipe=recipe.changed(max_epochs=1)), tmp_path / "one", CPU, name="w")
-    result = train(job, tmp_path / "three", CPU, name="w")
+    recipe = experiment.recipe.changed(composition_epochs=60, composition_learning_rate=1e-2, average_decay=0.0)
+    experiment = replace(experiment, config=tiny_config(composition_dim=8, composition_dropout=0.0), recipe=recipe)
+    alone = train(replace(experiment, recipe=recipe.changed(max_epochs=1)), split, tmp_path / "one", CPU, name="w")
+    result = train(experiment, split, tmp_path / "three", CPU, name="w")
     assert [row["epoch"] for row in result.rows] == [0, 1, 2, 3]
     assert result.rows[0]["valid_r2"] > 0.5  # the label is the windows' GC content
     assert result.rows[0]["valid_loss"] == alone.rows[0]["valid_loss"]
@@ -133,61 +149,83 @@ def test_composition_learns_first_and_then_stays(job, tmp_path):
     assert result.model.metadata.training["best_valid_r2"] == best["valid_r2"]
 
 
-def test_same_seed_same_weights_other_seed_other_weights(job, tmp_path):
+def test_same_seed_same_weights_other_seed_other_weights(experiment, split, tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        train(replace(job, seed=seed), tmp_path / name, CPU, name="w")
+        train(replace(experiment, seed=seed), split, tmp_path / name, CPU, name="w")
     assert same_tensors(tmp_path / "a/weights.safetensors", tmp_path / "b/weights.safetensors")
     assert not same_tensors(tmp_path / "a/weights.safetensors", tmp_path / "c/weights.safetensors")
 
 
-def test_checkpoint_of_another_job_is_refused(job, tmp_path):
-    train(job, tmp_path, CPU, name="w")
+def test_checkpoint_of_another_training_is_refused(experiment, split, tmp_path):
+    train(experiment, split, tmp_path, CPU, name="w")
     with pytest.raises(InputError, match="other data, options, recipe or seed"):
-        train(replace(job, seed=9), tmp_path, CPU, name="w")
+        train(replace(experiment, seed=9), split, tmp_path, CPU, name="w")
 
 
-def test_damaged_checkpoint_is_refused(job, tmp_path):
-    train(job, tmp_path, CPU, name="w")
+def test_damaged_checkpoint_is_refused(experiment, split, tmp_path):
+    train(experiment, split, tmp_path, CPU, name="w")
     state = tmp_path / "checkpoint/state.safetensors"
     state.write_bytes(state.read_bytes()[:1000])
     with pytest.raises(InputError, match="damaged"):
-        train(job, tmp_path, CPU, name="w")
+        train(experiment, split, tmp_path, CPU, name="w")
 
 
-def test_learns_a_planted_signal(job, tmp_path):
+def test_only_the_owner_writes_the_weights(experiment, split, tmp_path):
+    train_alone(experiment, split, tmp_path, CPU, name="w")
+    assert {path.name for path in tmp_path.iterdir()} == {"metrics.jsonl", "checkpoint"}
+
+
+@pytest.mark.parametrize(
+    ("metric", "best", "said"),
+    [
+        ("valid_loss", 2, "kept epoch 2 of 3: it has the lowest validation loss, 0.5; the last epoch has 0.75"),
+        ("valid_r2", 3, "kept epoch 3 of 3: it has the highest validation r2, 0.3, and more might raise it"),
+        ("none", 3, "kept epoch 3: the recipe keeps the last one"),
+    ],
+)
+def test_why_an_epoch_was_kept(metric, best, said):
+    losses, r2 = (0.9, 0.5, 0.75), (0.1, 0.2, 0.3)
+    rows = [
+        {"epoch": epoch, "valid_loss": loss, "valid_r2": value}
+        for epoch, (loss, value) in enumerate(zip(losses, r2, strict=True), start=1)
+    ]
+    assert TrainingResult(None, rows, best, metric).choice() == said
+
+
+def test_learns_a_planted_signal(experiment, split, tmp_path):
     """The label is the GC content of the window: within some epochs most of it is explained."""
-    recipe = job.recipe.changed(max_epochs=25, average_decay=0.0, half_life_dropout=0.9)
-    result = train(replace(job, recipe=recipe), tmp_path, CPU, name="w")
+    recipe = experiment.recipe.changed(max_epochs=25, average_decay=0.0, half_life_dropout=0.9)
+    result = train(replace(experiment, recipe=recipe), split, tmp_path, CPU, name="w")
     assert max(row["valid_r2"] for row in result.rows) > 0.5
 
 
-def test_patience_ends_the_training(job, tmp_path):
-    recipe = job.recipe.changed(learning_rate=1e-12, average_decay=0.0, max_epochs=50, patience=2)
-    rows = train(replace(job, recipe=recipe), tmp_path, CPU, name="w").rows
+def test_patience_ends_the_training(experiment, split, tmp_path):
+    recipe = experiment.recipe.changed(learning_rate=1e-12, average_decay=0.0, max_epochs=50, patience=2)
+    rows = train(replace(experiment, recipe=recipe), split, tmp_path, CPU, name="w").rows
     assert len(rows) < 50
     best = min(range(len(rows)), key=lambda i: rows[i]["valid_loss"])
     assert len(rows) == best + 1 + 2
 
 
 @pytest.mark.parametrize("preset", ["protein-perceiver", "protein-dna-perceiver", "dna-protein-perceiver"])
-def test_other_presets_and_two_outputs_with_missing_labels(job, tmp_path, preset):
+def test_other_presets_and_two_outputs_with_missing_labels(experiment, split, tmp_path, preset):
     config = tiny_config(preset, outputs=2)
-    recipe = job.recipe.changed(max_epochs=1, output_weights={"a": 10.0})
-    result = train(replace(job, config=config, recipe=recipe, label_names=("a", "b")), tmp_path, CPU, name="w")
-    predicted = predict_rows(load_model(tmp_path / "weights.safetensors"), job.dataset, job.valid, 4)
+    recipe = experiment.recipe.changed(max_epochs=1, output_weights={"a": 10.0})
+    result = train(replace(experiment, config=config, recipe=recipe, labels=("a", "b")), split, tmp_path, CPU, name="w")
+    predicted = predict_rows(load_model(tmp_path / "weights.safetensors"), experiment.dataset, split.valid, 4)
     assert predicted.shape == (12, 2)
     assert np.isfinite(predicted).all()
     assert np.isfinite(result.rows[0]["train_loss"])
 
 
-def test_running_mean_goes_on_after_a_validation_of_short_proteins(job, tmp_path):
+def test_running_mean_goes_on_after_a_validation_of_short_proteins(experiment, split, tmp_path):
     """Short proteins make the validated network remember the features of an empty sequence."""
     config = PerceiverConfig.from_dict({**tiny_config("protein-perceiver").to_dict(), "protein_length": 900})
-    rows = train(replace(job, config=config), tmp_path, CPU, name="w").rows
+    rows = train(replace(experiment, config=config), split, tmp_path, CPU, name="w").rows
     assert len(rows) == 3
 
 
-def test_missing_labels_have_no_part_in_the_loss(job):
+def test_missing_labels_have_no_part_in_the_loss(experiment, split):
     from seqexpr.training.trainer import _Trainer
 
     predicted = torch.tensor([[1.0, 5.0], [2.0, 100.0]])
@@ -198,22 +236,22 @@ def test_missing_labels_have_no_part_in_the_loss(job):
     assert float(trainer._loss(predicted, labels, 3)) == pytest.approx(54 / 3)
 
 
-def test_scalings_come_from_training_genes_alone(job, tmp_path, dataset):
+def test_scalings_come_from_training_genes_alone(experiment, split, tmp_path, dataset):
     """They are those of the training genes by hand, and validation genes that are moved far away leave them there."""
     far = copy.copy(dataset)
     far.genes = dataset.genes.copy()
-    far.genes.loc[job.valid, "a"] += 1_000.0
-    far.genes.loc[job.valid, list(dataset.half_life_names)] *= 50.0
+    far.genes.loc[split.valid, "a"] += 1_000.0
+    far.genes.loc[split.valid, list(dataset.half_life_names)] *= 50.0
     near, other = (
-        train(replace(job, dataset=part), tmp_path / name, CPU, name="w").model.metadata
+        train(replace(experiment, dataset=part), split, tmp_path / name, CPU, name="w").model.metadata
         for name, part in (("near", dataset), ("far", far))
     )
     assert other.outputs == near.outputs
     assert other.half_life == near.half_life
-    labels = dataset.labels(("a",))[job.train]
+    labels = dataset.labels(("a",))[split.train]
     assert near.outputs[0].mean == pytest.approx(labels.mean())
     assert near.outputs[0].sd == pytest.approx(labels.std())
-    raw = dataset.genes.iloc[job.train]
+    raw = dataset.genes.iloc[split.train]
     lengths, shares = np.log10(raw["cds_len"] + 0.1), raw["cds_gc"]
     places = [near.half_life.names.index(name) for name in ("cds_len", "cds_gc")]
     assert [near.half_life.mean[place] for place in places] == pytest.approx([lengths.mean(), shares.mean()])
@@ -221,16 +259,16 @@ def test_scalings_come_from_training_genes_alone(job, tmp_path, dataset):
 
 
 @pytest.mark.parametrize("preset", ["dna-perceiver", "protein-perceiver"])
-def test_groups_add_up_to_the_gradient_of_the_batch(job, tmp_path, preset):
+def test_groups_add_up_to_the_gradient_of_the_batch(experiment, split, tmp_path, preset):
     """With BatchNorm's statistics fixed and no dropout, groups of 5 give the step of one batch of 16."""
     from seqexpr.training.trainer import _Trainer
 
     gradients = []
     for size in (0, 5):
         config = tiny_config(preset, outputs=2, dropout=0.0)
-        recipe = job.recipe.changed(group_size=size, clip_norm=0.0)
-        own = replace(job, config=config, recipe=recipe, label_names=("a", "b"))
-        trainer = _Trainer(own, tmp_path / f"{size}", CPU, None)
+        recipe = experiment.recipe.changed(group_size=size, clip_norm=0.0)
+        own = replace(experiment, config=config, recipe=recipe, labels=("a", "b"))
+        trainer = _Trainer(own, split, tmp_path / f"{size}", CPU, None)
         trainer.network.eval()
         trainer._step(trainer.steps.load(np.arange(16), 0, np.zeros(16, bool)), 1)
         gradients.append([parameter.grad.clone() for parameter in trainer.network.parameters()])
@@ -238,46 +276,49 @@ def test_groups_add_up_to_the_gradient_of_the_batch(job, tmp_path, preset):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
 
 
-def test_an_error_while_reading_ahead_ends_the_training(job, tmp_path):
+def test_an_error_while_reading_ahead_ends_the_training(experiment, split, tmp_path):
     """Batches are made on another thread: what goes wrong there is raised here, and the thread ends."""
-    broken = copy.copy(job.dataset)
+    broken = copy.copy(experiment.dataset)
     broken.dna = lambda *arguments: (_ for _ in ()).throw(OSError("the disk is gone"))
     with pytest.raises(OSError, match="the disk is gone"):
-        train(replace(job, dataset=broken), tmp_path, CPU, name="w")
+        train(replace(experiment, dataset=broken), split, tmp_path, CPU, name="w")
     assert not [thread for thread in threading.enumerate() if thread.name == READER_NAME]
 
 
-def test_diverging_training_says_so(job, tmp_path):
-    recipe = job.recipe.changed(learning_rate=1e30, clip_norm=0.0, optimizer="adam", average_decay=0.0)
+def test_diverging_training_says_so(experiment, split, tmp_path):
+    recipe = experiment.recipe.changed(learning_rate=1e30, clip_norm=0.0, optimizer="adam", average_decay=0.0)
     with pytest.raises(UsageError, match="lower the recipe's learning rate"):
-        train(replace(job, recipe=recipe), tmp_path, CPU, name="w")
+        train(replace(experiment, recipe=recipe), split, tmp_path, CPU, name="w")
 
 
-def test_jobs_that_cannot_be_trained(job):
-    with pytest.raises(UsageError, match="share genes"):
-        replace(job, valid=np.arange(30, 48))
-    with pytest.raises(UsageError, match="too few"):
-        replace(job, valid=np.arange(0))
+def test_what_cannot_be_trained(experiment, split, tmp_path):
+    with pytest.raises(UsageError, match="the training and the validation part share genes"):
+        replace(split, valid=np.arange(30, 48))
+    with pytest.raises(UsageError, match="the validation and the test part share genes"):
+        replace(split, test=np.array([40]))
+    with pytest.raises(UsageError, match="36 genes to train on and 0 to validate on are too few"):
+        train(experiment, replace(split, valid=np.arange(0)), tmp_path / "run", CPU, name="w")
+    assert not (tmp_path / "run").exists()
     with pytest.raises(UsageError, match="2 outputs for 1 labels"):
-        replace(job, config=tiny_config(outputs=2))
+        replace(experiment, config=tiny_config(outputs=2))
 
 
-def test_constant_label_is_refused(job, tmp_path, dataset):
+def test_constant_label_is_refused(experiment, split, tmp_path, dataset):
     constant = object.__new__(type(dataset))
     constant.__dict__ = {**dataset.__dict__, "genes": dataset.genes.assign(a=1.0)}
     with pytest.raises(UsageError, match="nothing to learn"):
-        train(TrainingJob(constant, ("a",), job.train, job.valid, job.config, job.recipe, 0), tmp_path, CPU, name="w")
+        train(replace(experiment, dataset=constant), split, tmp_path, CPU, name="w")
 
 
-def test_members_learn_from_samples_of_their_own(job, tmp_path):
+def test_members_learn_from_samples_of_their_own(experiment, split, tmp_path):
     """With the bootstrap a gene's label moves the members that drew it and no other."""
-    recipe = job.recipe.changed(composition_epochs=3, composition_bootstrap=True, max_epochs=1)
+    recipe = experiment.recipe.changed(composition_epochs=3, composition_bootstrap=True, max_epochs=1)
     config = tiny_config(composition_dim=4, composition_members=6, composition_dropout=0.0)
-    job = replace(job, config=config, recipe=recipe)
-    train(job, tmp_path / "a", CPU, name="w")
-    train(job, tmp_path / "again", CPU, name="w")
+    experiment = replace(experiment, config=config, recipe=recipe)
+    train(experiment, split, tmp_path / "a", CPU, name="w")
+    train(experiment, split, tmp_path / "again", CPU, name="w")
     assert same_tensors(tmp_path / "a/weights.safetensors", tmp_path / "again/weights.safetensors")
-    train(replace(job, recipe=recipe.changed(composition_bootstrap=False)), tmp_path / "b", CPU, name="w")
+    train(replace(experiment, recipe=recipe.changed(composition_bootstrap=False)), split, tmp_path / "b", CPU, name="w")
     one, other = (load_file(tmp_path / name / "weights.safetensors")["composition.hidden.weight"] for name in "ab")
     assert (one - other).abs().amax(dim=(1, 2)).min() > 1e-6
 
@@ -290,8 +331,10 @@ def test_a_sample_is_as_large_as_the_genes_and_of_each_member():
     assert (composition_stage._bootstrap_roots(2, 7, False, seed=0) == 1).all()
 
 
-def test_the_last_epoch_is_kept_where_nothing_chooses(job, tmp_path):
-    result = train(replace(job, recipe=job.recipe.changed(stop_metric="none")), tmp_path, CPU, name="w")
+def test_the_last_epoch_is_kept_where_nothing_chooses(experiment, split, tmp_path):
+    result = train(
+        replace(experiment, recipe=experiment.recipe.changed(stop_metric="none")), split, tmp_path, CPU, name="w"
+    )
     assert result.best_epoch == 3
 
 
@@ -307,8 +350,8 @@ def test_towers_come_from_the_weights_that_the_recipe_names(tmp_path, monkeypatc
         trainer._load_towers(two, str(tmp_path / "t.safetensors"))
 
 
-def test_towers_and_where_they_come_from_go_together(job):
+def test_towers_and_where_they_come_from_go_together(experiment, split):
     wide = PerceiverConfig.from_preset("dna-perceiver")
     for changes in ({"towers_from": "human-mrna"}, {"model": {"composition_dim": 4, "promoter_towers": 1}}):
         with pytest.raises(UsageError, match="towers_from and promoter_towers"):
-            job.recipe.changed(**changes).fit(wide)
+            experiment.recipe.changed(**changes).fit(wide)

@@ -18,12 +18,14 @@ from typing import Any
 import torch
 from benchmarks.tables import table, tell
 from tools.weights.cards import make
-from tools.weights.evaluation import Trained, calibrate, judge, predict_baselines, predict_folds, strongest
+from tools.weights.evaluation import calibrate, judge, predict_baselines, predict_folds, strongest
 from tools.weights.xpresso_towers import write_towers
 
 from seqexpr.datasets.dataset import PreparedDataset
 from seqexpr.files import write_json
+from seqexpr.models.config import PerceiverConfig
 from seqexpr.prediction.device import keep_freed_memory
+from seqexpr.training.experiment import Experiment
 from seqexpr.training.recipe_files import load_recipe
 
 MRNA = "roadmap_median_log10rpkm"
@@ -35,8 +37,8 @@ BUNDLED = {"human-mrna": "human-mrna", "human-prot": "human-prot-all"}
 """The names of their weights."""
 
 
-def find(name: str, options: argparse.Namespace) -> Trained:
-    """What a model is trained on, and how."""
+def find(name: str, options: argparse.Namespace) -> tuple[Experiment, tuple[str, ...]]:
+    """What a model is trained on and how; and those of the labels that it predicts to others."""
     if name == "human-prot":
         dataset = PreparedDataset.open(options.protein)
         judged, preset = (MEDIAN, LUNG, BRAIN, PAXDB), "protein-perceiver"
@@ -50,20 +52,25 @@ def find(name: str, options: argparse.Namespace) -> Trained:
         if not towers.exists():
             write_towers(towers, [options.xpresso / f"{species}_median.h5" for species in ("human", "mouse")])
         recipe = replace(recipe, towers_from=str(towers))
-    return Trained(dataset, labels, judged, preset, recipe, options.seed)
+    config = recipe.fit(PerceiverConfig.from_preset(preset, outputs=len(labels)))
+    return Experiment(dataset, labels, config, recipe, options.seed), judged
 
 
 def evaluate_model(name: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Train and judge all folds, or those asked for; the rows go to metrics.json in the model's folder."""
-    trained, folder = find(name, options), options.out / (options.recipe.stem if options.recipe else name)
+    trained, judged = find(name, options)
+    folder = options.out / (options.recipe.stem if options.recipe else name)
     folder.mkdir(parents=True, exist_ok=True)
-    predicted = predict_folds(trained, folder, options.folds, options.only or list(range(options.folds)), _device())
-    shared = options.out / f"baselines-{trained.preset}-{options.folds}.npz"
-    baselines = {} if options.only else predict_baselines(trained, shared, options.folds)
-    rows = judge(trained, predicted, baselines, options.folds)
+    predicted = predict_folds(
+        trained, judged, folder, options.folds, options.only or list(range(options.folds)), _device()
+    )
+    shared = options.out / f"baselines-{trained.config.preset}-{options.folds}.npz"
+    baselines = {} if options.only else predict_baselines(trained, judged, shared, options.folds)
+    rows = judge(trained, judged, predicted, baselines, options.folds)
     write_json(folder / "metrics.json", rows)
     if options.make and name in BUNDLED:
-        make(BUNDLED[name], trained, rows, calibrate(trained, predicted), folder, options.folds, _device())
+        made = calibrate(trained, judged, predicted)
+        make(BUNDLED[name], trained, judged, rows, made, folder, options.folds, _device())
     return rows
 
 

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from benchmarks.machine import ROOT
 from benchmarks.tables import tell
-from tools.weights.evaluation import Trained, strongest
+from tools.weights.evaluation import split_for, strongest
 
 from seqexpr.files import atomic_path
 from seqexpr.models.calibration import Calibration
 from seqexpr.models.trained import TrainedModel, save_model, save_view
 from seqexpr.toml_files import read_toml
+from seqexpr.training.experiment import Experiment
 from seqexpr.training.trainer import train
 
 WEIGHTS = ROOT / "src" / "seqexpr" / "models" / "weights"
@@ -25,7 +26,8 @@ CARDS = ROOT / "tools" / "weights" / "card_texts"
 
 def make(
     name: str,
-    trained: Trained,
+    trained: Experiment,
+    judged: tuple[str, ...],
     rows: list[dict[str, Any]],
     calibrations: dict[str, Calibration],
     folder: Path,
@@ -37,6 +39,7 @@ def make(
     Args:
         name: of the weights file, and of its words in tools/weights/card_texts.
         trained: what is trained.
+        judged: the labels that are predicted to others.
         rows: the evaluation's.
         calibrations: by label, where there are some.
         folder: where the training runs, and goes on if it was stopped.
@@ -48,7 +51,8 @@ def make(
     """
     settings = read_toml(CARDS / f"{name}.toml")
     names = settings["outputs"]
-    model = train(trained.job(np.arange(len(trained.dataset))), folder / "all", device, name=name).model
+    split = split_for(trained, judged, np.arange(len(trained.dataset)))
+    model = train(trained, split, folder / "all", device, name=name).model
     outputs = tuple(
         replace(
             output,
@@ -61,7 +65,7 @@ def make(
     kept = {key: value for key, value in model.metadata.training.items() if key not in ("best_valid_r2", "valid_genes")}
     kept["recipe"] = {**kept["recipe"], "towers_from": "human-mrna" if kept["recipe"]["towers_from"] else ""}
     kept["command"] = f"python -m tools.weights {trained.recipe.name} --make --folds {folds} --seed {trained.seed}"
-    figures = held_out(rows, {label: names[label][0] for label in trained.judged}, folds)
+    figures = held_out(rows, {label: names[label][0] for label in judged}, folds)
     card = {**settings["card"], "held_out": figures}
     model.metadata = replace(model.metadata, outputs=outputs, training=kept, card=card)
     files = [WEIGHTS / f"{name}.safetensors"]

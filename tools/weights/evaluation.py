@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,13 @@ import torch
 from benchmarks.tables import tell
 from scipy.stats import spearmanr
 
-from seqexpr.datasets.dataset import PreparedDataset
 from seqexpr.evaluation.baselines import BaselineFeatures, applicable_baselines
 from seqexpr.evaluation.folds import make_folds
 from seqexpr.evaluation.metrics import evaluate, paired_metrics
-from seqexpr.evaluation.scoring import labelled
 from seqexpr.files import atomic_path
 from seqexpr.models.calibration import Calibration
-from seqexpr.models.config import PerceiverConfig
 from seqexpr.prediction.rows import predict_members
-from seqexpr.training.job import TrainingJob
-from seqexpr.training.recipe import Recipe
+from seqexpr.training.experiment import Experiment, Split, labelled
 from seqexpr.training.trainer import EVALUATION_BATCH, train
 
 WATCHED = 2
@@ -34,47 +29,34 @@ WITH, WITHOUT = "half_life", "sequence"
 METRICS = ("pearson_r2", "r2", "spearman")
 
 
-@dataclass(frozen=True)
-class Trained:
-    """What is trained: a network and a recipe on some labels of a dataset."""
-
-    dataset: PreparedDataset
-    labels: tuple[str, ...]
-    judged: tuple[str, ...]
-    """Of the labels, those that are predicted to others; the rest helps to learn them."""
-    preset: str
-    recipe: Recipe
-    seed: int
-
-    def config(self) -> PerceiverConfig:
-        """The network."""
-        return self.recipe.fit(PerceiverConfig.from_preset(self.preset, outputs=len(self.labels)))
-
-    def job(self, genes: np.ndarray) -> TrainingJob:
-        """A training on these rows, all but `WATCHED` of them."""
-        known = labelled(genes, self.dataset.labels(self.judged))
-        watched = np.sort(np.random.default_rng(self.seed).permutation(known)[:WATCHED])
-        rest = np.setdiff1d(labelled(genes, self.dataset.labels(self.labels)), watched)
-        return TrainingJob(self.dataset, self.labels, rest, watched, self.config(), self.recipe, self.seed)
-
-    def fold_of(self, folds: int) -> np.ndarray:
-        """The fold in which each gene is tested, (genes,)."""
-        return make_folds(self.dataset.genes, "chromosome", folds, self.seed)
+def split_for(trained: Experiment, judged: tuple[str, ...], genes: np.ndarray) -> Split:
+    """A split that trains on these rows, all but `WATCHED` of them, which have a label among `judged`."""
+    known = labelled(genes, trained.dataset.labels(judged))
+    watched = np.sort(np.random.default_rng(trained.seed).permutation(known)[:WATCHED])
+    return Split(0, np.setdiff1d(labelled(genes, trained.values()), watched), watched)
 
 
-def predict_folds(trained: Trained, folder: Path, folds: int, only: list[int], device: torch.device) -> np.ndarray:
+def folds_of(trained: Experiment, folds: int) -> np.ndarray:
+    """The fold of whole chromosomes in which each gene is tested, (genes,)."""
+    return make_folds(trained.dataset.genes, "chromosome", folds, trained.seed)
+
+
+def predict_folds(
+    trained: Experiment, judged: tuple[str, ...], folder: Path, folds: int, only: list[int], device: torch.device
+) -> np.ndarray:
     """Each gene's members from a network that never saw its chromosome: (2, members, genes, judged labels).
 
     First with the half-life features, then without. What a folder holds already is not trained again.
     """
-    fold_of = trained.fold_of(folds)
-    columns = [trained.labels.index(name) for name in trained.judged]
-    shape = (2, trained.config().composition_members, len(fold_of), len(columns))
+    fold_of = folds_of(trained, folds)
+    columns = [trained.labels.index(name) for name in judged]
+    shape = (2, trained.config.composition_members, len(fold_of), len(columns))
     predicted = np.full(shape, np.nan)
     for fold in only:
         stored, test = folder / f"fold-{fold}.npy", np.flatnonzero(fold_of == fold)
         if not stored.exists():
-            model = train(trained.job(np.flatnonzero(fold_of != fold)), folder / f"fold-{fold}", device, name="").model
+            split = split_for(trained, judged, np.flatnonzero(fold_of != fold))
+            model = train(trained, split, folder / f"fold-{fold}", device, name="").model
             size = EVALUATION_BATCH[device.type]
             members = [
                 predict_members(model, trained.dataset, test, size, hide_half_life=hidden)[:, :, columns]
@@ -87,13 +69,13 @@ def predict_folds(trained: Trained, folder: Path, folds: int, only: list[int], d
     return predicted
 
 
-def predict_baselines(trained: Trained, file: Path, folds: int) -> dict[str, np.ndarray]:
+def predict_baselines(trained: Experiment, judged: tuple[str, ...], file: Path, folds: int) -> dict[str, np.ndarray]:
     """Each baseline's predictions from the same folds: (genes, judged labels) by name."""
     if file.exists():
         with np.load(file) as stored:
             return dict(stored)
-    config, fold_of = trained.config(), trained.fold_of(folds)
-    labels = trained.dataset.labels(trained.judged)
+    config, fold_of = trained.config, folds_of(trained, folds)
+    labels = trained.dataset.labels(judged)
     features = BaselineFeatures(trained.dataset, config.upstream, config.downstream, config.protein_length)
     found = {}
     for baseline in applicable_baselines(features):
@@ -110,12 +92,16 @@ def predict_baselines(trained: Trained, file: Path, folds: int) -> dict[str, np.
 
 
 def judge(
-    trained: Trained, predicted: np.ndarray, baselines: dict[str, np.ndarray], folds: int
+    trained: Experiment,
+    judged: tuple[str, ...],
+    predicted: np.ndarray,
+    baselines: dict[str, np.ndarray],
+    folds: int,
 ) -> list[dict[str, Any]]:
     """A row for each label, with half-life features and without: metrics, leads over all baselines, spread."""
-    labels, rows, fold_of = trained.dataset.labels(trained.judged), [], trained.fold_of(folds)
+    labels, rows, fold_of = trained.dataset.labels(judged), [], folds_of(trained, folds)
     for variant, members in zip((WITH, WITHOUT), predicted, strict=True):
-        for column, name in enumerate(trained.judged):
+        for column, name in enumerate(judged):
             tested = ~np.isnan(labels[:, column]) & ~np.isnan(members[0, :, column])
             actual, of_members = labels[tested, column], members[:, tested, column]
             own = of_members.mean(axis=0)
@@ -165,10 +151,10 @@ def spread(actual: np.ndarray, predicted: np.ndarray, members_sd: np.ndarray, fo
     }
 
 
-def calibrate(trained: Trained, predicted: np.ndarray) -> dict[str, Calibration]:
+def calibrate(trained: Experiment, judged: tuple[str, ...], predicted: np.ndarray) -> dict[str, Calibration]:
     """A calibration for each judged label, on all genes that were held out, with half-life features and without."""
-    labels, found = trained.dataset.labels(trained.judged), {}
-    for column, name in enumerate(trained.judged):
+    labels, found = trained.dataset.labels(judged), {}
+    for column, name in enumerate(judged):
         known = ~np.isnan(labels[:, column])
         members = np.concatenate(list(predicted[:, :, known, column]), axis=1)  # (members, genes twice)
         actual = np.tile(labels[known, column], len(predicted))

@@ -19,6 +19,7 @@ from seqexpr.cli.compare import compare
 from seqexpr.cli.console import PROGRAM, debugging
 from seqexpr.cli.cv import cv
 from seqexpr.cli.fetch import fetch
+from seqexpr.cli.help import Command, Group
 from seqexpr.cli.models import models
 from seqexpr.cli.predict import predict
 from seqexpr.cli.prepare import prepare
@@ -34,6 +35,7 @@ TERMINATED = 128 + signal.SIGTERM
 
 app = typer.Typer(
     name=PROGRAM,
+    cls=Group,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -42,12 +44,12 @@ app = typer.Typer(
     "3 bad input, 4 data or weights missing, 5 device or memory, 6 network, 130 interrupted, 143 terminated, 1 a bug. "
     "SEQEXPR_CACHE names the cache folder; SEQEXPR_DEBUG=1 shows tracebacks.",
 )
-app.command()(predict)
+app.command(cls=Command)(predict)
 app.command(cls=PrepareCommand)(prepare)
-app.command()(train)
-app.command()(cv)
-app.command()(compare)
-app.command()(fetch)
+app.command(cls=Command)(train)
+app.command(cls=Command)(cv)
+app.command(cls=Command)(compare)
+app.command(cls=Command)(fetch)
 app.add_typer(models, name="models")
 
 
@@ -61,7 +63,7 @@ def _show_version(wanted: bool) -> None:
 def main_options(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+        typer.Option("--version", "-V", callback=_show_version, is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
     """Predict mRNA and protein expression levels of genes from DNA around the TSS and from proteins."""

@@ -7,16 +7,19 @@ import math
 import sys
 from collections.abc import Iterable
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from seqexpr.cli.console import logger, plural, progress, set_up_logging, status
+from seqexpr.cli.help import Quiet
+from seqexpr.errors import UsageError
 
 if TYPE_CHECKING:
     from seqexpr.evaluation.compare import Comparison, HeldOut
 
-_COLUMNS = ("run", "output", "n", "metric", "first", "other", "difference", "low", "high", "first_better")
+_COLUMNS = ("run", "label", "n", "metric", "first", "other", "difference", "low", "high", "first_better")
 
 
 class Metric(str, Enum):
@@ -40,17 +43,18 @@ def compare(
         ),
     ],
     metric: Annotated[
-        Optional[list[Metric]],  # noqa: UP045 - typer reads annotations at run time, on Python 3.10 too
-        typer.Option("--metric", help="Metric to compare (repeatable) [default: all five]."),
+        list[Metric] | None,
+        typer.Option("--metric", help="Metric to compare (repeatable). Default: all five."),
     ] = None,
-    output: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--output", metavar="COLUMN", help="Compare this output alone [default: all in common]."),
+    label: Annotated[
+        str | None,
+        typer.Option("--label", metavar="COLUMN", help="Compare this label alone. Default: all in common."),
     ] = None,
-    resamples: Annotated[int, typer.Option("--resamples", min=100, help="Bootstrap resamples.")] = 1000,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the resampling.")] = 0,
+    output: Annotated[str | None, typer.Option("--output", hidden=True)] = None,
+    resamples: Annotated[int, typer.Option("--resamples", min=100, help="Number of bootstrap resamples.")] = 1000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the resampling.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No status, only warnings.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Compare runs over the genes that both tested, by paired bootstrap.
 
@@ -64,9 +68,12 @@ def compare(
 
     seqexpr compare runs/new runs/old runs/older --metric r2 --metric spearman
 
-    seqexpr compare runs/cv-mrna-human other-tool.tsv.gz --output mrna --json
+    seqexpr compare runs/cv-mrna-human other-tool.tsv.gz --label mrna --json
     """
     set_up_logging(quiet=quiet)
+    if label is not None and output is not None and label != output:
+        raise UsageError("--output is the old name of --label: give one of them")
+    label = label or output  # the name in version 0.1
     from seqexpr.evaluation.compare import compare as compare_two
     from seqexpr.evaluation.compare import read_baselines, read_held_out
     from seqexpr.evaluation.metrics import METRICS
@@ -79,8 +86,8 @@ def compare(
         _tell_what(tested)
     with progress("compare", "models", len(others)) as advance:
         for other in others:
-            made = compare_two(first, other, names=names, output=output, resamples=resamples, seed=seed)
-            _tell_about(first, other, made, output)
+            made = compare_two(first, other, names=names, output=label, resamples=resamples, seed=seed)
+            _tell_about(first, other, made, label)
             comparisons += made
             advance(1)
     rows = [row for comparison in comparisons for row in _rows(comparison)]
@@ -91,6 +98,31 @@ def compare(
         _print_rich(first.name, comparisons)
     else:
         _print_tsv(rows)
+    for comparison in comparisons:
+        status(_verdict(comparison))
+
+
+def _verdict(comparison: Comparison) -> str:
+    """Which of two models is better, in a sentence: by the squared Pearson correlation, else by another metric."""
+    from seqexpr.evaluation.metrics import LOWER_IS_BETTER
+    from seqexpr.evaluation.verdict import judgement
+
+    of = f"{comparison.output}: " if comparison.output else ""
+    first, other, n = comparison.first, _read_name(comparison.other), comparison.n
+    differences = {name: paired.difference.to_dict() for name, paired in comparison.metrics.items()}
+    order = [name for name in ("pearson_r2", "r2", *differences) if name in differences]
+    defined = [name for name in order if differences[name]["value"] is not None]
+    if not defined:
+        return f"{of}{first} and {other} cannot be compared: no metric is defined for both"
+    name = defined[0]
+    difference = differences[name]
+    found = judgement(difference, lower_is_better=name in LOWER_IS_BETTER)
+    by = f"{name} {difference['value']:+.3f}"
+    if difference["low"] is not None:
+        by += f", 95 % interval {difference['low']:+.3f} to {difference['high']:+.3f}"
+    if found in ("better", "worse"):
+        return f"{of}{first} is {found} than {other} ({by}; {n:,} genes)"
+    return f"{of}these {n:,} genes cannot tell whether {first} or {other} is better ({by})"
 
 
 def _tell_what(tested: HeldOut) -> None:
@@ -162,7 +194,7 @@ def _print_rich(first: str, comparisons: list[Comparison]) -> None:
             table.add_column(heading, justify="right", no_wrap=True)
         for comparison in shown:
             for place, row in enumerate(_rows(comparison)):
-                name = _spoken(comparison.other) if place == 0 else ""
+                name = _read_name(comparison.other) if place == 0 else ""
                 table.add_row(Text(name), row["metric"].replace("_", " "), *_cells(row))
             table.add_section()
         console.print(table)
@@ -175,5 +207,8 @@ def _cells(row: dict[str, Any]) -> list[str]:
     return [*sides, "-" if value is None else f"{value:+.3f}", interval, "-" if better is None else f"{better:.1%}"]
 
 
-def _spoken(model: str) -> str:
-    return model.replace("half_life", "half-life").replace("_", " ")
+def _read_name(model: str) -> str:
+    """A baseline's name as it is read; the names of files and folders stay as they are."""
+    from seqexpr.evaluation.verdict import spoken
+
+    return model if Path(model).exists() else spoken(model)

@@ -1,9 +1,9 @@
-"""`seqexpr cv`: cross-validation of a task or a prepared folder, beside the baselines."""
+"""`seqexpr cv`: cross-validation of a task or a prepared folder, next to the baselines."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,77 +13,116 @@ from seqexpr.errors import UsageError
 if TYPE_CHECKING:
     import torch
 
-    from seqexpr.runs.cross_validation import CrossValidation
+    from seqexpr.runs.setup import RunOptions
+    from seqexpr.training.experiment import Experiment
 
-_READ_BY_MERGE = ("merge", "out", "device", "threads")
+_READ_BY_MERGE = ("merge", "out", "device", "threads", "all_metrics", "quiet")
 """Parameters that --merge has a use for; all others are in the manifests of the merged runs."""
 
 
 def cv(
     context: typer.Context,
     task: options.OptionalTask = None,
-    folds: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option("--folds", min=2, help="Number of folds. Default: the task's, else 10."),
-    ] = None,
-    out: options.Out = None,
     label: options.Label = None,
     preset: options.Preset = None,
     recipe: options.RecipeOption = "default",
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    seed: options.Seed = 0,
+    permute_labels: options.PermuteLabels = False,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            "--folds",
+            min=2,
+            help="Number of folds. Default: the task's, else 10.",
+            rich_help_panel=options.DIVISION,
+        ),
+    ] = None,
     split: Annotated[
-        options.FoldSplit,
+        options.FoldSplit | None,
         typer.Option(
             "--split",
             help="What is never divided between folds: random (nothing, as the paper), chromosome, homology (clusters "
-            "of homologous proteins, by MMseqs2 or --groups) or group (the dataset's group column, or --groups).",
+            "of homologous proteins, by MMseqs2 or --groups) or group (the dataset's group column, or --groups). "
+            "Default: random.",
+            rich_help_panel=options.DIVISION,
         ),
-    ] = options.FoldSplit.RANDOM,
+    ] = None,
     groups: options.Groups = None,
     valid_fraction: Annotated[
         float,
-        typer.Option("--valid-fraction", help="Share of the genes outside the test fold that chooses the epoch."),
+        typer.Option(
+            "--valid-fraction",
+            help="Share of the genes outside the test fold that chooses the epoch, between 0 and 1.",
+            rich_help_panel=options.DIVISION,
+        ),
     ] = 0.1,
-    permute_labels: options.PermuteLabels = False,
-    seed: options.Seed = 0,
-    epochs: options.Epochs = None,
-    batch_size: options.BatchSize = None,
+    test_chromosomes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--test-chromosomes",
+            metavar="CHR,CHR...",
+            help="Test the genes of these chromosomes in one fold; given more than once, a fold for each. Genes of all "
+            "other chromosomes are never tested, and every fold trains on them. Implies --split chromosome.",
+            rich_help_panel=options.DIVISION,
+        ),
+    ] = None,
+    valid_chromosomes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--valid-chromosomes",
+            metavar="CHR,CHR...",
+            help="Choose the epoch by the genes of these chromosomes: once for all folds, or once for each. Goes with "
+            "--test-chromosomes.",
+            rich_help_panel=options.DIVISION,
+        ),
+    ] = None,
+    out: options.Out = None,
+    resume: options.Resume = False,
     jobs: Annotated[
         int,
         typer.Option(
             "--jobs",
             min=1,
-            help="Folds at once, each in a process of its own; --threads are divided among them. On a CPU the last "
-            "digits of the results depend on the threads that a fold gets.",
+            help="Number of folds at once, each in a process of its own; --threads are divided among them. On a CPU "
+            "the last digits of the results depend on the threads that a fold gets.",
+            rich_help_panel=options.RUN,
         ),
     ] = 1,
     only_fold: Annotated[
-        Optional[list[int]],  # noqa: UP045
+        list[int] | None,
         typer.Option(
             "--only-fold",
             metavar="K",
             min=0,
             help="Run this fold alone, counted from 0 (repeatable), into --out, where other processes may be running "
-            "other folds. It always goes on with what is there, without --resume; --merge makes the whole run.",
+            "other folds. It always continues what is there, without --resume; --merge makes the whole run.",
+            rich_help_panel=options.RUN,
         ),
     ] = None,
     merge: Annotated[
-        Optional[list[Path]],  # noqa: UP045
+        list[Path] | None,
         typer.Option(
             "--merge",
             metavar="RUN",
             help="Make the whole run of folds that were run into this folder; given more than once, of folds in "
-            "several folders, which are copied into --out. Goes with --out, --device and --threads alone.",
+            "several folders, which are copied into --out. Only --out, --device, --threads, --all and --quiet may be "
+            "given with it.",
+            rich_help_panel=options.RUN,
         ),
     ] = None,
-    resume: options.Resume = False,
     device: options.DeviceOption = options.Device.AUTO,
     threads: options.ThreadsOption = None,
+    all_metrics: options.AllMetrics = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Cross-validate: every gene is predicted once by a network that never saw it, next to baselines.
 
     The test fold chooses nothing: a part of the other folds stops the training.
 
-    Standard output gets the metrics over all genes; the folder gets predictions, metrics, report.html.
+    Standard output gets the metrics over all genes; the folder gets predictions, metrics, report.html. What fails after
+    the training is named, everything else is written, and the exit code is 1; --resume computes what is missing.
 
     seqexpr cv --task synthetic --folds 5
 
@@ -93,6 +132,8 @@ def cv(
 
     seqexpr cv --task synthetic --folds 5 --permute-labels --out runs/control
 
+    seqexpr cv --task my-dataset --test-chromosomes chr8,chr9 --test-chromosomes chr21 --out runs/two-folds
+
     Ten jobs of a cluster, each with a number K from 0 to 9, then one more:
 
     seqexpr cv --task my-dataset --folds 10 --only-fold K --out runs/lung-cv
@@ -101,23 +142,37 @@ def cv(
     """
     if merge:
         _refuse_others(context)
-        return _merge(merge, out, device, threads)
+        return _merge(merge, out, device, threads, all_metrics, quiet)
     if task is None:
         raise UsageError(
             "--task is needed: a named task or a folder made by seqexpr prepare (or --merge, for folds that were run)"
         )
     if only_fold and resume:
-        raise UsageError("--only-fold always goes on with what is there; leave out --resume")
-    from seqexpr.runs.cross_validation import CrossValidation
+        raise UsageError("--only-fold always continues what is there; leave out --resume")
+    test, valid = options.chromosome_lists(test_chromosomes), options.chromosome_lists(valid_chromosomes)
+    if valid and not test:
+        raise UsageError("--valid-chromosomes of cv goes with --test-chromosomes, which says what each fold tests")
+    from seqexpr.runs.setup import RunOptions
 
-    setup, named, chosen = options.begin_run(task, label, preset, recipe, epochs, batch_size, seed, device, threads)
-    count = folds or (named.folds if named and named.folds > 1 else 10)
-    run = CrossValidation(setup, split.value, count, valid_fraction, groups_file=groups, permute_labels=permute_labels)
-    folder = options.settle_folder(out, "cv", task, setup.config.preset, resume)
+    experiment, named, chosen = options.begin_run(
+        task, label, preset, recipe, epochs, batch_size, seed, device, threads, quiet
+    )
+    usual = len(test) or (named.folds if named and named.folds > 1 else 10)
+    kind = split or options.FoldSplit("chromosome" if test else "random")
+    run = RunOptions(
+        kind.value,
+        folds=folds or usual,
+        valid_fraction=valid_fraction,
+        groups_file=groups,
+        permute_labels=permute_labels,
+        test_chromosomes=test,
+        valid_chromosomes=valid,
+    )
+    folder = options.settle_folder(out, "cv", task, experiment.config.preset, resume)
     if only_fold:
-        _run_some(run, folder, chosen, only_fold, jobs)
+        _run_some(experiment, run, folder, chosen, only_fold, jobs)
     else:
-        _run_all(run, folder, chosen, resume, jobs)
+        _run_all(experiment, run, folder, chosen, resume, jobs, all_metrics)
 
 
 def _refuse_others(context: typer.Context) -> None:
@@ -130,24 +185,34 @@ def _refuse_others(context: typer.Context) -> None:
         raise UsageError(f"--merge reads the run's own manifest, and so takes no {named}")
 
 
-def _run_all(run: CrossValidation, folder: Path, device: torch.device, resume: bool, jobs: int) -> None:
+def _run_all(
+    experiment: Experiment,
+    run: RunOptions,
+    folder: Path,
+    device: torch.device,
+    resume: bool,
+    jobs: int,
+    all_metrics: bool,
+) -> None:
     from seqexpr.cli.run_display import RunDisplay, show_results
     from seqexpr.runs.cross_validation import cross_validate
 
-    with RunDisplay(run.setup.recipe.max_epochs) as display:
-        rows = cross_validate(run, folder, device, resume=resume, observer=display, jobs=jobs)
-    show_results(rows, folder)
+    with RunDisplay(experiment.recipe.max_epochs) as display:
+        rows = cross_validate(experiment, run, folder, device, resume=resume, observer=display, jobs=jobs)
+    show_results(rows, folder, all_metrics=all_metrics)
 
 
-def _run_some(run: CrossValidation, folder: Path, device: torch.device, only: list[int], jobs: int) -> None:
+def _run_some(
+    experiment: Experiment, run: RunOptions, folder: Path, device: torch.device, only: list[int], jobs: int
+) -> None:
     import shlex
 
     from seqexpr.cli.console import status
     from seqexpr.cli.run_display import RunDisplay
     from seqexpr.runs.cross_validation import run_folds
 
-    with RunDisplay(run.setup.recipe.max_epochs) as display:
-        done = run_folds(run, folder, device, only, observer=display, jobs=jobs)
+    with RunDisplay(experiment.recipe.max_epochs) as display:
+        done = run_folds(experiment, run, folder, device, only, observer=display, jobs=jobs)
     missing = [fold for fold in range(run.folds) if fold not in done]
     states = [
         f"fold{'s' if len(part) > 1 else ''} {', '.join(map(str, part))} {state}"
@@ -158,11 +223,13 @@ def _run_some(run: CrossValidation, folder: Path, device: torch.device, only: li
     status(f"{folder}: {', '.join(states)}; {when}: seqexpr cv --merge {shlex.quote(str(folder))}")
 
 
-def _merge(sources: list[Path], out: Path | None, device: options.Device, threads: int | None) -> None:
-    chosen = options.begin_computing(device, threads)
+def _merge(
+    sources: list[Path], out: Path | None, device: options.Device, threads: int | None, all_metrics: bool, quiet: bool
+) -> None:
+    chosen = options.begin_computing(device, threads, quiet)
     from seqexpr.cli.run_display import RunDisplay, show_results
     from seqexpr.runs.merging import merge_runs
 
     with RunDisplay() as display:
         folder, rows = merge_runs(sources, out, chosen, threads=threads, observer=display)
-    show_results(rows, folder)
+    show_results(rows, folder, all_metrics=all_metrics)

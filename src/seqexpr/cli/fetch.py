@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from seqexpr.cli.console import set_up_logging, status
+from seqexpr.cli.help import Quiet
 from seqexpr.errors import SeqexprError, UsageError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def fetch(
     offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Get files anew, even those that are here.")] = False,
     jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Files at once.")] = 4,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No status, only warnings.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Download public sources into the cache folder; prints where each file lies.
 

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seqexpr.cli.help import Command, Group
+
 if TYPE_CHECKING:
     from seqexpr.models.registry import ModelEntry
     from seqexpr.models.trained import ModelMetadata
 
-models = typer.Typer(no_args_is_help=True, help="List the models there are, show their cards, name their files.")
+models = typer.Typer(
+    cls=Group, no_args_is_help=True, help="List the models there are, show their cards, name their files."
+)
 
 ModelName = Annotated[
     str, typer.Argument(metavar="MODEL", help="A name of `models list`, a weights file, or a run folder.")
@@ -20,7 +24,7 @@ ModelName = Annotated[
 _COLUMNS = ("name", "outputs", "inputs", "origin", "size")
 
 
-@models.command("list")
+@models.command("list", cls=Command)
 def list_command() -> None:
     """List the models there are: bundled, and in the cache folder's weights/. TSV where not a terminal."""
     from seqexpr.models.registry import list_models
@@ -33,7 +37,7 @@ def list_command() -> None:
         typer.echo("\t".join(row))
 
 
-@models.command("show")
+@models.command("show", cls=Command)
 def show_command(model: ModelName) -> None:
     """Show a model's card: what it reads and predicts, how it was trained, its held-out numbers."""
     from seqexpr.models.registry import resolve_models
@@ -48,7 +52,7 @@ def show_command(model: ModelName) -> None:
             typer.echo(line)
 
 
-@models.command("path")
+@models.command("path", cls=Command)
 def path_command(model: ModelName) -> None:
     """Print the weights file of a model; for a `cv` run, one line for each fold."""
     from seqexpr.models.registry import resolve_models

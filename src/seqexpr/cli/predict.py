@@ -29,6 +29,7 @@ def predict(
     allow_unknown_genes: options.AllowUnknownGenes = False,
     example: options.Example = False,
     model: options.Model = None,
+    allow_partial: options.AllowPartial = False,
     device: options.DeviceOption = options.Device.AUTO,
     batch_size: options.BatchSize = "auto",
     threads: options.Threads = None,
@@ -79,7 +80,7 @@ def predict(
     chosen_format = choose_format(out, format.value if format else None)
     if not example:
         sources.check()
-    paths = resolve_models(model or [_default_model(sources, example)])
+    paths = resolve_models(model or [_default_model(sources, example)], allow_partial=allow_partial)
     needs = ModelNeeds.of([read_metadata(path) for path in paths])
     if example:
         sources = _example_sources(sources, needs)
@@ -158,4 +159,4 @@ def example_folder() -> Path:
     for folder in (package / "examples", package.parents[1] / "examples"):
         if (folder / "genes.fa").is_file():
             return folder
-    raise MissingDataError("the examples are not in this installation; run: pip install --force-reinstall seqexpr")
+    raise MissingDataError("the examples are not in this installation; reinstall seqexpr from its source folder")

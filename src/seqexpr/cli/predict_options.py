@@ -164,6 +164,14 @@ Model = Annotated[
         rich_help_panel=_COMPUTING,
     ),
 ]
+AllowPartial = Annotated[
+    bool,
+    typer.Option(
+        "--allow-partial",
+        help="Accept a cv run whose folds are not all trained: the ensemble is of those that are.",
+        rich_help_panel=_COMPUTING,
+    ),
+]
 DeviceOption = Annotated[
     Device,
     typer.Option("--device", help="auto is CUDA, else MPS, else the CPU.", rich_help_panel=_COMPUTING),

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 import typer
 
 from seqexpr.cli import prepare_options as options
-from seqexpr.cli.console import progress
+from seqexpr.cli.console import progress, set_up_logging, status
+from seqexpr.cli.help import Quiet
 from seqexpr.errors import UsageError
 
 if TYPE_CHECKING:
     from seqexpr.datasets.prepare_report import PrepareReport
     from seqexpr.tasks.build import TaskReport
 
-_OF_TASKS = ("task", "min_cases", "force")
+_OF_TASKS = ("task", "min_cases", "force", "quiet")
 """Parameters that go with a named task; all others name files of the user's own."""
 
 
@@ -47,6 +48,7 @@ def prepare(
     mito_table: options.MitoTable = 2,
     min_cases: options.MinCases = None,
     force: options.Force = False,
+    quiet: Quiet = False,
 ) -> None:
     """Build a dataset for train and cv: sequences, labels and half-life features joined by gene id.
 
@@ -61,6 +63,7 @@ def prepare(
 
       seqexpr prepare --out mine --genome hg38.fa --tss genes.gtf --labels labels.tsv --annotation genes.gtf
     """
+    set_up_logging(quiet=quiet)
     if task is not None:
         names = [name for name in context.params if name not in _OF_TASKS and _is_given(context, name)]
         if given := ", ".join(f"--{name.replace('_', '-')}" for name in sorted(names)):
@@ -135,7 +138,7 @@ def _show(report: PrepareReport) -> None:
     done = "are there already, from the same files and options," if report.reused else "prepared"
     lines.append(f"{report.genes:,} genes {done} in {report.folder}")
     for line in lines:
-        typer.echo(line, err=True)
+        status(line)
 
 
 def _show_task(report: TaskReport) -> None:
@@ -156,4 +159,4 @@ def _show_task(report: TaskReport) -> None:
     done = "are" if report.reused else "prepared"
     lines.append(f"{len(report.dataset):,} genes {done} in {report.dataset.folder}")
     for line in lines:
-        typer.echo(line, err=True)
+        status(line)

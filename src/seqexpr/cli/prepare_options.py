@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
+from seqexpr.cli.help import Command
 from seqexpr.cli.predict_options import parse_tss_at
 
 _FILES = "Files of your own"
@@ -17,7 +17,7 @@ _TRANSLATION = "Proteins from the annotation"
 DEFAULT_PSEUDOCOUNT = "0.1"
 
 
-class PrepareCommand(TyperCommand):
+class PrepareCommand(Command):
     """A command whose `--log10` may stand without its number."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -4,74 +4,144 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seqexpr.cli.help import Quiet as Quiet
 from seqexpr.cli.predict_options import Device, Threads
 
 if TYPE_CHECKING:
     import torch
 
-    from seqexpr.runs.setup import Setup
     from seqexpr.tasks.catalogue import Task as NamedTask
+    from seqexpr.training.experiment import Experiment
 
-# typer reads these at run time, on Python 3.10 too, so "X | None" will not do.
+LEARNT, DIVISION, RUN, COMPUTING, OUTPUT = (
+    "What is learnt",
+    "How the genes are divided",
+    "Run",
+    "Model and computing",
+    "Output",
+)
+"""The groups of the help."""
+
 Task = Annotated[
-    str, typer.Option("--task", metavar="TASK|DIR", help="A named task, or a folder made by seqexpr prepare.")
-]
-OptionalTask = Annotated[
-    Optional[str],  # noqa: UP045
+    str,
     typer.Option(
         "--task",
         metavar="TASK|DIR",
-        help="A named task, or a folder made by seqexpr prepare; needed for all but --merge.",
+        help="The task: a name, or a folder made by seqexpr prepare.",
+        rich_help_panel=LEARNT,
     ),
 ]
-Out = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option("--out", metavar="RUN", help="Folder of the run. Default: runs/COMMAND-TASK-PRESET."),
+OptionalTask = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        metavar="TASK|DIR",
+        help="The task: a name, or a folder made by seqexpr prepare. Needed for all but --merge.",
+        rich_help_panel=LEARNT,
+    ),
 ]
 Label = Annotated[
-    Optional[list[str]],  # noqa: UP045
-    typer.Option("--label", metavar="COLUMN", help="Label to predict, where the folder holds several (repeatable)."),
+    list[str] | None,
+    typer.Option(
+        "--label",
+        metavar="COLUMN",
+        help="The label to predict, where the folder holds several (repeatable).",
+        rich_help_panel=LEARNT,
+    ),
 ]
 Preset = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option("--preset", metavar="NAME", help="Network: dna-perceiver, protein-perceiver, "
-                 "protein-dna-perceiver or dna-protein-perceiver. Default: the task's."),
-]  # fmt: skip
-RecipeOption = Annotated[
-    str, typer.Option("--recipe", metavar="NAME|FILE", help="default, paper, or a TOML file of your own.")
+    str | None,
+    typer.Option(
+        "--preset",
+        metavar="NAME",
+        help="The network: dna-perceiver, protein-perceiver, protein-dna-perceiver or dna-protein-perceiver. "
+        "Default: the task's.",
+        rich_help_panel=LEARNT,
+    ),
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Of weights, batches and folds.")]
+RecipeOption = Annotated[
+    str,
+    typer.Option(
+        "--recipe",
+        metavar="NAME|FILE",
+        help="How the network is trained: default, paper, or a TOML file of your own.",
+        rich_help_panel=LEARNT,
+    ),
+]
+Seed = Annotated[
+    int,
+    typer.Option(
+        "--seed",
+        min=0,
+        help="Seed of the weights, the batches and the division of the genes.",
+        rich_help_panel=LEARNT,
+    ),
+]
 Epochs = Annotated[
-    Optional[int],  # noqa: UP045
-    typer.Option("--epochs", min=1, help="Largest number of epochs. Default: the recipe's."),
+    int | None,
+    typer.Option("--epochs", min=1, help="Largest number of epochs. Default: the recipe's.", rich_help_panel=LEARNT),
 ]
 BatchSize = Annotated[
-    Optional[int],  # noqa: UP045
-    typer.Option("--batch-size", min=1, help="Genes a step. Default: the recipe's."),
-]
-Groups = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option(
-        "--groups",
-        metavar="FILE",
-        help="For --split group and homology: a table of gene ids and groups (tab between), instead of the dataset's "
-        "group column or of MMseqs2.",
-    ),
+    int | None,
+    typer.Option("--batch-size", min=1, help="Genes per step. Default: the recipe's.", rich_help_panel=LEARNT),
 ]
 PermuteLabels = Annotated[
     bool,
     typer.Option(
         "--permute-labels",
-        help="A negative control: deal the labels out anew among the genes, so that nothing can be learnt.",
+        help="A negative control: the labels are permuted among the genes, so that nothing can be learnt.",
+        rich_help_panel=LEARNT,
     ),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out; the result is the same.")]
-DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute.")]
+Groups = Annotated[
+    Path | None,
+    typer.Option(
+        "--groups",
+        metavar="FILE",
+        help="A table of gene ids and groups (tab between), for --split group and homology, instead of the dataset's "
+        "group column or of MMseqs2.",
+        rich_help_panel=DIVISION,
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="RUN",
+        help="Folder of the run. Default: runs/COMMAND-TASK-PRESET.",
+        rich_help_panel=RUN,
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Continue the run in --out, as if it had never stopped; of a trained run, compute only what failed or is "
+        "missing.",
+        rich_help_panel=RUN,
+    ),
+]
+DeviceOption = Annotated[
+    Device,
+    typer.Option(
+        "--device",
+        help="Device to compute on; auto is CUDA, else MPS, else the CPU.",
+        rich_help_panel=COMPUTING,
+    ),
+]
 ThreadsOption = Threads
+AllMetrics = Annotated[
+    bool,
+    typer.Option(
+        "--all",
+        help="Print all five metrics with their 95 % intervals; metrics.tsv in the folder always has them.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 
 
 class FoldSplit(str, Enum):
@@ -93,13 +163,21 @@ class TrainSplit(str, Enum):
     GIVEN = "given"
 
 
+def chromosome_lists(given: list[str] | None) -> tuple[tuple[str, ...], ...]:
+    """Each text "chr1,chr2" as its names."""
+    lists = tuple(tuple(name.strip() for name in text.split(",") if name.strip()) for text in given or ())
+    if not all(lists):
+        raise typer.BadParameter("an empty list of chromosomes")
+    return lists
+
+
 def settle_folder(out: Path | None, command: str, task: str, preset: str, resume: bool) -> Path:
     """Where the run goes: --out, or a folder named after the run; it says so if --resume finds nothing there."""
     from seqexpr.cli.console import logger
 
     folder = out or Path("runs") / f"{command}-{Path(task).name}-{preset}"
     if resume and not folder.exists():
-        logger.warning(f"{folder} does not exist: nothing to resume, the run begins anew")
+        logger.warning(f"{folder} does not exist: nothing to resume, a new run begins")
     return folder
 
 
@@ -113,27 +191,28 @@ def begin_run(
     seed: int,
     device: Device,
     threads: int | None,
-) -> tuple[Setup, NamedTask | None, torch.device]:
-    """What `train` and `cv` do first: say which device computes, and settle what runs.
+    quiet: bool = False,
+) -> tuple[Experiment, NamedTask | None, torch.device]:
+    """What `train` and `cv` do first: say which device computes, and settle what is learnt.
 
     Returns:
-        the setup, the named task (None for a folder), the device.
+        the experiment, the named task (None for a folder), the device.
     """
-    chosen = begin_computing(device, threads)
-    from seqexpr.runs.setup import resolve_setup
+    chosen = begin_computing(device, threads, quiet)
+    from seqexpr.runs.setup import resolve_experiment
     from seqexpr.tasks.catalogue import named_task
 
-    setup = resolve_setup(
+    experiment = resolve_experiment(
         task, labels=tuple(label or ()), preset=preset, recipe=recipe, epochs=epochs, batch_size=batch_size, seed=seed
     )
-    return setup, named_task(task), chosen
+    return experiment, named_task(task), chosen
 
 
-def begin_computing(device: Device, threads: int | None) -> torch.device:
+def begin_computing(device: Device, threads: int | None, quiet: bool = False) -> torch.device:
     """Set up logging, threads and memory, and say which device computes."""
     from seqexpr.cli.console import set_up_logging, status
 
-    set_up_logging()
+    set_up_logging(quiet=quiet)
     import torch
 
     from seqexpr.prediction.device import choose_device, describe_device, keep_freed_memory

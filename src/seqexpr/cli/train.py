@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -11,58 +11,99 @@ from seqexpr.cli import run_options as options
 
 def train(
     task: options.Task,
-    out: options.Out = None,
     label: options.Label = None,
     preset: options.Preset = None,
     recipe: options.RecipeOption = "default",
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    seed: options.Seed = 0,
+    permute_labels: options.PermuteLabels = False,
     split: Annotated[
-        Optional[options.TrainSplit],  # noqa: UP045
+        options.TrainSplit | None,
         typer.Option(
             "--split",
             help="How genes are divided: random, by whole chromosomes, by clusters of homologous proteins (MMseqs2 or "
             "--groups), by the dataset's group column (or --groups), or as given in its split column. Default: the "
             "task's, else random.",
+            rich_help_panel=options.DIVISION,
         ),
     ] = None,
     groups: options.Groups = None,
     valid_fraction: Annotated[
-        float, typer.Option("--valid-fraction", help="Share of all genes that chooses the epoch.")
+        float,
+        typer.Option(
+            "--valid-fraction",
+            help="Share of all genes that chooses the epoch, between 0 and 1.",
+            rich_help_panel=options.DIVISION,
+        ),
     ] = 0.1,
     test_fraction: Annotated[
-        float, typer.Option("--test-fraction", help="Share of all genes held out to judge the weights; 0 for none.")
+        float,
+        typer.Option(
+            "--test-fraction",
+            help="Share of all genes held out to score the weights, between 0 and 1; 0 for none.",
+            rich_help_panel=options.DIVISION,
+        ),
     ] = 0.1,
-    permute_labels: options.PermuteLabels = False,
-    seed: options.Seed = 0,
-    epochs: options.Epochs = None,
-    batch_size: options.BatchSize = None,
+    test_chromosomes: Annotated[
+        str | None,
+        typer.Option(
+            "--test-chromosomes",
+            metavar="CHR,CHR...",
+            help="Test the genes of these chromosomes, whatever --test-fraction; chr1 and 1 are the same. "
+            "Implies --split chromosome.",
+            rich_help_panel=options.DIVISION,
+        ),
+    ] = None,
+    valid_chromosomes: Annotated[
+        str | None,
+        typer.Option(
+            "--valid-chromosomes",
+            metavar="CHR,CHR...",
+            help="Choose the epoch by the genes of these chromosomes, whatever --valid-fraction. "
+            "Implies --split chromosome.",
+            rich_help_panel=options.DIVISION,
+        ),
+    ] = None,
+    out: options.Out = None,
     resume: options.Resume = False,
     device: options.DeviceOption = options.Device.AUTO,
     threads: options.ThreadsOption = None,
+    all_metrics: options.AllMetrics = False,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Train a network and judge it on genes that were held out, next to baselines.
+    """Train a network and score it on genes that were held out, next to baselines.
 
-    The folder gets weights.safetensors (for predict --model), metrics, predictions and report.html.
+    The folder gets weights.safetensors (for predict --model), metrics, predictions and report.html. What fails after
+    the training is named, everything else is written, and the exit code is 1; --resume computes what is missing.
 
     seqexpr train --task synthetic --out runs/first
 
-    seqexpr train --task my-dataset --label lung --split chromosome --out runs/lung
+    seqexpr train --task my-dataset --label lung --test-chromosomes chr8,chr9 --out runs/lung
 
     seqexpr train --task my-dataset --split homology --groups families.tsv --test-fraction 0.2 --out runs/families
     """
     from seqexpr.cli.run_display import RunDisplay, show_results
-    from seqexpr.runs.train_run import SingleRun, train_once
+    from seqexpr.runs.setup import RunOptions
+    from seqexpr.runs.train_run import train_once
 
-    setup, named, chosen = options.begin_run(task, label, preset, recipe, epochs, batch_size, seed, device, threads)
-    chosen_split = split or options.TrainSplit(named.split if named else "random")
-    run = SingleRun(
-        setup,
-        chosen_split.value,
-        valid_fraction,
-        test_fraction,
+    test, valid = (
+        options.chromosome_lists([names] if names else None) for names in (test_chromosomes, valid_chromosomes)
+    )
+    experiment, named, chosen = options.begin_run(
+        task, label, preset, recipe, epochs, batch_size, seed, device, threads, quiet
+    )
+    usual = "chromosome" if test or valid else named.split if named else "random"
+    run = RunOptions(
+        (split or options.TrainSplit(usual)).value,
+        valid_fraction=valid_fraction,
+        test_fraction=test_fraction,
         groups_file=groups,
         permute_labels=permute_labels,
+        test_chromosomes=test,
+        valid_chromosomes=valid,
     )
-    folder = options.settle_folder(out, "train", task, setup.config.preset, resume)
-    with RunDisplay(setup.recipe.max_epochs) as display:
-        rows = train_once(run, folder, chosen, resume=resume, observer=display)
-    show_results(rows, folder)
+    folder = options.settle_folder(out, "train", task, experiment.config.preset, resume)
+    with RunDisplay(experiment.recipe.max_epochs) as display:
+        rows = train_once(experiment, run, folder, chosen, resume=resume, observer=display)
+    show_results(rows, folder, all_metrics=all_metrics)

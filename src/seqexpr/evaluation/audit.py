@@ -8,7 +8,7 @@ with it and for the others. Genes that were trained on include those of the vali
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,51 +27,42 @@ from seqexpr.evaluation.overlap_pairs import (
     overlapping_intervals,
     overlapping_sequences,
 )
-from seqexpr.models.config import PerceiverConfig
 from seqexpr.sequences.windows import STRANDS, Interval, Tss
+from seqexpr.training.experiment import Experiment, Split
 
 FEWEST_GENES = 20
 """Genes with a label below which a part of them gets no metrics."""
 
 _METRICS = ("pearson_r2", "r2")
 
-Part = tuple[int, np.ndarray, np.ndarray]
-"""A fold's number, its test rows, and the rows that it was trained and validated on."""
-
 
 def audit_stage(dataset: PreparedDataset) -> str:
-    """What an observer is told before an audit: whether it may search for minutes."""
+    """Name the audit for an observer, with the search that may take minutes."""
     searched = " (homologous proteins by MMseqs2)" if dataset.has_protein else ""
     return f"overlap of test and training genes{searched}"
 
 
 def audit_overlap(
-    dataset: PreparedDataset,
-    config: PerceiverConfig,
-    parts: Sequence[Part],
-    labels: np.ndarray,
+    experiment: Experiment,
+    splits: Sequence[Split],
     predicted: np.ndarray,
-    names: Sequence[str],
     *,
     threads: int | None = None,
     resamples: int = 1000,
-    seed: int = 0,
+    progress: Callable[[str, int, int], None] = lambda part, done, total: None,
 ) -> list[dict[str, Any]]:
-    """Count the overlaps of test and training genes, and judge the genes with and without them.
+    """Count the overlaps of test and training genes, and score the genes with and without them.
 
     Proteins are compared whole, and in any dataset that has them, whatever the network reads; windows as far as
     the network reads them.
 
     Args:
-        dataset: the prepared genes (n rows).
-        config: of the network, for its window.
-        parts: of every fold its number, test rows and training rows (validation included); no gene is tested
-            twice.
-        labels: (n, outputs), NaN where missing.
-        predicted: (n, outputs), NaN for genes that are not tested.
-        names: of the outputs.
+        experiment: what was learnt (n genes).
+        splits: which genes each fold tests, and which it was trained and validated on; no gene is tested twice.
+        predicted: the network's predictions (n, outputs), NaN for genes that are not tested.
         threads: of the search for homologous proteins; None: one a processor.
-        resamples, seed: of the intervals.
+        resamples: of the intervals.
+        progress: hears of each search.
 
     Returns:
         for each overlap what it is, its definition, genes `tested` and `overlapping` (of those that have a label,
@@ -79,9 +70,9 @@ def audit_overlap(
         `metrics` of `overlapping` and `others` by output (None below 20 genes with a label); or `skipped`, why
         it could not be counted.
     """
-
+    dataset, config, labels = experiment.dataset, experiment.config, experiment.values()
     has_label = ~np.isnan(labels).all(axis=1)
-    parts = [(fold, test[has_label[test]], training) for fold, test, training in parts]
+    parts = [(split.number, split.test[has_label[split.test]], split.seen) for split in splits]
 
     def entry(overlap: str, definition: str, pairs: np.ndarray) -> dict[str, Any]:
         seen = [_overlapping(pairs, test, training, len(dataset)) for _, test, training in parts]
@@ -94,19 +85,22 @@ def audit_overlap(
         sides = {"overlapping": overlapping, "others": np.setdiff1d(tested, overlapping)}
         metrics = {
             name: {
-                side: _judged(labels[rows, column], predicted[rows, column], resamples, seed)
+                side: _scored(labels[rows, column], predicted[rows, column], resamples, experiment.seed)
                 for side, rows in sides.items()
             }
-            for column, name in enumerate(names)
+            for column, name in enumerate(experiment.labels)
         }
         counts = {"tested": len(tested), "overlapping": len(overlapping)}
         return {"overlap": overlap, "definition": definition, **counts, "by_fold": by_fold, "metrics": metrics}
 
     entries = []
+    searches = 2 * dataset.has_protein + (dataset.has_dna and config.reads_dna)
     if dataset.has_protein:
+        progress("near-identical proteins", 0, searches)
         entries.append(
             entry("near-identical protein", _NEAR_IDENTICAL, near_identical_proteins([*all_proteins(dataset)]))
         )
+        progress("homologous proteins by MMseqs2", 1, searches)
         try:
             pairs, _ = homologous_pairs(dataset, threads=threads)
             entries.append(entry("homologous protein", _HOMOLOGOUS, pairs))
@@ -115,6 +109,7 @@ def audit_overlap(
     if dataset.has_dna and not config.reads_dna:
         entries.append({"overlap": "overlapping window", "skipped": f"{config.preset} reads no DNA"})
     elif dataset.has_dna:
+        progress("overlapping windows", searches - 1, searches)
         entries.append(entry("overlapping window", *_window_pairs(dataset, config.upstream, config.downstream)))
     return entries
 
@@ -137,7 +132,7 @@ def _overlapping(pairs: np.ndarray, test: np.ndarray, training: np.ndarray, gene
     return np.unique(pairs[tested[pairs[:, 0]] & trained[pairs[:, 1]], 0])
 
 
-def _judged(actual: np.ndarray, predicted: np.ndarray, resamples: int, seed: int) -> dict[str, Any] | None:
+def _scored(actual: np.ndarray, predicted: np.ndarray, resamples: int, seed: int) -> dict[str, Any] | None:
     present = ~np.isnan(actual) & ~np.isnan(predicted)
     if present.sum() < FEWEST_GENES:
         return None

@@ -247,6 +247,9 @@ def _ridge(columns: np.ndarray, values: np.ndarray, train: np.ndarray, test: np.
 def _boosted_trees(
     columns: np.ndarray, values: np.ndarray, train: np.ndarray, test: np.ndarray, seed: int
 ) -> np.ndarray:
+    # A feature that no training gene has cannot be binned, and teaches nothing.
+    known = ~np.isnan(columns[train]).all(axis=0)
+    columns = columns[:, known]
     # A fixed number of small, column-sampled trees: hundreds of correlated columns, few thousand noisy genes.
     model = _scikit_learn("ensemble").HistGradientBoostingRegressor(
         learning_rate=0.05,
@@ -269,7 +272,7 @@ def check_available() -> None:
         UsageError: scikit-learn, of the extra `train`, is not installed.
     """
     if importlib.util.find_spec("sklearn") is None:
-        raise UsageError("the baselines need scikit-learn; run: pip install 'seqexpr[train]'")
+        raise UsageError("the baselines need scikit-learn, which is not installed; run: pip install scikit-learn")
 
 
 def _scikit_learn(module: str) -> Any:

@@ -252,16 +252,16 @@ def _paired_outputs(first: HeldOut, other: HeldOut, output: str | None) -> list[
         if len(named) == 1 and len(named[0].outputs) > 1:
             unnamed = other if named[0] is first else first
             several = ", ".join(named[0].outputs)
-            raise UsageError(f"{unnamed.name} does not say which of {several} it holds; choose with --output")
+            raise UsageError(f"{unnamed.name} does not say which of {several} it holds; choose with --label")
         chosen = [name for name in named[0].outputs if name in named[-1].outputs] if named else [""]
         if not chosen:
             sides = " and ".join(f"{tested.name} has {', '.join(tested.outputs)}" for tested in named)
-            raise UsageError(f"no output in common: {sides}")
+            raise UsageError(f"no label in common: {sides}")
     else:
         chosen = [output]
         for tested in (first, other):
             if tested.names_outputs and output not in tested.outputs:
-                raise UsageError(f"{tested.name} has no output {output!r}; it has {', '.join(tested.outputs)}")
+                raise UsageError(f"{tested.name} has no label {output!r}; it has {', '.join(tested.outputs)}")
     return [(name, first.of(name), other.of(name)) for name in chosen]
 
 

@@ -209,7 +209,7 @@ def _figure(width: float, height: float) -> Iterator[Figure]:
         from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure
     except ImportError:
-        raise UsageError("the report needs matplotlib; run: pip install 'seqexpr[train]'") from None
+        raise UsageError("the report needs matplotlib, which is not installed; run: pip install matplotlib") from None
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasSVG(figure)

@@ -1,28 +1,25 @@
-"""How good predictions of held-out genes are, beside simple baselines that learnt from the same genes.
+"""Score predictions of held-out genes, next to simple baselines that learnt from the same genes.
 
-`cv` judges its folds and `train` its test part by the same functions: a baseline is fitted on all genes that the
+`cv` scores its folds and `train` its test part by the same functions: a baseline is fitted on all genes that the
 network was trained or validated on, and predicts exactly the genes that the network is tested on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
-from seqexpr.datasets.dataset import PreparedDataset
-from seqexpr.evaluation.audit import audit_overlap
-from seqexpr.evaluation.baselines import BaselineFeatures, applicable_baselines
+from seqexpr.evaluation.baselines import BaselineFeatures, applicable_baselines, training_mean
 from seqexpr.evaluation.metrics import metrics_row, paired_metrics
 from seqexpr.evaluation.tables import prediction_rows
-from seqexpr.models.config import PerceiverConfig
 from seqexpr.models.perceiver import Perceiver
 from seqexpr.models.trained import ModelMetadata, Output, TrainedModel
 from seqexpr.prediction.rows import predict_rows
+from seqexpr.training.experiment import Experiment, Split
 from seqexpr.training.trainer import EVALUATION_BATCH
 
 MODEL = "seqexpr"
@@ -30,181 +27,222 @@ MODEL = "seqexpr"
 
 UNTRAINED = "untrained model"
 
-
-class Part(NamedTuple):
-    """Genes that are tested together: a fold of `cv`, or the test part of `train`."""
-
-    fold: int
-    """Number of the fold; 0 for `train`."""
-    test: np.ndarray
-    """Rows of the dataset that are tested (n,), with a label or without."""
-    train: np.ndarray
-    """Labelled rows that were trained on, the validation part included (m,)."""
+Progress = Callable[[str, int, int], None]
+"""Hears what is computed now, how many parts are done, and how many there are."""
 
 
-@dataclass(frozen=True)
-class Trial:
-    """What is judged: which labels of which genes, and who was trained on what."""
-
-    dataset: PreparedDataset
-    """With the labels that were trained on: permuted ones in a negative control."""
-    label_names: tuple[str, ...]
-    config: PerceiverConfig
-    seed: int
-    resamples: int
-    parts: tuple[Part, ...]
-
-    def labels(self) -> np.ndarray:
-        """Labels of all genes, (genes, outputs), NaN where missing."""
-        return self.dataset.labels(self.label_names)
+def no_progress(part: str, done: int, total: int) -> None:
+    """Show nothing."""
 
 
-def labelled(indices: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Those rows that have at least one label."""
-    return indices[~np.isnan(labels[indices]).all(axis=1)]
+def tested_rows(splits: Sequence[Split]) -> np.ndarray:
+    """All genes that some split tests, ascending (n,)."""
+    return np.sort(np.concatenate([np.empty(0, np.int64), *(split.test for split in splits)]))
 
 
-def fold_parts(fold_of: np.ndarray, labels: np.ndarray) -> tuple[Part, ...]:
-    """The parts of a cross-validation.
+def predict_baselines(
+    experiment: Experiment,
+    splits: Sequence[Split],
+    device: torch.device,
+    *,
+    known: Mapping[str, np.ndarray] | None = None,
+    progress: Progress = no_progress,
+) -> tuple[dict[str, np.ndarray], dict[str, Exception]]:
+    """Predict the tested genes by each baseline and by the network before training.
 
     Args:
-        fold_of: the fold in which each gene is tested (genes,).
-        labels: (genes, outputs).
-    """
-    return tuple(
-        Part(fold, np.flatnonzero(fold_of == fold), labelled(np.flatnonzero(fold_of != fold), labels))
-        for fold in range(int(fold_of.max()) + 1)
-    )
-
-
-def predict_baselines(trial: Trial, device: torch.device) -> dict[str, np.ndarray]:
-    """Predictions of the tested genes by each baseline and by the network before training.
+        experiment: what is learnt.
+        splits: the test genes of each, and the genes that its baselines learn from.
+        device: for the untrained network.
+        known: predictions of baselines that are computed already.
+        progress: hears of each baseline.
 
     Returns:
-        by the baseline's name, float64 (genes, outputs), NaN for genes that are not tested.
+        by the baseline's name its predictions, float64 (genes, outputs), NaN for genes that are not tested; and the
+        errors of baselines that failed, which take nothing away from the others.
     """
-    labels, config = trial.labels(), trial.config
-    features = BaselineFeatures(trial.dataset, config.upstream, config.downstream, config.protein_length)
+    config = experiment.config
+    features = BaselineFeatures(experiment.dataset, config.upstream, config.downstream, config.protein_length)
+    makers: dict[str, Callable[[], np.ndarray]] = {
+        baseline.name: lambda baseline=baseline: _predict_baseline(  # type: ignore[misc]
+            baseline.fit_predict, features, experiment, splits
+        )
+        for baseline in applicable_baselines(features)
+    }
+    makers[UNTRAINED] = lambda: _predict_untrained(experiment, splits, device)
     predicted: dict[str, np.ndarray] = {}
-    for baseline in applicable_baselines(features):
-        table = predicted[baseline.name] = np.full(labels.shape, np.nan)
-        for part in trial.parts:
-            for column in range(labels.shape[1]):
-                train = part.train[~np.isnan(labels[part.train, column])]
-                table[part.test, column] = baseline.fit_predict(
-                    features, labels[:, column], train, part.test, trial.seed
-                )
-    predicted[UNTRAINED] = _predict_untrained(trial, device)
-    return predicted
+    failed: dict[str, Exception] = {}
+    for done, (name, make) in enumerate(makers.items()):
+        if known is not None and name in known:
+            predicted[name] = known[name]
+            continue
+        progress(name.replace("half_life", "half-life").replace("_", " "), done, len(makers))
+        try:
+            predicted[name] = make()
+        except Exception as error:
+            failed[name] = error
+    return predicted, failed
 
 
-def _predict_untrained(trial: Trial, device: torch.device) -> np.ndarray:
-    """The paper's random baseline: its network as it starts, the output scaled by each part's training labels.
+def _predict_baseline(
+    fit_predict: Callable[..., np.ndarray], features: BaselineFeatures, experiment: Experiment, splits: Sequence[Split]
+) -> np.ndarray:
+    values = experiment.values()
+    table = np.full(values.shape, np.nan)
+    for split in splits:
+        for column in range(values.shape[1]):
+            seen = split.seen[~np.isnan(values[split.seen, column])]
+            found = fit_predict(features, values[:, column], seen, split.test, experiment.seed)
+            if not np.isfinite(found).all():
+                raise ValueError(f"{int((~np.isfinite(found)).sum())} of {len(found)} predictions are not finite")
+            table[split.test, column] = found
+    return table
+
+
+def _predict_untrained(experiment: Experiment, splits: Sequence[Split], device: torch.device) -> np.ndarray:
+    """The paper's random baseline: its network as it starts, the output scaled by each split's own labels.
 
     Without a composition flow: the paper's has none, and one that was never standardised says nothing.
     """
-    torch.manual_seed(trial.seed)
-    config = trial.config.without_composition()
+    torch.manual_seed(experiment.seed)
+    config = experiment.config.without_composition()
     network = Perceiver(config).to(device).eval()
-    outputs = tuple(Output(name) for name in trial.label_names)
+    outputs = tuple(Output(name) for name in experiment.labels)
     model = TrainedModel(UNTRAINED, network, ModelMetadata(config, outputs))
-    labels = trial.labels()
-    tested = np.sort(np.concatenate([part.test for part in trial.parts]))
-    scaled = np.full(labels.shape, np.nan)
-    scaled[tested] = predict_rows(model, trial.dataset, tested, EVALUATION_BATCH[device.type])
-    for part in trial.parts:
-        known = labels[part.train]
-        scaled[part.test] = scaled[part.test] * np.nanstd(known, axis=0) + np.nanmean(known, axis=0)
+    values, tested = experiment.values(), tested_rows(splits)
+    scaled = np.full(values.shape, np.nan)
+    scaled[tested] = predict_rows(model, experiment.dataset, tested, EVALUATION_BATCH[device.type])
+    for split in splits:
+        seen = values[split.seen]
+        scaled[split.test] = scaled[split.test] * np.nanstd(seen, axis=0) + np.nanmean(seen, axis=0)
     return scaled
 
 
 def baseline_rows(
-    trial: Trial, predicted: Mapping[str, np.ndarray], columns: Mapping[str, np.ndarray | str]
+    experiment: Experiment,
+    splits: Sequence[Split],
+    predicted: Mapping[str, np.ndarray],
+    columns: Mapping[str, np.ndarray | str],
 ) -> pd.DataFrame:
     """The table `baselines.tsv`: predictions.tsv's columns, and the baseline's name as `model` before the output.
 
     Args:
-        trial: what is judged.
+        experiment: what is learnt.
+        splits: whose test genes are in the table.
         predicted: as `predict_baselines` gives them.
         columns: what says where a gene was tested, for all tested genes in the dataset's order: `fold` (n,), or
             `split` as one text.
     """
-    tested = np.sort(np.concatenate([part.test for part in trial.parts]))
-    genes, labels, names = trial.dataset.genes, trial.labels(), trial.label_names
+    tested = tested_rows(splits)
+    genes, values, names = experiment.dataset.genes, experiment.values(), experiment.labels
     tables = []
-    for model, values in predicted.items():
-        rows = prediction_rows(genes, tested, values[tested], labels, names, **columns, model=model)
+    for model, table in predicted.items():
+        rows = prediction_rows(genes, tested, table[tested], values, names, **columns, model=model)
         by_gene = np.arange(len(rows)).reshape(len(names), -1).T.reshape(-1)  # all outputs of a gene, then the next
         tables.append(rows.iloc[by_gene])
     return pd.concat(tables, ignore_index=True)
 
 
-def judge(trial: Trial, predicted: Mapping[str, np.ndarray], scope: str) -> list[dict[str, Any]]:
-    """The rows of `metrics.json`.
+def score(
+    experiment: Experiment,
+    splits: Sequence[Split],
+    predictions: Mapping[str, np.ndarray],
+    *,
+    scope: str,
+    resamples: int = 1000,
+    known: Sequence[Mapping[str, Any]] = (),
+    progress: Progress = no_progress,
+) -> tuple[list[dict[str, Any]], dict[str, Exception]]:
+    """Score the predictions of tested genes: the rows of `metrics.json`.
 
     Args:
-        trial: what is judged.
-        predicted: (genes, outputs) by model, the network's under `MODEL` among them.
-        scope: name for all tested genes together; several parts are judged one by one too, as "fold K".
+        experiment: what is learnt.
+        splits: whose test genes are scored together; several splits are scored one by one too, as "fold K".
+        predictions: (genes, outputs) by model, the network's under `MODEL` among them.
+        scope: name for all tested genes together.
+        resamples: bootstrap resamples of the intervals.
+        known: rows that an earlier call gave for the same predictions of the network; a model that has all its rows
+            there is not scored again.
+        progress: hears of each model.
 
     Returns:
-        a row for each output, model and scope. Rows of baselines over all tested genes carry `difference`: each
-        metric of the network minus that of the baseline, with its interval by paired bootstrap.
+        a row for each output, model and scope. Rows of baselines over all tested genes carry `difference`: each metric
+        of the network minus that of the baseline, with its interval by paired bootstrap. And the errors of models that
+        could not be scored, which take nothing away from the others.
     """
-    labels = trial.labels()
-    rows = []
-    for column, name in enumerate(trial.label_names):
-        actual = labels[:, column]
-        tested = np.sort(np.concatenate([part.test for part in trial.parts]))
-        tested = tested[~np.isnan(actual[tested])]
-        if len(tested) < 2:
+    values, tested = experiment.values(), tested_rows(splits)
+    stored = {(row["output"], row["model"], row["scope"]): dict(row) for row in known}
+    rows: list[dict[str, Any]] = []
+    failed: dict[str, Exception] = {}
+    total = len(predictions) * len(experiment.labels)
+    for column, output in enumerate(experiment.labels):
+        actual = values[:, column]
+        of_all = tested[~np.isnan(actual[tested])]
+        if len(of_all) < 2:
             continue
-        own = predicted[MODEL][:, column]
-        for model, values in ((model, table[:, column]) for model, table in predicted.items()):
-            row = _row(trial, model, name, scope, actual, values, tested)
-            if model != MODEL:
-                row["difference"] = _difference(trial, actual[tested], own[tested], values[tested])
-            rows.append(row)
-            rows += _fold_rows(trial, model, name, actual, values)
+        parts = {scope: of_all}
+        if len(splits) > 1:
+            of_each = {f"fold {split.number}": split.test[~np.isnan(actual[split.test])] for split in splits}
+            parts |= {name: part for name, part in of_each.items() if len(part) >= 2}
+        own = predictions[MODEL][:, column]
+        for place, (model, table) in enumerate(predictions.items()):
+            progress(f"{output}: {model}", column * len(predictions) + place, total)
+            wanted = [(output, model, name) for name in parts]
+            if all(key in stored for key in wanted):
+                rows += [stored[key] for key in wanted]
+                continue
+            options = {"resamples": resamples, "seed": experiment.seed}
+            try:
+                made = [
+                    metrics_row(model, output, name, actual[part], table[part, column], **options)
+                    for name, part in parts.items()
+                ]
+                if model != MODEL:
+                    paired = paired_metrics(
+                        actual[of_all], own[of_all], table[of_all, column], resamples=resamples, seed=experiment.seed
+                    )
+                    made[0]["difference"] = {name: of_both.difference.to_dict() for name, of_both in paired.items()}
+            except Exception as error:
+                failed[model] = error
+            else:
+                rows += made
+    return rows, failed
+
+
+def own_rows(
+    experiment: Experiment, split: Split, own: np.ndarray, *, scope: str, resamples: int = 1000
+) -> list[dict[str, Any]]:
+    """The network's scores on one split, which its weights carry: on validation genes, then on test genes.
+
+    The scope "valid" is optimistic, for these genes chose the epoch.
+
+    Args:
+        experiment: what was learnt.
+        split: on which the network was trained.
+        own: the network's predictions (genes, outputs).
+        scope: name of the test genes' scope.
+        resamples: bootstrap resamples of the intervals.
+    """
+    rows = []
+    for name, part in (("valid", split.valid), (scope, split.test)):
+        for column, output in enumerate(experiment.labels):
+            actual = experiment.values()[:, column]
+            known = part[~np.isnan(actual[part])]
+            if len(known) >= 2:
+                options = {"resamples": resamples, "seed": experiment.seed}
+                rows.append(metrics_row(MODEL, output, name, actual[known], own[known, column], **options))
     return rows
 
 
-def _fold_rows(trial: Trial, model: str, name: str, actual: np.ndarray, values: np.ndarray) -> list[dict[str, Any]]:
-    if len(trial.parts) < 2:
-        return []
-    known = [(part.fold, part.test[~np.isnan(actual[part.test])]) for part in trial.parts]
-    return [
-        _row(trial, model, name, f"fold {fold}", actual, values, tested) for fold, tested in known if len(tested) >= 2
-    ]
-
-
-def _row(
-    trial: Trial, model: str, name: str, scope: str, actual: np.ndarray, values: np.ndarray, rows: np.ndarray
-) -> dict[str, Any]:
-    options = {"resamples": trial.resamples, "seed": trial.seed}
-    return metrics_row(model, name, scope, actual[rows], values[rows], **options)
-
-
-def _difference(trial: Trial, actual: np.ndarray, own: np.ndarray, baseline: np.ndarray) -> dict[str, Any]:
-    paired = paired_metrics(actual, own, baseline, resamples=trial.resamples, seed=trial.seed)
-    return {metric: of_both.difference.to_dict() for metric, of_both in paired.items()}
-
-
-def audit(trial: Trial, own: np.ndarray) -> list[dict[str, Any]]:
-    """How much of what was tested is alike to what was trained on, as `audit.json` holds it.
-
-    Args:
-        trial: what is judged.
-        own: the network's predictions (genes, outputs), NaN for genes that are not tested.
-    """
-    return audit_overlap(
-        trial.dataset,
-        trial.config,
-        trial.parts,
-        trial.labels(),
-        own,
-        trial.label_names,
-        threads=torch.get_num_threads(),
-        resamples=trial.resamples,
-        seed=trial.seed,
-    )
+def mean_rows(experiment: Experiment, split: Split, *, resamples: int = 1000) -> list[dict[str, Any]]:
+    """The training mean's scores on the validation genes, which is what a network must beat there at least."""
+    config, values, rows = experiment.config, experiment.values(), []
+    features = BaselineFeatures(experiment.dataset, config.upstream, config.downstream, config.protein_length)
+    for column, output in enumerate(experiment.labels):
+        actual = values[:, column]
+        valid, seen = (part[~np.isnan(actual[part])] for part in (split.valid, split.train))
+        if len(valid) >= 2:
+            mean = training_mean(features, actual, seen, valid, experiment.seed)
+            options = {"resamples": resamples, "seed": experiment.seed}
+            rows.append(metrics_row("training_mean", output, "valid", actual[valid], mean, **options))
+    return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ def prediction_rows(
     indices: np.ndarray,
     predicted: np.ndarray,
     labels: np.ndarray,
-    names: tuple[str, ...],
+    names: Sequence[str],
     **columns: Any,
 ) -> pd.DataFrame:
     """Predictions as a long table: id, chrom, the given columns, output, label, prediction.
@@ -47,10 +48,15 @@ def prediction_rows(
     return pd.concat(tables, ignore_index=True)
 
 
+def table_text(table: pd.DataFrame) -> str:
+    """The table as tab-separated text; missing numbers are empty. Numbers keep all their digits."""
+    return table.to_csv(sep="\t", index=False, lineterminator="\n")
+
+
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """A tab-separated file; missing numbers are empty. Numbers keep all their digits."""
+    """Write `table_text`, atomically."""
     with atomic_path(path) as temporary:
-        table.to_csv(temporary, sep="\t", index=False, lineterminator="\n")
+        temporary.write_bytes(table_text(table).encode())
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -63,3 +69,60 @@ def read_table(path: Path) -> pd.DataFrame:
     columns = {"id": "text", "output": "text", "label": "number", "prediction": "number"}
     optional = {"chrom": "text", "fold": "whole", "split": "text"}
     return read_own_table(path, columns, "the predictions of a run", optional=optional)
+
+
+def places_of(table: pd.DataFrame, ids: Sequence[str], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Row of the dataset and number of the output for each row of a table of predictions, (rows,) each.
+
+    Raises:
+        KeyError: a gene or an output that is not the dataset's.
+        ValueError: a gene twice for one output.
+    """
+    place = pd.Series(np.arange(len(ids)), index=list(ids))
+    output = pd.Series(np.arange(len(names)), index=list(names))
+    rows, columns = place[table["id"]].to_numpy(), output[table["output"]].to_numpy()
+    if len(np.unique(rows * len(names) + columns)) != len(table):
+        raise ValueError("a gene has two predictions of one output")
+    return rows, columns
+
+
+def values_of(table: pd.DataFrame, ids: Sequence[str], names: Sequence[str], tested: np.ndarray) -> np.ndarray:
+    """The predictions of a table as an array (genes, outputs), NaN for genes that are not tested.
+
+    Args:
+        table: one model's, with the columns id, output and prediction.
+        ids: of the dataset's genes.
+        names: of the outputs.
+        tested: rows of the dataset that the table must hold (n,).
+
+    Raises:
+        KeyError, ValueError: other genes or outputs than these, or predictions that are no finite numbers.
+    """
+    rows, columns = places_of(table, ids, names)
+    values = np.full((len(ids), len(names)), np.nan)
+    values[rows, columns] = table["prediction"]
+    if len(table) != len(tested) * len(names) or not np.isfinite(values[tested]).all():
+        raise ValueError("predictions of other genes, or some that are not finite")
+    return values
+
+
+_METRICS = ("r2", "pearson_r2", "spearman", "rmse", "high_expressed_found")
+_BOUNDS = ("value", "low", "high")
+
+
+def metrics_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The rows of `metrics.json` as a table: model, label, scope, n, five metrics with their 95 % intervals, leads.
+
+    A metric has the columns `r2`, `r2_low` and `r2_high`. `lead` is the trained network's squared Pearson correlation
+    minus that of the row's model, with `lead_low` and `lead_high`; it is empty for the network itself and within folds.
+    """
+    cells = []
+    for row in rows:
+        line: dict[str, Any] = {"model": row["model"], "label": row["output"], "scope": row["scope"], "n": row["n"]}
+        leads = row.get("difference", {}).get("pearson_r2", {})
+        for name, estimate in [*((name, row["metrics"][name]) for name in _METRICS), ("lead", leads)]:
+            for bound in _BOUNDS:
+                line[name if bound == "value" else f"{name}_{bound}"] = estimate.get(bound)
+        cells.append(line)
+    columns = [name if bound == "value" else f"{name}_{bound}" for name in (*_METRICS, "lead") for bound in _BOUNDS]
+    return pd.DataFrame(cells, columns=["model", "label", "scope", "n", *columns])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from seqexpr.errors import InputError, MissingDataError
 from seqexpr.manifest import read_manifest
@@ -39,25 +41,29 @@ def list_models() -> list[ModelEntry]:
     return entries + [ModelEntry(path.stem, path, "cached") for path in cached if path.stem not in names]
 
 
-def resolve_models(names: Sequence[str]) -> list[Path]:
-    """Weights files for names as a user gives them: a listed name, a weights file, or a run folder.
+def resolve_models(names: Sequence[str], *, allow_partial: bool = True) -> list[Path]:
+    """Weights files for names as a user gives them: a listed name, a weights file, a run folder or that of a fold.
 
     A run of `cv` stands for the models of all its folds.
 
+    Args:
+        names: as a user gives them.
+        allow_partial: take a run of `cv` of which some folds are not trained yet for those that are.
+
     Raises:
-        MissingDataError: nothing of that name.
+        MissingDataError: nothing of that name, or a run of `cv` without all its folds.
         InputError: a run folder that holds no weights yet.
     """
-    return [path for name in names for path in _resolve(name)]
+    return [path for name in names for path in _resolve(name, allow_partial)]
 
 
-def _resolve(name: str) -> list[Path]:
+def _resolve(name: str, allow_partial: bool) -> list[Path]:
     listed = {entry.name: entry.path for entry in list_models()}
     if name in listed:
         return [listed[name]]
     # os.path takes any text, and "" as no file; Path would refuse a long name and read "" as the current folder.
     if os.path.isdir(name):
-        return _of_run(Path(name))
+        return _of_run(Path(name), allow_partial)
     if os.path.isfile(name):
         return [Path(name)]
     close = difflib.get_close_matches(name, listed, n=1)
@@ -67,13 +73,38 @@ def _resolve(name: str) -> list[Path]:
     )
 
 
-def _of_run(folder: Path) -> list[Path]:
-    kind = read_manifest(folder).get("kind")
+def _of_run(folder: Path, allow_partial: bool) -> list[Path]:
+    alone = folder / f"weights{SUFFIX}"
+    if alone.is_file() and folder.resolve().parent.name == "folds" and not (folder / "manifest.json").exists():
+        return [alone]  # a fold, whose manifest is that of its run
+    manifest = read_manifest(folder)
+    kind = manifest.get("kind")
     pattern = f"folds/*/weights{SUFFIX}" if kind == "cv" else f"weights{SUFFIX}"
     found = sorted(folder.glob(pattern))
+    if kind == "cv" and not allow_partial:
+        _check_whole(folder, manifest, [path for path in found if (path.parent / ".done").exists()])
     if not found:
         raise InputError(folder, found=f"no {pattern}", expected="a finished run of `seqexpr train` or `seqexpr cv`")
     return found
+
+
+def _check_whole(folder: Path, manifest: dict[str, Any], done: Sequence[Path]) -> None:
+    """Whether a run of `cv` has the weights of all its folds."""
+    options = manifest.get("options")
+    folds = options.get("folds") if isinstance(options, dict) else None
+    if not isinstance(folds, int) or len(done) >= folds:
+        return
+    command = [str(word) for word in manifest.get("command", [])]
+    if command[1:2] != ["cv"]:  # not begun by the command line
+        command = ["seqexpr", "cv", "--task", str(options.get("task") if isinstance(options, dict) else ""), "..."]
+    if any(word.split("=")[0] == "--only-fold" for word in command):
+        command = ["seqexpr", "cv", "--merge", str(folder)]  # which names the folds that are missing
+    elif "--resume" not in command:
+        command.append("--resume")
+    raise MissingDataError(
+        f"{folder} has {len(done)} of its {folds} folds; run: {shlex.join(command)} "
+        "(or predict with the folds that are there: --allow-partial)"
+    )
 
 
 def _bundled() -> list[Path]:

@@ -202,9 +202,7 @@ class _ParquetWriter:
             import pyarrow
             import pyarrow.parquet
         except ImportError:
-            raise MissingDataError(
-                "Parquet needs pyarrow, which is not installed; run: pip install 'seqexpr[parquet]'"
-            ) from None
+            raise MissingDataError("Parquet needs pyarrow, which is not installed; run: pip install pyarrow") from None
         self._pyarrow: Any = pyarrow
         self._out = out
         texts = ((name, pyarrow.string()) for name in names.columns)

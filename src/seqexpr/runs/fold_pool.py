@@ -27,8 +27,9 @@ import torch
 
 from seqexpr.errors import DeviceError, SeqexprError
 from seqexpr.prediction.device import keep_freed_memory
-from seqexpr.runs.fold_run import FoldPlan, run_fold
+from seqexpr.runs.fold_run import run_fold
 from seqexpr.runs.observers import FoldObserver
+from seqexpr.training.experiment import Experiment, Split
 from seqexpr.training.trainer import Observer
 
 PACKAGE = "seqexpr"
@@ -36,14 +37,21 @@ PACKAGE = "seqexpr"
 
 
 def work(
-    connection: Connection, plan: FoldPlan, folder: Path, device: str, threads: int, wait: bool, level: int
+    connection: Connection,
+    experiment: Experiment,
+    folds: int,
+    folder: Path,
+    device: str,
+    threads: int,
+    wait: bool,
+    level: int,
 ) -> None:
     """Run one fold after the other until given None.
 
     Args:
-        connection: gives fold numbers and takes messages: a kind ("begin", "step", "epoch", "whole", "log", "next",
+        connection: gives splits and takes messages: a kind ("begin", "step", "epoch", "whole", "log", "next",
             "failed") and its content.
-        plan, folder, wait: as for `run_fold`.
+        experiment, folds, folder, wait: as for `run_fold`.
         device: its type.
         threads: of torch.
         level: of log records that are sent on.
@@ -58,9 +66,9 @@ def work(
     keep_freed_memory()
     relay = _FoldRelay(connection)
     with suppress(BrokenPipeError, EOFError):  # the parent is gone
-        while (fold := connection.recv()) is not None:
+        while (split := connection.recv()) is not None:
             try:
-                done = run_fold(plan, fold, folder, torch.device(device), relay, wait=wait)
+                done = run_fold(experiment, split, folds, folder, torch.device(device), relay, wait=wait)
             except BrokenPipeError:
                 raise
             except Exception as error:
@@ -81,7 +89,7 @@ def _end_with_parent() -> None:
 
 
 class _FoldRelay:
-    """Sends on what a `FoldObserver` and the observer of its one fold are told."""
+    """Sends on what a `FoldObserver` and the observer of its one fold hear."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -97,6 +105,9 @@ class _FoldRelay:
 
     def on_stage(self, stage: str) -> None:
         """There are no stages within a fold."""
+
+    def on_part(self, part: str, done: int, total: int) -> None:
+        """And so there are no parts of stages."""
 
     def on_step(self, epoch: int, step: int, steps: int) -> None:
         """A step is done."""
@@ -145,8 +156,9 @@ _SECONDS_TO_END = 5.0
 
 
 def run_in_workers(
-    plan: FoldPlan,
-    folds: Sequence[int],
+    experiment: Experiment,
+    splits: Sequence[Split],
+    folds: int,
     folder: Path,
     device: torch.device,
     observer: FoldObserver,
@@ -158,9 +170,9 @@ def run_in_workers(
     """Run folds in worker processes.
 
     Args:
-        plan, folder, device, wait: as for `run_fold`.
-        folds: to run; each worker takes the next when it is done with one.
-        observer: is told of all folds, from this process and one event at a time.
+        experiment, folds, folder, device, wait: as for `run_fold`.
+        splits: to run; each worker takes the next when it is done with one.
+        observer: hears of all folds, from this process and one event at a time.
         workers: processes at once.
         threads: of torch in each of them.
 
@@ -171,8 +183,8 @@ def run_in_workers(
         SeqexprError: the first that a fold raised; the other workers are ended then.
         DeviceError: a worker was killed, as the system does when memory runs out.
     """
-    pending, elsewhere = deque(folds), []
-    team = _Team(plan, folder, device, threads, wait)
+    pending, elsewhere = deque(splits), list[int]()
+    team = _Team(experiment, folds, folder, device, threads, wait)
     observers: dict[int, Observer] = {}
     try:
         for _ in range(min(workers, len(pending))):
@@ -184,7 +196,7 @@ def run_in_workers(
                 name, level, message = content
                 logging.getLogger(name).log(level, "%s", message)
             elif kind == "begin":
-                observers[fold] = observer.on_fold(fold, plan.folds)
+                observers[fold] = observer.on_fold(fold, folds)
             elif kind == "step":
                 observers[fold].on_step(*content)
             elif kind == "epoch":
@@ -205,15 +217,17 @@ def run_in_workers(
 class _Team:
     """The worker processes, and which fold each is at."""
 
-    def __init__(self, plan: FoldPlan, folder: Path, device: torch.device, threads: int, wait: bool) -> None:
+    def __init__(
+        self, experiment: Experiment, folds: int, folder: Path, device: torch.device, threads: int, wait: bool
+    ) -> None:
         self.fold_of: dict[Connection, int] = {}
         self._processes: dict[Connection, BaseProcess] = {}
         # Fresh processes: a fork of one in which torch has threads can hang, and CUDA cannot be forked at all.
         self._context = multiprocessing.get_context("spawn")
         level = logging.getLogger(PACKAGE).getEffectiveLevel()
-        self._arguments = (plan, folder, device.type, threads, wait, level)
+        self._arguments = (experiment, folds, folder, device.type, threads, wait, level)
 
-    def start(self, fold: int) -> None:
+    def start(self, split: Split) -> None:
         """Start a worker with its first fold."""
         here, there = self._context.Pipe()
         process = self._context.Process(target=work, args=(there, *self._arguments), daemon=True)
@@ -221,16 +235,16 @@ class _Team:
             process.start()
         there.close()  # so that the pipe ends with the worker
         self._processes[here] = process
-        self.give(here, fold)
+        self.give(here, split)
 
-    def give(self, connection: Connection, fold: int | None) -> None:
+    def give(self, connection: Connection, split: Split | None) -> None:
         """Give a worker its next fold, or let it go."""
-        if fold is None:
+        if split is None:
             del self.fold_of[connection]
         else:
-            self.fold_of[connection] = fold
+            self.fold_of[connection] = split.number
         with suppress(BrokenPipeError):  # it is gone: `receive` says so
-            connection.send(fold)
+            connection.send(split)
 
     def receive(self) -> tuple[Connection, tuple[Any, ...]]:
         """The next message of any worker."""

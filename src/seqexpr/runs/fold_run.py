@@ -1,56 +1,97 @@
-"""One fold of a cross-validation, run by whichever process gets to it first."""
+"""Train on one split, predict its genes and write its weights: one fold of `cv`, or all that `train` trains."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 
 from seqexpr.errors import SeqexprError
-from seqexpr.evaluation.folds import FoldKind, inner_validation
-from seqexpr.evaluation.scoring import labelled
+from seqexpr.evaluation.scoring import own_rows
 from seqexpr.evaluation.tables import prediction_rows, write_table
+from seqexpr.models.trained import save_model
 from seqexpr.prediction.rows import predict_rows
 from seqexpr.runs.folder import fold_folder, is_done, mark_done
 from seqexpr.runs.observers import FoldObserver
-from seqexpr.runs.setup import Setup
-from seqexpr.training.job import TrainingJob
+from seqexpr.training.experiment import Experiment, Split
 from seqexpr.training.trainer import EVALUATION_BATCH, Observer, train
 
+logger = logging.getLogger(__name__)
 
-@dataclass(frozen=True)
-class FoldPlan:
-    """What all folds of a cross-validation share; it can be sent to another process."""
+WEIGHTS = "weights.safetensors"
 
-    setup: Setup
-    """Its dataset has permuted labels in a negative control."""
-    genes: pd.DataFrame
-    """The dataset's genes, with the groups that the split needs."""
-    split: FoldKind
-    fold_of: np.ndarray
-    """The fold in which each gene is tested, int64 (genes,)."""
-    folds: int
-    valid_fraction: float
+
+def train_and_predict(
+    experiment: Experiment,
+    split: Split,
+    folder: Path,
+    device: torch.device,
+    observer: Observer,
+    *,
+    name: str,
+    scope: str,
+) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    """Train on one split, or continue in `folder`, and write `weights.safetensors` with its numbers.
+
+    Args:
+        experiment: what is learnt.
+        split: which genes teach, choose the epoch and are tested.
+        folder: of the training.
+        device: to train on.
+        observer: hears of each step and epoch.
+        name: of the model, as the log and errors call it.
+        scope: of the test genes, as the weights' numbers call them.
+
+    Returns:
+        predictions of the validation and test genes, float64 (genes, outputs), NaN for all others; and the numbers.
+    """
+    result = train(experiment, split, folder, device, name=name, observer=observer)
+    logger.info("%s: %s", name, result.choice())
+    own = np.full((len(experiment.dataset), len(experiment.labels)), np.nan)
+    for part in (split.valid, split.test):
+        if len(part):
+            own[part] = predict_rows(result.model, experiment.dataset, part, EVALUATION_BATCH[device.type])
+    rows = own_rows(experiment, split, own, scope=scope, resamples=experiment.options["resamples"])
+    metadata = result.model.metadata
+    training = {
+        **metadata.training,
+        "task": experiment.task,
+        "dataset_genes": len(experiment.dataset),
+        "test_genes": len(split.test),
+        "metrics": rows,
+    }
+    result.model.metadata = replace(metadata, training=training)
+    save_model(folder / WEIGHTS, result.model)
+    return own, rows
 
 
 def run_fold(
-    plan: FoldPlan, fold: int, folder: Path, device: torch.device, observer: FoldObserver, *, wait: bool
+    experiment: Experiment,
+    split: Split,
+    folds: int,
+    folder: Path,
+    device: torch.device,
+    observer: FoldObserver,
+    *,
+    wait: bool,
 ) -> bool:
     """Train one fold of the run in `folder` and predict its test genes, unless that is done already.
 
     Args:
-        plan: what the folds share.
-        fold: number of the fold, from 0.
+        experiment: what the folds share.
+        split: the fold.
+        folds: how many there are.
         folder: of the run.
         device: to train on.
-        observer: is told when the fold begins and ends.
-        wait: when another process runs this fold, wait for it, and go on with the fold if that process died.
+        observer: hears when the fold begins and ends.
+        wait: when another process runs this fold, wait for it, and take the fold over if that process died.
 
     Returns:
         whether the fold is done; False only without `wait`, when another process is at it.
@@ -58,12 +99,19 @@ def run_fold(
     Raises:
         SeqexprError: as `train` does, with the fold named.
     """
+    fold = split.number
     target = fold_folder(folder, fold)
     target.parent.mkdir(exist_ok=True)
     try:
         with FileLock(target.with_name(f".{fold}.lock"), timeout=-1 if wait else 0):
             if not is_done(target):
-                _train_and_test(plan, fold, target, device, observer.on_fold(fold, plan.folds))
+                training = observer.on_fold(fold, folds)
+                scope = f"fold {fold}"
+                own, _ = train_and_predict(experiment, split, target, device, training, name=scope, scope=scope)
+                genes, values = experiment.dataset.genes, experiment.values()
+                table = prediction_rows(genes, split.test, own[split.test], values, experiment.labels, fold=fold)
+                write_table(target / "predictions.tsv", table)
+                mark_done(target)
                 observer.on_fold_done(fold)
     except Timeout:
         return False
@@ -82,24 +130,3 @@ def torch_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _train_and_test(plan: FoldPlan, fold: int, target: Path, device: torch.device, observer: Observer) -> None:
-    setup = plan.setup
-    labels = setup.dataset.labels(setup.label_names)
-    chosen, valid = inner_validation(plan.fold_of, fold, plan.genes, plan.split, plan.valid_fraction, setup.seed)
-    job = TrainingJob(
-        setup.dataset,
-        setup.label_names,
-        labelled(chosen, labels),
-        labelled(valid, labels),
-        setup.config,
-        setup.recipe,
-        setup.seed,
-    )
-    result = train(job, target, device, name=f"fold {fold}", observer=observer)
-    test = np.flatnonzero(plan.fold_of == fold)
-    predicted = predict_rows(result.model, setup.dataset, test, EVALUATION_BATCH[device.type])
-    table = prediction_rows(setup.dataset.genes, test, predicted, labels, setup.label_names, fold=fold)
-    write_table(target / "predictions.tsv", table)
-    mark_done(target)

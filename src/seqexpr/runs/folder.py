@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
+import traceback
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -19,10 +21,12 @@ from typing import Any
 import numpy as np
 
 from seqexpr.datasets.dataset import PreparedDataset
-from seqexpr.errors import InputError, UsageError
+from seqexpr.errors import InputError, SeqexprError, UsageError
 from seqexpr.files import atomic_path, write_json
 from seqexpr.manifest import EPOCH, read_manifest
 from seqexpr.own_files import read_json_lines
+
+logger = logging.getLogger(__name__)
 
 _CHANGING = ("created", "command", "versions", "platform", "device", "threads", "merged")
 """Parts of a manifest that may differ between a run and its resumption, or between runs that are merged."""
@@ -108,6 +112,10 @@ def folds_digest(fold_of: np.ndarray) -> str:
 
 
 DONE = ".done"
+"""There once everything is whole: trained, scored, audited and reported, and nothing failed."""
+
+FAILURES = "failed.json"
+"""What could not be computed after the training; absent where nothing failed."""
 
 MANIFEST = "manifest.json"
 
@@ -118,7 +126,7 @@ def start_run(folder: Path, manifest: dict[str, Any], *, resume: bool) -> None:
     Args:
         folder: of the run.
         manifest: what is asked for.
-        resume: go on in a folder that is in use, whoever made it.
+        resume: continue in a folder that is in use, whoever made it.
 
     Raises:
         UsageError: the folder is in use and `resume` is off, or it was started with other options.
@@ -134,7 +142,7 @@ def start_run(folder: Path, manifest: dict[str, Any], *, resume: bool) -> None:
 
 
 def check_free(folder: Path, kind: str, *, resume: bool) -> None:
-    """Whether a run of this kind may begin in `folder`, or go on there: to be asked before anything that takes long.
+    """Whether a run of this kind may begin in `folder`, or continue there: to be asked before anything that takes long.
 
     Raises:
         UsageError, InputError: as `start_run` does, but for the options, which are not looked at.
@@ -142,7 +150,7 @@ def check_free(folder: Path, kind: str, *, resume: bool) -> None:
     if _is_unused(folder):
         return
     if not resume:
-        raise UsageError(f"{folder} exists already; go on with --resume, or choose another --out")
+        raise UsageError(f"{folder} exists already; continue it with --resume, or choose another --out")
     read_manifest(folder, kind)
 
 
@@ -211,3 +219,37 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         InputError: the file is damaged; the line is named.
     """
     return read_json_lines(path, "the metrics of a training", EPOCH)
+
+
+def keep_failures(folder: Path, failures: Mapping[str, Exception]) -> None:
+    """Name what failed after the training: in `failed.json`, and on the log. Without failures the file goes."""
+    path = folder / FAILURES
+    if not failures:
+        path.unlink(missing_ok=True)
+        return
+    rows = [{"what": what, "error": describe(error), "trace": _trace(error)} for what, error in failures.items()]
+    write_json(path, rows)
+    for row in rows:
+        logger.error("%s failed (%s)", row["what"], row["error"])
+
+
+def read_failures(folder: Path) -> list[str]:
+    """What failed in a run after its training, one name each; none where it is whole."""
+    path = folder / FAILURES
+    try:
+        return [str(row["what"]) for row in json.loads(path.read_text(encoding="utf-8"))]
+    except FileNotFoundError:
+        return []
+    except (ValueError, TypeError, KeyError):
+        found = "text that is not what seqexpr writes there"
+        raise InputError(path, found=found, expected="a list of what failed in a run") from None
+
+
+def describe(error: Exception) -> str:
+    """An error in one line: its own text where it is one of seqexpr's, else with its kind."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, SeqexprError) else f"{type(error).__name__}: {text}"
+
+
+def _trace(error: Exception) -> list[str]:
+    return "".join(traceback.format_exception(error)).splitlines()

@@ -1,7 +1,7 @@
-"""From folds to the whole run: out-of-fold predictions, baselines, metrics, audit and report.
+"""Make one run of folds that were run by one process or by many.
 
-The folds may have been run by one process or by many, into one folder or into several: the result is the same to the
-last byte, for everything here is computed from the folds' stored predictions and the dataset.
+They may lie in one folder or in several: the result is the same to the last byte, for everything after the folds is
+computed from their stored predictions and the dataset.
 """
 
 from __future__ import annotations
@@ -22,15 +22,13 @@ import torch
 
 from seqexpr.datasets.dataset import PreparedDataset
 from seqexpr.errors import InputError, MissingDataError, UsageError
-from seqexpr.evaluation.audit import audit_stage
-from seqexpr.evaluation.report import write_report
-from seqexpr.evaluation.scoring import MODEL, Trial, audit, baseline_rows, fold_parts, judge, predict_baselines
-from seqexpr.evaluation.tables import read_table, write_table
+from seqexpr.evaluation.scoring import tested_rows
+from seqexpr.evaluation.tables import places_of, read_table, values_of
 from seqexpr.files import temporary_prefix, write_json
 from seqexpr.manifest import CV_OPTIONS, read_manifest
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.own_files import check_shape, record
-from seqexpr.runs.fold_run import torch_threads
+from seqexpr.runs.finish import finish_run
 from seqexpr.runs.folder import (
     MANIFEST,
     data_digests,
@@ -38,51 +36,47 @@ from seqexpr.runs.folder import (
     fold_folder,
     folds_digest,
     is_done,
-    mark_done,
     read_lines,
     write_lines,
 )
 from seqexpr.runs.observers import StageObserver
 from seqexpr.runs.setup import permute_labels
 from seqexpr.tasks.catalogue import open_task_dataset
+from seqexpr.training.experiment import Experiment, Split, labelled
+from seqexpr.training.recipe import Recipe
 
 _MANIFEST = record({"options": CV_OPTIONS})
 _DIGESTED = {"ids_and_labels": "genes or labels", "inputs": "sequences or half-life features"}
 
 
-def finish_run(
-    folder: Path, trial: Trial, device: torch.device, observer: StageObserver, threads: int
+def finish_cv(
+    folder: Path,
+    experiment: Experiment,
+    splits: Sequence[Split],
+    device: torch.device,
+    observer: StageObserver,
+    threads: int,
 ) -> list[dict[str, Any]]:
-    """Make the run in `folder` whole, all folds of which are done.
+    """Make the cross-validation in `folder` whole, all folds of which are done.
 
-    Args:
-        folder: of the run.
-        trial: what is judged.
-        device: for the untrained network.
-        observer: is told what is done.
-        threads: of torch for the untrained network: those of a fold, so that whoever finishes the run gets the same
-            digits. The audit, which is the same with any number, has all threads.
-
-    Returns:
-        the rows of `metrics.json`.
+    Args, Returns: as for `finish_run`.
     """
-    folders = {part.fold: fold_folder(folder, part.fold) for part in trial.parts}
-    predictions, own, fold_of = _collect(folders, trial.dataset, trial.label_names)
-    write_table(folder / "predictions.tsv", predictions)
-    observer.on_stage("baselines on the same folds")
-    with torch_threads(threads):
-        baselines = predict_baselines(trial, device)
-    write_table(folder / "baselines.tsv", baseline_rows(trial, baselines, {"fold": fold_of}))
-    observer.on_stage(audit_stage(trial.dataset))
-    write_json(folder / "audit.json", audit(trial, own))
-    observer.on_stage("bootstrap intervals")
-    rows = judge(trial, {MODEL: own, **baselines}, "all")
-    write_json(folder / "metrics.json", rows)
+    folders = {split.number: fold_folder(folder, split.number) for split in splits}
+    predictions, own, fold_of = _collect(folders, experiment.dataset, experiment.labels)
     epochs = [{"fold": fold, **row} for fold, part in folders.items() for row in read_lines(part / "metrics.jsonl")]
     write_lines(folder / "metrics.jsonl", epochs)
-    write_report(folder)
-    mark_done(folder)
-    return rows
+    return finish_run(
+        folder,
+        experiment,
+        splits,
+        predictions,
+        own,
+        device,
+        observer,
+        scope="all",
+        columns={"fold": fold_of[tested_rows(splits)]},
+        threads=threads,
+    )
 
 
 def merge_runs(
@@ -99,7 +93,7 @@ def merge_runs(
         sources: folders of `cv`, each with some of the folds.
         out: where the whole run goes; the folds are copied there. None: the one source itself.
         device: for the untrained network, one of the baselines.
-        observer: is told what is done.
+        observer: hears what is done.
         threads: of torch for that network; None: as the folds had, for the digits depend on it.
 
     Returns:
@@ -116,15 +110,15 @@ def merge_runs(
     manifests = _like_manifests(sources)
     manifest = manifests[0]
     folders = _find_folds(sources, manifest)
-    trial = _stored_trial(manifests, folders, sources[0])
+    experiment, splits = _stored_experiment(manifests, folders, sources[0])
     folder = sources[0] if out is None or in_place else out
     if not in_place:
         observer.on_stage(f"copying {len(folders)} folds")
-        place = {**manifest["options"]["dataset"], "folder": str(trial.dataset.folder.resolve())}
+        place = {**manifest["options"]["dataset"], "folder": str(experiment.dataset.folder.resolve())}
         options = {**manifest["options"], "dataset": place}
         _gather(folders, {**manifest, "options": options, "merged": [str(source) for source in sources]}, folder)
     threads = threads or manifest.get("threads") or torch.get_num_threads()
-    return folder, finish_run(folder, trial, device, observer, threads)
+    return folder, finish_cv(folder, experiment, splits, device, observer, threads)
 
 
 def done_folds(folder: Path, folds: int) -> list[int]:
@@ -184,8 +178,13 @@ def _find_folds(sources: Sequence[Path], manifest: Mapping[str, Any]) -> dict[in
     return dict(sorted(found.items()))
 
 
-def _stored_trial(manifests: Sequence[Mapping[str, Any]], folders: Mapping[int, Path], source: Path) -> Trial:
-    """What the manifests and the folds say of a run, checked against the dataset as it is now."""
+def _stored_experiment(
+    manifests: Sequence[Mapping[str, Any]], folders: Mapping[int, Path], source: Path
+) -> tuple[Experiment, tuple[Split, ...]]:
+    """What the manifests and the folds say of a run, checked against the dataset as it is now.
+
+    Which of the genes outside a fold chose its epoch is of no consequence for scores: all are training genes here.
+    """
     options = manifests[0]["options"]
     names = tuple(options["labels"])
     dataset = _open_dataset([manifest["options"] for manifest in manifests], source)
@@ -204,11 +203,16 @@ def _stored_trial(manifests: Sequence[Mapping[str, Any]], folders: Mapping[int, 
             source, found="folds that test other genes than planned", expected="the folds of the run's manifest"
         )
     try:
-        config = PerceiverConfig.from_dict(options["model"])
+        config, recipe = PerceiverConfig.from_dict(options["model"]), Recipe.from_dict(options["recipe"])
     except UsageError as problem:
         raise InputError(source / MANIFEST, found=str(problem), expected="the network that was trained") from None
-    parts = fold_parts(fold_of, dataset.labels(names))
-    return Trial(dataset, names, config, options["seed"], options["resamples"], parts)
+    described = {"resamples": options["resamples"]}
+    experiment = Experiment(dataset, names, config, recipe, options["seed"], options["task"], described)
+    values, nobody = experiment.values(), np.empty(0, np.int64)
+    return experiment, tuple(
+        Split(fold, labelled(np.flatnonzero(fold_of != fold), values), nobody, np.flatnonzero(fold_of == fold))
+        for fold in folders
+    )
 
 
 def _open_dataset(runs: Sequence[Mapping[str, Any]], source: Path) -> PreparedDataset:
@@ -223,29 +227,25 @@ def _open_dataset(runs: Sequence[Mapping[str, Any]], source: Path) -> PreparedDa
 
 
 def _collect(
-    folders: Mapping[int, Path], dataset: PreparedDataset, names: tuple[str, ...]
+    folders: Mapping[int, Path], dataset: PreparedDataset, names: Sequence[str]
 ) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
-    """All folds' predictions: the table by gene and output, the values (genes, outputs), the folds (genes,)."""
+    """All folds' predictions: the table by gene and output, the values (genes, outputs), the folds (genes,).
+
+    Genes that no fold tests have NaN and the fold -1.
+    """
     table = pd.concat([read_table(folder / "predictions.tsv") for folder in folders.values()])
-    place = pd.Series(np.arange(len(dataset)), index=dataset.ids)
-    output = pd.Series(np.arange(len(names)), index=names)
     try:
-        rows, columns = place[table["id"]].to_numpy(), output[table["output"]].to_numpy()
-        complete = len(table) == len(dataset) * len(names) == len(np.unique(rows * len(names) + columns))
-    except KeyError:
-        complete = False
-    if not complete:
+        if "fold" not in table:
+            raise KeyError("fold")
+        rows, columns = places_of(table, dataset.ids, names)
+        values = values_of(table, dataset.ids, names, np.unique(rows))
+    except (KeyError, ValueError):
         raise InputError(
             next(iter(folders.values())).parent,
             found="predictions of other genes or labels than the dataset's",
-            expected="each gene in exactly one fold",
-        )
-    values = np.empty((len(dataset), len(names)))
-    if table["prediction"].isna().any() or "fold" not in table:
-        found = "genes without a prediction" if "fold" in table else "no column fold"
-        raise InputError(next(iter(folders.values())).parent, found=found, expected="the predictions of whole folds")
-    values[rows, columns] = table["prediction"]
-    fold_of = np.empty(len(dataset), np.int64)
+            expected="each gene in one fold at most",
+        ) from None
+    fold_of = np.full(len(dataset), -1)
     fold_of[rows] = table["fold"]
     return table.iloc[np.lexsort((columns, rows))].reset_index(drop=True), values, fold_of
 

@@ -1,7 +1,7 @@
 """Settle everything that decides a run, from what a user asks for: a task and a few options.
 
-Here are also the groups of genes, the digests of the data, and the negative control, in which every gene gets the
-labels of another, so that there is nothing to be learnt: what a run still finds beyond chance is a fault.
+First the experiment, then its splits. Here is also the negative control, in which every gene gets the labels of
+another, so that there is nothing to be learnt: what a run still finds beyond chance is a fault.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ import torch
 from seqexpr.datasets.dataset import PreparedDataset
 from seqexpr.errors import UsageError
 from seqexpr.evaluation.baselines import check_available
+from seqexpr.evaluation.folds import SplitKind, inner_validation, make_folds, split_once
 from seqexpr.evaluation.homology import grouped_genes
 from seqexpr.models.config import PerceiverConfig
-from seqexpr.runs.folder import data_digests
+from seqexpr.runs.folder import data_digests, folds_digest
 from seqexpr.runs.observers import StageObserver
 from seqexpr.tasks.catalogue import Task, named_task, open_task_dataset
+from seqexpr.training.batches import largest_shift
+from seqexpr.training.experiment import Experiment, Split, labelled
 from seqexpr.training.recipe import Recipe
 from seqexpr.training.recipe_files import load_recipe
 
@@ -31,33 +34,30 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Setup:
-    """A dataset, what is predicted on it, and with which network and recipe."""
+class RunOptions:
+    """How a run divides its genes and scores its predictions."""
 
-    task: str
-    dataset: PreparedDataset
-    label_names: tuple[str, ...]
-    config: PerceiverConfig
-    recipe: Recipe
-    seed: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """The resolved settings for a run's manifest."""
-        return {
-            "task": self.task,
-            "labels": list(self.label_names),
-            "seed": self.seed,
-            "model": self.config.to_dict(),
-            "recipe": self.recipe.to_dict(),
-            "dataset": {
-                "folder": str(self.dataset.folder),
-                "genes": len(self.dataset),
-                "sources": self.dataset.manifest.get("sources", {}),
-            },
-        }
+    split: SplitKind = "random"
+    """What is never divided between the parts; "given" is for `train` alone."""
+    folds: int = 10
+    """Number of folds; no effect on `train`, which has one split."""
+    valid_fraction: float = 0.1
+    """Share of the genes that chooses the epoch: of all genes in `train`, of those outside the test fold in `cv`."""
+    test_fraction: float = 0.1
+    """Share of all genes that `train` holds out, 0 for none; no effect on `cv`."""
+    resamples: int = 1000
+    """Bootstrap resamples of the intervals."""
+    groups_file: Path | None = None
+    """The user's own groups, for the splits "group" and "homology"."""
+    permute_labels: bool = False
+    """A negative control: the labels are permuted among the genes."""
+    test_chromosomes: tuple[tuple[str, ...], ...] = ()
+    """The chromosomes that are tested, a tuple for each fold; `train` has one at most. For the split "chromosome"."""
+    valid_chromosomes: tuple[tuple[str, ...], ...] = ()
+    """The chromosomes that choose the epoch: one tuple for all folds, or one for each."""
 
 
-def resolve_setup(
+def resolve_experiment(
     task: str,
     *,
     labels: tuple[str, ...] = (),
@@ -66,7 +66,7 @@ def resolve_setup(
     epochs: int | None = None,
     batch_size: int | None = None,
     seed: int = 0,
-) -> Setup:
+) -> Experiment:
     """Find the dataset of a task or folder and settle labels, preset and recipe.
 
     Args:
@@ -75,7 +75,7 @@ def resolve_setup(
         preset: the network; the task's own, or the one that reads what the folder holds, when absent.
         recipe: "default", "paper", a packaged recipe's full name, or a TOML file.
         epochs: replaces the recipe's largest number of epochs.
-        batch_size: replaces the recipe's genes a step.
+        batch_size: replaces the recipe's genes per step.
         seed: of weights, batches and folds.
 
     Raises:
@@ -98,7 +98,9 @@ def resolve_setup(
             f"recipe {chosen.name}: output_weights name {', '.join(unknown)}, but the labels are "
             f"{', '.join(dataset.label_names)}"
         )
-    return Setup(task, dataset, names, _narrowed(chosen.fit(network), dataset), chosen, seed)
+    config = _narrowed(chosen.fit(network), dataset)
+    _check_shift(dataset, config, chosen)
+    return Experiment(dataset, names, config, chosen, seed, task)
 
 
 def _choose_labels(dataset: PreparedDataset, task: Task | None, asked: tuple[str, ...]) -> tuple[str, ...]:
@@ -148,6 +150,20 @@ def _narrowed(config: PerceiverConfig, dataset: PreparedDataset) -> PerceiverCon
     return PerceiverConfig.from_dict({**config.to_dict(), "upstream": upstream, "downstream": downstream})
 
 
+def _check_shift(dataset: PreparedDataset, config: PerceiverConfig, recipe: Recipe) -> None:
+    """Say where the dataset's windows leave no room for the recipe's random shifts."""
+    room = largest_shift(dataset, config, recipe.tss_jitter)
+    if not config.reads_dna or room == recipe.tss_jitter:
+        return
+    done = f"windows are shifted by at most {room} bp" if room else "windows are not shifted"
+    logger.warning(
+        "recipe %s shifts training windows at random by up to %d bp (tss_jitter), but the network reads %d bp upstream "
+        "and %d downstream of the TSS and the dataset holds %d and %d: %s",
+        *(recipe.name, recipe.tss_jitter, config.upstream, config.downstream, dataset.upstream, dataset.downstream),
+        done,
+    )
+
+
 def _suggested(dataset: PreparedDataset, preset: str) -> dict[str, Any]:
     suggested = dict(dataset.manifest.get("model", {}))
     plain = PerceiverConfig.from_preset(preset)
@@ -159,7 +175,7 @@ def _suggested(dataset: PreparedDataset, preset: str) -> dict[str, Any]:
 
 
 def permute_labels(dataset: PreparedDataset, seed: int) -> PreparedDataset:
-    """The dataset with its labels dealt out anew among all genes; the one given stays as it is.
+    """Permute the labels among all genes, in a copy of the dataset.
 
     A gene gets all labels of one other gene, missing ones as missing, so that every label keeps its values and
     labels keep their relations to each other.
@@ -176,29 +192,89 @@ def permute_labels(dataset: PreparedDataset, seed: int) -> PreparedDataset:
     return control
 
 
-@dataclass(frozen=True)
-class Protocol:
-    """A setup with everything that its split needs."""
-
-    setup: Setup
-    """Its dataset has permuted labels in a negative control."""
-    genes: pd.DataFrame
-    """The dataset's genes, the column `group` filled as the split needs it."""
-    options: dict[str, Any]
-    """For the manifest: the setup's, the split, where groups come from, whether labels were permuted, digests."""
-
-
-def settle(
-    setup: Setup, split: str, groups_file: Path | None, permute: bool, observer: StageObserver | None = None
-) -> Protocol:
-    """Find the groups that a split needs and permute the labels if asked.
+def divide_once(
+    experiment: Experiment, options: RunOptions, observer: StageObserver | None = None
+) -> tuple[Experiment, Split]:
+    """Divide the genes for `train`: once, into training, validation and test genes.
 
     Args:
-        setup: dataset, labels, network, recipe.
-        split: how genes are divided.
-        groups_file: the user's own groups.
-        permute: deal the labels out anew among the genes, as a negative control.
-        observer: is told when homologous proteins are searched, which can take minutes.
+        experiment: what is learnt.
+        options: how the genes are divided.
+        observer: hears of a search that can take minutes.
+
+    Returns:
+        the experiment with all that its manifest holds (and permuted labels in a negative control), and the split.
+
+    Raises:
+        UsageError, InputError, MissingDataError: as `_settle`, or genes that cannot be divided so.
+    """
+    if len(options.test_chromosomes) > 1 or len(options.valid_chromosomes) > 1:
+        raise UsageError("train has one split: give --test-chromosomes and --valid-chromosomes once each")
+    shares = {
+        "valid_fraction": options.valid_fraction,
+        "test_fraction": options.test_fraction,
+        "resamples": options.resamples,
+    }
+    settled, genes = _settle(experiment, options, shares, observer)
+    train, valid, test = split_once(
+        genes,
+        options.split,
+        options.valid_fraction,
+        options.test_fraction,
+        experiment.seed,
+        test_chromosomes=next(iter(options.test_chromosomes), ()),
+        valid_chromosomes=next(iter(options.valid_chromosomes), ()),
+    )
+    values = settled.values()
+    return settled, Split(0, labelled(train, values), labelled(valid, values), labelled(test, values))
+
+
+def divide_into_folds(
+    experiment: Experiment, options: RunOptions, observer: StageObserver | None = None
+) -> tuple[Experiment, tuple[Split, ...]]:
+    """Divide the genes for `cv`: into folds, and the genes outside each into training and validation.
+
+    Args, Returns, Raises: as `divide_once`, but a split for each fold.
+    """
+    if options.split == "given":
+        raise UsageError("the given split is one division; cross-validation makes its own folds")
+    shares = {"folds": options.folds, "valid_fraction": options.valid_fraction, "resamples": options.resamples}
+    settled, genes = _settle(experiment, options, shares, observer)
+    fold_of = make_folds(genes, options.split, options.folds, experiment.seed, options.test_chromosomes)
+    if len(options.valid_chromosomes) not in (0, 1, options.folds):
+        raise UsageError(
+            f"--valid-chromosomes was given {len(options.valid_chromosomes)} times for {options.folds} folds; "
+            "give it once for all folds, or once for each"
+        )
+    digests = {**settled.options["digests"], "folds": folds_digest(fold_of)}
+    settled = replace(settled, options={**settled.options, "digests": digests})
+    values, splits = settled.values(), []
+    for fold in range(options.folds):
+        valid_chromosomes = options.valid_chromosomes[fold if len(options.valid_chromosomes) > 1 else 0 :][:1]
+        try:
+            train, valid = inner_validation(
+                fold_of,
+                fold,
+                genes,
+                options.split,
+                options.valid_fraction,
+                experiment.seed,
+                next(iter(valid_chromosomes), ()),
+            )
+        except UsageError as error:
+            raise UsageError(f"fold {fold}: {error}") from None
+        test = np.flatnonzero(fold_of == fold)
+        splits.append(Split(fold, labelled(train, values), labelled(valid, values), test))
+    return settled, tuple(splits)
+
+
+def _settle(
+    experiment: Experiment, options: RunOptions, shares: dict[str, Any], observer: StageObserver | None
+) -> tuple[Experiment, pd.DataFrame]:
+    """Find the groups that a split needs and permute the labels if asked.
+
+    Returns:
+        the experiment with its options for the manifest, and the genes with the column `group` as the split needs it.
 
     Raises:
         UsageError: groups for a split that has no use for them, homology without proteins, or no scikit-learn, which
@@ -207,20 +283,26 @@ def settle(
         MissingDataError: MMseqs2 is needed and absent.
     """
     check_available()
-    dataset = setup.dataset
-    if observer is not None and split == "homology" and groups_file is None:
+    dataset = experiment.dataset
+    if observer is not None and options.split == "homology" and options.groups_file is None:
         observer.on_stage("homologous proteins (MMseqs2)")
-    genes, groups = grouped_genes(dataset, split, groups_file, torch.get_num_threads())
-    described = setup.to_dict()
-    options = {
-        **described,
-        # The whole path: runs are merged from other working folders too.
-        "dataset": {**described["dataset"], "folder": str(dataset.folder.resolve())},
-        "split": split,
-        "groups": groups,
-        "permute_labels": permute,
-        "digests": data_digests(dataset, setup.label_names),
+    genes, groups = grouped_genes(dataset, options.split, options.groups_file, torch.get_num_threads())
+    chromosomes = {
+        name: [list(names) for names in given]
+        for name, given in (
+            ("test_chromosomes", options.test_chromosomes),
+            ("valid_chromosomes", options.valid_chromosomes),
+        )
+        if given  # absent in the manifests of runs without them, as in those of earlier versions
     }
-    if permute:
-        setup = replace(setup, dataset=permute_labels(dataset, setup.seed))
-    return Protocol(setup, genes, options)
+    settings = {
+        "split": options.split,
+        "groups": groups,
+        "permute_labels": options.permute_labels,
+        "digests": data_digests(dataset, experiment.labels),
+        **shares,
+        **chromosomes,
+    }
+    if options.permute_labels:
+        dataset = permute_labels(dataset, experiment.seed)
+    return replace(experiment, dataset=dataset, options=settings), genes

@@ -177,7 +177,7 @@ def _client(patience: Patience) -> httpx.Client:
     try:
         import httpx
     except ImportError:
-        raise UsageError("downloads need httpx, which is not installed; run: pip install 'seqexpr[fetch]'") from None
+        raise UsageError("downloads need httpx, which is not installed; run: pip install httpx") from None
     try:
         return httpx.Client(
             follow_redirects=True,

@@ -53,7 +53,9 @@ def read_blocks(path: Path) -> Iterator[XpressoBlock]:
     try:
         import h5py
     except ImportError:
-        raise MissingDataError("reading Xpresso's HDF5 files needs h5py; run: pip install 'seqexpr[fetch]'") from None
+        raise MissingDataError(
+            "reading Xpresso's HDF5 files needs h5py, which is not installed; run: pip install h5py"
+        ) from None
     try:
         file = h5py.File(path, "r", locking=False)  # some shared file systems have no locks
     except OSError:

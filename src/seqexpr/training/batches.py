@@ -84,12 +84,13 @@ class BatchLoader:
             None if self.told is None else self._to_device(self.told[indices]),
         )
 
-    def largest_shift(self, wanted: int) -> int:
-        """The largest jitter, at most `wanted`, that the dataset's windows leave room for on both sides."""
-        if not self.config.reads_dna:
-            return 0
-        room = min(self.dataset.upstream - self.config.upstream, self.dataset.downstream - self.config.downstream)
-        return max(0, min(wanted, room))
-
     def _to_device(self, array: np.ndarray) -> torch.Tensor:
         return to_device(np.ascontiguousarray(array), self.device)
+
+
+def largest_shift(dataset: PreparedDataset, config: PerceiverConfig, wanted: int) -> int:
+    """The largest shift of the windows in bp, at most `wanted`, that the dataset has room for on both sides."""
+    if not config.reads_dna:
+        return 0
+    room = min(dataset.upstream - config.upstream, dataset.downstream - config.downstream)
+    return max(0, min(wanted, room))

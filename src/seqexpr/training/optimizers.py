@@ -20,7 +20,9 @@ def make_optimizer(recipe: Recipe, parameters: Iterable[torch.nn.Parameter]) -> 
         try:
             from pytorch_optimizer import Lamb
         except ImportError:
-            raise UsageError("the LAMB optimiser needs pytorch-optimizer: pip install 'seqexpr[train]'") from None
+            raise UsageError(
+                "the LAMB optimiser needs pytorch-optimizer, which is not installed; run: pip install pytorch-optimizer"
+            ) from None
         return Lamb(parameters, lr=recipe.learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
     return kind(parameters, lr=recipe.learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay)

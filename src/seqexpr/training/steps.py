@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seqexpr.training.batches import Batch, BatchLoader
+from seqexpr.training.batches import Batch, BatchLoader, largest_shift
 from seqexpr.training.recipe import Recipe
 
 STEPS_AHEAD = 2
@@ -29,7 +29,7 @@ class StepDrawer:
 
     def __init__(self, loader: BatchLoader, recipe: Recipe) -> None:
         self.loader, self.recipe = loader, recipe
-        self.jitter = loader.largest_shift(recipe.tss_jitter)
+        self.jitter = largest_shift(loader.dataset, loader.config, recipe.tss_jitter)
 
     def draw(self, genes: np.ndarray, generator: np.random.Generator) -> Iterator[Step]:
         """All genes once, in a random order, with the recipe's random shifts and hidden half-life features."""

@@ -23,12 +23,19 @@ from seqexpr.files import atomic_path
 from seqexpr.models.composition.towers import PromoterTowers
 from seqexpr.models.perceiver import Perceiver
 from seqexpr.models.registry import resolve_models
-from seqexpr.models.trained import ModelMetadata, Output, TrainedModel, load_towers, save_model
+from seqexpr.models.trained import ModelMetadata, Output, TrainedModel, load_towers
 from seqexpr.own_files import list_of, number, record, text, whole
 from seqexpr.threads import Prefetch
 from seqexpr.training.batches import BatchLoader
 from seqexpr.training.composition_stage import train_composition
-from seqexpr.training.job import TrainingJob, half_life_schema, label_scaling
+from seqexpr.training.experiment import (
+    Experiment,
+    Split,
+    check_trainable,
+    fingerprint,
+    half_life_schema,
+    label_scaling,
+)
 from seqexpr.training.optimizers import make_optimizer
 from seqexpr.training.schedules import learning_rate
 from seqexpr.training.state import fitting, load_state, save_state
@@ -64,52 +71,92 @@ class TrainingResult:
     """A finished training."""
 
     model: TrainedModel
+    """With the weights of the best epoch; whoever asked for the training writes them, with their numbers."""
     rows: list[dict[str, Any]]
     """One per epoch, as in metrics.jsonl."""
     best_epoch: int
+    stop_metric: str
+    """What chose the epoch: "valid_loss", "valid_r2", or "none" (the last is kept)."""
+
+    def choice(self) -> str:
+        """Why this epoch was kept, in a sentence without its full stop."""
+        kept, last = self.rows[[row["epoch"] for row in self.rows].index(self.best_epoch)], self.rows[-1]
+        epoch = f"epoch {self.best_epoch}" + (" (the composition flow alone)" if self.best_epoch == 0 else "")
+        if self.stop_metric == "none":
+            return f"kept {epoch}: the recipe keeps the last one"
+        best, name = {
+            "valid_loss": ("lowest", "validation loss"),
+            "valid_r2": ("highest", "validation r2"),
+        }[self.stop_metric]
+        text = f"kept {epoch} of {last['epoch']}: it has the {best} {name}, {kept[self.stop_metric]:.4g}"
+        if last is kept:
+            return f"{text}, and more epochs might lower it" if best == "lowest" else f"{text}, and more might raise it"
+        return f"{text}; the last epoch has {last[self.stop_metric]:.4g}"
 
 
 def train(
-    job: TrainingJob, folder: Path, device: torch.device, *, name: str, observer: Observer | None = None
+    experiment: Experiment,
+    split: Split,
+    folder: Path,
+    device: torch.device,
+    *,
+    name: str,
+    observer: Observer | None = None,
 ) -> TrainingResult:
-    """Train, or go on where a training in `folder` stopped, and write `weights.safetensors`.
+    """Train on one split, or continue where a training in `folder` stopped.
 
-    `folder` gets `metrics.jsonl` (one line an epoch) and `checkpoint/` on the way.
+    `folder` gets `metrics.jsonl` (one line an epoch) and `checkpoint/` on the way. The weights are in the result: their
+    owner writes them. On a CPU the same experiment and split give the same weights with as many threads.
+
+    Args:
+        experiment: what is learnt.
+        split: its training and validation genes; the test genes are not read.
+        folder: of the training.
+        device: to train on.
+        name: of the model.
+        observer: hears of each step and epoch.
 
     Raises:
-        InputError: the folder's checkpoint is damaged or belongs to another job.
-        UsageError: the loss is no longer a number.
+        InputError: the folder's checkpoint is damaged or belongs to another training.
+        UsageError: too few genes, a label with nothing to learn, or a loss that is no longer a number.
     """
+    check_trainable(split)
     folder.mkdir(parents=True, exist_ok=True)
-    trainer = _Trainer(job, folder, device, observer)
+    trainer = _Trainer(experiment, split, folder, device, observer)
     trainer.run()
     model = TrainedModel(name, trainer.best_network(), trainer.metadata())
-    save_model(folder / "weights.safetensors", model)
-    return TrainingResult(model, trainer.rows, trainer.best_epoch)
+    return TrainingResult(model, trainer.rows, trainer.best_epoch, experiment.recipe.stop_metric)
 
 
 class _Trainer:
-    def __init__(self, job: TrainingJob, folder: Path, device: torch.device, observer: Observer | None) -> None:
-        self.job, self.folder, self.device, self.observer = job, folder, device, observer
-        labels = job.dataset.labels(job.label_names)
-        self.mean, self.sd = label_scaling(job)
-        self.schema = half_life_schema(job)
-        scaled = (labels - self.mean) / self.sd
-        self.loader = BatchLoader(job.dataset, job.config, scaled, self.schema, device)
-        weights = [job.recipe.output_weights.get(label, 1.0) for label in job.label_names]
+    def __init__(
+        self,
+        experiment: Experiment,
+        split: Split,
+        folder: Path,
+        device: torch.device,
+        observer: Observer | None,
+    ) -> None:
+        self.experiment, self.split, self.recipe = experiment, split, experiment.recipe
+        self.folder, self.device, self.observer = folder, device, observer
+        self.mean, self.sd = label_scaling(experiment, split)
+        self.schema = half_life_schema(experiment, split)
+        scaled = (experiment.values() - self.mean) / self.sd
+        self.loader = BatchLoader(experiment.dataset, experiment.config, scaled, self.schema, device)
+        weights = [self.recipe.output_weights.get(label, 1.0) for label in experiment.labels]
         self.output_weights = torch.tensor(weights, device=device)
-        torch.manual_seed(job.seed)
-        self.network = Perceiver(job.config)
+        torch.manual_seed(experiment.seed)
+        self.network = Perceiver(experiment.config)
         if self.network.composition is not None and self.network.composition.towers is not None:
-            _load_towers(self.network.composition.towers, job.recipe.towers_from)
+            _load_towers(self.network.composition.towers, self.recipe.towers_from)
         self.network.to(device)
         # Trained in a stage of its own, it stays as it is while the rest of the network learns.
-        self.fixed = self.network.composition if job.recipe.composition_epochs else None
-        self.averaged = copy.deepcopy(self.network) if job.recipe.average_decay else self.network
+        self.fixed = self.network.composition if self.recipe.composition_epochs else None
+        self.averaged = copy.deepcopy(self.network) if self.recipe.average_decay else self.network
         fixed = set(self.fixed.parameters()) if self.fixed is not None else set()
-        self.optimizer = make_optimizer(job.recipe, [part for part in self.network.parameters() if part not in fixed])
-        self.steps_per_epoch = math.ceil(len(job.train) / job.recipe.batch_size)
-        self.steps = StepDrawer(self.loader, job.recipe)
+        self.optimizer = make_optimizer(self.recipe, [part for part in self.network.parameters() if part not in fixed])
+        self.steps_per_epoch = math.ceil(len(split.train) / self.recipe.batch_size)
+        self.steps = StepDrawer(self.loader, self.recipe)
         self.best: dict[str, Tensor] = {}
         self.best_epoch, self.best_score = 0, -math.inf
         self.rows: list[dict[str, Any]] = []
@@ -120,7 +167,7 @@ class _Trainer:
             self._start()
         if self.fixed is not None:
             self.fixed.requires_grad_(False)
-        while self.epochs_done < self.job.recipe.max_epochs and not self._out_of_patience():
+        while self.epochs_done < self.recipe.max_epochs and not self._out_of_patience():
             started = time.monotonic()
             epoch = self.epochs_done + 1
             train_loss = self._train_epoch(epoch)
@@ -133,20 +180,22 @@ class _Trainer:
 
     def _start(self) -> None:
         """Standardise the composition flow and train it alone, if the network has one and the recipe says so."""
-        flow, job = self.network.composition, self.job
+        flow = self.network.composition
         if flow is None:
             return
         started = time.monotonic()
         if flow.words is not None:
-            self.loader.told = make_words(flow.words, self.loader, job.train, job.recipe.word_penalty, job.seed)
-        loss = train_composition(flow, self.loader, job.train, job.recipe, self._loss, job.seed)
-        loss *= job.recipe.loss_weight  # as in later epochs
+            self.loader.told = make_words(
+                flow.words, self.loader, self.split.train, self.recipe.word_penalty, self.experiment.seed
+            )
+        loss = train_composition(flow, self.loader, self.split.train, self.recipe, self._loss, self.experiment.seed)
+        loss *= self.recipe.loss_weight  # as in later epochs
         if self.fixed is not None:
             for part in self.network.output.parameters():  # the rest of the network starts with nothing to say
                 torch.nn.init.zeros_(part)
         self.averaged.load_state_dict(self.network.state_dict())
         if self.fixed is not None:
-            self._end_epoch(0, loss, job.recipe.composition_learning_rate, started)
+            self._end_epoch(0, loss, self.recipe.composition_learning_rate, started)
 
     def _end_epoch(self, epoch: int, train_loss: float, rate: float, started: float) -> None:
         """Validate, keep the weights if they are the best, and write the state."""
@@ -165,7 +214,7 @@ class _Trainer:
             "seconds": round(time.monotonic() - started, 3),
         }
         self.rows.append(row)
-        score = {"valid_loss": -valid_loss, "valid_r2": valid_r2, "none": epoch}[self.job.recipe.stop_metric]
+        score = {"valid_loss": -valid_loss, "valid_r2": valid_r2, "none": epoch}[self.recipe.stop_metric]
         if score > self.best_score or not self.best:
             self.best_score, self.best_epoch = score, epoch
             self.best = {key: value.detach().clone() for key, value in self.averaged.state_dict().items()}
@@ -178,32 +227,32 @@ class _Trainer:
         return self.averaged.eval()
 
     def metadata(self) -> ModelMetadata:
-        job = self.job
-        units = job.dataset.manifest.get("label_units", {})
+        experiment, split = self.experiment, self.split
+        units = experiment.dataset.manifest.get("label_units", {})
         outputs = tuple(
             Output(label, units.get(label, ""), float(mean), float(sd))
-            for label, mean, sd in zip(job.label_names, self.mean, self.sd, strict=True)
+            for label, mean, sd in zip(experiment.labels, self.mean, self.sd, strict=True)
         )
         training = {
-            "recipe": job.recipe.to_dict(),
-            "seed": job.seed,
-            "train_genes": len(job.train),
-            "valid_genes": len(job.valid),
+            "recipe": self.recipe.to_dict(),
+            "seed": experiment.seed,
+            "train_genes": len(split.train),
+            "valid_genes": len(split.valid),
             "epochs": self.epochs_done,
             "best_epoch": self.best_epoch,
             "best_valid_r2": next(row["valid_r2"] for row in self.rows if row["epoch"] == self.best_epoch),
         }
-        return ModelMetadata(job.config, outputs, self.schema, training)
+        return ModelMetadata(experiment.config, outputs, self.schema, training)
 
     def _train_epoch(self, epoch: int) -> float:
-        generator = np.random.default_rng([self.job.seed, epoch])
+        generator = np.random.default_rng([self.experiment.seed, epoch])
         torch.manual_seed(int(generator.integers(2**62)))
-        total_steps = self.job.recipe.max_epochs * self.steps_per_epoch
+        total_steps = self.recipe.max_epochs * self.steps_per_epoch
         losses = torch.zeros(self.steps_per_epoch, device=self.device)
         self.network.train()
         if self.fixed is not None:
             self.fixed.eval()
-        with Prefetch(self.steps.draw(self.job.train, generator), room=STEPS_AHEAD) as ahead:
+        with Prefetch(self.steps.draw(self.split.train, generator), room=STEPS_AHEAD) as ahead:
             for step in range(self.steps_per_epoch):
                 drawn = ahead.take(1)
                 if not drawn:
@@ -211,7 +260,7 @@ class _Trainer:
                     raise ahead.failure
                 overall = (epoch - 1) * self.steps_per_epoch + step + 1
                 for group in self.optimizer.param_groups:
-                    group["lr"] = learning_rate(self.job.recipe, overall, total_steps)
+                    group["lr"] = learning_rate(self.recipe, overall, total_steps)
                 losses[step] = self._step(drawn[0], overall)
                 ahead.release()
                 if self.observer:
@@ -225,7 +274,7 @@ class _Trainer:
 
     def _step(self, step: Step, overall: int) -> Tensor:
         """One step of the optimiser; the batch passes in groups, whose gradients add up."""
-        recipe = self.job.recipe
+        recipe = self.recipe
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
         for batch in step.groups:
@@ -255,9 +304,9 @@ class _Trainer:
         """Loss (scaled labels, without the loss weight) and r2 (mean over outputs) on the validation genes."""
         self.averaged.eval()
         batch_size = EVALUATION_BATCH[self.device.type]
-        order = self.job.valid
-        if self.job.config.reads_protein:  # alike lengths side by side: short batches are cheap
-            order = order[np.argsort(self.job.dataset.protein_lengths[order], kind="stable")]
+        order = self.split.valid
+        if self.experiment.config.reads_protein:  # alike lengths side by side: short batches are cheap
+            order = order[np.argsort(self.experiment.dataset.protein_lengths[order], kind="stable")]
         predicted, labels = [], []
         for batch in self.loader.batches(order, batch_size):
             predicted.append(self.averaged(batch.latent_tokens, batch.query_tokens, batch.half_life).float())
@@ -267,7 +316,7 @@ class _Trainer:
         return loss, _r2(all_predicted.cpu().double().numpy(), all_labels.cpu().double().numpy())
 
     def _out_of_patience(self) -> bool:
-        patience = self.job.recipe.patience
+        patience = self.recipe.patience
         return bool(patience and self.rows and self.epochs_done - self.best_epoch >= patience)
 
     def _save(self) -> None:
@@ -277,7 +326,7 @@ class _Trainer:
         if self.loader.told is not None:
             groups["words"] = {"told": torch.from_numpy(self.loader.told)}
         progress = {
-            "fingerprint": self.job.fingerprint(),
+            "fingerprint": fingerprint(self.experiment, self.split),
             "best_epoch": self.best_epoch,
             "best_score": self.best_score,
             "rows": self.rows,
@@ -291,7 +340,7 @@ class _Trainer:
         if stored is None:
             return
         groups, progress = stored
-        if progress["fingerprint"] != self.job.fingerprint():
+        if progress["fingerprint"] != fingerprint(self.experiment, self.split):
             raise InputError(
                 self.folder / "checkpoint",
                 found="a training with other data, options, recipe or seed",
