@@ -10,6 +10,7 @@ import copy
 import json
 import math
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,8 +26,9 @@ from seqexpr.models.perceiver import Perceiver
 from seqexpr.models.registry import resolve_models
 from seqexpr.models.trained import ModelMetadata, Output, TrainedModel, load_towers, save_model
 from seqexpr.threads import Prefetch
-from seqexpr.training.batches import BatchLoader
+from seqexpr.training.batches import Batch, BatchLoader
 from seqexpr.training.composition_stage import train_composition
+from seqexpr.training.group_workers import GroupWorkers, in_order, single_threads
 from seqexpr.training.job import TrainingJob, half_life_schema, label_scaling
 from seqexpr.training.optimizers import make_optimizer
 from seqexpr.training.schedules import learning_rate
@@ -102,6 +104,8 @@ class _Trainer:
         self.best: dict[str, Tensor] = {}
         self.best_epoch, self.best_score = 0, -math.inf
         self.rows: list[dict[str, Any]] = []
+        self.pool: ThreadPoolExecutor | None = None
+        self.groups: GroupWorkers | None = None
         self._restore()
 
     def run(self) -> None:
@@ -109,6 +113,19 @@ class _Trainer:
             self._start()
         if self.fixed is not None:
             self.fixed.requires_grad_(False)
+        if not self._has_groups():
+            return self._run_epochs()
+        workers = torch.get_num_threads()
+        with single_threads(workers) as self.pool:
+            self.groups = GroupWorkers(self.pool, self.network, workers)
+            self._run_epochs()
+
+    def _has_groups(self) -> bool:
+        """Whether steps consist of groups that can be computed at once; a GPU computes one after the other."""
+        recipe = self.job.recipe
+        return self.device.type == "cpu" and 0 < recipe.group_size < recipe.batch_size
+
+    def _run_epochs(self) -> None:
         while self.epochs_done < self.job.recipe.max_epochs and not self._out_of_patience():
             started = time.monotonic()
             epoch = self.epochs_done + 1
@@ -211,13 +228,20 @@ class _Trainer:
         """One step of the optimiser; the batch passes in groups, whose gradients add up."""
         recipe = self.job.recipe
         self.optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros((), device=self.device)
-        for batch in step.groups:
+
+        def loss_of(network: Perceiver, batch: Batch) -> Tensor:
             with torch.autocast("cuda", torch.bfloat16, enabled=recipe.bf16 and self.device.type == "cuda"):
-                predicted = self.network(batch.latent_tokens, batch.query_tokens, batch.half_life, batch.told)
-            loss = recipe.loss_weight * self._loss(predicted, batch.labels, step.labels)
-            loss.backward()
-            total += loss.detach()
+                predicted = network(batch.latent_tokens, batch.query_tokens, batch.half_life, batch.told)
+            return recipe.loss_weight * self._loss(predicted, batch.labels, step.labels)
+
+        if self.groups is not None:
+            total = self.groups.step(step.groups, loss_of)
+        else:
+            total = torch.zeros((), device=self.device)
+            for batch in step.groups:
+                loss = loss_of(self.network, batch)
+                loss.backward()
+                total += loss.detach()
         if recipe.clip_norm:
             trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
             torch.nn.utils.clip_grad_norm_(trained, recipe.clip_norm)
@@ -234,7 +258,6 @@ class _Trainer:
         squares = (predicted.float() - labels.nan_to_num()).square() * self.output_weights
         return (squares * present).sum() / max(count, 1)
 
-    @torch.no_grad()
     def _validate(self) -> tuple[float, float]:
         """Loss (scaled labels, without the loss weight) and r2 (mean over outputs) on the validation genes."""
         self.averaged.eval()
@@ -242,11 +265,15 @@ class _Trainer:
         order = self.job.valid
         if self.job.config.reads_protein:  # alike lengths side by side: short batches are cheap
             order = order[np.argsort(self.job.dataset.protein_lengths[order], kind="stable")]
-        predicted, labels = [], []
-        for batch in self.loader.batches(order, batch_size):
-            predicted.append(self.averaged(batch.latent_tokens, batch.query_tokens, batch.half_life).float())
-            labels.append(batch.labels)
-        all_predicted, all_labels = torch.cat(predicted), torch.cat(labels)
+        parts = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+        @torch.no_grad()
+        def predict(part: np.ndarray) -> tuple[Tensor, Tensor]:
+            batch = self.loader.batch(part)
+            return self.averaged(batch.latent_tokens, batch.query_tokens, batch.half_life).float(), batch.labels
+
+        found = [predict(part) for part in parts] if self.pool is None else in_order(self.pool, predict, parts)
+        all_predicted, all_labels = (torch.cat(tensors) for tensors in zip(*found, strict=True))
         loss = float(self._loss(all_predicted, all_labels, int((~all_labels.isnan()).sum())))
         return loss, _r2(all_predicted.cpu().double().numpy(), all_labels.cpu().double().numpy())
 
