@@ -10,6 +10,7 @@ import copy
 import json
 import math
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,7 +27,7 @@ from seqexpr.models.registry import resolve_models
 from seqexpr.models.trained import ModelMetadata, Output, TrainedModel, load_towers
 from seqexpr.own_files import list_of, number, record, text, whole
 from seqexpr.threads import Prefetch
-from seqexpr.training.batches import BatchLoader
+from seqexpr.training.batches import Batch, BatchLoader
 from seqexpr.training.composition_stage import train_composition
 from seqexpr.training.experiment import (
     Experiment,
@@ -36,6 +37,7 @@ from seqexpr.training.experiment import (
     half_life_schema,
     label_scaling,
 )
+from seqexpr.training.group_workers import GroupWorkers, in_order, single_threads
 from seqexpr.training.optimizers import make_optimizer
 from seqexpr.training.schedules import learning_rate
 from seqexpr.training.state import fitting, load_state, save_state
@@ -160,6 +162,8 @@ class _Trainer:
         self.best: dict[str, Tensor] = {}
         self.best_epoch, self.best_score = 0, -math.inf
         self.rows: list[dict[str, Any]] = []
+        self.pool: ThreadPoolExecutor | None = None
+        self.groups: GroupWorkers | None = None
         self._restore()
 
     def run(self) -> None:
@@ -167,6 +171,19 @@ class _Trainer:
             self._start()
         if self.fixed is not None:
             self.fixed.requires_grad_(False)
+        if not self._has_groups():
+            return self._run_epochs()
+        workers = torch.get_num_threads()
+        with single_threads(workers) as self.pool:
+            self.groups = GroupWorkers(self.pool, self.network, workers)
+            self._run_epochs()
+
+    def _has_groups(self) -> bool:
+        """Whether steps consist of groups that can be computed at once; a GPU computes one after the other."""
+        recipe = self.recipe
+        return self.device.type == "cpu" and 0 < recipe.group_size < recipe.batch_size
+
+    def _run_epochs(self) -> None:
         while self.epochs_done < self.recipe.max_epochs and not self._out_of_patience():
             started = time.monotonic()
             epoch = self.epochs_done + 1
@@ -276,13 +293,20 @@ class _Trainer:
         """One step of the optimiser; the batch passes in groups, whose gradients add up."""
         recipe = self.recipe
         self.optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros((), device=self.device)
-        for batch in step.groups:
+
+        def loss_of(network: Perceiver, batch: Batch) -> Tensor:
             with torch.autocast("cuda", torch.bfloat16, enabled=recipe.bf16 and self.device.type == "cuda"):
-                predicted = self.network(batch.latent_tokens, batch.query_tokens, batch.half_life, batch.told)
-            loss = recipe.loss_weight * self._loss(predicted, batch.labels, step.labels)
-            loss.backward()
-            total += loss.detach()
+                predicted = network(batch.latent_tokens, batch.query_tokens, batch.half_life, batch.told)
+            return recipe.loss_weight * self._loss(predicted, batch.labels, step.labels)
+
+        if self.groups is not None:
+            total = self.groups.step(step.groups, loss_of)
+        else:
+            total = torch.zeros((), device=self.device)
+            for batch in step.groups:
+                loss = loss_of(self.network, batch)
+                loss.backward()
+                total += loss.detach()
         if recipe.clip_norm:
             trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
             torch.nn.utils.clip_grad_norm_(trained, recipe.clip_norm)
@@ -299,7 +323,6 @@ class _Trainer:
         squares = (predicted.float() - labels.nan_to_num()).square() * self.output_weights
         return (squares * present).sum() / max(count, 1)
 
-    @torch.no_grad()
     def _validate(self) -> tuple[float, float]:
         """Loss (scaled labels, without the loss weight) and r2 (mean over outputs) on the validation genes."""
         self.averaged.eval()
@@ -307,11 +330,15 @@ class _Trainer:
         order = self.split.valid
         if self.experiment.config.reads_protein:  # alike lengths side by side: short batches are cheap
             order = order[np.argsort(self.experiment.dataset.protein_lengths[order], kind="stable")]
-        predicted, labels = [], []
-        for batch in self.loader.batches(order, batch_size):
-            predicted.append(self.averaged(batch.latent_tokens, batch.query_tokens, batch.half_life).float())
-            labels.append(batch.labels)
-        all_predicted, all_labels = torch.cat(predicted), torch.cat(labels)
+        parts = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+        @torch.no_grad()
+        def predict(part: np.ndarray) -> tuple[Tensor, Tensor]:
+            batch = self.loader.batch(part)
+            return self.averaged(batch.latent_tokens, batch.query_tokens, batch.half_life).float(), batch.labels
+
+        found = [predict(part) for part in parts] if self.pool is None else in_order(self.pool, predict, parts)
+        all_predicted, all_labels = (torch.cat(tensors) for tensors in zip(*found, strict=True))
         loss = float(self._loss(all_predicted, all_labels, int((~all_labels.isnan()).sum())))
         return loss, _r2(all_predicted.cpu().double().numpy(), all_labels.cpu().double().numpy())
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from seqexpr.models.dropout import mask_generator
 from seqexpr.models.kernels.library import (
     PANEL,
     AttentionContext,
@@ -88,7 +89,7 @@ class _Attention(torch.autograd.Function):
     ) -> Tensor:
         query, context = query.contiguous(), context.contiguous()
         threshold = min(255, round(256 * dropout))
-        key = torch.randint(2**32, (2,)).tolist() if threshold else [0, 0]
+        key = torch.randint(2**32, (2,), generator=mask_generator()).tolist() if threshold else [0, 0]
         mask, tokens = (None if array is None else array.contiguous() for array in (mask, tokens))
         if tokens is not None:
             check_letters(tokens, context.shape[1])

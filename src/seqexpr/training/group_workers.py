@@ -1,0 +1,155 @@
+"""Compute the groups of a training step at once, one thread each; the number of threads changes no bit of the result.
+
+torch divides each operation among its threads, which then wait for one another by spinning. Where another program uses
+a core, every operation waits for the thread that lost it. Groups wait for one another only once in a step. What a group
+adds, its gradients and the running statistics of batch normalisation, is added in the order of the groups, and its
+dropout masks are drawn from a seed of its own.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import copy_context
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from seqexpr.models.dropout import drawing_from
+from seqexpr.models.perceiver import ChannelNorm, Perceiver
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@contextmanager
+def single_threads(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Give a pool of `workers` threads, on each of which torch computes without dividing its operations further."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # of this thread; each other one has a number of its own
+    try:
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(before)
+
+
+def in_order(pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """Do `work` for all items at once, in the context of the calling thread; the results come in the items' order."""
+    waiting = [pool.submit(copy_context().run, work, item) for item in items]
+    return [future.result() for future in waiting]
+
+
+@dataclass(frozen=True)
+class _Contribution:
+    """What one group adds to its step."""
+
+    loss: Tensor
+    gradients: list[Tensor | None]
+    """In the order of the network's parameters."""
+    statistics: list[Tensor]
+    """Running mean and variance of each batch normalisation, as they would be after this group alone."""
+
+
+class GroupWorkers:
+    """Computes steps of a network whose batches pass through it in groups.
+
+    Args:
+        pool: threads that compute, of `single_threads`.
+        network: what is trained; its gradients and running statistics are what a step leaves.
+        workers: groups at once.
+    """
+
+    def __init__(self, pool: ThreadPoolExecutor, network: Perceiver, workers: int) -> None:
+        self._pool, self._network = pool, network
+        self._parameters = list(network.parameters())
+        self._norms = _norms(network)
+        self._replicas: SimpleQueue[Perceiver] = SimpleQueue()
+        for _ in range(workers):
+            self._replicas.put(_replica(network))
+
+    def step(self, groups: Sequence[Item], loss: Callable[[Perceiver, Item], Tensor]) -> Tensor:
+        """Add the gradients of all groups to those of the network.
+
+        Args:
+            groups: what passes through the network together.
+            loss: of a group, by a network that holds the weights; it is called on several threads at once.
+
+        Returns:
+            the sum of the losses, without gradient.
+        """
+        seeds = torch.randint(2**62, (len(groups),)).tolist()
+
+        def contribute(numbered: tuple[int, Item]) -> _Contribution:
+            replica = self._replicas.get()
+            try:
+                return self._contribution(replica, loss, *numbered)
+            finally:
+                self._replicas.put(replica)
+
+        found = in_order(self._pool, contribute, list(zip(seeds, groups, strict=True)))
+        self._add_gradients(found)
+        self._add_statistics(found)
+        return torch.stack([one.loss for one in found]).sum()
+
+    def _contribution(
+        self, replica: Perceiver, loss: Callable[[Perceiver, Item], Tensor], seed: int, group: Item
+    ) -> _Contribution:
+        replica.zero_grad(set_to_none=True)
+        for module, original in zip(replica.modules(), self._network.modules(), strict=True):
+            module.training = original.training
+        own = _norms(replica)
+        for norm, original_norm in zip(own, self._norms, strict=True):
+            for statistic, before in zip(_statistics(norm), _statistics(original_norm), strict=True):
+                statistic.copy_(before)
+        with drawing_from(torch.Generator().manual_seed(seed)):
+            value = loss(replica, group)
+            value.backward()
+        gradients = [parameter.grad for parameter in replica.parameters()]
+        statistics = [statistic.clone() for norm in own for statistic in _statistics(norm)]
+        return _Contribution(value.detach(), gradients, statistics)
+
+    @torch.no_grad()
+    def _add_gradients(self, found: list[_Contribution]) -> None:
+        for place, parameter in enumerate(self._parameters):
+            for gradient in (one.gradients[place] for one in found):
+                if gradient is not None:
+                    parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
+
+    @torch.no_grad()
+    def _add_statistics(self, found: list[_Contribution]) -> None:
+        """Let the running statistics follow each group in turn, as if the groups had passed one after the other."""
+        for place, norm in enumerate(self._norms):
+            assert norm.momentum is not None and norm.num_batches_tracked is not None
+            if not norm.training:
+                continue
+            kept = 1 - norm.momentum
+            for kind, statistic in enumerate(_statistics(norm)):
+                before = statistic.clone()
+                for one in found:
+                    statistic.mul_(kept).add_(one.statistics[2 * place + kind] - kept * before)
+            norm.num_batches_tracked += len(found)
+
+
+def _norms(network: nn.Module) -> list[ChannelNorm]:
+    return [module for module in network.modules() if isinstance(module, ChannelNorm)]
+
+
+def _statistics(norm: ChannelNorm) -> tuple[Tensor, Tensor]:
+    assert norm.running_mean is not None and norm.running_var is not None
+    return norm.running_mean, norm.running_var
+
+
+def _replica(network: Perceiver) -> Perceiver:
+    """A network with the same weights in memory, and gradients and running statistics of its own."""
+    own = {id(tensor) for norm in _norms(network) for tensor in norm.buffers()}
+    shared: dict[int, Any] = {id(buffer): buffer for buffer in network.buffers() if id(buffer) not in own}
+    replica: Perceiver = copy.deepcopy(network, shared)
+    for mine, original in zip(replica.parameters(), network.parameters(), strict=True):
+        mine.data = original.data
+    return replica
