@@ -1,6 +1,7 @@
 """seqexpr: expression levels of genes, mRNA and protein, from DNA around the TSS and protein sequences.
 
-The public Python interface. Names are loaded at first use, so that importing seqexpr imports neither torch nor pandas.
+`predict`, `load`, `prepare`, `train`, `cross_validate` and `compare` are the verbs of the command line. Names are
+loaded at first use, so that importing seqexpr imports neither torch nor pandas.
 """
 
 from __future__ import annotations
@@ -11,6 +12,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "compare": "seqexpr.api",
+    "cross_validate": "seqexpr.api",
+    "load": "seqexpr.api",
+    "predict": "seqexpr.api",
+    "prepare": "seqexpr.api",
+    "train": "seqexpr.api",
+    "Model": "seqexpr.api",
+    "Run": "seqexpr.api",
     "DNA": "seqexpr.sequences.alphabet",
     "PROTEIN": "seqexpr.sequences.alphabet",
     "FastaRecord": "seqexpr.sequences.fasta",
@@ -35,6 +44,7 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
+    from seqexpr.api import Model, Run, compare, cross_validate, load, predict, prepare, train
     from seqexpr.datasets.dataset import PreparedDataset
     from seqexpr.errors import SeqexprError
     from seqexpr.models.config import PerceiverConfig

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,9 +52,8 @@ def predict(
     from seqexpr.errors import UsageError
     from seqexpr.inputs.gene_ids import read_gene_names
     from seqexpr.inputs.windows import parse_tss_at
-    from seqexpr.models.registry import resolve_models
-    from seqexpr.models.trained import read_metadata
-    from seqexpr.prediction.inputs import InputCounts, InputSources, ModelNeeds
+    from seqexpr.prediction.inputs import InputSources
+    from seqexpr.prediction.session import open_session
     from seqexpr.prediction.writers import choose_format, open_writer
 
     set_up_logging(quiet=quiet)
@@ -78,36 +78,23 @@ def predict(
     if symbol and not (tss or genbank):
         raise UsageError("--symbol shows symbols of --tss or --genbank, which are not given")
     chosen_format = choose_format(out, format.value if format else None)
-    if not example:
-        sources.check()
-    paths = resolve_models(model or [_default_model(sources, example)], allow_partial=allow_partial)
-    needs = ModelNeeds.of([read_metadata(path) for path in paths])
-    if example:
-        sources = _example_sources(sources, needs)
-        if sources.half_life:
-            status("example: with the half-life features of examples/half_life.tsv; the README's numbers are without")
-    sources.check_fit(needs)
-
-    # Torch takes seconds to import: what is wrong with the options is known before.
-    from seqexpr.models.trained import load_model
-    from seqexpr.prediction.device import choose_device, describe_device, use_threads
-    from seqexpr.prediction.predictor import Predictor
-    from seqexpr.prediction.records import read_records
-
-    chosen = choose_device(device.value)
-    workers = use_threads(chosen, threads)
-    status(f"device: {describe_device(chosen, workers)}")
+    session = open_session(
+        _example_of(sources) if example else sources,
+        model or (),
+        device=device.value,
+        batch_size="auto" if batch_size == "auto" else int(batch_size),
+        threads=threads,
+        allow_partial=allow_partial,
+        announce=status,
+    )
+    sources, needs, counts = session.sources, session.needs, session.counts
     if sources.half_life and needs.half_life_scale == "z-scores":
         status("half-life: the table is read as z-scores, as in Xpresso's tables, which the model was trained on")
-    models = [load_model(path, chosen) for path in paths]
-    predictor = Predictor(models, chosen, "auto" if batch_size == "auto" else int(batch_size), workers)
-    counts = InputCounts()
-    records = read_records(sources, needs, counts)
     symbols = counts.symbols if symbol else None
     with (
         open_writer(out, chosen_format, needs.outputs, ensemble=needs.members > 1, symbols=symbols) as writer,
         progress("predict", "records", total=counts.expected, live=not _shows_rows(out)) as advance,
-        closing(predictor.predict(records)) as predictions,
+        closing(session.stream) as predictions,
     ):
         for prediction in predictions:
             writer.write(prediction)
@@ -120,8 +107,8 @@ def _shows_rows(out: str | None) -> bool:
     return out in (None, "-") and sys.stdout.isatty()
 
 
-def _default_model(sources: InputSources, example: bool) -> str:
-    return options.DEFAULT_DNA_MODEL if sources.has_dna or example else options.DEFAULT_PROTEIN_MODEL
+def _example_of(given: InputSources) -> Callable[[ModelNeeds], InputSources]:
+    return lambda needs: _example_sources(given, needs)
 
 
 def _example_sources(given: InputSources, needs: ModelNeeds) -> InputSources:
@@ -130,6 +117,7 @@ def _example_sources(given: InputSources, needs: ModelNeeds) -> InputSources:
     Raises:
         UsageError: other inputs are given too.
     """
+    from seqexpr.cli.console import status
     from seqexpr.errors import UsageError
     from seqexpr.prediction.inputs import InputSources
 
@@ -138,6 +126,8 @@ def _example_sources(given: InputSources, needs: ModelNeeds) -> InputSources:
     folder = example_folder()
     half_life = folder / "half_life.tsv"
     fits = needs.half_life_names and needs.half_life_scale == "raw"
+    if fits and half_life.is_file():
+        status("example: with the half-life features of examples/half_life.tsv; the README's numbers are without")
     return InputSources(
         fasta=str(folder / "genes.fa") if needs.window_length else None,
         proteins=str(folder / "proteins.fa") if needs.protein_length else None,

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-DEFAULT_DNA_MODEL = "human-mrna"
-DEFAULT_PROTEIN_MODEL = "human-prot"
+from seqexpr.models.registry import DEFAULT_DNA_MODEL, DEFAULT_PROTEIN_MODEL
 
 _INPUT, _COMPUTING, _RESULT = "Input", "Model and computing", "Output"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -137,6 +137,7 @@ class FastaWindows:
             length. None: a record is a window as it stands, `upstream` + `downstream` long.
         upstream, downstream: the window. None: 10,000 each; with `tss_at`, what record 1 has, and then all records must
             have its length.
+        records: the records, where they are in memory; `path` then names them in messages.
 
     Raises:
         InputError: the FASTA is bad, or a record's length is not as stated above.
@@ -149,13 +150,14 @@ class FastaWindows:
         tss_at: TssAt | None = None,
         upstream: int | None = None,
         downstream: int | None = None,
+        records: Iterable[FastaRecord] | None = None,
     ) -> None:
         self.counts = DnaCounts()
         self.ids: list[str] = []
         self._path = path
         self._tss_at = tss_at
         self._first_length: int | None = None
-        self._records = read_fasta(path)
+        self._records = read_fasta(path) if records is None else iter(records)
         held = (DEFAULT_UPSTREAM, DEFAULT_DOWNSTREAM)
         if tss_at is not None and upstream is None and downstream is None:
             first = next(self._records)

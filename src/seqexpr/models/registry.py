@@ -17,6 +17,10 @@ from seqexpr.paths import cache_folder
 
 SUFFIX = ".safetensors"
 
+DEFAULT_DNA_MODEL = "human-mrna"
+DEFAULT_PROTEIN_MODEL = "human-prot"
+"""What `predict` takes where no model is named."""
+
 
 @dataclass(frozen=True)
 class ModelEntry:

@@ -11,6 +11,7 @@ import numpy as np
 from seqexpr.errors import UsageError
 from seqexpr.inputs.proteins import ProteinCounts
 from seqexpr.inputs.windows import DnaCounts, TssAt
+from seqexpr.sequences.fasta import FastaRecord
 
 if TYPE_CHECKING:
     from seqexpr.inputs.half_life import HalfLifeSchema
@@ -100,6 +101,8 @@ class InputSources:
 
     fasta: str | None = None
     """FASTA of windows, or of longer or shorter stretches with `tss_at`."""
+    windows: tuple[FastaRecord, ...] | None = None
+    """Such records in memory, instead of `fasta`."""
     tss_at: TssAt | None = None
     """Offset of the TSS boundary in every FASTA record, bp; None: each record is exactly a window."""
     genome: str | None = None
@@ -112,6 +115,8 @@ class InputSources:
     """GenBank or EMBL file: sequences, TSSs and proteins at once."""
     proteins: str | None = None
     """FASTA of proteins."""
+    protein_records: tuple[FastaRecord, ...] | None = None
+    """Such records in memory, instead of `proteins`."""
     half_life: str | None = None
     """Table of half-life features."""
     annotation: str | None = None
@@ -129,11 +134,11 @@ class InputSources:
         Raises:
             UsageError: they do not; the text names the options.
         """
-        if not (self.has_dna or self.proteins):
+        if not (self.has_dna or self.has_proteins):
             raise UsageError(
                 "no input: give a FASTA of windows, or --genome with --tss, or --genbank, or --proteins, or --example"
             )
-        if sum(map(bool, (self.fasta, self.genome or self.tss, self.genbank))) > 1 and not (
+        if sum(map(bool, (self.fasta or self.windows, self.genome or self.tss, self.genbank))) > 1 and not (
             self.fasta and self.genome and self.annotation and not self.tss and not self.genbank
         ):
             raise UsageError("--fasta, --genome with --tss, and --genbank are sources of the same windows; give one")
@@ -144,7 +149,7 @@ class InputSources:
             raise UsageError("--genes picks genes of --tss or --genbank, which are not given")
         if self.half_life and self.annotation:
             raise UsageError("--half-life and --annotation both give half-life features; give one")
-        if self.tss_at is not None and not self.fasta:
+        if self.tss_at is not None and not (self.fasta or self.windows):
             raise UsageError("--tss-at says where the TSS lies in records of --fasta, which is not given")
         if self.genome == "-":
             raise UsageError("--genome must be a file: it is read at random places, which standard input is not")
@@ -161,9 +166,9 @@ class InputSources:
             raise UsageError("the model reads DNA: give --fasta, or --genome with --tss")
         if self.has_dna and not needs.window_length and not self.genbank and not self.annotation:
             raise UsageError(f"the model reads no DNA: leave {'--fasta' if self.fasta else '--genome/--tss'} out")
-        if needs.protein_length and not (self.proteins or self.genbank):
+        if needs.protein_length and not (self.has_proteins or self.genbank):
             raise UsageError("the model reads proteins: give --proteins")
-        if self.proteins and not needs.protein_length:
+        if self.has_proteins and not needs.protein_length:
             raise UsageError("the model reads no proteins: leave --proteins out")
         if (self.half_life or self.annotation) and not needs.half_life_names:
             option = "--half-life" if self.half_life else "--annotation"
@@ -179,7 +184,12 @@ class InputSources:
     @property
     def has_dna(self) -> bool:
         """Whether there is any source of windows."""
-        return bool(self.fasta or self.tss or self.genbank)
+        return bool(self.fasta or self.windows or self.tss or self.genbank)
+
+    @property
+    def has_proteins(self) -> bool:
+        """Whether proteins are given by themselves."""
+        return bool(self.proteins or self.protein_records)
 
 
 @dataclass

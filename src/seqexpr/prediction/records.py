@@ -143,7 +143,12 @@ def _sequences(
 ) -> Iterator[tuple[str, Tokens | None, Tokens | None]]:
     proteins = None
     if needs.protein_length:
-        records = read_fasta(sources.proteins) if sources.proteins else genbank.proteins() if genbank else iter(())
+        if sources.protein_records is not None:
+            records = iter(sources.protein_records)
+        elif sources.proteins:
+            records = read_fasta(sources.proteins)
+        else:
+            records = genbank.proteins() if genbank else iter(())
         proteins = _proteins(records, sources, needs, counts)
     if reader is None:
         assert proteins is not None
@@ -172,6 +177,8 @@ def open_windows(
     """
     if genbank is not None:
         return CutWindows(genbank.sequences, genbank.sites, upstream, downstream)
+    if sources.windows is not None:
+        return FastaWindows("the sequences given", sources.tss_at, upstream, downstream, records=sources.windows)
     if sources.fasta:
         return FastaWindows(sources.fasta, sources.tss_at, upstream, downstream)
     assert sources.genome and sources.tss
@@ -187,7 +194,7 @@ def _proteins(
     records: Iterator[FastaRecord], sources: InputSources, needs: ModelNeeds, counts: InputCounts
 ) -> Iterator[tuple[str, Tokens]]:
     for record in records:
-        tokens = counts.proteins.encode(record, sources.proteins or sources.genbank or "-")
+        tokens = counts.proteins.encode(record, sources.proteins or sources.genbank or "the proteins given")
         counts.truncated_proteins += len(tokens) > needs.protein_length
         yield record.id, tokens[: needs.protein_length]
 
