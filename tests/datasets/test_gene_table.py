@@ -39,6 +39,11 @@ class Files:
     half_life: Path | None = None
     annotation: Path | None = None
     tss: Path | None = None
+    genes: tuple[str, ...] | None = None
+    allow_unknown_genes: bool = False
+    upstream: int | None = None
+    downstream: int | None = None
+    log10: float | None = None
 
 
 SUFFIXES = {"labels": ".tsv", "half_life": ".tsv", "annotation": ".gtf", "tss": ".bed"}

@@ -69,7 +69,7 @@ def test_the_manifest_says_what_was_done(files: Path) -> None:
     assert manifest["options"]["label_columns"] == ["lung"]
     assert manifest["alphabets"] == {"dna": DNA.to_dict()}
     assert manifest["sources"][0] == {
-        "role": "windows",
+        "role": "fasta",
         "file": str(files / "windows.fa"),
         "bytes": (files / "windows.fa").stat().st_size,
         "sha256": sha256_file(files / "windows.fa"),
@@ -100,7 +100,7 @@ def test_genome_and_tss_on_both_strands_with_counts_and_aliases(files: Path) -> 
     assert dataset.ids == ["g1", "g2"]
     assert letters(dataset) == ["TTACAACCGG", "AACCGGTTNN"]
     assert report.letters.padded_bases == 2
-    assert "contig '1' read as 'chr1'" in report.notes
+    assert report.letters.contig_aliases == {"1": "chr1"}
     assert dataset.genes[["chrom", "tss", "strand"]].to_numpy().tolist() == [["1", 20, "+"], ["chr1", 4, "-"]]
     half_life = dataset.half_life()
     assert half_life is not None
@@ -113,7 +113,7 @@ def test_proteins_with_a_map_in_the_proteins_order(files: Path) -> None:
     report, dataset = run(files, proteins="proteins.fa", protein_map="map.tsv", labels="labels.tsv")
     assert dataset.ids == ["g2", "g1", "g4"]  # P3 is the protein of g3, which has no label, and of g4
     decoded = [PROTEIN.decode(row) for row in dataset.proteins(range(3), 6000)]
-    assert decoded == ["MKL", "MKLV", "MAX"]
+    assert decoded == ["MKL", "MKLV", "MA"]
     assert not dataset.has_dna
     assert report.upstream == 0
 
@@ -182,7 +182,7 @@ def test_versions_are_named_when_they_are_the_cause(files: Path) -> None:
 
 def test_files_that_share_no_gene(files: Path) -> None:
     (files / "far.tsv").write_text("id\tx\nz\t1\n")
-    (files / "far_half_life.tsv").write_text(HALF_LIFE + "z" + "\t0.5" * 8 + "\n")
+    (files / "far_half_life.tsv").write_text(HALF_LIFE + "z" + "\t1" * 8 + "\n")
     with pytest.raises(InputError, match="--protein-map says"):
         run(files, proteins="proteins.fa", labels="labels.tsv")
     with pytest.raises(InputError, match=r"none of the 4 ids of the sequences .* in its 1 ids of half-life"):
@@ -206,13 +206,13 @@ def test_files_that_share_no_gene(files: Path) -> None:
         ({"genome": "genome.fa"}, "give --fasta"),
         ({"tss": "tss.bed"}, "give --fasta"),
         ({"genome": "genome.fa", "proteins": "own.fa"}, "--genome needs --tss"),
-        ({"windows": "windows.fa", "genome": "genome.fa", "tss": "tss.bed"}, "two sources of DNA"),
-        ({"windows": "windows.fa", "half_life": "half_life.tsv", "annotation": "a.gtf"}, "give one"),
-        ({"windows": "windows.fa", "protein_map": "map.tsv"}, "needs --proteins"),
-        ({"windows": "windows.fa", "label_columns": ("x",)}, "needs --labels"),
+        ({"fasta": "windows.fa", "genome": "genome.fa", "tss": "tss.bed"}, "are sources of the same DNA"),
+        ({"fasta": "windows.fa", "half_life": "half_life.tsv", "annotation": "a.gtf"}, "give one"),
+        ({"fasta": "windows.fa", "protein_map": "map.tsv"}, "needs --proteins"),
+        ({"fasta": "windows.fa", "label_columns": ("x",)}, "needs --labels"),
         ({"proteins": "own.fa", "tss_at": 4}, "goes with --fasta"),
         ({"proteins": "own.fa", "upstream": 4}, "go with DNA"),
-        ({"windows": "windows.fa", "upstream": 0, "downstream": 0}, "no letters"),
+        ({"fasta": "windows.fa", "upstream": 0, "downstream": 0}, "no letters"),
     ],
 )
 def test_options_that_do_not_fit(files: Path, options: dict[str, Any], message: str) -> None:

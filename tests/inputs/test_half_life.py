@@ -81,7 +81,7 @@ def test_reads_a_table_and_aligns_rows(tmp_path: Path) -> None:
     np.testing.assert_array_equal(rows[2], [100, 300, 0, 50, 0.5, np.nan, np.nan, 6.7])
 
 
-ROW = "g1" + "\t0.5" * 8 + "\n"
+ROW = "g1" + "\t1" * 8 + "\n"
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,8 @@ ROW = "g1" + "\t0.5" * 8 + "\n"
         ),
         (HEADER.replace("\n", "\textra\n") + ROW.replace("\n", "\t1\n"), "found unknown column extra;"),
         ("gene\t" + "\t".join(reversed(FEATURES)) + "\n" + ROW, "columns in another order: orf_exon_density"),
-        (HEADER + ROW.replace("0.5", "inf", 1), "column 'utr5_len': found 'inf'"),
-        (HEADER + ROW.replace("0.5", "-3", 1), "column 'utr5_len': found -3; expected a raw value"),
+        (HEADER + "g1\tinf" + "\t1" * 7 + "\n", "column 'utr5_len': found 'inf'"),
+        (HEADER + "g1\t-3" + "\t1" * 7 + "\n", "column 'utr5_len': found -3; expected a raw value"),
         (HEADER + "g1\t1\t1\t1\t1\t55\t0.5\t0.5\t1\n", "column 'utr5_gc': found 55; expected a GC fraction"),
         (HEADER + ROW + ROW, "'g1' again"),
     ],
@@ -106,6 +106,21 @@ ROW = "g1" + "\t0.5" * 8 + "\n"
 def test_bad_tables(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         read_half_life(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("lengths", "column"),
+    [("2.07\t3.17\t4.3\t2.95", "utr5_len"), ("0.12\t1.5\t20.1\t0.9", "utr5_len"), ("120\t3.17\t20000\t900", "cds_len")],
+)
+def test_lengths_in_other_units_are_found_out(tmp_path: Path, lengths: str, column: str) -> None:
+    rows = "".join(f"g{number}\t{lengths}\t0.5\t0.5\t0.5\t5\n" for number in range(3))
+    with pytest.raises(InputError, match=f"column '{column}': found .*, which is no whole number of bases"):
+        read_half_life(write(tmp_path, HEADER + rows))
+
+
+def test_lengths_that_are_means_are_lengths(tmp_path: Path) -> None:
+    table = read_half_life(write(tmp_path, HEADER + "g1\t120.5\t1500.25\t20000\t900\t0.5\t0.5\t0.5\t5\n"))
+    assert table.values[0, 0] == 120.5
 
 
 Z_SCORES = HEADER + "g1\t-6.9\t1.5\t0\t-0.5\t2.5\tNA\t\t-1\ng2\t1\t2\t3\t4\t-2\t0\t1\t0\n"

@@ -44,7 +44,11 @@ def test_close_names_are_suggested(table: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("id\tx\ng1\tNaN\n", "line 2, column 'x': found 'NaN'"),
+        (
+            "id\tx\ng1\thigh\n",
+            "column 'x': found 'high'; expected numbers in every column; choose the labels with --label",
+        ),
+        ("id\tlevel\tlevel_sd\ng1\t1\t2\n", "found labels 'level' and 'level_sd'"),
         ("id\tx\ng1\t1\ng1\t2\n", "line 3: found id 'g1' again"),
         ("id\tchrom\ng1\t1\n", "at least one column of labels"),
         ("id\ttss\tx\ng1\t12.5\t1\n", "line 2, column 'tss': found '12.5'; expected a whole number"),
@@ -71,3 +75,25 @@ def test_a_tss_that_no_dataset_could_hold_is_refused(tmp_path: Path) -> None:
     (tmp_path / "l.tsv").write_text(f"id\ttss\tlevel\ng\t{'9' * 30}\t1\n")
     with pytest.raises(InputError, match="line 2, column 'tss'"):
         read_labels(tmp_path / "l.tsv")
+
+
+@pytest.mark.parametrize("cell", ["", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None", "-"])
+def test_spellings_of_a_missing_value(tmp_path: Path, cell: str) -> None:
+    (tmp_path / "l.tsv").write_text(f"id\tx\ng1\t{cell}\ng2\t1\n")
+    assert np.isnan(read_labels(tmp_path / "l.tsv").values[:, 0]).tolist() == [True, False]
+
+
+def test_logarithms(tmp_path: Path) -> None:
+    (tmp_path / "l.tsv").write_text("id\tx\ng1\t0.9\ng2\t99.9\ng3\tNA\n")
+    np.testing.assert_allclose(read_labels(tmp_path / "l.tsv", log10=0.1).values[:, 0], [0, 2, np.nan])
+    (tmp_path / "l.tsv").write_text("id\tx\ng1\t-2\n")
+    with pytest.raises(InputError, match=r"column 'x': found -2; expected a value above -0\.1"):
+        read_labels(tmp_path / "l.tsv", log10=0.1)
+
+
+def test_skewed_labels_and_mangled_ids_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [f"g{number}\t{1 if number else 100_000}\n" for number in range(60)]
+    (tmp_path / "l.tsv").write_text("id\tcounts\n" + "".join(rows) + "1-Mar\t2\n2.31E+19\t2\n")
+    read_labels(tmp_path / "l.tsv")
+    assert "label counts is heavily skewed" in caplog.text and "prepare --log10" in caplog.text
+    assert "2 ids look like dates or numbers that a spreadsheet made of gene symbols (first: 1-Mar)" in caplog.text

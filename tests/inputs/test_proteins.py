@@ -67,7 +67,7 @@ def test_bad_maps(tmp_path: Path, text: str, message: str) -> None:
 
 def test_proteins_by_map_are_found_by_id_or_accession(tmp_path: Path) -> None:
     proteins = fasta(tmp_path, FASTA, {"P2": ["g2.1", "g3.7"], "g9.3": ["g1"], "P7": ["g8"]})
-    assert everything(proteins) == [("g2", "MKL"), ("g3", "MKL"), ("g1", "MAX")]
+    assert everything(proteins) == [("g2", "MKL"), ("g3", "MKL"), ("g1", "MA")]
     assert proteins.ids == ["g2", "g3", "g1"]
     assert proteins.records == 3
 
@@ -99,8 +99,8 @@ def test_proteins_that_are_not_wanted_are_counted_and_not_looked_at(tmp_path: Pa
             "expected one protein per gene (choose with --protein-map)",
         ),
         (">g1.1\nMK\n>g1.2\nMK\n", None, "p.fa, 'g1.2': found a second protein of gene 'g1'"),
-        (">P1\nMK\n>P2\nM1\n", None, "p.fa, 'P2': found '1' at position 2 of 2"),
-        (">P1\n" + "ACGT" * 8 + "\n", None, "p.fa, 'P1': found only the letters ACGT (it looks like DNA)"),
+        (">P1\nMK\n>P2\nM1\n", None, "p.fa, record 2 'P2': found '1' at position 2 of 2"),
+        (">P1\n" + "ACGT" * 8 + "\n", None, "p.fa, record 1 'P1': found only the letters ACGT (it looks like DNA)"),
         (
             ">P1\nMK\n>P2\nMK\n",
             {"Q1": ["g1"], "Q2": ["g2"], "Q3": ["g3"]},

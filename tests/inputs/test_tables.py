@@ -33,7 +33,7 @@ def test_gzip_is_told_by_content_and_csv_by_suffix(tmp_path: Path) -> None:
     assert packed.rows == [["g", "2"]]
 
 
-@pytest.mark.parametrize("cell", ["NaN", "nan", "inf", "-inf", "1e999", "high", "1_000", "1,5", "0x10", "--1", "٣"])
+@pytest.mark.parametrize("cell", ["inf", "-inf", "1e999", "high", "1_000", "1,5", "0x10", "--1", "٣"])
 def test_what_is_no_number_is_refused_with_its_place(tmp_path: Path, cell: str) -> None:
     table = read_table(write(tmp_path, f"id\tx\ng1\t1\ng2\t{cell}\n"))
     with pytest.raises(InputError, match=r"line 3, column 'x': found .*; expected a finite number"):
@@ -92,3 +92,28 @@ def test_any_cells_come_back(tmp_path: Path, rows: list[list[str]], end: str) ->
 def test_any_finite_number_comes_back_exactly(tmp_path: Path, values: list[float]) -> None:
     text = "id\tx\n" + "".join(f"g{i}\t{value!r}\n" for i, value in enumerate(values))
     assert read_table(write(tmp_path, text)).numbers(("x",))[:, 0].tolist() == values
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#string_external_id\tabundance\n9606.E1\t2\n",
+        "#name: PaxDb\n#score: 1\n#\n#string_external_id\tabundance\n9606.E1\t2\n",
+        "# Program:featureCounts\nstring_external_id\tabundance\n9606.E1\t2\n",
+        "#1.2\n1\t1\nstring_external_id\tabundance\n9606.E1\t2\n",
+        '"string_external_id"\t"abundance"\n"9606.E1"\t"2"\n',
+        "string_external_id,abundance\n9606.E1,2\n",
+        "\ufeffstring_external_id\tabundance\r\n9606.E1\t2\r\n",
+    ],
+)
+def test_headers_below_comments_and_quoted_cells(tmp_path: Path, text: str) -> None:
+    (tmp_path / "t.tsv").write_bytes(text.encode())
+    table = read_table(tmp_path / "t.tsv")
+    assert table.columns == ("string_external_id", "abundance")
+    assert table.rows == [["9606.E1", "2"]]
+
+
+def test_a_spreadsheets_utf16_is_named(tmp_path: Path) -> None:
+    (tmp_path / "t.tsv").write_bytes("id\tx\ng\t1\n".encode("utf-16"))
+    with pytest.raises(InputError, match="found UTF-16 text"):
+        read_table(tmp_path / "t.tsv")

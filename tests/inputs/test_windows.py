@@ -9,18 +9,18 @@ from hypothesis import strategies as st
 
 from seqexpr.errors import InputError, UsageError
 from seqexpr.inputs.gene_ids import strip_version, unchanged
-from seqexpr.inputs.windows import DnaCounts, GenomeWindows, WindowFasta, check_window
+from seqexpr.inputs.windows import CutWindows, DnaCounts, FastaWindows, check_window, parse_tss_at
 from seqexpr.sequences.alphabet import DNA
 from seqexpr.sequences.genome import Genome
 from seqexpr.sequences.windows import Tss
 
 
-def fasta(folder: Path, text: str, **options: Any) -> WindowFasta:
+def fasta(folder: Path, text: str, **options: Any) -> FastaWindows:
     (folder / "w.fa").write_text(text)
-    return WindowFasta(folder / "w.fa", **options)
+    return FastaWindows(folder / "w.fa", **options)
 
 
-def everything(source: WindowFasta | GenomeWindows) -> list[tuple[str, str]]:
+def everything(source: FastaWindows | CutWindows) -> list[tuple[str, str]]:
     return [(gene, DNA.decode(window)) for gene, window in source.stream(unchanged, lambda _: True)]
 
 
@@ -29,14 +29,16 @@ def test_windows_as_they_stand(tmp_path: Path) -> None:
     found = [(gene, window.tolist()) for gene, window in source.stream(strip_version, lambda gene: gene != "c")]
     assert found == [("a", [1, 2, 3, 4, 0]), ("b", [0, 0, 3, 4, 1])]
     assert source.ids == ["a", "b", "c"]
-    assert source.counts == DnaCounts(unknown_bases=3)
+    assert source.counts == DnaCounts(unknown_windows=2, unknown_bases=3)
 
 
 def test_records_are_cropped_and_padded_around_the_boundary(tmp_path: Path) -> None:
     source = fasta(tmp_path, ">long\nAACCGGTT\n>short\nNCG\n>left\nAC\n", tss_at=2, upstream=3, downstream=4)
     assert everything(source) == [("long", "NAACCGG"), ("short", "NNCGNNN"), ("left", "NACNNNN")]
     # long: 1 before, its last 2 cropped; short: 1 before, 3 behind, an N of its own; left: 1 before, 4 behind
-    assert source.counts == DnaCounts(padded_windows=3, padded_bases=10, unknown_bases=1, cropped_bases=2)
+    assert source.counts == DnaCounts(
+        padded_windows=3, padded_bases=10, unknown_windows=1, unknown_bases=1, cropped_records=1, cropped_bases=2
+    )
 
 
 def test_center_is_the_middle_of_each_record(tmp_path: Path) -> None:
@@ -70,7 +72,7 @@ def test_each_base_of_a_window_comes_from_its_place(
     boundaries = [len(letters) // 2 if tss_at == "center" else tss_at for letters in records]
     options = {"tss_at": tss_at, "upstream": upstream, "downstream": downstream}
     if any(boundary > len(letters) for boundary, letters in zip(boundaries, records, strict=True)):
-        with pytest.raises(InputError, match=f"expected at least {tss_at} bp, since --tss-at says"):
+        with pytest.raises(InputError, match=f"expected at least {tss_at} bp, because of --tss-at {tss_at}"):
             everything(fasta(tmp_path_factory.getbasetemp(), text, **options))
         return
     source = fasta(tmp_path_factory.getbasetemp(), text, **options)
@@ -84,7 +86,11 @@ def test_each_base_of_a_window_comes_from_its_place(
     assert source.counts == DnaCounts(
         padded_windows=sum(count > 0 for count in padded),
         padded_bases=sum(padded),
+        unknown_windows=sum(window.count("N") > off for window, off in zip(windows, padded, strict=True)),
         unknown_bases="".join(windows).count("N") - sum(padded),
+        cropped_records=sum(
+            len(letters) > len(window) - off for letters, window, off in zip(records, windows, padded, strict=True)
+        ),
         cropped_bases=sum(map(len, records)) - kept,
     )
 
@@ -95,23 +101,27 @@ def test_each_base_of_a_window_comes_from_its_place(
         (
             ">a\nACGT\n",
             {},
-            "w.fa, 'a': found 4 bp; expected 20000 bp (10000 upstream, 10000 downstream); "
-            "for other lengths say --tss-at N or --tss-at center",
+            "w.fa, record 1 'a': found 4 bp; expected a window of exactly 20,000 bp, 10,000 of them before the TSS, or "
+            "--tss-at N|center to say where the TSS lies in every record",
         ),
-        (">a\nACGT\n>b\nACGTA\n", {"upstream": 3, "downstream": 1}, "w.fa, 'b': found 5 bp; expected 4 bp (3 up"),
+        (
+            ">a\nACGT\n>b\nACGTA\n",
+            {"upstream": 3, "downstream": 1},
+            "w.fa, record 2 'b': found 5 bp; expected a window of exactly 4 bp",
+        ),
         (
             ">a\nACGT\n>b\nACGTA\n",
             {"tss_at": "center"},
-            "w.fa, 'b': found 5 bp; expected 4 bp as the first record; to crop and pad to one length say "
+            "w.fa, record 2 'b': found 5 bp; expected 4 bp as the first record; to crop and pad to one length give "
             "--upstream N --downstream N",
         ),
         (
             ">a\nACGT\n",
             {"tss_at": 5},
-            "w.fa, 'a': found 4 bp; expected at least 5 bp, since --tss-at says where the TSS boundary lies",
+            "w.fa, record 1 'a': found 4 bp; expected at least 5 bp, because of --tss-at 5",
         ),
-        (">a\nMKLVEEFFQQ\n", {}, "w.fa, 'a': found 'L' at position 3 of 10, which looks like a protein"),
-        (">a\nAC?T\n", {"tss_at": 2}, "w.fa, 'a': found '?' at position 3 of 4"),
+        (">a\nMKLVEEFFQQ\n", {}, "w.fa, record 1 'a': found 'L' at position 3 of 10, which looks like a protein"),
+        (">a\nAC?T\n", {"tss_at": 2}, "w.fa, record 1 'a': found '?' at position 3 of 4"),
         ("", {"tss_at": 2}, "w.fa: found an empty file"),
     ],
 )
@@ -135,21 +145,19 @@ def test_windows_of_a_genome_on_both_strands(tmp_path: Path) -> None:
         Tss("minus", "1", 4, "-"),  # the same bases, read back: NCC|GGT
         Tss("start", "1", 1, "+"),  # bases -2 to 4
         Tss("left", "1", 1, "-"),  # the same bases, read back
-        Tss("off.1", "elsewhere", 1, "+"),
+        Tss("off.1", "1", 2, "+"),
     ]
     with Genome(tmp_path / "genome.fa") as genome:
-        source = GenomeWindows(genome, sites, 3, 3)
+        source = CutWindows(genome, sites, 3, 3)
         found = [
             (gene, DNA.decode(window)) for gene, window in source.stream(strip_version, lambda gene: gene != "off")
         ]
         assert found == [("plus", "ACCGGN"), ("minus", "NCCGGT"), ("start", "NNAACC"), ("left", "GGTTNN")]
         assert source.ids == ["plus", "minus", "start", "left", "off"]
-        assert source.counts == DnaCounts(padded_windows=2, padded_bases=4, unknown_bases=2)
-        with pytest.raises(InputError, match=r"genome\.fa, TSS of 'off\.1': found no contig 'elsewhere'"):
-            everything(GenomeWindows(genome, sites, 3, 3))
+        assert source.counts == DnaCounts(padded_windows=2, padded_bases=4, unknown_windows=2, unknown_bases=2)
         with pytest.raises(InputError, match=r"TSS of 'g': found position 11 of contig 1; expected 1 to 10"):
-            everything(GenomeWindows(genome, [Tss("g", "1", 10, "+")], 3, 3))
-        default = GenomeWindows(genome, sites, None, None)
+            everything(CutWindows(genome, [Tss("g", "1", 10, "+")], 3, 3))
+        default = CutWindows(genome, sites, None, None)
         assert (default.upstream, default.downstream) == (10_000, 10_000)
 
 
@@ -168,3 +176,43 @@ def test_options_that_place_no_window(
 ) -> None:
     with pytest.raises(UsageError, match=f"^{message}$"):
         check_window(upstream, downstream, tss_at)
+
+
+def sites_on(*contigs: str) -> list[Tss]:
+    return [Tss(f"g{number}", contig, 4, "+") for number, contig in enumerate(contigs)]
+
+
+def test_genes_on_contigs_that_the_genome_lacks_are_left_out_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "genome.fa").write_text(">1\nAACCGGNTAC\n")
+    with Genome(tmp_path / "genome.fa") as genome:
+        source = CutWindows(genome, sites_on("1", "GL000009.2", "chr1"), 3, 3)
+        assert [gene for gene, _ in everything(source)] == ["g0", "g2"]
+        assert source.counts.missing_contigs == 1
+        assert source.counts.describe()[-2:] == [
+            "1 gene on contigs that the genome lacks left out",
+            "1 contig found under another name (chr1 as 1)",
+        ]
+        assert "no sequence for 1 of 3 genes on contig 'GL000009.2': left out" in caplog.text
+        with pytest.raises(InputError, match=r"2 of 3 genes on 2 contigs, for instance 'a'; .*--skip-missing-contigs"):
+            CutWindows(genome, sites_on("1", "a", "b"), 3, 3)
+        assert len(CutWindows(genome, sites_on("1", "a", "b"), 3, 3, skip_missing=True).sites) == 1
+        with pytest.raises(InputError, match="no sequence for 1 of 1 genes"):
+            CutWindows(genome, sites_on("a"), 3, 3, skip_missing=True)
+
+
+def test_the_option_holds_for_records_of_the_windows_own_length_too(tmp_path: Path) -> None:
+    source = fasta(tmp_path, ">a\nAACCGGTT\n>b\nAACCGGTTA\n", tss_at="center", upstream=6, downstream=2)
+    assert everything(source) == [("a", "NNAACCGG"), ("b", "NNAACCGG")]
+
+
+@pytest.mark.parametrize(("text", "found"), [(None, None), ("center", "center"), ("0", 0), ("7000", 7000)])
+def test_the_value_of_tss_at(text: str | None, found: int | str | None) -> None:
+    assert parse_tss_at(text) == found
+
+
+@pytest.mark.parametrize("text", ["mid", "-1", "1.5", "", "\u0663", "9" * 30])
+def test_other_values_of_tss_at(text: str) -> None:
+    with pytest.raises(UsageError, match="neither an offset of at least 0 nor 'center'"):
+        parse_tss_at(text)

@@ -64,9 +64,9 @@ def test_no_table_serves_models_of_raw_features_and_of_z_scores(metadata: Callab
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "no input: give --fasta"),
-        ({"half_life": "h.tsv"}, "no input: give --fasta"),
-        ({"fasta": "a.fa", "genome": "g.fa", "tss": "t.bed"}, "--fasta and --genome/--tss"),
+        ({}, "no input: give a FASTA"),
+        ({"half_life": "h.tsv"}, "no input: give a FASTA"),
+        ({"fasta": "a.fa", "genome": "g.fa", "tss": "t.bed"}, "are sources of the same windows; give one"),
         ({"genome": "g.fa"}, "--genome needs --tss"),
         ({"tss": "t.bed"}, "--tss needs --genome"),
         ({"fasta": "a.fa", "genes": ("MYC",)}, "--genes picks genes of --tss"),

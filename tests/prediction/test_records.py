@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from seqexpr.errors import InputError
 from seqexpr.inputs.half_life import FEATURES
+from seqexpr.inputs.windows import DnaCounts
 from seqexpr.prediction.inputs import InputCounts, InputRecord, InputSources, ModelNeeds
 from seqexpr.prediction.records import pair_by_id, read_records
 
@@ -42,7 +43,7 @@ def test_records_of_the_windows_length_are_windows(tmp_path: Path) -> None:
     (a, b), counts = read(DNA, fasta=fasta)
     assert (a.id, letters(a.dna), a.protein, a.half_life) == ("a", "ACGTACGTAC", None, None)
     assert (b.id, letters(b.dna)) == ("b", "--ACGT--TT")
-    assert counts == InputCounts(records=2, unknown_windows=1, unknown_bases=4)
+    assert counts == InputCounts(records=2, dna=DnaCounts(unknown_windows=1, unknown_bases=4))
 
 
 def test_gzip_is_read(tmp_path: Path) -> None:
@@ -60,8 +61,8 @@ def test_another_length_without_tss_at_is_an_error_that_names_the_option(length:
         next(stream)
     message = str(caught.value)
     assert "w.fa, record 2 'odd'" in message
-    assert f"found {length} letters" in message
-    assert "exactly 10 (6 before the TSS and 4 from it on)" in message
+    assert f"found {length} bp" in message
+    assert "a window of exactly 10 bp, 6 of them before the TSS" in message
     assert "--tss-at" in message
 
 
@@ -81,27 +82,24 @@ def test_tss_at_crops_and_pads(
 ) -> None:
     (record,), counts = read(DNA, fasta=write(tmp_path / "w.fa", f">a\n{sequence}\n"), tss_at=tss_at)
     assert letters(record.dna) == window
-    assert counts == InputCounts(
-        records=1, padded_windows=int(padded > 0), padded_bases=padded, cropped_records=cropped
-    )
+    known = DnaCounts(padded_windows=int(padded > 0), padded_bases=padded, cropped_records=cropped)
+    assert counts == InputCounts(records=1, dna=replace(known, cropped_bases=counts.dna.cropped_bases))
 
 
 def test_padding_and_unknown_letters_are_counted_apart(tmp_path: Path) -> None:
     (record,), counts = read(DNA, fasta=write(tmp_path / "w.fa", ">a\nNACGN\n"), tss_at=1)
     assert letters(record.dna) == "------ACG-"
-    assert (counts.padded_bases, counts.unknown_bases) == (5, 2)
+    assert (counts.dna.padded_bases, counts.dna.unknown_bases) == (5, 2)
 
 
 def test_a_tss_behind_the_records_end_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="found 4 letters; expected at least the 5 that --tss-at names"):
+    with pytest.raises(InputError, match="found 4 bp; expected at least 5 bp, because of --tss-at 5"):
         read(DNA, fasta=write(tmp_path / "w.fa", ">a\nACGT\n"), tss_at=5)
 
 
-def test_windows_that_tss_at_does_not_touch_are_counted(tmp_path: Path) -> None:
-    fasta = write(tmp_path / "w.fa", ">a\nACGTACGTAC\n>b\nACG\n")
-    assert read(DNA, fasta=fasta, tss_at=3)[1].windows_as_given == 1
-    assert read(DNA, fasta=fasta, tss_at="center")[1].windows_as_given == 1
-    assert read(DNA, fasta=write(tmp_path / "v.fa", ">a\nACGTACGTAC\n"), tss_at=6)[1].windows_as_given == 0
+def test_tss_at_is_obeyed_for_records_of_the_windows_length_too(tmp_path: Path) -> None:
+    (record,), _ = read(DNA, fasta=write(tmp_path / "w.fa", ">a\nACGTACGTAC\n"), tss_at="center")
+    assert letters(record.dna) == "-ACGTACGTA"
 
 
 GENOME = ">chr1\nAAAAACCCCCGGGGGTTTTT\n>2\nACGTNACGTACGTACGTACG\n"
@@ -113,7 +111,7 @@ def test_windows_are_cut_from_a_genome_on_both_strands(tmp_path: Path) -> None:
     (plus, minus), counts = read(DNA, genome=genome, tss=bed)
     assert (plus.id, letters(plus.dna)) == ("plus", "AACCCCCGGG")  # [3, 13)
     assert (minus.id, letters(minus.dna)) == ("minus", "ACCCCCGGGG")  # [6, 16), reverse complemented
-    assert counts == InputCounts(records=2)
+    assert counts == InputCounts(records=2, expected=2, symbols={"plus": "", "minus": ""})
 
 
 def test_padding_aliases_and_unknown_bases_of_a_genome_are_counted(tmp_path: Path) -> None:
@@ -122,8 +120,7 @@ def test_padding_aliases_and_unknown_bases_of_a_genome_are_counted(tmp_path: Pat
     (a, b), counts = read(DNA, genome=genome, tss=bed)
     assert letters(a.dna) == "----ACGT-A"
     assert letters(b.dna) == "------AAAA"
-    assert counts == InputCounts(
-        records=2,
+    assert counts.dna == DnaCounts(
         padded_windows=2,
         padded_bases=10,
         unknown_windows=1,

@@ -155,12 +155,12 @@ def test_the_format_is_the_one_asked_for_else_by_suffix(out: str | None, format:
 @pytest.mark.parametrize(
     ("out", "format", "message"),
     [
-        ("a.csv", None, "unknown suffix 'csv'"),
+        ("a.xls", None, "unknown suffix 'xls'"),
         ("a", None, "unknown suffix ''"),
         ("a.gz", None, "unknown suffix ''"),
         (None, "parquet", "needs --out"),
         ("a.parquet.gz", None, "leave .gz out"),
-        ("a.tsv", "xml", "choose among tsv, jsonl, parquet"),
+        ("a.tsv", "xml", "choose among tsv, csv, jsonl, parquet"),
     ],
 )
 def test_formats_that_are_not_known(out: str | None, format: str | None, message: str) -> None:

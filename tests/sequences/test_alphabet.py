@@ -16,7 +16,8 @@ dna_tokens = st.lists(st.integers(0, 4), max_size=50).map(lambda tokens: np.arra
 def test_dna_tokens() -> None:
     assert DNA.size == 5
     assert DNA.encode(b"ACGTacgt").tolist() == [1, 2, 3, 4] * 2
-    assert DNA.encode(b"NURYSWKMBDHV-.nury").tolist() == [0] * 18
+    assert DNA.encode(b"NRYSWKMBDHV-.nry").tolist() == [0] * 16
+    assert DNA.encode(b"Uu").tolist() == [4, 4]  # RNA
 
 
 def test_protein_tokens() -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_NO_TEXT = ("", "NA", "NaN", "nan")
+"""Missing descriptions: a strand may be -."""
 _SUFFIXES = ("_sd", "_spread")
 """What `predict` adds to the name of an output."""
 _GENES_TO_JUDGE = 20
@@ -76,7 +78,7 @@ def read_labels(path: str | Path, columns: Sequence[str] | None = None, *, log10
     known = [name for name in table.columns[1:] if name in ANNOTATIONS]
     _check_tss(table)
     annotations = pd.DataFrame(
-        {name: ["" if cell in MISSING else cell for cell in table.column(name)] for name in known},
+        {name: ["" if cell in _NO_TEXT else cell for cell in table.column(name)] for name in known},
         index=pd.Index(ids, dtype=object),
         dtype=object,
     )

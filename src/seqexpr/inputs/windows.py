@@ -159,12 +159,13 @@ class FastaWindows:
         self._first_length: int | None = None
         self._records = read_fasta(path) if records is None else iter(records)
         held = (DEFAULT_UPSTREAM, DEFAULT_DOWNSTREAM)
-        if tss_at is not None and upstream is None and downstream is None:
+        if tss_at is not None and (upstream is None or downstream is None):
             first = next(self._records)
             self._records = chain([first], self._records)
-            self._first_length = len(first.sequence)
             boundary = self._boundary(first)
-            held = (boundary, self._first_length - boundary)
+            held = (boundary, len(first.sequence) - boundary)
+            if upstream is None and downstream is None:
+                self._first_length = len(first.sequence)
         self.upstream = held[0] if upstream is None else upstream
         self.downstream = held[1] if downstream is None else downstream
         check_window(self.upstream, self.downstream, tss_at)

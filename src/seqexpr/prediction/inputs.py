@@ -134,6 +134,9 @@ class InputSources:
         Raises:
             UsageError: they do not; the text names the options.
         """
+        if bool(self.genome) != bool(self.tss) and not (self.annotation and self.genome):
+            given, lacking = ("--genome", "--tss") if self.genome else ("--tss", "--genome")
+            raise UsageError(f"{given} needs {lacking}: windows are cut from the genome around each TSS")
         if not (self.has_dna or self.has_proteins):
             raise UsageError(
                 "no input: give a FASTA of windows, or --genome with --tss, or --genbank, or --proteins, or --example"
@@ -142,9 +145,6 @@ class InputSources:
             self.fasta and self.genome and self.annotation and not self.tss and not self.genbank
         ):
             raise UsageError("--fasta, --genome with --tss, and --genbank are sources of the same windows; give one")
-        if bool(self.genome) != bool(self.tss) and not (self.annotation and self.genome):
-            given, lacking = ("--genome", "--tss") if self.genome else ("--tss", "--genome")
-            raise UsageError(f"{given} needs {lacking}: windows are cut from the genome around each TSS")
         if self.genes is not None and not (self.tss or self.genbank):
             raise UsageError("--genes picks genes of --tss or --genbank, which are not given")
         if self.half_life and self.annotation:
