@@ -46,7 +46,7 @@ def test_close_names_are_suggested(table: Path) -> None:
     [
         (
             "id\tx\ng1\thigh\n",
-            "column 'x': found 'high'; expected numbers in every column; choose the labels with --label",
+            "column 'x': found 'high'; expected numbers in every column; choose the labels",
         ),
         ("id\tlevel\tlevel_sd\ng1\t1\t2\n", "found labels 'level' and 'level_sd'"),
         ("id\tx\ng1\t1\ng1\t2\n", "line 3: found id 'g1' again"),

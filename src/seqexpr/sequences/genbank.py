@@ -244,7 +244,7 @@ def _genes(record: SeqRecord, left_out: LeftOut) -> Iterator[_Gene]:
             continue
         try:
             gene = _gene(name, record, features)
-        except (TypeError, ValueError, IndexError):  # a position that is unknown, or on another record
+        except (AttributeError, TypeError, ValueError, IndexError):  # no location, an unknown one, or on another record
             gene = "positions that are unknown or on another record"
         if isinstance(gene, str):
             left_out.add(f"genes with {gene}", f"{name} of {record.id}")
