@@ -20,6 +20,8 @@ from benchmarks import peak, pipeline, predict, scaling, startup, train, windows
 
 from .in_process import ThreadChild
 
+pytestmark = pytest.mark.slow
+
 QUICK = Options(presets=("protein-dna-perceiver",), quick=True, threads=1, start=ThreadChild)
 
 

@@ -166,6 +166,7 @@ def test_each_exit_code_is_documented_in_help(seqexpr: Callable[..., Any]) -> No
     assert f" {app_module.INTERRUPTED} interrupted" in text
 
 
+@pytest.mark.slow
 def test_closed_streams_are_no_bug(weights: Callable[..., Path]) -> None:
     command = [sys.executable, "-m", "seqexpr", "predict", "--fasta", "-", "--model", str(weights())]
     for closed, code in (("<&-", 3), ("<&- 2>&-", 3), ("</dev/null >&-", 3)):

@@ -17,6 +17,8 @@ from seqexpr.errors import UsageError
 from ..device_line import cpu_line
 from ..small_dataset import make_small_dataset
 
+pytestmark = pytest.mark.slow
+
 TABLE = ("predictions.tsv", "baselines.tsv", "metrics.json")
 
 

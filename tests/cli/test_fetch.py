@@ -85,6 +85,7 @@ def test_a_dry_run_tells_files_sizes_and_places(tmp_path: Path) -> None:
     assert err == "3 to fetch: about 281.0 MB\n"
 
 
+@pytest.mark.slow
 def test_verify(tmp_path: Path, private_cache: Path) -> None:
     (tmp_path / "hg38.fa.gz").write_bytes(b"not really a genome")
     (tmp_path / "mm10.fa.gz").write_bytes(b"nor this")
@@ -202,6 +203,7 @@ def test_bars_on_a_terminal() -> None:
     assert shown() == [("all", 105, 150), ("hg38/b", 5, 50)]
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_got_again_and_records_travel(tmp_path: Path, private_cache: Path) -> None:
     """What was recorded at the first download holds wherever the copy goes, and says where it came from."""
     folder = tmp_path / "mirror"

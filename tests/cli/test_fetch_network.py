@@ -38,6 +38,8 @@ from ..sources.misbehaving_server import (
     whole,
 )
 
+pytestmark = pytest.mark.slow
+
 NAME = "cptac-gbm-rna"
 """A source of one file, of whose kind nothing is asked."""
 

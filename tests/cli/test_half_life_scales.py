@@ -15,6 +15,7 @@ from seqexpr.tasks.catalogue import task_folder
 from ..source_files import gene, make_source_files
 
 
+@pytest.mark.slow
 def test_a_model_of_a_named_task_reads_z_scores_and_refuses_raw_features(
     tmp_path: Path, seqexpr: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,8 @@ from seqexpr.tasks.catalogue import find_task, list_tasks, task_folder
 from ..device_line import cpu_line
 from ..source_files import gene
 
+pytestmark = pytest.mark.slow
+
 TASKS = [task.name for task in list_tasks() if task.sources]
 PRESETS = ["dna-perceiver", "protein-dna-perceiver", "dna-protein-perceiver"]
 ASKED = (30, 4, 12)

@@ -498,6 +498,7 @@ def test_an_output_that_cannot_be_written_is_exit_3(
     assert (done.code, done.err) == (3, f"seqexpr: error: {out}: No such file or directory\n")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_full_disk_is_exit_3_and_nothing_else_is_said(windows: Path, weights: Weights, program: Command) -> None:
     with open("/dev/full", "wb") as full:
@@ -506,6 +507,7 @@ def test_a_full_disk_is_exit_3_and_nothing_else_is_said(windows: Path, weights: 
     assert (process.wait(), error) == (3, b"seqexpr: error: standard output: No space left on device\n")
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_early_ends_the_command_quietly(weights: Weights, program: Command) -> None:
     """As `zcat windows.fa.gz | seqexpr predict --fasta - --format jsonl | head -2`; the input never ends."""
     process = program("predict", "--fasta", "-", "--model", weights(), "-q", "--format", "jsonl")
@@ -530,6 +532,7 @@ def test_a_row_comes_while_the_input_stays_open(weights: Weights, program: Comma
     assert (process.returncode, out.count(b"\n"), error) == (0, 1, b"")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc here")
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_so_many_threads_compute_as_were_asked_for(threads: int, weights: Weights, program: Command) -> None:

@@ -15,6 +15,8 @@ from safetensors.torch import load_file
 from ..device_line import cpu_line
 from ..small_dataset import make_small_dataset
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

@@ -127,6 +127,7 @@ def test_half_lives_add_to_composition():
     assert both > 0.7 and both > one + 0.1
 
 
+@pytest.mark.slow
 def test_boosted_trees_find_a_step():
     features = features_of(dna=True)
     column = features.composition[:, 1]
@@ -141,6 +142,7 @@ def test_permuted_labels_teach_nothing():
         assert r2_on_test(fit_predict, features, permuted) < 0.05
 
 
+@pytest.mark.slow
 def test_every_baseline_ignores_the_labels_of_the_test_genes():
     features = features_of(dna=True, half_life=True, upstream=300, downstream=200)
     values = noise(1.0)
@@ -152,6 +154,7 @@ def test_every_baseline_ignores_the_labels_of_the_test_genes():
         np.testing.assert_array_equal(before, baseline.fit_predict(features, shifted, TRAIN, TEST, 0))
 
 
+@pytest.mark.slow
 def test_predictions_of_a_gene_do_not_depend_on_the_other_test_genes():
     """Scalers fitted on test rows would show here."""
     small = {"dna": True, "half_life": True, "upstream": 300, "downstream": 200}

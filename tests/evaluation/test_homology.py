@@ -276,6 +276,7 @@ names = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min
     line_end=st.sampled_from(["\n", "\r\n"]),
     random=st.randoms(use_true_random=False),
 )
+@pytest.mark.slow
 def test_groups_written_in_any_order_are_read_back(tmp_path, group_of, packed, line_end, random):
     lines = [f"{id}\t{group}{line_end}" for id, group in group_of.items()]
     lines += random.choices(lines, k=3)

@@ -30,6 +30,7 @@ def test_golden_numbers_by_hand():
     assert paired["spearman"].first_better == 0.5  # both are right in order, always
 
 
+@pytest.mark.slow
 def test_both_are_judged_on_the_draws_of_evaluate():
     """The intervals are those of differences that are taken draw by draw."""
     actual, first, other = three_sets(40)

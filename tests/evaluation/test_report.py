@@ -195,6 +195,7 @@ def test_an_older_run_has_no_sections_of_what_it_did_not_store(tmp_path):
     assert re.findall("<h2>(.*?)</h2>", text) == ["Summary", "Folds", "Predictions", "Learning curves"]
 
 
+@pytest.mark.slow
 def test_a_negative_control_has_a_banner_and_no_other_run_has(tmp_path):
     control, _ = read_page(make_run(tmp_path / "control", permute_labels=True))
     plain, _ = read_page(make_run(tmp_path / "plain", permute_labels=False))
@@ -216,12 +217,14 @@ def test_text_of_the_user_is_escaped(tmp_path):
     assert "actual <b>$x_1$ & y" in page.words  # in the figure too, a dollar sign is one
 
 
+@pytest.mark.slow
 def test_every_output_has_its_part(tmp_path):
     _, page = read_page(make_run(tmp_path / "run", outputs=("mrna", "protein")))
     assert page.tags.count("svg") == 11
     assert len(set(page.ids)) == len(page.ids)
 
 
+@pytest.mark.slow
 def test_many_genes_are_drawn_as_a_density(tmp_path):
     few = len(write_report(make_run(tmp_path / "few", n=1400)).read_text())
     many, page = read_page(make_run(tmp_path / "many", n=6000))

@@ -25,6 +25,8 @@ from seqexpr.runs.setup import RunOptions, divide_into_folds, resolve_experiment
 
 from .conftest import SilentObserver
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 RESULTS = ("predictions.tsv", "baselines.tsv", "metrics.json", "metrics.tsv", "audit.json")
 

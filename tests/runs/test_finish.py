@@ -18,6 +18,8 @@ from seqexpr.runs.train_run import train_once
 
 from .conftest import SilentObserver
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 RESULTS = ("predictions.tsv", "baselines.tsv", "metrics.json", "metrics.tsv", "audit.json")
 

@@ -52,6 +52,7 @@ class Killer(SilentObserver):
         return super().on_fold(fold, folds)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_a_killed_worker_is_told_from_a_bug_and_ends_the_others(dataset, tmp_path):
     experiment = resolve_experiment(str(dataset.folder), labels=("a",), preset="dna-perceiver", epochs=50)

@@ -30,6 +30,8 @@ from seqexpr.training.experiment import Split
 
 from .conftest import SilentObserver
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 FOLD = 1
 PLANTED = {"shift": lambda values: values + 1_000.0, "scale": lambda values: values * 50.0}

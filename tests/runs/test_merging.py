@@ -18,6 +18,8 @@ from seqexpr.runs.setup import RunOptions, resolve_experiment
 from ..small_dataset import make_small_dataset
 from .conftest import SilentObserver
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

@@ -12,6 +12,8 @@ from seqexpr.models.trained import read_metadata
 from seqexpr.runs.setup import RunOptions, resolve_experiment
 from seqexpr.runs.train_run import train_once
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

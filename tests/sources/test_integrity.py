@@ -122,6 +122,7 @@ def test_unpacking(tmp_path: Path) -> None:
         unpack_gzip(put(tmp_path, b"plain"), tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_a_bomb_is_left_before_it_fills_the_disk(tmp_path: Path) -> None:
     bomb = put(tmp_path, gzip.compress(bytes(300 << 20), 9))  # 0.3 MB for 315 MB
     with pytest.raises(TryAgain, match="unpacks to more than 1,000 times its size"):

@@ -163,6 +163,7 @@ def liar(path: Path) -> None:
     path.write_bytes(content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "name", "message"),
     [

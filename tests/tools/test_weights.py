@@ -68,6 +68,7 @@ def test_an_evaluation_goes_on_where_it_stopped(toy, folder, predicted, monkeypa
     np.testing.assert_array_equal(predict_folds(toy, ("a",), folder, 3, [0, 1, 2], CPU), predicted)
 
 
+@pytest.mark.slow
 def test_rows_compare_with_each_baseline_on_the_same_genes(toy, folder, predicted):
     baselines = predict_baselines(toy, ("a",), folder / "baselines.npz", 3)
     again = predict_baselines(toy, ("a",), folder / "baselines.npz", 3)

@@ -97,6 +97,7 @@ def test_resumed_equals_uninterrupted(experiment, split, tmp_path, recipe):
     )  # also before the first checkpoint
 
 
+@pytest.mark.slow
 def test_resumed_equals_uninterrupted_with_the_compiled_kernels_too(experiment, split, tmp_path):
     wide = {**NETWORK, "latents": 64, "embedding_dim": 32, "stem_channels": 64, "dropout": 0.3}
     experiment = replace(
@@ -105,6 +106,7 @@ def test_resumed_equals_uninterrupted_with_the_compiled_kernels_too(experiment, 
     interrupt_and_resume(experiment, split, tmp_path, StopAt(2, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("composition_epochs", [0, 4])
 def test_a_composition_flow_resumes_too_and_is_standardised_on_training_genes(
     experiment, split, tmp_path, composition_epochs
@@ -118,6 +120,7 @@ def test_a_composition_flow_resumes_too_and_is_standardised_on_training_genes(
     torch.testing.assert_close(flow.mean, flow.features(windows, windows).mean(dim=0), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_table_of_words_resumes_too_and_no_gene_is_told_what_it_taught(tmp_path, monkeypatch):
     dataset = make_small_dataset(tmp_path / "data")
     config = PerceiverConfig.from_preset(
@@ -192,6 +195,7 @@ def test_why_an_epoch_was_kept(metric, best, said):
     assert TrainingResult(None, rows, best, metric).choice() == said
 
 
+@pytest.mark.slow
 def test_learns_a_planted_signal(experiment, split, tmp_path):
     """The label is the GC content of the window: within some epochs most of it is explained."""
     recipe = experiment.recipe.changed(max_epochs=25, average_decay=0.0, half_life_dropout=0.9)

@@ -37,6 +37,7 @@ def test_an_unknown_instruction_set_is_an_error_that_names_the_choices(monkeypat
         kernels.instruction_set()
 
 
+@pytest.mark.slow
 def test_the_switch_is_read_by_a_whole_command(tmp_path):
     command = [sys.executable, "-m", "seqexpr", "predict", "--example"]
     run = subprocess.run(

@@ -1,0 +1,125 @@
+"""The verbs for Python give what the commands give."""
+
+from __future__ import annotations
+
+import doctest
+import io
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import seqexpr
+from seqexpr import api
+from seqexpr.errors import InputError, MissingDataError, UsageError
+from seqexpr.sequences.alphabet import DNA
+from seqexpr.sequences.fasta import read_fasta
+
+from .small_dataset import make_small_dataset
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+@pytest.fixture(scope="module")
+def windows() -> dict[str, str]:
+    return {record.id: record.sequence.decode() for record in read_fasta(EXAMPLES / "genes.fa")}
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    return seqexpr.predict(EXAMPLES / "genes.fa", threads=1)
+
+
+def test_the_examples_in_the_docstrings() -> None:
+    failed, tried = doctest.testmod(api, extraglobs={"seqexpr": seqexpr})
+    assert (failed, tried > 10) == (0, True)
+
+
+def test_the_numbers_are_those_of_the_command(table: pd.DataFrame) -> None:
+    command = [sys.executable, "-m", "seqexpr", "predict", str(EXAMPLES / "genes.fa"), "--threads", "1", "-q"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    printed = pd.read_csv(io.StringIO(done.stdout), sep="\t")
+    assert table.columns.tolist() == printed.columns.tolist()
+    assert table["id"].tolist() == printed["id"].tolist()
+    np.testing.assert_allclose(table["mrna"], printed["mrna"], rtol=1e-5)
+
+
+def test_every_kind_of_sequences_gives_the_same_numbers(windows: dict[str, str], table: pd.DataFrame) -> None:
+    some = dict(list(windows.items())[:2])
+    tokens = np.stack([DNA.encode(text.encode()) for text in some.values()])
+    for given in (some, pd.Series(some), list(some.values()), (text for text in some.values()), tokens):
+        found = seqexpr.predict(given, threads=1)
+        np.testing.assert_array_equal(found["mrna"], table["mrna"][:2])
+    one = seqexpr.predict(next(iter(some.values())), threads=1)
+    assert (one["id"].tolist(), one["mrna"].tolist()) == (["1"], table["mrna"][:1].tolist())
+    assert seqexpr.predict(str(EXAMPLES / "genes.fa"), threads=1).equals(table)
+
+
+def test_a_genome_with_genes_symbols_and_proteins(table: pd.DataFrame, tmp_path: Path) -> None:
+    (tmp_path / "genome.fa").write_bytes((EXAMPLES / "genome.fa").read_bytes())
+    found = seqexpr.predict(genome=tmp_path / "genome.fa", tss=EXAMPLES / "tss.bed", genes=["HBB", "TNF"], symbol=True)
+    assert found["id"].tolist() == ["HBB", "TNF"]
+    assert found.columns.tolist()[:2] == ["id", "symbol"]
+    np.testing.assert_array_equal(found["mrna"], table.set_index("id").loc[["HBB", "TNF"], "mrna"])
+    proteins = seqexpr.predict(proteins={"p": "MKLV" * 30}, threads=1)
+    assert proteins.columns.tolist()[:2] == ["id", "protein"]
+
+
+def test_a_model_is_loaded_once_and_predicts_often(windows: dict[str, str], table: pd.DataFrame) -> None:
+    model = seqexpr.load("human-mrna", threads=1)
+    assert (model.outputs, model.window) == (("mrna",), (7000, 3500))
+    for _ in range(2):
+        np.testing.assert_array_equal(model.predict(windows)["mrna"], table["mrna"])
+    longer = {name: "N" * 100 + text for name, text in windows.items()}
+    np.testing.assert_array_equal(model.predict(longer, tss_at=7100)["mrna"], table["mrna"])
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        ({}, UsageError, "no input"),
+        ({"sequences": 3}, UsageError, "sequences are a int; expected a path"),
+        ({"sequences": {"a": 3}}, UsageError, "sequence 'a' is a int; expected text"),
+        ({"sequences": {"a": ""}}, UsageError, "sequence 'a' is empty"),
+        ({"sequences": []}, UsageError, "there are no sequences"),
+        ({"sequences": {"a": "ACGT" * 2624 + "ACG"}}, InputError, "the sequences given, record 1 'a': found 10,499 bp"),
+        ({"sequences": np.full((1, 10500), 9)}, UsageError, "expected 0 to 4, as dna has"),
+        ({"sequences": "absent.fa"}, InputError, r"absent\.fa: found no such file"),
+        ({"sequences": {"a": "A" * 10500}, "model": "nothing"}, MissingDataError, "nothing"),
+    ],
+)
+def test_what_is_wrong_is_said(options: dict[str, Any], kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind, match=message):
+        seqexpr.predict(**options)
+
+
+def test_options_that_there_are_not(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="prepare has no option colour"):
+        seqexpr.prepare(tmp_path / "set", colour="red")
+    with pytest.raises(UsageError, match="there is no option colour"):
+        seqexpr.train("synthetic", out=tmp_path / "run", colour="red")
+
+
+@pytest.mark.slow
+def test_train_cross_validate_and_compare(tmp_path: Path) -> None:
+    dataset = make_small_dataset(tmp_path / "small")
+    options = {"label": "a", "recipe": _quick(tmp_path), "threads": 1, "preset": "dna-perceiver"}
+    run = seqexpr.cross_validate(dataset, folds=2, out=tmp_path / "cv", **options)
+    assert run.report.is_file()
+    assert {"seqexpr", "training_mean"} <= set(run.metrics["model"])
+    assert sorted(run.predictions["id"]) == sorted(dataset.ids)
+    trained = seqexpr.train(dataset.folder, out=tmp_path / "run", **options)
+    assert set(trained.predictions["split"]) == {"valid", "test"}
+    differences = seqexpr.compare(run.folder, metrics=["pearson_r2"], resamples=50)
+    assert set(differences["metric"]) == {"pearson_r2"}
+    with pytest.raises(UsageError, match="exists already"):
+        seqexpr.train(dataset, out=tmp_path / "run", **options)
+
+
+def _quick(folder: Path) -> str:
+    (folder / "quick.toml").write_text('base = "paper"\nmax_epochs = 1\nbatch_size = 16\n')
+    return str(folder / "quick.toml")
