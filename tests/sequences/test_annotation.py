@@ -460,7 +460,7 @@ def test_an_annotation_without_utrs_says_that_its_tss_are_start_codons(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     annotation(tmp_path, "c\tx\tCDS\t5\t9\t.\t+\t0\tgene_id g; transcript_id t\n")
-    assert "no transcript has a 5'UTR, so the TSS of each coding gene is its start codon" in caplog.text
+    assert "the annotation has no 5'UTRs, so the TSS of a coding gene is its start codon" in caplog.text
     caplog.clear()
     annotation(tmp_path, tabs(GTF))
     assert caplog.text == ""

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from seqexpr.sequences.annotation import Transcript, lacks_utrs
+from seqexpr.sequences.annotation import FEW_UTRS, Transcript, lacks_utrs
 from seqexpr.sequences.windows import Interval, Tss
 
 FEATURES = (
@@ -81,7 +81,8 @@ class AnnotatedFeatures:
     ) -> None:
         self._transcripts, self._genome, self._sites = transcripts, genome, sites or {}
         self._knows_utr5 = not lacks_utrs(transcripts.values())
-        self._knows_utr3 = any(_regions(one)["utr3"] for one in transcripts.values() if one.cds)
+        ends = [bool(_regions(one)["utr3"]) for one in transcripts.values() if one.cds]
+        self._knows_utr3 = sum(ends) > FEW_UTRS * len(ends)
 
     def __contains__(self, gene: object) -> bool:
         return gene in self._transcripts
