@@ -20,6 +20,7 @@ SECTIONS = {
     "windows": "windows a second from a genome on one core",
     "startup": "seconds until a command answers",
     "pipeline": "the whole command on few and many windows: seconds, peak memory, the model's share of the time",
+    "busy": "an epoch of training beside other work, in four cases",
     "scaling": "cost against the number of records and the length of the window",
 }
 

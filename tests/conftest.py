@@ -7,10 +7,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Set before any test module imports torch, and inherited by the commands that tests start: several test
 # processes share the machine, and one thread each is both faster and reproducible.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+settings.register_profile("seqexpr", deadline=None)  # a busy machine is no fault of the code
+settings.load_profile("seqexpr")
 
 _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

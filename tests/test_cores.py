@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from seqexpr.threads import usable_cores
+from seqexpr.threads import usable_cores, wait_passively_if_busy
 
 
 @pytest.fixture
@@ -86,3 +88,27 @@ def test_systems_without_affinity_have_all_cores(tmp_path: Path, monkeypatch: py
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
     assert usable_cores(tmp_path, tmp_path / "absent") == 6
+
+
+@pytest.mark.parametrize(
+    ("ticks", "given", "found"),
+    [
+        (["cpu 100 0 0 100 0 0 0 0", "cpu 180 0 0 120 0 0 0 0"], None, 0.8),
+        (["cpu 100 0 0 100 0 0 0 0", "cpu 110 0 0 190 0 0 0 0"], None, None),
+        (["cpu 100 0 0 100 0 0 0 0", "cpu 180 0 0 120 0 0 0 0"], "active", None),
+        (["no such line", "no such line"], None, None),
+    ],
+)
+def test_threads_wait_passively_where_others_are_busy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ticks: list[str], given: str | None, found: float | None
+) -> None:
+    file = tmp_path / "stat"
+    file.write_text(ticks[0])
+    monkeypatch.setattr(time, "sleep", lambda _: file.write_text(ticks[1]))
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if given is not None:
+        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+    assert wait_passively_if_busy(file=file) == found
+    assert os.environ.get("OMP_WAIT_POLICY") == ("passive" if found is not None else given)
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)

@@ -6,6 +6,7 @@ torch itself takes all the cores that the machine has, which in a container may 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections import deque
@@ -16,6 +17,9 @@ from typing import Generic, TypeVar
 
 _PROCESS_GROUPS = Path("/proc/self/cgroup")
 _GROUPS = Path("/sys/fs/cgroup")
+_CPU_TIMES = Path("/proc/stat")
+_BUSY_SHARE = 0.3
+"""Of the cores, in use by others: then torch's threads had better not spin."""
 
 
 def usable_cores(groups: Path = _GROUPS, process_groups: Path = _PROCESS_GROUPS) -> int:
@@ -33,6 +37,44 @@ def usable_cores(groups: Path = _GROUPS, process_groups: Path = _PROCESS_GROUPS)
     asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # a list is one number for each nested level
     wanted = [int(asked)] if asked.isascii() and asked.isdigit() else []
     return max(1, min([affinity, *quotas, *(count for count in wanted if count)]))
+
+
+def wait_passively_if_busy(seconds: float = 0.1, file: Path = _CPU_TIMES) -> float | None:
+    """Let torch's threads wait without spinning where other processes use much of the machine.
+
+    To be asked before torch is imported, which reads the setting then; `OMP_WAIT_POLICY` in the environment counts
+    first. Spinning threads are faster on a quiet machine, and several times slower where other processes are busy.
+
+    Args:
+        seconds: how long the machine is looked at.
+        file: where the system counts the time of its cores.
+
+    Returns:
+        the share of the cores that others use, where that is why the setting was changed; else None.
+    """
+    if "OMP_WAIT_POLICY" in os.environ or "torch" in sys.modules:
+        return None
+    before = _cpu_times(file)
+    time.sleep(seconds)
+    after = _cpu_times(file)
+    if before is None or after is None or after[1] <= before[1]:
+        return None
+    share = (after[0] - before[0]) / (after[1] - before[1])
+    if share < _BUSY_SHARE:
+        return None
+    os.environ["OMP_WAIT_POLICY"] = "passive"
+    return share
+
+
+def _cpu_times(file: Path) -> tuple[int, int] | None:
+    """Ticks of all cores that were busy, and all ticks, since the machine started; None where it does not say."""
+    try:
+        numbers = [int(word) for word in file.read_text(encoding="ascii").split("\n")[0].split()[1:9]]
+    except (OSError, ValueError):
+        return None
+    if len(numbers) < 5:
+        return None
+    return sum(numbers) - numbers[3] - numbers[4], sum(numbers)  # all but idle and waiting for disks
 
 
 def _quotas(groups: Path, process_groups: Path) -> list[tuple[int, int]]:
