@@ -78,7 +78,7 @@ class MissingDataError(SeqexprError):
 
 
 class DeviceError(SeqexprError):
-    """The device asked for is absent, or its memory does not suffice."""
+    """The device asked for is absent, or its memory ran out."""
 
     exit_code = 5
 

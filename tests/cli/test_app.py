@@ -87,7 +87,7 @@ def test_completion_is_on(program: Callable[..., subprocess.Popen[bytes]], monke
         (errors.MissingDataError("run: seqexpr fetch x"), 4, "seqexpr: error: run: seqexpr fetch x\n"),
         (errors.DeviceError("no\ncuda"), 5, "seqexpr: error: no cuda\n"),
         (errors.NetworkError("HTTPS_PROXY?"), 6, "seqexpr: error: HTTPS_PROXY?\n"),
-        (MemoryError(), 5, "seqexpr: error: memory does not suffice; try a smaller --batch-size\n"),
+        (MemoryError(), 5, "seqexpr: error: out of memory; try a smaller --batch-size\n"),
         (
             OSError(errno.ENOSPC, "No space left on device", "o.tsv"),
             3,

@@ -70,7 +70,7 @@ def main_options(
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code; errors are told on standard error, in one line each.
+    """Run the command line and return the exit code; errors go to standard error, in one line each.
 
     Args:
         arguments: as typed after the program's name; None = those of this process.
@@ -128,7 +128,7 @@ def _explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, OSError):
         return f"{_place(error)}: {error.strerror or error}", InputError.exit_code
     if _is_out_of_memory(error):
-        return "memory does not suffice; try a smaller --batch-size", DeviceError.exit_code
+        return "out of memory; try a smaller --batch-size", DeviceError.exit_code
     return f"this is a bug in {PROGRAM}, please report it with the lines below: {error!r}", 1
 
 

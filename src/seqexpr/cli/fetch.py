@@ -47,7 +47,7 @@ def fetch(
         typer.Option(metavar="URL", help="Take the files from URL/SOURCE/FILE (http, https, file)."),
     ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Get files anew, even those that are here.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Get files again, even those that are here.")] = False,
     jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Files at once.")] = 4,
     quiet: Quiet = False,
 ) -> None:
@@ -94,7 +94,7 @@ def fetch(
 
 
 def _fetch(sources: list[Source], options: FetchOptions) -> None:
-    from seqexpr.cli.fetch_display import told_bytes, watching
+    from seqexpr.cli.fetch_display import spelled_bytes, watching
     from seqexpr.sources import fetch as library
 
     files = [file for source in sources for file in source.files]
@@ -106,7 +106,7 @@ def _fetch(sources: list[Source], options: FetchOptions) -> None:
                 continue
             recorded = str(result.file.recorded().get("fetched") or "first seen")[:10]
             came = f"from {result.origin}" if result.origin else f"here already, as recorded ({recorded})"
-            status(f"{result.file.label}: {told_bytes(result.file.path.stat().st_size)}, {came}")
+            status(f"{result.file.label}: {spelled_bytes(result.file.path.stat().st_size)}, {came}")
             here.add(result.file.label)
     if failures:
         status(f"{len(here)} of {len(files)} files are here; without a network: --from FOLDER or ARCHIVE")
@@ -117,7 +117,7 @@ def _fetch(sources: list[Source], options: FetchOptions) -> None:
 
 
 def _raise_all(failures: list[SeqexprError]) -> None:
-    """Every failure is told; the exit code is that of the last one raised, a failed download before missing data."""
+    """Raise every failure; the exit code is that of the last one raised, a failed download before missing data."""
     different = list({str(failure): failure for failure in failures}.values())
     different.sort(key=lambda failure: failure.exit_code)
     for failure in different[:-1]:

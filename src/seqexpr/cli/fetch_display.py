@@ -53,7 +53,7 @@ def show_pending(sources: Sequence[Source], options: FetchOptions, as_json: bool
         rows = [(item.file.label, _size(item.size, item.file.about), item.place) for item in files]
         _print_table(("file", "size", "from"), rows)
     sizes = [item.file.about if item.size is None else item.size for item in files]
-    total = told_bytes(sum(size or 0 for size in sizes))
+    total = spelled_bytes(sum(size or 0 for size in sizes))
     rough = "" if all(item.size is not None for item in files) else "about "
     more = " and files of a size that is not known" if None in sizes else ""
     status(f"{len(files)} to fetch: {rough}{total}{more}")
@@ -136,8 +136,8 @@ def _file(file: SourceFile) -> dict[str, Any]:
 
 def _size(size: int | None, about: int | None) -> str:
     if size is not None:
-        return told_bytes(size)
-    return "not known" if about is None else f"about {told_bytes(about)}"
+        return spelled_bytes(size)
+    return "not known" if about is None else f"about {spelled_bytes(about)}"
 
 
 def _print_json(value: Any) -> None:
@@ -282,11 +282,11 @@ def _progress(done: int, total: int | None, arrived: int, seconds: float) -> str
     """ "100.0 MB of 400.0 MB, 5.0 MB/s, 60 s left"."""
     rate = arrived / seconds if seconds else 0.0
     left = f", {(total - done) / rate:.0f} s left" if total and rate > 0 else ""
-    of = f" of {told_bytes(total)}" if total else ""
-    return f"{told_bytes(done)}{of}, {told_bytes(int(rate))}/s{left}"
+    of = f" of {spelled_bytes(total)}" if total else ""
+    return f"{spelled_bytes(done)}{of}, {spelled_bytes(int(rate))}/s{left}"
 
 
-def told_bytes(count: int) -> str:
+def spelled_bytes(count: int) -> str:
     """A number of bytes as people read it: "1.3 GB", "12.0 MB", "345 kB"."""
     for unit, factor in (("GB", 1e9), ("MB", 1e6)):
         if count >= factor:

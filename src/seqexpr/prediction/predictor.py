@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # Records of full length in a forward pass under "auto". A few hide on a CPU what a pass costs whatever its size;
-# a GPU needs many to be busy, and the number is halved when its memory does not suffice.
+# a GPU needs many to be busy, and the number is halved when its memory runs out.
 _AUTO_BATCH = {"cpu": 16, "cuda": 256, "mps": 32}
 _AUTO_BATCH_WITH_PROTEINS = {**_AUTO_BATCH, "cpu": 2}  # of full length, so thirty of usual length
 
@@ -107,7 +107,7 @@ class Predictor:
         A record does not wait for later ones longer than a moment where `records` pauses.
 
         Raises:
-            DeviceError: memory does not suffice for the batch size given, or under "auto" for one record.
+            DeviceError: out of memory for the batch size given, or under "auto" for one record.
             Exception: whatever `records` raises, after the predictions of the records before.
         """
         stretch = max(_LOOK_AHEAD, 4 * self._limit) if self.needs.protein_length else self._limit
@@ -160,7 +160,7 @@ class Predictor:
         with self._halving:
             if self._limit > 1 and not self._is_too_large(batch):  # else another worker has lowered it meanwhile
                 self._limit //= 2
-                logger.warning("%s memory does not suffice; going on with batch size %d", self.device.type, self._limit)
+                logger.warning("out of memory on %s; continuing with batch size %d", self.device.type, self._limit)
         return self._in_halves(batch)
 
     def _is_too_large(self, batch: Sequence[InputRecord]) -> bool:
@@ -173,8 +173,8 @@ class Predictor:
     def _memory_advice(self, records: int) -> str:
         fewer = f"fewer --threads than {self._workers}" if self._workers > 1 else "another --device"
         if records == 1:
-            return f"{self.device.type} memory does not suffice for a single record; try {fewer}"
-        return f"{self.device.type} memory does not suffice for a batch of {records}; try --batch-size auto"
+            return f"out of memory on {self.device.type} for a single record; try {fewer}"
+        return f"out of memory on {self.device.type} for a batch of {records}; try --batch-size auto"
 
     def _predict_one(self, model: Model, batch: Sequence[InputRecord]) -> np.ndarray:
         """float64 (members, batch, outputs) of one model."""
