@@ -124,7 +124,7 @@ def _dataset_folder(manifest: dict[str, Any]) -> Path | None:
     folder = dataset.get("folder") if isinstance(dataset, dict) else dataset
     if not isinstance(folder, str) or not folder or not is_printable(folder):
         return None
-    return Path(folder) if os.path.isdir(folder) else None
+    return Path(folder) if os.path.isabs(folder) and os.path.isdir(folder) else None
 
 
 def _read_units(folder: Path, manifest: dict[str, Any], dataset: Path | None) -> dict[str, str]:
