@@ -142,11 +142,11 @@ def _axis_range(rows: Sequence[tuple[str, float, float, float]], always: str) ->
         elif abs(value) <= FARTHEST:
             ends += [value, max(low, -FARTHEST), min(high, FARTHEST)]
     if len(ends) == 1 and known:  # all lie far away
-        ends += min((row[1:] for row in known), key=lambda estimate: abs(estimate[0]))
+        _, value, low, high = min(known, key=lambda row: abs(row[1]))
+        ends += [value, low, high]
     left, right = min(ends), max(ends)
-    if right - left < 0.2 and any(
-        not left <= value <= right for _, value, _, _ in known
-    ):  # room for arrows and numbers
+    if right - left < 0.2 and any(not left <= value <= right for _, value, _, _ in known):
+        # Room for arrows and numbers.
         left, right = left - 0.1, right + 0.1
     return (left, right) if left < right else (left - 0.5, right + 0.5)
 
