@@ -78,6 +78,46 @@ def test_differences_are_coloured_by_who_is_better_and_have_a_line_at_zero() -> 
     np.testing.assert_allclose(zero[:, 0], ahead[0] - 0.2 * unit, atol=0.01)
 
 
+def test_a_baseline_far_off_is_an_arrow_with_its_number_and_the_others_keep_their_room() -> None:
+    near = figures.forest(ROWS, "seqexpr", "r²")
+    far = figures.forest([*ROWS, ("untrained network", -35.25, -40.0, -30.0)], "seqexpr", "r²")
+    assert "−35.25" in words(far)
+    assert pixels_per_unit(far, "middle") > 0.8 * pixels_per_unit(near, "middle")
+    ahead = figures.differences([("a", 0.2, 0.1, 0.3, "ahead"), ("b", 36.0, 30.0, 40.0, "ahead")], "difference")
+    assert "36.00" in words(ahead)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([("seqexpr", -3.0, -4.0, -2.0), ("a", 0.2, 0.1, 0.3)], (-4.0, 0.3)),  # the model is always shown
+        ([("a", 0.2, -30.0, 0.3)], (-1.0, 0.3)),  # an interval is cut off as a value is
+        ([("a", -30.0, -31.0, -29.0), ("b", -5.0, -6.0, -4.0)], (-6.0, 0.0)),  # all lie far off
+        ([("a", 0.0, 0.0, 0.0)], (-0.5, 0.5)),
+        ([("a", 0.0, 0.0, 0.0), ("b", 9.0, 9.0, 9.0)], (-0.1, 0.1)),
+        ([("a", np.nan, np.nan, np.nan)], (-0.5, 0.5)),
+    ],
+)
+def test_ends_of_an_axis(rows: list[tuple[str, float, float, float]], expected: tuple[float, float]) -> None:
+    assert figures._axis_range(rows, "seqexpr") == expected
+
+
+def test_calibration_is_the_share_of_errors_within_each_interval() -> None:
+    svg = figures.calibration(np.array([0.1, -0.6, 5.0, -5.0]), np.ones(4))
+    places = markers(svg, MODEL_COLOUR)
+    assert len(places) == 21
+    across, down = pixels_per_unit(svg, "middle"), pixels_per_unit(svg, "end")
+    np.testing.assert_allclose(places[:, 0] - places[0, 0], np.linspace(0, 1, 21) * across, atol=0.01)
+    # Half of a normal distribution lies within 0.674 sd, a tenth within 0.126: one error is smaller, then two are.
+    shares = (places[:, 1] - places[0, 1]) / down
+    np.testing.assert_allclose(shares[[1, 2, 10, 19, 20]], [0, 0.25, 0.5, 0.5, 1], atol=0.001)
+
+
+def test_letters_that_no_font_of_ours_has_are_drawn_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
+    assert "predicted 肝臓" in words(figures.predicted_against_measured(np.arange(3.0), np.arange(3.0), "肝臓"))
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
+
+
 def test_an_estimate_without_an_interval_is_a_point() -> None:
     assert figures.with_interval({"value": 0.5, "low": 0.1, "high": 0.7}) == (0.5, 0.1, 0.7)
     assert figures.with_interval({"value": 0.5, "low": None, "high": None}) == (0.5, 0.5, 0.5)
@@ -91,7 +131,7 @@ def test_forest_leaves_out_a_value_that_is_not_defined() -> None:
 
 def test_a_scatter_has_a_point_for_each_gene_and_the_line_of_agreement() -> None:
     actual, predicted = np.array([0.0, 1.0, 2.0, 4.0]), np.array([1.0, 1.0, 3.0, 2.0])
-    svg = figures.predicted_against_actual(actual, predicted, "log10 RPKM")
+    svg = figures.predicted_against_measured(actual, predicted, "log10 RPKM")
     points = markers(svg, MODEL_COLOUR)
     across, down = pixels_per_unit(svg, "middle"), pixels_per_unit(svg, "end")
     np.testing.assert_allclose(points[:, 0] - points[0, 0], (actual - actual[0]) * across, atol=0.01)
@@ -102,13 +142,13 @@ def test_a_scatter_has_a_point_for_each_gene_and_the_line_of_agreement() -> None
     ends = np.array(agreement, dtype=float).reshape(2, 2)
     np.testing.assert_allclose(ends[:, 0] - points[0, 0], np.array([0, 4]) * across, atol=0.01)  # 0 to 4 on both axes
     np.testing.assert_allclose(ends[:, 1] - points[0, 1], np.array([-1, 3]) * down, atol=0.01)
-    assert {"actual log10 RPKM", "predicted log10 RPKM"} <= set(words(svg))
+    assert {"measured log10 RPKM", "predicted log10 RPKM"} <= set(words(svg))
 
 
 def test_more_genes_than_can_be_told_apart_are_a_density() -> None:
     values = np.random.default_rng(0).normal(size=(2, figures.MAX_POINTS + 1))
-    few = figures.predicted_against_actual(*values[:, :-1], "x")
-    many = figures.predicted_against_actual(*values, "x")
+    few = figures.predicted_against_measured(*values[:, :-1], "x")
+    many = figures.predicted_against_measured(*values, "x")
     assert len(markers(few, MODEL_COLOUR)) == figures.MAX_POINTS
     assert "genes" not in words(few)
     assert len(markers(many, MODEL_COLOUR)) == 0
@@ -117,8 +157,8 @@ def test_more_genes_than_can_be_told_apart_are_a_density() -> None:
 
 def test_a_model_that_predicts_one_value_can_be_drawn_as_a_density() -> None:
     actual = np.random.default_rng(0).normal(size=2000)
-    assert "genes" in words(figures.predicted_against_actual(actual, np.full(2000, 3.0), "x"))
-    assert "genes" in words(figures.predicted_against_actual(np.full(2000, 3.0), np.full(2000, 3.0), "x"))
+    assert "genes" in words(figures.predicted_against_measured(actual, np.full(2000, 3.0), "x"))
+    assert "genes" in words(figures.predicted_against_measured(np.full(2000, 3.0), np.full(2000, 3.0), "x"))
 
 
 def test_boxes_stand_in_the_order_of_chromosomes_at_their_medians() -> None:
@@ -163,9 +203,10 @@ def test_drawings_fit_one_page_and_name_no_address() -> None:
         figures.forest(ROWS, "seqexpr", "r²"),
         figures.forest(ROWS, "xpresso", "r²"),
         figures.differences([("a", 0.2, 0.1, 0.3, "ahead")], "x"),
-        figures.predicted_against_actual(np.arange(3.0), np.arange(3.0), "x"),
+        figures.predicted_against_measured(np.arange(3.0), np.arange(3.0), "x"),
         figures.residuals_by_chromosome(["1", "2"], np.arange(2.0)),
         figures.learning_curves(HISTORY),
+        figures.calibration(np.arange(3.0), np.ones(3)),
     ]
     page = "".join(drawings)
     ids = re.findall(r'\sid="([^"]+)"', page)
@@ -177,8 +218,8 @@ def test_drawings_fit_one_page_and_name_no_address() -> None:
 
 
 def test_names_are_text_neither_markup_nor_formulas() -> None:
-    svg = figures.predicted_against_actual(np.arange(3.0), np.arange(3.0), "<$x_1$> & y")
-    assert {"actual &lt;$x_1$&gt; &amp; y", "predicted &lt;$x_1$&gt; &amp; y"} <= set(words(svg))
+    svg = figures.predicted_against_measured(np.arange(3.0), np.arange(3.0), "<$x_1$> & y")
+    assert {"measured &lt;$x_1$&gt; &amp; y", "predicted &lt;$x_1$&gt; &amp; y"} <= set(words(svg))
 
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

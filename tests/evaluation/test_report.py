@@ -2,18 +2,22 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from seqexpr.errors import InputError
+from seqexpr.errors import InputError, UsageError
 from seqexpr.evaluation.metrics import METRICS
 from seqexpr.evaluation.report import write_report
 from seqexpr.files import write_json
 from seqexpr.manifest import describe_run
+from seqexpr.models.perceiver import Perceiver
+from seqexpr.models.trained import ModelMetadata, Output, TrainedModel, save_model
 
+from ..small_dataset import tiny_config
 from .finished_run import NEAR, make_run
 
 VOID = {"meta", "link", "br"}
@@ -28,6 +32,8 @@ class Page(HTMLParser):
         self.tags: list[str] = []
         self.ids: list[str] = []
         self.links: list[str] = []
+        self.handlers: list[str] = []
+        self.alts: list[str] = []
         self.words: list[str] = []
         self.feed(text)
         self.close()
@@ -37,6 +43,8 @@ class Page(HTMLParser):
         self.tags.append(tag)
         self.ids += [value for name, value in attributes if name == "id"]
         self.links += [value for name, value in attributes if name in ("src", "href", "xlink:href")]
+        self.handlers += [name for name, _ in attributes if name.startswith("on")]
+        self.alts += [value for name, value in attributes if name == "aria-label"]
         if tag not in VOID:
             self.open.append(tag)
 
@@ -135,8 +143,8 @@ def test_differences_from_baselines_stand_with_their_intervals(tmp_path):
     ("r2", "verdict", "mark"),
     [
         ({"value": -0.1, "low": -0.2, "high": -0.05}, "seqexpr is worse, and the interval excludes 0.", "▼ −0.100"),
-        ({"value": -0.1, "low": -0.2, "high": 0.0}, "the interval includes 0, so these genes do not tell", "−0.100"),
-        ({"value": 0.1, "low": None, "high": None}, "the interval includes 0, so these genes do not tell", "+0.100"),
+        ({"value": -0.1, "low": -0.2, "high": 0.0}, "the interval includes 0, so these genes do not show", "−0.100"),
+        ({"value": 0.1, "low": None, "high": None}, "the interval includes 0, so these genes do not show", "+0.100"),
     ],
 )
 def test_a_lost_or_undecided_comparison_is_called_so(tmp_path, r2, verdict, mark):
@@ -192,21 +200,205 @@ def test_an_older_run_has_no_sections_of_what_it_did_not_store(tmp_path):
     rows = json.loads((folder / "metrics.json").read_text())
     write_json(folder / "metrics.json", [{k: v for k, v in row.items() if k != "difference"} for row in rows])
     text, _ = read_page(folder)
-    assert re.findall("<h2>(.*?)</h2>", text) == ["Summary", "Folds", "Predictions", "Learning curves"]
+    assert re.findall("<h2>(.*?)</h2>", text) == [
+        "Summary", "Predictions", "Folds", "Chromosomes", "Learning curves", "Settings",
+    ]  # fmt: skip
 
 
 @pytest.mark.slow
 def test_a_negative_control_has_a_banner_and_no_other_run_has(tmp_path):
     control, _ = read_page(make_run(tmp_path / "control", permute_labels=True))
     plain, _ = read_page(make_run(tmp_path / "plain", permute_labels=False))
-    assert '<p class="banner"><strong>Negative control:</strong> the labels were permuted' in control
+    assert '<p class="box"><strong>Negative control:</strong> the labels were permuted' in control
     assert "Negative control" not in plain and "permute labels" not in plain
 
 
-def test_settings_with_a_name_stand_in_the_header(tmp_path):
+def test_settings_with_a_name_stand_among_the_settings(tmp_path):
     _, page = read_page(make_run(tmp_path / "run", recipe={"name": "default-dna", "epochs": 3}, model={"preset": "x"}))
+    words = page.words[page.words.index("Settings") :]
     for name, fact in (("recipe", "default-dna"), ("model", "x"), ("folds", "3")):
-        assert page.words[page.words.index(name) + 1] == fact
+        assert words[words.index(name) + 1] == fact
+
+
+def test_a_page_begins_with_its_verdict_and_a_figure_and_ends_with_the_settings(tmp_path):
+    folder = make_run(tmp_path / "run")
+    text, page = read_page(folder)
+    own = next(row for row in json.loads((folder / "metrics.json").read_text()) if row["model"] == "seqexpr")
+    r2 = own["metrics"]["r2"]
+    sentence = f"r² {r2['value']:.3f} (95 % interval {r2['low']:.3f} to {r2['high']:.3f}): the predictions explain"
+    assert any(words.startswith(sentence) and words.endswith("held-out genes.") for words in page.words)
+    begin = text.index('<p class="verdict">')
+    assert begin < text.index("<svg") < text.index("<h2>Summary</h2>")
+    assert text.index("<h2>Settings</h2>") > max(match.start() for match in re.finditer("<svg|<table", text))
+
+
+def test_every_label_has_a_verdict_of_its_own(tmp_path):
+    text, _ = read_page(make_run(tmp_path / "run", outputs=("mrna", "protein")))
+    assert text.count('<p class="verdict">r² 0.') == 2
+
+
+def give_dataset(folder: Path, where: Path, genes: pd.DataFrame, **manifest: object) -> None:
+    """A dataset of which the run says that it was made of it."""
+    where.mkdir()
+    write_json(where / "manifest.json", {**describe_run("dataset", {}), **manifest})
+    genes.to_csv(where / "genes.tsv", sep="\t", index=False)
+    run = json.loads((folder / "manifest.json").read_text())
+    run["options"]["dataset"] = {"folder": str(where)}
+    write_json(folder / "manifest.json", run)
+
+
+def test_units_and_symbols_come_from_the_dataset(tmp_path):
+    folder = make_run(tmp_path / "run")
+    genes = pd.DataFrame({"id": [f"g{i}" for i in range(90)], "symbol": [f"SYM{i}" for i in range(90)]})
+    give_dataset(folder, tmp_path / "dataset", genes, label_units={"mrna": "log10(RPKM + 0.1)"})
+    text, page = read_page(folder)
+    assert {"measured mrna (log10(RPKM + 0.1))", "predicted mrna (log10(RPKM + 0.1))"} <= set(page.words)
+    assert "mrna (log10(RPKM + 0.1)): 90 genes, each tested in the fold that did not train on it" in page.words
+    assert all(line[1] == line[0].replace("g", "SYM") for line in rows_of(text, "Predictions"))
+
+
+def test_units_come_from_the_weights_of_a_run_whose_dataset_is_gone(tmp_path):
+    config = tiny_config()
+    folder = make_run(tmp_path / "run")
+    (folder / "fold_0").mkdir()
+    model = TrainedModel("w", Perceiver(config), ModelMetadata(config, (Output("mrna", "TPM"),)))
+    save_model(folder / "fold_0" / "weights.safetensors", model)
+    assert "measured mrna (TPM)" in read_page(folder)[1].words
+
+
+@pytest.mark.parametrize("damage", ["folder", "genes.tsv", "manifest.json", "no symbols"])
+def test_a_dataset_that_is_gone_or_damaged_takes_nothing_else_away(tmp_path, damage):
+    folder, where = make_run(tmp_path / "run"), tmp_path / "dataset"
+    give_dataset(folder, where, pd.DataFrame({"id": ["g1"], "tss": [1]}), label_units=["mrna"])
+    if damage == "folder":
+        where.rename(tmp_path / "elsewhere")
+    elif damage != "no symbols":
+        (where / damage).write_bytes(b"\xff\n")
+    text, page = read_page(folder)
+    assert "measured mrna" in page.words and "symbol" not in page.words
+    assert len(rows_of(text, "Predictions")) == 10
+
+
+def test_the_ten_worst_predicted_genes_stand_by_name(tmp_path):
+    folder = make_run(tmp_path / "run")
+    table = pd.read_csv(folder / "predictions.tsv", sep="\t").dropna()
+    errors = (table["prediction"] - table["label"]).set_axis(table["id"])
+    worst = errors.abs().nlargest(10).index
+    lines = rows_of(read_page(folder)[0], "Predictions")
+    assert [line[0] for line in lines] == list(worst)
+    assert [line[-1] for line in lines] == [shown(errors[gene], "+") for gene in worst]
+    assert [line[1] for line in lines] == [str(int(gene[1:]) % 4 + 1) for gene in worst]
+
+
+def test_the_chromosomes_of_each_fold_are_listed_with_their_genes(tmp_path):
+    lines = rows_of(read_page(make_run(tmp_path / "run"))[0], "Chromosomes")
+    assert lines[0] == ["fold 0", "29", "1 (7), 2 (7), 3 (7), 4 (8)"]  # g0, on chromosome 1, has no label
+    assert [line[:2] for line in lines] == [["fold 0", "29"], ["fold 1", "30"], ["fold 2", "30"]]
+
+
+def test_of_thousands_of_scaffolds_only_the_first_are_named(tmp_path):
+    folder = make_run(tmp_path / "run")
+    table = pd.read_csv(folder / "predictions.tsv", sep="\t", dtype={"chrom": str})
+    table.loc[table["fold"] == 1, "chrom"] = [f"contig{i}" for i in range(15)] * 2
+    table.loc[table["fold"] == 2, "chrom"] = [f"scaffold{i}" for i in range(30)]
+    table = pd.concat([table, table[table["fold"] == 2].assign(id="x" + table["id"], chrom="s" + table["chrom"])])
+    table.to_csv(folder / "predictions.tsv", sep="\t", index=False)
+    lines = rows_of(read_page(folder)[0], "Chromosomes")
+    assert lines[1][2].startswith("contig0 (2), ") and "more" not in lines[1][2]
+    assert lines[2][2].endswith(" and 20 more")
+
+
+def test_an_sd_is_drawn_as_a_calibration_and_one_that_is_not_positive_is_counted(tmp_path):
+    folder = make_run(tmp_path / "run")
+    assert "Calibration of the predicted sd" not in read_page(folder)[1].words
+    table = pd.read_csv(folder / "predictions.tsv", sep="\t").assign(sd=0.5)
+    table.loc[table["id"] == "g1", "sd"] = 0.0
+    table.loc[table["id"] == "g2", "sd"] = float("nan")
+    table.to_csv(folder / "predictions.tsv", sep="\t", index=False)
+    _, page = read_page(folder)
+    assert {"Calibration of the predicted sd", "share of genes within it"} <= set(page.words)
+    assert "87 genes; 2 without a positive sd are left out; dashed line: as they should" in page.words
+    write_sd = table.assign(sd=-1.0)
+    write_sd.to_csv(folder / "predictions.tsv", sep="\t", index=False)
+    assert "Calibration of the predicted sd" not in read_page(folder)[1].words
+
+
+def test_a_baseline_far_off_is_cut_off_with_its_number(tmp_path):
+    folder = make_run(tmp_path / "run")
+    rows = json.loads((folder / "metrics.json").read_text())
+    for row in rows:
+        if row["model"] == "composition_ridge":
+            row["metrics"]["r2"] = {"value": -35.25, "low": -40.0, "high": -30.0}
+    write_json(folder / "metrics.json", rows)
+    _, page = read_page(folder)
+    assert "−35.25" in page.words  # in the figure; tables have three digits
+    assert "−30" not in page.words
+
+
+def test_what_failed_stands_in_a_box(tmp_path):
+    folder = make_run(tmp_path / "run")
+    assert "Not computed:" not in read_page(folder)[1].words
+    write_json(folder / "failed.json", [{"what": "the overlap audit", "error": "no <space>", "trace": "line 1"}])
+    text, page = read_page(folder)
+    assert {"Not computed:", "the overlap audit", ": no <space>"} <= set(page.words)
+    assert text.index("Not computed:") < text.index("<h2>Summary</h2>")
+
+
+def test_every_figure_has_its_text_and_every_table_scrolls_in_a_box(tmp_path):
+    text, page = read_page(make_run(tmp_path / "run", outputs=("mrna", '"protein"')))
+    alts = re.findall(r'role="img" aria-label="([^"]+)"><svg', text)
+    assert len(alts) == page.tags.count("svg")
+    assert text.count("<table>") == len(re.findall(r'<div class="scroll" tabindex="0"><table>', text))
+    for medium in ("(prefers-color-scheme: dark)", "(max-width: 640px)", "@media print"):
+        assert medium in text
+
+
+HOSTILE = """<script>alert("1")</script>'" onload='x' {{ 7 * 7 }} {% raw %} \x1b[2J\x00\u202e"""
+
+
+def test_names_from_outside_are_text_wherever_they_stand(tmp_path):
+    folder = make_run(tmp_path / "run", task=HOSTILE, recipe={"name": HOSTILE})
+    rows = json.loads((folder / "metrics.json").read_text())
+    for row in rows:
+        row |= {"output": HOSTILE, "model": HOSTILE if row["model"] == "training_mean" else row["model"]}
+        row["scope"] = HOSTILE if row["scope"] == "fold 2" else row["scope"]
+    write_json(folder / "metrics.json", rows)
+    audit = json.loads((folder / "audit.json").read_text())
+    audit[0] |= {"definition": HOSTILE, "metrics": {HOSTILE: audit[0]["metrics"]["mrna"]}}
+    audit[1]["skipped"] = HOSTILE
+    write_json(folder / "audit.json", audit)
+    write_json(folder / "failed.json", [{"what": HOSTILE, "error": HOSTILE}])
+    names = {"id": HOSTILE, "chrom": HOSTILE, "output": HOSTILE, "symbol": HOSTILE}
+    table = pd.read_csv(folder / "predictions.tsv", sep="\t")
+    table = table.assign(**{name: value + table["id"] if name == "id" else value for name, value in names.items()})
+    table.loc[table["fold"] == 0, "chrom"] = "2"
+    table.to_csv(folder / "predictions.tsv", sep="\t", index=False)
+    text, page = read_page(folder)
+    assert "script" not in page.tags and "<script" not in text
+    assert not page.handlers
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", text)
+    assert sum("{{ 7 * 7 }}" in words for words in page.words) > 20
+    assert all(alt.startswith(("Predicted", "r²", "seqexpr", "Measured", "Losses")) for alt in page.alts)
+
+
+def test_without_jinja_it_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(UsageError, match=r"^the report needs Jinja2, which is not installed; run: pip install jinja2$"):
+        write_report(make_run(tmp_path / "run"))
+    assert not (tmp_path / "run" / "report.html").exists()
+
+
+def test_a_run_of_an_older_version_still_has_its_page(tmp_path):
+    folder = make_run(tmp_path / "run", chrom=False)
+    rows = json.loads((folder / "metrics.json").read_text())
+    for row in rows:
+        row["metrics"] = {name: {"value": estimate["value"]} for name, estimate in row["metrics"].items()}
+        row.pop("difference", None)
+    for row in rows[3:]:
+        del row["metrics"]["r2"]
+    write_json(folder / "metrics.json", rows)
+    text, page = read_page(folder)
+    assert '<p class="verdict">r² 0.' in text and "Chromosomes" not in page.words
 
 
 def test_text_of_the_user_is_escaped(tmp_path):
@@ -214,7 +406,7 @@ def test_text_of_the_user_is_escaped(tmp_path):
     text, page = read_page(folder)
     assert "b" not in page.tags and "i" not in page.tags
     assert "<b>" not in text and "<i>" not in text
-    assert "actual <b>$x_1$ & y" in page.words  # in the figure too, a dollar sign is one
+    assert "measured <b>$x_1$ & y" in page.words  # in the figure too, a dollar sign is one
 
 
 @pytest.mark.slow
@@ -291,6 +483,7 @@ def test_a_half_written_last_epoch_is_left_out(tmp_path):
         ("metrics.json", "[", "metrics.json: found text that is not JSON"),
         ("metrics.json", "{}", "metrics.json: found an object; expected a list (the metrics"),
         ("audit.json", "[", "audit.json: found text that is not JSON"),
+        ("failed.json", "[1]", "failed.json"),
         ("metrics.jsonl", "x\n{}\n", "line 1: found text that is not JSON"),
         ("predictions.tsv", "id\tchrom\n", "no column output, label, prediction"),
     ],

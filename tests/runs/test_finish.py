@@ -74,6 +74,8 @@ def test_what_fails_is_named_and_resuming_computes_that_alone(step, experiment, 
     assert read_failures(folder) == [name]
     assert f"{name} failed (ValueError: it broke)" in caplog.text
     assert not (folder / ".done").exists()
+    if step != "report":
+        assert f"<strong>{name}</strong>: ValueError: it broke" in (folder / "report.html").read_text()
     assert json.loads((folder / "failed.json").read_text())[0]["trace"][-1] == "ValueError: it broke"
     assert {"weights.safetensors", "predictions.tsv", "metrics.json", "metrics.tsv"} <= {
         path.name for path in folder.iterdir()

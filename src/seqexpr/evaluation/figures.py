@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import StringIO
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +28,9 @@ TEXT_COLOUR = "#3b4552"
 
 MAX_POINTS = 1500
 """More genes than this are drawn as a density of hexagons: the page stays small and the figure readable."""
+
+FARTHEST = 1.0
+"""An r² is at most 1. A baseline with one below minus this would squeeze all others into a corner: it is cut off."""
 
 _STYLE: Any = {
     "axes.edgecolor": "#b4bcc7",
@@ -67,7 +72,7 @@ def forest(rows: Sequence[tuple[str, float, float, float]], highlighted: str, la
         label: of the horizontal axis.
     """
     colours = [MODEL_COLOUR if name == highlighted else BASELINE_COLOUR for name, *_ in rows]
-    return _estimates(rows, colours, label)
+    return _estimates(rows, colours, label, always=highlighted)
 
 
 def differences(rows: Sequence[tuple[str, float, float, float, str]], label: str) -> str:
@@ -82,36 +87,85 @@ def differences(rows: Sequence[tuple[str, float, float, float, str]], label: str
     return _estimates([row[:4] for row in rows], [colours.get(row[4], BASELINE_COLOUR) for row in rows], label)
 
 
-def _estimates(rows: Sequence[tuple[str, float, float, float]], colours: Sequence[str], label: str) -> str:
+def _estimates(
+    rows: Sequence[tuple[str, float, float, float]], colours: Sequence[str], label: str, always: str = ""
+) -> str:
+    """Draw estimates; what lies outside of `_axis_range` is an arrow at the edge, a value with its number."""
     with _figure(9.4, 0.75 + 0.32 * len(rows)) as figure:
         axes = figure.add_subplot()
+        left, right = _axis_range(rows, always)
         for place, ((_, value, low, high), colour) in enumerate(zip(rows, colours, strict=True)):
-            axes.plot([low, high], [place, place], color=colour, linewidth=2.2, solid_capstyle="round")
-            axes.plot([value], [place], "o", color=colour, markersize=6.5)
+            ends = np.clip([low, high], left, right)
+            axes.plot(ends, [place, place], color=colour, linewidth=2.2, solid_capstyle="round")
+            for end, bound, arrow in ((low, left, "<"), (high, right, ">")):
+                if (end < bound) if bound == left else (end > bound):
+                    axes.plot([bound], [place], arrow, color=colour, markersize=6, clip_on=False)
+            if left <= value <= right:
+                axes.plot([value], [place], "o", color=colour, markersize=6.5)
+            elif np.isfinite(value):
+                edge, side = (left, "left") if value < left else (right, "right")
+                axes.plot([edge], [place], "<" if value < left else ">", color=colour, markersize=6, clip_on=False)
+                number = f"{value:.2f}" if abs(value) < 1000 else f"{value:.3g}"
+                axes.annotate(
+                    number.replace("-", "−"),
+                    (edge, place),
+                    (8 if value < left else -8, 0),
+                    textcoords="offset points",
+                    ha=side,
+                    va="center",
+                    fontsize=8,
+                    color=TEXT_COLOUR,
+                )
         axes.axvline(0, color=TEXT_COLOUR, linewidth=0.8)
         axes.set_yticks(range(len(rows)), [name for name, *_ in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
+        margin = 0.04 * (right - left)
+        axes.set_xlim(left - margin, right + margin)
         axes.grid(axis="y", visible=False)
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel(label)
         return _svg(figure)
 
 
-def predicted_against_actual(actual: np.ndarray, predicted: np.ndarray, unit: str) -> str:
+def _axis_range(rows: Sequence[tuple[str, float, float, float]], always: str) -> tuple[float, float]:
+    """Ends of the axis, which holds 0 and each value whose distance from it is at most `FARTHEST`.
+
+    Args:
+        rows: (name, value, low, high).
+        always: name of the row that is on the axis however far it lies, with its interval.
+    """
+    known = [row for row in rows if np.isfinite(row[1])]
+    ends = [0.0]
+    for name, value, low, high in known:
+        if name == always:
+            ends += [value, low, high]
+        elif abs(value) <= FARTHEST:
+            ends += [value, max(low, -FARTHEST), min(high, FARTHEST)]
+    if len(ends) == 1 and known:  # all lie far away
+        _, value, low, high = min(known, key=lambda row: abs(row[1]))
+        ends += [value, low, high]
+    left, right = min(ends), max(ends)
+    if right - left < 0.2 and any(not left <= value <= right for _, value, _, _ in known):
+        # Room for arrows and numbers.
+        left, right = left - 0.1, right + 0.1
+    return (left, right) if left < right else (left - 0.5, right + 0.5)
+
+
+def predicted_against_measured(measured: np.ndarray, predicted: np.ndarray, unit: str) -> str:
     """Each gene's prediction over its label, with the line on which they agree.
 
     Args:
-        actual: labels (n,).
+        measured: labels (n,).
         predicted: predictions (n,).
-        unit: the label's name, for the axes.
+        unit: the label's name and unit, for the axes.
     """
     with _figure(5.6, 4.8) as figure:
         axes = figure.add_subplot()
-        if len(actual) > MAX_POINTS:
+        if len(measured) > MAX_POINTS:
             from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
-            shades = LinearSegmentedColormap.from_list("density", ["#d6e4f5", "#6aa0d8", MODEL_COLOUR, "#0b2545"])
-            cells = axes.hexbin(actual, predicted, gridsize=38, mincnt=1, norm=LogNorm(), cmap=shades, linewidths=0.2)
+            shades = LinearSegmentedColormap.from_list("density", ["#b3cdea", "#6aa0d8", MODEL_COLOUR, "#0b2545"])
+            cells = axes.hexbin(measured, predicted, gridsize=38, mincnt=1, norm=LogNorm(), cmap=shades, linewidths=0.2)
             # Plain numbers: powers of ten would be written as formulas, which are switched off here.
             densest = int(cells.get_array().max())  # type: ignore[union-attr]
             ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if tick <= densest]
@@ -119,23 +173,23 @@ def predicted_against_actual(actual: np.ndarray, predicted: np.ndarray, unit: st
             bar.minorticks_off()
             bar.outline.set_visible(False)
         else:
-            axes.scatter(actual, predicted, s=9, color=MODEL_COLOUR, alpha=0.45, linewidths=0)
-        ends = [min(actual.min(), predicted.min()), max(actual.max(), predicted.max())]
+            axes.scatter(measured, predicted, s=9, color=MODEL_COLOUR, alpha=0.45, linewidths=0)
+        ends = [min(measured.min(), predicted.min()), max(measured.max(), predicted.max())]
         axes.plot(ends, ends, color=ACCENT_COLOUR, linewidth=1.1, linestyle=(0, (5, 3)))
-        axes.set_xlabel(f"actual {unit}")
+        axes.set_xlabel(f"measured {unit}")
         axes.set_ylabel(f"predicted {unit}")
         return _svg(figure)
 
 
 def residuals_by_chromosome(chroms: Sequence[str], residuals: np.ndarray) -> str:
-    """A box for each chromosome: median, quartiles and the middle 90 % of actual minus predicted.
+    """A box for each chromosome: median, quartiles and the middle 90 % of measured minus predicted.
 
     Args:
         chroms: each gene's chromosome (n,).
-        residuals: actual minus predicted (n,).
+        residuals: measured minus predicted (n,).
     """
     groups = pd.Series(residuals).groupby(np.asarray(chroms, dtype=object))
-    names = sorted(groups.groups, key=lambda name: _natural(str(name)))
+    names = sorted(groups.groups, key=lambda name: natural_order(str(name)))
     parts = [groups.get_group(name).to_numpy() for name in names]
     with _figure(9.4, 3.4) as figure:
         axes = figure.add_subplot()
@@ -156,7 +210,27 @@ def residuals_by_chromosome(chroms: Sequence[str], residuals: np.ndarray) -> str
         axes.set_xticks(range(1, len(names) + 1), ticks, fontsize=8)
         axes.grid(axis="x", visible=False)
         axes.set_xlabel("chromosome, and number of genes")
-        axes.set_ylabel("actual − predicted")
+        axes.set_ylabel("measured − predicted")
+        return _svg(figure)
+
+
+def calibration(errors: np.ndarray, sd: np.ndarray) -> str:
+    """The share of genes within the central interval of each probability, and the line on which the two agree.
+
+    Args:
+        errors: predicted minus measured (n,).
+        sd: predicted standard deviations, above 0 (n,).
+    """
+    probabilities = np.linspace(0, 1, 21)
+    distance = np.abs(errors) / sd
+    bounds = [NormalDist().inv_cdf((1 + p) / 2) for p in probabilities[1:-1]]
+    observed = [0.0, *((distance <= bound).mean() for bound in bounds), 1.0]
+    with _figure(4.6, 4.2) as figure:
+        axes = figure.add_subplot()
+        axes.plot([0, 1], [0, 1], color=ACCENT_COLOUR, linewidth=1.1, linestyle=(0, (5, 3)))
+        axes.plot(probabilities, observed, "o-", color=MODEL_COLOUR, markersize=4, linewidth=1.4)
+        axes.set_xlabel("probability of the interval")
+        axes.set_ylabel("share of genes within it")
         return _svg(figure)
 
 
@@ -224,7 +298,9 @@ def _svg(figure: Figure) -> str:
     figures share one.
     """
     document = StringIO()
-    figure.savefig(document, format="svg", transparent=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the letters stay text: the reader's fonts have them
+        figure.savefig(document, format="svg", transparent=True)
     element = document.getvalue()
     element = element[element.index("<svg") :]
     element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
@@ -235,7 +311,7 @@ def _svg(figure: Figure) -> str:
     return re.sub(r'(url\(|href=")#', rf"\1#{own}-", element)
 
 
-def _natural(name: str) -> tuple[int, int, str]:
+def natural_order(name: str) -> tuple[int, int, str]:
     """Order of chromosomes: 1, 2, 10, X, Y, MT, then others by name."""
     short = re.sub(r"^chr", "", name, flags=re.IGNORECASE)
     if short.isdigit():

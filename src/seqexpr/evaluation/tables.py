@@ -67,7 +67,7 @@ def read_table(path: Path) -> pd.DataFrame:
     """
     # float() reads back exactly what was written, which not every version of pandas does by default.
     columns = {"id": "text", "output": "text", "label": "number", "prediction": "number"}
-    optional = {"chrom": "text", "fold": "whole", "split": "text"}
+    optional = {"chrom": "text", "fold": "whole", "split": "text", "sd": "number"}
     return read_own_table(path, columns, "the predictions of a run", optional=optional)
 
 

@@ -107,13 +107,14 @@ def finish_run(
         rows += scored
     write_json(folder / METRICS, rows)
     write_table(folder / METRICS_TABLE, metrics_table(rows))
+    keep_failures(folder, failures)  # the report shows them
     observer.on_stage("report")
     try:
         write_report(folder)
     except Exception as error:
         _reraise_if_full(error)
         failures["the report"] = error
-    keep_failures(folder, failures)
+        keep_failures(folder, failures)
     if not failures:
         mark_done(folder)
     return rows

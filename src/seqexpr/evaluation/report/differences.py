@@ -3,47 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from itertools import product
 from typing import Any
 
 from seqexpr.evaluation import figures
 from seqexpr.evaluation.metrics import LOWER_IS_BETTER, METRICS
-from seqexpr.evaluation.report.markup import (
+from seqexpr.evaluation.report.run import HEADLINES, Run
+from seqexpr.evaluation.report.view import (
     HEADINGS,
+    Cell,
+    Figure,
     Numbers,
-    drawn,
+    Part,
+    Row,
+    Section,
+    Table,
     estimate_cell,
-    note,
     phrase,
-    section,
-    spoken,
-    table,
     value_of,
 )
-from seqexpr.evaluation.report.run import HEADLINES, MODEL, Run
+from seqexpr.evaluation.verdict import MODEL, spoken
 
 _DRAWN = ("r2", "pearson_r2")
 
 _NOTE = (
     f"{MODEL} minus the baseline, with 95 % intervals by paired bootstrap: both are judged on the same resampled "
     f"genes. ▲: {MODEL} is better and the interval excludes 0; ▼: it is worse, likewise. For RMSE lower is better, "
-    "and so a negative difference. A dash: not defined, as for constant predictions."
+    "and so a negative difference. A dash: not defined, as for constant predictions. In the figures an arrow with a "
+    "number stands for a value outside the axis."
 )
 
 
-def against_baselines(run: Run) -> str:
-    """Tables and figures of the differences; "" for runs that have none."""
+def against_baselines(run: Run) -> Section | None:
+    """Tables and figures of the differences; None for runs that have none."""
     parts = []
     for output, scope in product(run.outputs, HEADLINES):
         if rows := [row for row in run.select(output, scope) if row.get("difference")]:
             n = max(int(row["n"]) for row in rows)
-            heading = f"<h3>{escape(output)}: {n:,} genes, {HEADLINES[scope]}</h3>"
-            parts.append(f"{heading}{_verdict(rows)}{_table(rows)}{_figures(rows, n)}")
-    return section("Against the baselines", "".join(parts) + note(_NOTE)) if parts else ""
+            heading = f"{run.titled(output)}: {n:,} genes, {HEADLINES[scope]}"
+            parts.append(Part(heading, _strongest(rows), _table(rows), figures=tuple(_figures(rows, n))))
+    return Section("Against the baselines", tuple(parts), _NOTE) if parts else None
 
 
-def _verdict(rows: Sequence[dict[str, Any]]) -> str:
+def _strongest(rows: Sequence[dict[str, Any]]) -> str:
     """In a sentence, how the model stands beside the baseline that must be beaten."""
     known = [(value, row) for row in rows if (value := value_of(row, "r2")) is not None]
     if not known:
@@ -53,10 +55,9 @@ def _verdict(rows: Sequence[dict[str, Any]]) -> str:
     outcome = {
         "ahead": f"{MODEL} is better, and the interval excludes 0.",
         "behind": f"{MODEL} is worse, and the interval excludes 0.",
-        "": "the interval includes 0, so these genes do not tell which is better.",
+        "": "the interval includes 0, so these genes do not show which is better.",
     }[_standing(r2, "r2")]
-    text = f"The strongest baseline by r² is {name}. {MODEL} minus it: {phrase(r2, '+')} in r²; {outcome}"
-    return f"<p>{escape(text)}</p>"
+    return f"The strongest baseline by r² is {name}. {MODEL} minus it: {phrase(r2, '+')} in r²; {outcome}"
 
 
 def _standing(difference: Numbers, metric: str) -> str:
@@ -67,17 +68,17 @@ def _standing(difference: Numbers, metric: str) -> str:
     return "ahead" if (low > 0) != (metric in LOWER_IS_BETTER) else "behind"
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> str:
+def _table(rows: Sequence[dict[str, Any]]) -> Table:
     present = [name for name in METRICS if any(name in row["difference"] for row in rows)]
     lines = []
     for row in rows:
         differences = [(name, row["difference"].get(name, {})) for name in present]
-        cells = "".join(estimate_cell(numbers, _standing(numbers, name), "+") for name, numbers in differences)
-        lines.append(f"<tr><td>{escape(spoken(row['model']))}</td>{cells}</tr>")
-    return table([f"{MODEL} minus", *(HEADINGS[name] for name in present)], lines)
+        estimates = (estimate_cell(numbers, _standing(numbers, name), "+") for name, numbers in differences)
+        lines.append(Row((Cell(spoken(row["model"])), *estimates)))
+    return Table((f"{MODEL} minus", *(HEADINGS[name] for name in present)), tuple(lines))
 
 
-def _figures(rows: Sequence[dict[str, Any]], n: int) -> str:
+def _figures(rows: Sequence[dict[str, Any]], n: int) -> list[Figure]:
     drawings = []
     for metric in _DRAWN:
         estimates = [
@@ -86,8 +87,7 @@ def _figures(rows: Sequence[dict[str, Any]], n: int) -> str:
             if (numbers := row["difference"].get(metric, {})).get("value") is not None
         ]
         if estimates:
+            name = f"{MODEL} minus baseline, {HEADINGS[metric]}"
             caption = f"{HEADINGS[metric]} over {n:,} genes; right of the line {MODEL} is better"
-            drawings.append(
-                drawn(figures.differences(estimates, f"{MODEL} minus baseline, {HEADINGS[metric]}"), caption)
-            )
-    return "".join(drawings)
+            drawings.append(Figure(figures.differences(estimates, name), f"{name}; the table has the numbers", caption))
+    return drawings

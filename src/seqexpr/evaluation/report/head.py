@@ -1,15 +1,21 @@
-"""The top of the report, which says what ran, and its bottom, the whole manifest."""
+"""The top of the report, which says what came out, and its bottom, which says what ran."""
 
 from __future__ import annotations
 
 import json
-from html import escape
 from typing import Any
 
 from seqexpr.evaluation.report.run import KINDS, Run
+from seqexpr.evaluation.report.view import Item, Verdict
+from seqexpr.evaluation.verdict import verdicts as sentences
 
 _NAMING = ("name", "preset", "source", "program")
-"""Keys that may name a group of settings, such as a recipe, in the header; the manifest has it whole."""
+"""Keys that may name a group of settings, such as a recipe, among the settings; the manifest has it whole."""
+
+_CONTROL = (
+    "the labels were permuted among the genes, so that nothing can be learnt. An r² whose interval lies above 0 "
+    "would show a fault of the protocol (Pearson r², a square, is never below 0)."
+)
 
 
 def title(run: Run) -> str:
@@ -17,38 +23,53 @@ def title(run: Run) -> str:
     return f"{KINDS[run.manifest['kind']]}: {run.folder.resolve().name}"
 
 
-def header(run: Run) -> str:
-    """Title, the main options, and a banner where nothing could be learnt."""
-    facts = {"created": run.manifest.get("created"), **run.options}
-    shown = {name: text for name, fact in facts.items() if (text := _fact(fact))}
-    items = "".join(
-        f"<div><dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(text)}</dd></div>" for name, text in shown.items()
-    )
+def lead(run: Run) -> str:
+    """What was predicted, in which unit, of how many genes."""
+    genes = run.predictions["id"].nunique() if len(run.predictions) else 0
+    counted = f", {genes:,} genes with a label" if genes else ""
+    return f"{', '.join(map(run.titled, run.outputs)) or 'no metrics yet'}{counted}"
+
+
+def verdicts(run: Run) -> tuple[Verdict, ...]:
+    """For each label the sentence that says what its scores mean."""
+    found = []
+    for output in run.outputs:
+        lines = [_sentence(line) for line in sentences([row for row in run.rows if row["output"] == output])]
+        if lines:
+            found.append(Verdict(output if len(run.outputs) > 1 else "", lines[0], tuple(lines[1:])))
+    return tuple(found)
+
+
+def _sentence(line: str) -> str:
+    """A line of the terminal as the page writes it."""
+    begin = line[:1].upper() if line.startswith("no ") else line[:1]
+    return f"{begin}{line[1:]}.".replace("r2 ", "r² ").replace("%", " %").replace("  %", " %")
+
+
+def failures(run: Run) -> tuple[Item, ...]:
+    """What could not be computed after the training."""
+    return tuple(Item(str(row["what"]), str(row["error"])) for row in run.failures)
+
+
+def warning(run: Run) -> str:
+    """What a negative control is; "" for other runs."""
+    return _CONTROL if run.options.get("permute_labels") else ""
+
+
+def settings(run: Run) -> tuple[Item, ...]:
+    """The main options."""
     version = run.manifest.get("versions", {}).get("seqexpr", "")
-    lead = f"seqexpr {version}: {', '.join(run.outputs) or 'no metrics yet'}"
-    top = f'<h1>{escape(title(run))}</h1><p class="lead">{escape(lead)}</p>'
-    return f"<header>{top}{_banner(run)}<dl>{items}</dl></header>"
+    facts = {"created": run.manifest.get("created"), "seqexpr": version, **run.options}
+    return tuple(Item(name.replace("_", " "), text) for name, fact in facts.items() if (text := _fact(fact)))
 
 
 def manifest(run: Run) -> str:
-    """All that the run's manifest says, folded away."""
-    text = escape(json.dumps(run.manifest, indent=2, ensure_ascii=False))
-    summary = "<summary>Manifest: what ran, on what, with what</summary>"
-    return f"<section><details>{summary}<pre>{text}</pre></details></section>"
-
-
-def _banner(run: Run) -> str:
-    if not run.options.get("permute_labels"):
-        return ""
-    text = (
-        "the labels were permuted among the genes, so that nothing can be learnt. An r² whose interval lies above 0 "
-        "would show a fault of the protocol (Pearson r², a square, is never below 0)."
-    )
-    return f'<p class="banner"><strong>Negative control:</strong> {text}</p>'
+    """All that the run's manifest says."""
+    return json.dumps(run.manifest, indent=2, ensure_ascii=False)
 
 
 def _fact(fact: Any) -> str:
-    """An option as text; "" for what is unset or too deep for the header (the manifest below has it)."""
+    """An option as text; "" for what is unset or too deep to be shown here (the manifest below has it)."""
     if isinstance(fact, dict):
         return next((fact[key] for key in _NAMING if isinstance(fact.get(key), str)), "")
     if isinstance(fact, bool):

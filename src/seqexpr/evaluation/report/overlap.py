@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
-from seqexpr.evaluation.report.markup import HEADINGS, estimate_cell, note, phrase, section, share, table
 from seqexpr.evaluation.report.run import Run
+from seqexpr.evaluation.report.view import (
+    HEADINGS,
+    Item,
+    Part,
+    Row,
+    Section,
+    Table,
+    cells,
+    estimate_cell,
+    phrase,
+    share,
+)
 
 _METRICS = ("pearson_r2", "r2")
 _PARTS = {"overlapping": "with", "others": "without"}
@@ -19,43 +29,40 @@ _NOTE = (
 )
 
 
-def overlap(run: Run) -> str:
-    """Counts, shares by fold and metrics of the genes with and without each overlap; "" without an audit."""
+def overlap(run: Run) -> Section | None:
+    """Counts, shares by fold and metrics of the genes with and without each overlap; None without an audit."""
     if not run.audit:
-        return ""
+        return None
     counted = [entry for entry in run.audit if "skipped" not in entry]
-    parts = [_table_of_counts(counted) if counted else ""]
-    parts += ["<ul>", *(f"<li>{_explained(entry)}</li>" for entry in run.audit), "</ul>"]
-    outputs = list(dict.fromkeys(output for entry in counted for output in entry["metrics"]))
-    for output in outputs:
-        lines = [line for entry in counted for line in _metric_lines(entry, output)]
-        if lines:
-            head = ["tested genes", "n", *(HEADINGS[name] for name in _METRICS)]
-            parts.append(
-                f"<h3>{escape(output)}: the model's metrics with and without overlaps</h3>{table(head, lines)}"
-            )
-    return section("Overlap of test and training genes", "".join(parts) + note(_NOTE))
+    items = tuple(Item(entry["overlap"], _explained(entry)) for entry in run.audit)
+    parts = [Part(table=_table_of_counts(counted) if counted else None, items=items)]
+    for output in dict.fromkeys(output for entry in counted for output in entry["metrics"]):
+        if lines := [line for entry in counted for line in _metric_lines(entry, output)]:
+            head = ("tested genes", "n", *(HEADINGS[name] for name in _METRICS))
+            heading = f"{run.titled(output)}: the model's metrics with and without overlaps"
+            parts.append(Part(heading, table=Table(head, tuple(lines))))
+    return Section("Overlap of test and training genes", tuple(parts), _NOTE)
 
 
-def _table_of_counts(entries: Sequence[dict[str, Any]]) -> str:
+def _table_of_counts(entries: Sequence[dict[str, Any]]) -> Table:
     folds = [part["fold"] for part in entries[0]["by_fold"]]
     shown = folds if len(folds) > 1 else []  # of `train`: one test part, which the totals are of
     lines = []
     for entry in entries:
         by_fold = {part["fold"]: part for part in entry["by_fold"]}
-        cells = [f"{entry['tested']:,}", f"{entry['overlapping']:,}", share(entry["overlapping"], entry["tested"])]
-        cells += [share(by_fold[fold]["overlapping"], by_fold[fold]["tested"]) for fold in shown]
-        lines.append(f"<tr><td>{escape(entry['overlap'])}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
-    return table(["overlap with training", "tested", "with overlap", "share", *(f"fold {k}" for k in shown)], lines)
+        counts = [f"{entry['tested']:,}", f"{entry['overlapping']:,}", share(entry["overlapping"], entry["tested"])]
+        counts += [share(by_fold[fold]["overlapping"], by_fold[fold]["tested"]) for fold in shown]
+        lines.append(Row(cells(entry["overlap"], *counts)))
+    head = ("overlap with training", "tested", "with overlap", "share", *(f"fold {fold}" for fold in shown))
+    return Table(head, tuple(lines))
 
 
 def _explained(entry: dict[str, Any]) -> str:
     """What the overlap is, and what its numbers mean."""
-    name = f"<strong>{escape(entry['overlap'])}</strong>"
     if "skipped" in entry:
-        return f"{name}: not counted. {escape(entry['skipped'])}"
+        return f"not counted. {entry['skipped']}"
     sentences = [_counted(entry), *(_meaning(entry, output) for output in entry["metrics"])]
-    return f"{name}: {escape(entry['definition'].rstrip('.'))}. {escape(' '.join(filter(None, sentences)))}"
+    return f"{entry['definition'].rstrip('.')}. {' '.join(filter(None, sentences))}"
 
 
 def _counted(entry: dict[str, Any]) -> str:
@@ -82,12 +89,13 @@ def _meaning(entry: dict[str, Any], output: str) -> str:
     return f"{text}: the intervals overlap, so no effect is shown."
 
 
-def _metric_lines(entry: dict[str, Any], output: str) -> list[str]:
+def _metric_lines(entry: dict[str, Any], output: str) -> list[Row]:
     sides = entry["metrics"].get(output, {})
     lines = []
     for part, word in _PARTS.items():
         if side := sides.get(part):
-            cells = "".join(estimate_cell(side.get(name)) for name in _METRICS)
             name = f"{word} {'an' if entry['overlap'][0] in 'aeiou' else 'a'} {entry['overlap']}"
-            lines.append(f"<tr><td>{escape(name)}</td><td>{side['n']:,}</td>{cells}</tr>")
+            lines.append(
+                Row((*cells(name, f"{side['n']:,}"), *(estimate_cell(side.get(metric)) for metric in _METRICS)))
+            )
     return lines

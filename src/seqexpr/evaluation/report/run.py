@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +14,10 @@ import pandas as pd
 from seqexpr.errors import InputError
 from seqexpr.evaluation.tables import read_table
 from seqexpr.manifest import EPOCH, read_manifest
+from seqexpr.models.trained import read_metadata
 from seqexpr.own_files import (
     Shape,
+    is_printable,
     list_of,
     mapping,
     maybe,
@@ -20,13 +25,13 @@ from seqexpr.own_files import (
     number,
     read_json,
     read_json_lines,
+    read_own_table,
     record,
     text,
     whole,
 )
 
-MODEL = "seqexpr"
-"""The name of the trained model in `metrics.json`; every other name there is a baseline."""
+logger = logging.getLogger(__name__)
 
 KINDS = {"cv": "Cross-validation", "train": "Training"}
 
@@ -48,6 +53,9 @@ class Run:
     audit: list[dict[str, Any]]  # of audit.json
     history: pd.DataFrame  # of metrics.jsonl
     predictions: pd.DataFrame  # of predictions.tsv, genes with a label
+    failures: list[dict[str, Any]] = field(default_factory=list)  # of failed.json
+    units: Mapping[str, str] = field(default_factory=dict)  # of the labels; those that are not known are not there
+    symbols: Mapping[str, str] = field(default_factory=dict)  # of genes, by id
 
     @property
     def options(self) -> dict[str, Any]:
@@ -59,6 +67,15 @@ class Run:
     def outputs(self) -> list[str]:
         """The labels that were evaluated, in the order of metrics.json."""
         return list(dict.fromkeys(str(row["output"]) for row in self.rows))
+
+    def titled(self, output: str) -> str:
+        """A label with its unit, where that is known."""
+        unit = self.units.get(output, "")
+        return f"{output} ({unit})" if unit else output
+
+    def symbol(self, row: Mapping[str, Any]) -> str:
+        """The symbol of a gene in a row of predictions.tsv; "" where it is not known."""
+        return str(row.get("symbol") or self.symbols.get(str(row["id"]), ""))
 
     def select(self, output: str, scope: str) -> list[dict[str, Any]]:
         """The rows of all models for one label and one set of genes."""
@@ -77,7 +94,67 @@ def read_run(folder: Path) -> Run:
         raise InputError(folder, found=found, expected="the run folder of train or cv")
     rows = _read_list(folder / "metrics.json", "the metrics of a run", _SCORE)
     audit = _read_audit(folder / "audit.json")
-    return Run(folder, manifest, rows, audit, _read_history(folder), _read_predictions(folder))
+    history, predictions = _read_history(folder), _read_predictions(folder)
+    failures = _read_list(folder / "failed.json", "what failed in a run", _FAILURE)
+    dataset = _dataset_folder(manifest)
+    units = _read_units(folder, manifest, dataset)
+    return Run(folder, manifest, _complete(rows), audit, history, predictions, failures, units, _read_symbols(dataset))
+
+
+def _complete(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows in which r2, low and high may be missing, as those of older runs, with None there."""
+    blank = {"value": None, "low": None, "high": None}
+
+    def filled(estimates: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: {**blank, **estimate} for name, estimate in estimates.items()}
+
+    complete = []
+    for row in rows:
+        row = {**row, "metrics": {"r2": blank, **filled(row["metrics"])}}
+        if row.get("difference"):
+            row["difference"] = filled(row["difference"])
+        complete.append(row)
+    return complete
+
+
+def _dataset_folder(manifest: dict[str, Any]) -> Path | None:
+    """Where the dataset of a run lies, if it still is there."""
+    options = manifest.get("options")
+    dataset = options.get("dataset") if isinstance(options, dict) else None
+    folder = dataset.get("folder") if isinstance(dataset, dict) else dataset
+    if not isinstance(folder, str) or not folder or not is_printable(folder):
+        return None
+    return Path(folder) if os.path.isabs(folder) and os.path.isdir(folder) else None
+
+
+def _read_units(folder: Path, manifest: dict[str, Any], dataset: Path | None) -> dict[str, str]:
+    """The units of the labels: of the run's weights, else of its dataset; none where neither can be read."""
+    for path in [*folder.glob("weights.safetensors"), *sorted(folder.glob("*/weights.safetensors"))][:1]:
+        try:
+            return {output.name: output.unit for output in read_metadata(path).outputs if output.unit}
+        except InputError as problem:
+            logger.warning("the report has no units of the labels from the weights: %s", problem)
+    if dataset is None:
+        return {}
+    try:
+        units = read_manifest(dataset).get("label_units", {})
+    except InputError as problem:
+        logger.warning("the report has no units of the labels: %s", problem)
+        return {}
+    return {str(label): str(unit) for label, unit in units.items() if unit} if isinstance(units, dict) else {}
+
+
+def _read_symbols(dataset: Path | None) -> dict[str, str]:
+    """Symbols of genes by id; none where the dataset has none or cannot be read."""
+    path = dataset / "genes.tsv" if dataset else None
+    if path is None or not path.exists():
+        return {}
+    try:
+        table = read_own_table(path, {"id": "text"}, "the genes of a dataset", quoted=False)
+    except InputError as problem:
+        logger.warning("the report has no symbols of the genes: %s", problem)
+        return {}
+    return dict(zip(table["id"], table["symbol"], strict=True)) if "symbol" in table else {}
 
 
 def _read_list(path: Path, expected: str, shape: Shape) -> list[dict[str, Any]]:
@@ -106,8 +183,14 @@ def _read_predictions(folder: Path) -> pd.DataFrame:
 
 
 _ESTIMATE = record({"value": maybe(number)}, {"low": maybe(number), "high": maybe(number)})
-_SCORE = record({"model": text, "output": text, "scope": text, "n": whole(0), "metrics": mapping(_ESTIMATE)})
+_SCORE = record(
+    {"model": text, "output": text, "scope": text, "n": whole(0), "metrics": mapping(_ESTIMATE)},
+    {"difference": maybe(mapping(_ESTIMATE))},
+)
 """A row of metrics.json."""
+
+_FAILURE = record({"what": text, "error": text})
+"""An entry of failed.json."""
 
 _SIDE = maybe(record({"n": whole(0), "pearson_r2": _ESTIMATE}, {"r2": _ESTIMATE}))
 _COUNTED = record(
