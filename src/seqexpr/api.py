@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from seqexpr.datasets.dataset import PreparedDataset
     from seqexpr.models.trained import ModelMetadata
     from seqexpr.prediction.predictor import Predictor
+
+logger = logging.getLogger(__name__)
 
 Path_ = str | os.PathLike[str]
 Sequences = Any
@@ -453,6 +456,8 @@ def _frame(session: Session, symbol: bool) -> pd.DataFrame:
                 if one.sd is not None:
                     cells.append(float(one.sd[place]))
             rows.append(cells)
+    if (warning := session.warning()) is not None:
+        logger.warning("%s", warning)
     return pd.DataFrame(rows, columns=["id", *(["symbol"] if symbol else []), *session.columns])
 
 

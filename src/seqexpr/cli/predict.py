@@ -47,7 +47,7 @@ def predict(
 
     zcat windows.fa.gz | seqexpr predict --fasta - --format jsonl | head
     """
-    from seqexpr.cli.console import progress, set_up_logging, status
+    from seqexpr.cli.console import logger, progress, set_up_logging, status
     from seqexpr.cli.input_summary import summarise
     from seqexpr.errors import UsageError
     from seqexpr.inputs.gene_ids import read_gene_names
@@ -92,7 +92,14 @@ def predict(
         status("half-life: the table is read as z-scores, as in Xpresso's tables, which the model was trained on")
     symbols = counts.symbols if symbol else None
     with (
-        open_writer(out, chosen_format, needs.outputs, ensemble=needs.members > 1, symbols=symbols) as writer,
+        open_writer(
+            out,
+            chosen_format,
+            needs.outputs,
+            ensemble=needs.members > 1,
+            suffixes=session.predictor.suffixes,
+            symbols=symbols,
+        ) as writer,
         progress("predict", "records", total=counts.expected, live=not _shows_rows(out)) as advance,
         closing(session.stream) as predictions,
     ):
@@ -101,6 +108,8 @@ def predict(
             advance(1)
     for line in summarise(counts, sources, needs):
         status(line)
+    if (warning := session.warning()) is not None:
+        logger.warning(warning)
 
 
 def _shows_rows(out: str | None) -> bool:

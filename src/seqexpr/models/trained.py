@@ -7,7 +7,7 @@ Reading the metadata needs no torch. The tensors are read by the safetensors lib
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from seqexpr.files import atomic_path
 from seqexpr.inputs.half_life import HalfLifeSchema
 from seqexpr.models.calibration import Calibration
 from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig
+from seqexpr.models.input_range import InputRange
 from seqexpr.own_files import (
     Misfit,
     anything,
@@ -162,6 +163,17 @@ class ModelMetadata:
     card: dict[str, Any] = field(default_factory=dict)
     """The model card: intended use, held-out numbers, limits, licences."""
 
+    @property
+    def input_range(self) -> InputRange | None:
+        """What the training genes' inputs were like; None in weights that do not say."""
+        return InputRange.from_dict(self.training.get("input_range"))
+
+    @property
+    def species(self) -> str:
+        """The organism of the training genes; "" where the weights do not say."""
+        found = self.card.get("species", "")
+        return found if isinstance(found, str) and is_printable(found) else ""
+
     def to_json(self) -> str:
         """The text stored in the weights file."""
         return json.dumps(
@@ -297,6 +309,16 @@ def add_checksums(path: str | Path) -> bool:
     ModelMetadata.from_json(header.get(_KEY, ""), path)
     save_tensors(path, load_tensors(path, _EXPECTED), header)
     return True
+
+
+def rewrite_metadata(path: str | Path, change: Callable[[ModelMetadata], ModelMetadata]) -> None:
+    """Write a weights file again with other metadata; its tensors stay as they are, to the last bit.
+
+    Raises:
+        InputError: it is no weights file of seqexpr, or a view.
+    """
+    metadata = ModelMetadata.from_json(read_header(path, _EXPECTED).get(_KEY, ""), path)
+    save_tensors(path, load_tensors(path, _EXPECTED), {_KEY: change(metadata).to_json()})
 
 
 def save_view(path: str | Path, file: str, outputs: Sequence[str]) -> None:

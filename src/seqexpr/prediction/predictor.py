@@ -92,6 +92,10 @@ class Predictor:
         # Models together were not calibrated together.
         alone = self.models[0].metadata.outputs if len(self.models) == 1 else ()
         self._calibrations = [output.calibration for output in alone]
+        self.suffixes = tuple("_sd" if calibration is not None else "_spread" for calibration in self._calibrations)
+        """Of each output's second column: `_sd` is the calibrated error to expect, `_spread` the members' spread."""
+        if not self.suffixes:
+            self.suffixes = ("_spread",) * len(self.needs.outputs)
         self.device = torch.device(device)
         self._automatic = batch_size == "auto"
         usual = _AUTO_BATCH_WITH_PROTEINS if self.needs.protein_length else _AUTO_BATCH

@@ -16,7 +16,7 @@ from seqexpr.errors import InputError
 from seqexpr.inputs.half_life import read_half_life
 from seqexpr.inputs.windows import CutWindows, FastaWindows
 from seqexpr.prediction.inputs import InputCounts, InputRecord, InputSources, ModelNeeds, Tokens
-from seqexpr.sequences.annotation import read_annotation, read_tss
+from seqexpr.sequences.annotation import Transcript, pick_genes, read_annotation, read_tss
 from seqexpr.sequences.contigs import read_contig_aliases
 from seqexpr.sequences.fasta import FastaRecord, read_fasta, uniprot_accession
 from seqexpr.sequences.genome import Genome
@@ -42,13 +42,17 @@ def read_records(sources: InputSources, needs: ModelNeeds, counts: InputCounts) 
             called, records when it is their turn; records before them have been yielded.
     """
     genbank = _read_genbank(sources) if sources.genbank else None
-    reader = open_windows(sources, needs.upstream, needs.downstream, genbank) if needs.window_length else None
+    transcripts = read_annotation(sources.annotation) if sources.annotation and needs.half_life_names else None
+    reader = None
+    if needs.window_length:
+        own = transcripts if sources.annotation == sources.tss else None  # millions of lines are read once
+        reader = open_windows(sources, needs.upstream, needs.downstream, genbank, own)
     if reader is not None:
         counts.dna = reader.counts
     sites: Sequence[Tss] = reader.sites if isinstance(reader, CutWindows) else genbank.sites if genbank else ()
     counts.symbols = {site.id: site.symbol for site in sites}
     counts.expected = len(sites) or None
-    half_life = _half_life(sources, needs, counts, sites, genbank)
+    half_life = _half_life(sources, needs, counts, sites, genbank, transcripts)
     return _records(_sequences(reader, sources, needs, counts, genbank), half_life, counts)
 
 
@@ -67,6 +71,7 @@ def _half_life(
     counts: InputCounts,
     sites: Sequence[Tss],
     genbank: GenbankFile | None,
+    transcripts: Sequence[Transcript] | None,
 ) -> _HalfLife:
     rows: Mapping[str, np.ndarray] | AnnotatedFeatures | None = None
     if not needs.half_life_names:
@@ -75,13 +80,13 @@ def _half_life(
         z_scores = needs.half_life_scale == "z-scores"
         table = read_half_life(sources.half_life, needs.half_life_names, z_scores=z_scores)
         rows = dict(zip(table.ids, table.values, strict=True))
-    elif sources.annotation:
+    elif transcripts is not None:
         genome = Genome(sources.genome) if sources.genome else None
         if genome is None:
             logger.warning("without --genome the GC contents among the half-life features are missing")
-        transcripts = {transcript.gene_id: transcript for transcript in read_annotation(sources.annotation)}
+        by_gene = {transcript.gene_id: transcript for transcript in transcripts}
         measured = {} if sources.tss == sources.annotation else {site.id: site for site in sites}
-        rows = AnnotatedFeatures(transcripts, genome, measured)
+        rows = AnnotatedFeatures(by_gene, genome, measured)
     elif genbank is not None and needs.half_life_scale == "raw":
         rows = AnnotatedFeatures(genbank.transcripts, genbank.sequences)
     return _HalfLife(sources, needs, counts, rows)
@@ -166,7 +171,11 @@ def _read_genbank(sources: InputSources) -> GenbankFile:
 
 
 def open_windows(
-    sources: InputSources, upstream: int, downstream: int, genbank: GenbankFile | None = None
+    sources: InputSources,
+    upstream: int,
+    downstream: int,
+    genbank: GenbankFile | None = None,
+    transcripts: Sequence[Transcript] | None = None,
 ) -> FastaWindows | CutWindows:
     """Open the DNA of a user's options; what is wrong with genes and contigs is known then.
 
@@ -174,6 +183,7 @@ def open_windows(
         sources: checked options that name DNA.
         upstream, downstream: the window, bp.
         genbank: the file of --genbank, read.
+        transcripts: those of --tss, read, where it is an annotation.
     """
     if genbank is not None:
         return CutWindows(genbank.sequences, genbank.sites, upstream, downstream)
@@ -182,9 +192,12 @@ def open_windows(
     if sources.fasta:
         return FastaWindows(sources.fasta, sources.tss_at, upstream, downstream)
     assert sources.genome and sources.tss
-    sites = read_tss(
-        sources.tss, sources.genes, window=upstream + downstream, allow_unknown=sources.allow_unknown_genes
-    )
+    if transcripts is None:
+        sites = read_tss(sources.tss, window=upstream + downstream)
+    else:
+        sites = [transcript.tss for transcript in transcripts]
+    if sources.genes is not None:
+        sites = pick_genes(sources.tss, sites, sources.genes, allow_unknown=sources.allow_unknown_genes)
     aliases = read_contig_aliases(sources.contig_aliases) if sources.contig_aliases else ()
     genome = Genome(sources.genome, aliases)
     return CutWindows(genome, sites, upstream, downstream, skip_missing=sources.skip_missing_contigs)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
+from seqexpr.models.input_range import RangeCounts, dna_features, protein_features
 from seqexpr.models.registry import DEFAULT_DNA_MODEL, DEFAULT_PROTEIN_MODEL, resolve_models
-from seqexpr.models.trained import read_metadata
-from seqexpr.prediction.inputs import InputCounts, InputSources, ModelNeeds
+from seqexpr.models.trained import ModelMetadata, read_metadata
+from seqexpr.prediction.inputs import InputCounts, InputRecord, InputSources, ModelNeeds
 
 if TYPE_CHECKING:
     from seqexpr.prediction.predictor import Prediction, Predictor
@@ -25,12 +28,22 @@ class Session:
     predictor: Predictor
     stream: Generator[Prediction, None, None]
     """One prediction for each record, in the order of the input."""
+    model: str = ""
+    species: str = ""
+    outside: RangeCounts | None = None
+    """Genes that lie outside what the (first) model was trained on; None where its weights do not say."""
+
+    def warning(self) -> str | None:
+        """A line about genes outside what the model was trained on; complete when the stream has ended."""
+        return None if self.outside is None else self.outside.describe(self.model, self.species)
 
     @property
     def columns(self) -> list[str]:
-        """The columns of the result after the id: each output, and for ensembles its `_sd`."""
-        suffixes = ("", "_sd") if self.needs.members > 1 else ("",)
-        return [f"{name}{suffix}" for name in self.needs.outputs for suffix in suffixes]
+        """The columns of the result after the id: each output, and its `_sd` or `_spread` where there are members."""
+        if self.needs.members == 1:
+            return list(self.needs.outputs)
+        pairs = zip(self.needs.outputs, self.predictor.suffixes, strict=True)
+        return [column for name, suffix in pairs for column in (name, f"{name}{suffix}")]
 
 
 def open_session(
@@ -66,7 +79,8 @@ def open_session(
     if isinstance(sources, InputSources) and not sources.has_dna:
         default = DEFAULT_PROTEIN_MODEL
     paths = resolve_models(list(models) or [default], allow_partial=allow_partial)
-    needs = ModelNeeds.of([read_metadata(path) for path in paths])
+    metadata = [read_metadata(path) for path in paths]
+    needs = ModelNeeds.of(metadata)
     chosen = sources if isinstance(sources, InputSources) else sources(needs)
     chosen.check_fit(needs)
 
@@ -78,9 +92,31 @@ def open_session(
 
     on = choose_device(device)
     workers = use_threads(on, threads)
+    name, first = paths[0].stem, metadata[0]
     if announce is not None:
-        announce(f"device: {describe_device(on, workers)}")
+        announce(f"device: {describe_device(on, workers)}" + (f"; {name}: {first.species}" if first.species else ""))
     predictor = Predictor([load_model(path, on) for path in paths], on, batch_size, workers)
     counts = InputCounts()
     records = read_records(chosen, needs, counts)
-    return Session(chosen, needs, counts, predictor, predictor.predict(records))
+    outside = None if first.input_range is None else RangeCounts(first.input_range)
+    if outside is not None:
+        records = _watched(records, first, needs, outside)
+    return Session(chosen, needs, counts, predictor, predictor.predict(records), name, first.species, outside)
+
+
+def _watched(
+    records: Iterator[InputRecord], model: ModelMetadata, needs: ModelNeeds, outside: RangeCounts
+) -> Iterator[InputRecord]:
+    """The same records, each compared with what the model was trained on."""
+    config = model.config
+    for record in records:
+        parts: list[tuple[Sequence[str], np.ndarray]] = []
+        if record.dna is not None and config.reads_dna:
+            own = record.dna[needs.upstream - config.upstream : needs.upstream + config.downstream]
+            parts.append(dna_features(own[None], config.upstream))
+        if record.protein is not None and config.reads_protein:
+            parts.append(protein_features([record.protein[: config.protein_length]]))
+        if record.half_life is not None and model.half_life is not None:
+            parts.append((model.half_life.names, record.half_life[None]))
+        outside.add(parts)
+        yield record

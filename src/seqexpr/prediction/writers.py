@@ -52,6 +52,7 @@ def open_writer(
     outputs: Sequence[str],
     *,
     ensemble: bool,
+    suffixes: Sequence[str] = (),
     symbols: Mapping[str, str] | None = None,
 ) -> Writer:
     """A writer with the columns `id`, one for each output, and for ensembles `OUTPUT_sd` after each.
@@ -61,6 +62,7 @@ def open_writer(
         format: "tsv", "csv", "jsonl" or "parquet"; None = by the suffix of `out`, TSV on standard output.
         outputs: names of the predicted quantities.
         ensemble: whether predictions have standard deviations.
+        suffixes: what is added to each output's name for them; `_sd` where this is empty.
         symbols: symbol by id, for a second column `symbol`; None for no such column.
 
     Raises:
@@ -69,7 +71,10 @@ def open_writer(
         OSError: the file cannot be written; its `filename` is `out`.
     """
     chosen = choose_format(out, format)
-    columns = [f"{name}{suffix}" for name in outputs for suffix in (("", "_sd") if ensemble else ("",))]
+    own = suffixes or ("_sd",) * len(outputs)
+    columns = list(outputs)
+    if ensemble:
+        columns = [column for name, more in zip(outputs, own, strict=True) for column in (name, f"{name}{more}")]
     if repeated := [name for name in columns if columns.count(name) > 1]:
         raise UsageError(f"two columns would be called {repeated[0]}: the outputs are {', '.join(outputs)}")
     if chosen == "parquet":

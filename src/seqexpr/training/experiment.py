@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,11 @@ from seqexpr.datasets.dataset import PreparedDataset
 from seqexpr.errors import UsageError
 from seqexpr.inputs.half_life import HalfLifeSchema
 from seqexpr.models.config import PerceiverConfig
+from seqexpr.models.input_range import InputRange, dna_features, protein_features
 from seqexpr.training.recipe import Recipe
+
+_CHUNK = 512
+"""Windows that are summarised at once."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,25 @@ def check_trainable(split: Split) -> None:
             f"{len(split.train)} genes to train on and {len(split.valid)} to validate on are too few; "
             "2 each at least are needed"
         )
+
+
+def input_range(experiment: Experiment, rows: np.ndarray) -> InputRange:
+    """What the inputs of some genes are like, as far as the network reads them."""
+    dataset, config = experiment.dataset, experiment.config
+    parts: list[tuple[Sequence[str], np.ndarray]] = []
+    if config.reads_dna:
+        chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
+        found = [
+            dna_features(dataset.dna(chunk, config.upstream, config.downstream), config.upstream) for chunk in chunks
+        ]
+        parts.append((found[0][0], np.concatenate([values for _, values in found])))
+    if config.reads_protein:
+        proteins = (dataset.proteins(rows[at : at + 1], config.protein_length)[0] for at in range(len(rows)))
+        parts.append(protein_features(proteins))
+    raw = dataset.half_life() if config.reads_half_life else None
+    if raw is not None:
+        parts.append((dataset.half_life_names, raw[rows]))
+    return InputRange.of(parts)
 
 
 def label_scaling(experiment: Experiment, split: Split) -> tuple[np.ndarray, np.ndarray]:

@@ -35,6 +35,7 @@ from seqexpr.training.experiment import (
     check_trainable,
     fingerprint,
     half_life_schema,
+    input_range,
     label_scaling,
 )
 from seqexpr.training.group_workers import GroupWorkers, in_order, single_threads
@@ -257,6 +258,7 @@ class _Trainer:
             "valid_genes": len(split.valid),
             "epochs": self.epochs_done,
             "best_epoch": self.best_epoch,
+            "input_range": input_range(experiment, split.train).to_dict(),
             "best_valid_r2": next(row["valid_r2"] for row in self.rows if row["epoch"] == self.best_epoch),
         }
         return ModelMetadata(experiment.config, outputs, self.schema, training)

@@ -1,0 +1,282 @@
+"""Say which inputs lie outside what a model was trained on: composition, length and half-life features of its genes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from seqexpr.sequences.alphabet import PROTEIN
+
+CENTRE = 500
+"""Bases on either side of the TSS whose composition counts by itself."""
+TAIL = 0.005
+"""Share of the training genes that lie beyond each end of a range."""
+MARGIN = 0.1
+"""Share of a range's width by which a value may lie beyond it."""
+MOST_USUAL = 0.03
+"""Share of genes outside that is no reason for a warning: about half of this is seen in the training organism."""
+
+_COMPOSITION = "composition of the sequence"
+_FEWEST_TO_COMPARE = 50
+_MOST_IN_A_QUARTER = 0.75
+"""Share of the genes of a stream in one outer quarter of the training genes that tells of another kind of genes."""
+_FEWEST_GENES = 100
+"""Genes of which a covariance can be learnt."""
+_C, _G = 2, 3
+_RESIDUES = PROTEIN.letters[:20]
+
+
+_JOINT = "share of "
+"""Begins the names of features that are judged together, by their distance from the training genes' mean."""
+_PAIRS = tuple(f"{_JOINT}{first}{second}" for first in "ACGT" for second in "ACGT")
+
+
+def dna_features(windows: np.ndarray, upstream: int) -> tuple[tuple[str, ...], np.ndarray]:
+    """Summarise windows: names, and float64 (genes, 20) with NaN where nothing is known.
+
+    Args:
+        windows: uint8 tokens (genes, length), the TSS boundary at `upstream`.
+        upstream: bases before the boundary.
+    """
+    near = windows[:, max(0, upstream - CENTRE) : upstream + CENTRE]
+    columns = [_gc(windows), _gc(near), _cpg(near), (windows == 0).mean(axis=1)]
+    names = ("GC of the window", "GC around the TSS", "CpG around the TSS", "unknown letters", *_PAIRS)
+    return names, np.concatenate([np.stack(columns, axis=1), _pairs(windows)], axis=1)
+
+
+def _pairs(tokens: np.ndarray) -> np.ndarray:
+    """Shares of the 16 pairs of neighbouring bases, (genes, 16); NaN without one."""
+    codes = tokens[:, :-1].astype(np.int16) * 5 + tokens[:, 1:]
+    counts = np.stack([np.bincount(row, minlength=25) for row in codes]).reshape(-1, 5, 5)[:, 1:, 1:].reshape(-1, 16)
+    total = counts.sum(axis=1, keepdims=True)
+    return np.divide(counts, total, out=np.full(counts.shape, np.nan), where=total > 0)
+
+
+def _gc(tokens: np.ndarray) -> np.ndarray:
+    known = np.count_nonzero(tokens, axis=1)
+    strong = np.count_nonzero((tokens == _C) | (tokens == _G), axis=1)
+    return np.divide(strong, known, out=np.full(len(tokens), np.nan), where=known > 0)
+
+
+def _cpg(tokens: np.ndarray) -> np.ndarray:
+    """CpG dinucleotides for each known base."""
+    known = np.count_nonzero(tokens, axis=1)
+    pairs = np.count_nonzero((tokens[:, :-1] == _C) & (tokens[:, 1:] == _G), axis=1)
+    return np.divide(pairs, known, out=np.full(len(tokens), np.nan), where=known > 0)
+
+
+def protein_features(proteins: Iterable[np.ndarray]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Summarise proteins, uint8 tokens with PAD at the right: names, and float64 (genes, 21)."""
+    rows = []
+    for tokens in proteins:
+        counts = np.bincount(tokens, minlength=PROTEIN.size + 1)[: PROTEIN.size]
+        length = int(counts[1:].sum())
+        rows.append([float(length), *(counts[1:21] / max(length, 1))])
+    return ("length of the protein", *(f"{_JOINT}{letter}" for letter in _RESIDUES)), np.array(rows)
+
+
+@dataclass(frozen=True)
+class Composition:
+    """Shares that are judged together: their mean, and the shape of their spread, in the training genes."""
+
+    names: tuple[str, ...]
+    mean: tuple[float, ...]
+    precision: tuple[tuple[float, ...], ...]
+    """The inverse of their covariance."""
+    limit: float
+    """The squared Mahalanobis distance within which all but a few training genes lie."""
+
+    @classmethod
+    def of(cls, names: Sequence[str], values: np.ndarray) -> Composition | None:
+        """Learn it from shares (genes, n); None for too few genes."""
+        known = values[np.isfinite(values).all(axis=1)]
+        if len(known) < _FEWEST_GENES:
+            return None
+        mean = known.mean(axis=0)
+        precision = np.linalg.pinv(np.cov(known.T), rcond=1e-6, hermitian=True)
+        away = known - mean
+        distances = np.einsum("gi,ij,gj->g", away, precision, away)
+        rows = tuple(tuple(float(f"{value:.6g}") for value in row) for row in precision)
+        return cls(tuple(names), tuple(map(float, mean)), rows, float(np.quantile(distances, 1 - TAIL)) * (1 + MARGIN))
+
+    def distance(self, values: np.ndarray) -> float:
+        """Squared Mahalanobis distance of shares (n,) from the mean."""
+        away = values - np.array(self.mean)
+        return float(away @ np.array(self.precision) @ away)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The composition as JSON can hold it."""
+        return {"names": list(self.names), "mean": list(self.mean), "precision": list(map(list, self.precision)),
+                "limit": self.limit}  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, value: Any) -> Composition | None:
+        """The composition that `to_dict` wrote; None for anything else."""
+        try:
+            found = cls(
+                tuple(map(str, value["names"])),
+                tuple(map(float, value["mean"])),
+                tuple(tuple(map(float, row)) for row in value["precision"]),
+                float(value["limit"]),
+            )
+        except (TypeError, KeyError, ValueError, OverflowError):
+            return None
+        size = len(found.names)
+        square = len(found.precision) == len(found.mean) == size and all(len(row) == size for row in found.precision)
+        finite = square and np.isfinite([*found.mean, *sum(found.precision, ()), found.limit]).all()
+        return found if finite else None
+
+
+@dataclass(frozen=True)
+class InputRange:
+    """Ranges of the training genes' inputs, by feature: what lies between their extreme quantiles."""
+
+    names: tuple[str, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    lower: tuple[float, ...] = ()
+    """The lower quartile of each feature."""
+    upper: tuple[float, ...] = ()
+    composition: Composition | None = None
+
+    @classmethod
+    def of(cls, parts: Sequence[tuple[Sequence[str], np.ndarray]]) -> InputRange:
+        """Learn the ranges from summaries of the training genes; features that no gene has are left out."""
+        names: list[str] = []
+        low: list[float] = []
+        high: list[float] = []
+        lower: list[float] = []
+        upper: list[float] = []
+        composition = None
+        for titles, values in parts:
+            joint = [place for place, title in enumerate(titles) if title.startswith(_JOINT)]
+            if joint and composition is None:
+                composition = Composition.of([titles[place] for place in joint], values[:, joint])
+            for title, column in zip(titles, values.T, strict=True):
+                known = column[np.isfinite(column)]
+                if known.size and not title.startswith(_JOINT):
+                    bounds = np.quantile(known, (TAIL, 0.25, 0.75, 1 - TAIL)).tolist()
+                    names.append(title)
+                    for kept, bound in zip((low, lower, upper, high), bounds, strict=True):
+                        kept.append(bound)
+        return cls(tuple(names), tuple(low), tuple(high), tuple(lower), tuple(upper), composition)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The ranges as JSON can hold them."""
+        bounds = zip(self.low, self.lower, self.upper, self.high, strict=True)
+        ranges = {name: list(four) for name, four in zip(self.names, bounds, strict=True)}
+        composition = None if self.composition is None else self.composition.to_dict()
+        return {"ranges": ranges, "composition": composition}
+
+    @classmethod
+    def from_dict(cls, value: Any) -> InputRange | None:
+        """The ranges that `to_dict` wrote; None for anything else."""
+        if not isinstance(value, dict) or not isinstance(value.get("ranges"), dict):
+            return None
+        composition = Composition.from_dict(value.get("composition"))
+        ranges = value["ranges"]
+        four = list(ranges.values())
+        if not all(isinstance(one, list) and len(one) == 4 and all(map(_is_finite, one)) for one in four):
+            return None
+        low, lower, upper, high = ([one[place] for one in four] for place in range(4))
+        return cls(tuple(map(str, ranges)), tuple(low), tuple(high), tuple(lower), tuple(upper), composition)
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and bool(np.isfinite(value))
+
+
+@dataclass
+class RangeCounts:
+    """Counts the genes of a stream that lie outside a model's ranges."""
+
+    range: InputRange
+    genes: int = 0
+    outside: int = 0
+    by_feature: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, float] = field(default_factory=dict)
+    """A value outside, of the first such gene."""
+    known: dict[str, int] = field(default_factory=dict)
+    below: dict[str, int] = field(default_factory=dict)
+    """Genes below the lower quartile of the training genes, by feature."""
+    above: dict[str, int] = field(default_factory=dict)
+    """Genes above the upper one."""
+
+    def __post_init__(self) -> None:
+        low, high = np.array(self.range.low), np.array(self.range.high)
+        margin = MARGIN * (high - low)
+        self._low, self._high = low - margin, high + margin
+        self._places = {name: place for place, name in enumerate(self.range.names)}
+
+    def add(self, parts: Sequence[tuple[Sequence[str], np.ndarray]]) -> None:
+        """Count one gene, of which each summary has one row."""
+        self.genes += 1
+        found = False
+        for titles, values in parts:
+            if self._is_foreign(titles, values[0]):
+                found = True
+                self.by_feature[_COMPOSITION] = self.by_feature.get(_COMPOSITION, 0) + 1
+            for title, value in zip(titles, values[0], strict=True):
+                place = self._places.get(title)
+                if place is None or not np.isfinite(value):
+                    continue
+                self.known[title] = self.known.get(title, 0) + 1
+                if value < self.range.lower[place]:
+                    self.below[title] = self.below.get(title, 0) + 1
+                elif value > self.range.upper[place]:
+                    self.above[title] = self.above.get(title, 0) + 1
+                if value < self._low[place] or value > self._high[place]:
+                    found = True
+                    self.by_feature[title] = self.by_feature.get(title, 0) + 1
+                    self.examples.setdefault(title, float(value))
+        self.outside += found
+
+    def _shift(self) -> tuple[float, int, str, str, float] | None:
+        """The feature in which most genes lie in one outer quarter of the training genes, where that is not chance."""
+        found = []
+        for place, name in enumerate(self.range.names):
+            known = self.known.get(name, 0)
+            if known < _FEWEST_TO_COMPARE or self.range.lower[place] == self.range.upper[place]:
+                continue
+            for counts, side, bound in (
+                (self.below, "low", self.range.lower[place]),
+                (self.above, "high", self.range.upper[place]),
+            ):
+                count = counts.get(name, 0)
+                found.append((count / known, count, name, side, bound))
+        worst = max(found, default=None)
+        return worst if worst is not None and worst[0] > _MOST_IN_A_QUARTER else None
+
+    def _is_foreign(self, titles: Sequence[str], values: np.ndarray) -> bool:
+        """Whether the shares among these features are further from the training genes' than theirs."""
+        composition = self.range.composition
+        if composition is None or composition.names[0] not in titles:
+            return False
+        at = titles.index(composition.names[0])
+        own = values[at : at + len(composition.names)]
+        return bool(np.isfinite(own).all()) and composition.distance(own) > composition.limit
+
+    def describe(self, model: str, species: str = "") -> str | None:
+        """A line about the genes outside and the feature in which most are; None where that is usual."""
+        if (shift := self._shift()) is not None:
+            share, count, name, side, bound = shift
+            where = f" ({species})" if species else ""
+            side = "below" if side == "low" else "above"
+            return (
+                f"{count:,} of {self.known[name]:,} genes ({share:.0%}) lie {side} {bound:.3g} in {name}, as only a quarter "
+                f"of the genes do that {model} was trained on{where}: predictions for them are extrapolations"
+            )
+        if self.outside <= MOST_USUAL * self.genes:
+            return None
+        worst = max(self.by_feature, key=lambda name: self.by_feature[name])
+        where = f" ({species})" if species else ""
+        said = f"{self.outside:,} of {self.genes:,} genes lie outside what {model} was trained on{where}: {worst}, "
+        said += f"{self.by_feature[worst]:,} genes"
+        if worst == _COMPOSITION:
+            return said
+        place = self._places[worst]
+        known = f"{self.range.low[place]:.3g} to {self.range.high[place]:.3g}"
+        return f"{said}, such as {self.examples[worst]:.3g} where it was {known}"
