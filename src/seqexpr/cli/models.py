@@ -38,12 +38,18 @@ def list_command() -> None:
 
 
 @models.command("show", cls=Command)
-def show_command(model: ModelName) -> None:
+def show_command(
+    model: ModelName,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all that the weights say, as JSON.")] = False,
+) -> None:
     """Show a model's card: what it reads and predicts, how it was trained, its held-out numbers."""
     from seqexpr.models.registry import resolve_models
     from seqexpr.models.trained import read_metadata
 
     for number, path in enumerate(resolve_models([model])):
+        if as_json:
+            typer.echo(read_metadata(path).to_json())
+            continue
         lines = _card(read_metadata(path))
         if number:
             typer.echo()
@@ -88,18 +94,48 @@ def _inputs(metadata: ModelMetadata) -> list[str]:
 
 
 def _card(metadata: ModelMetadata) -> list[str]:
-    lines = [f"preset: {metadata.config.preset}", "inputs:", *(f"  {line}" for line in _inputs(metadata))]
+    species = [f"species: {metadata.species}"] if metadata.species else []
+    lines = [f"preset: {metadata.config.preset}", *species, "inputs:", *(f"  {line}" for line in _inputs(metadata))]
     lines.append("outputs:")
     for output in metadata.outputs:
         unit = f" [{output.unit}]" if output.unit else ""
         lines.append(f"  {output.name}{unit}: mean {output.mean:.4g}, sd {output.sd:.4g} over the training genes")
+    if any(output.calibration is not None for output in metadata.outputs):
+        lines.append("columns ..._sd: the error to expect, one standard deviation, calibrated on held-out genes")
     schema = metadata.half_life
     if schema is not None:
         given = "z-scores as in Xpresso's tables" if schema.expects_z_scores else "raw values"
         lines.append(f"half-life features, in the order of --half-life's columns, {given}:")
         scales = zip(schema.names, schema.transforms, schema.mean, schema.sd, strict=True)
         lines += [f"  {name}: {how}, mean {mean:.4g}, sd {sd:.4g}" for name, how, mean, sd in scales]
-    return [*lines, *_nested("training", metadata.training), *_nested("card", metadata.card)]
+    training = {
+        key: value for key, value in metadata.training.items() if key not in ("metrics", "input_range", "recipe")
+    }
+    recipe = metadata.training.get("recipe")
+    if isinstance(recipe, dict) and recipe.get("name"):
+        training["recipe"] = recipe["name"]
+    if metadata.input_range is not None:
+        lines.append("inputs of the training genes, 99 % of them:")
+        bounds = zip(metadata.input_range.names, metadata.input_range.low, metadata.input_range.high, strict=True)
+        lines += [f"  {name}: {low:.3g} to {high:.3g}" for name, low, high in bounds]
+    return [
+        *lines,
+        *_nested("training", training),
+        *_scores(metadata.training.get("metrics")),
+        *_nested("card", metadata.card),
+    ]
+
+
+def _scores(metrics: Any) -> list[str]:
+    """The numbers of a run's weights, one line for each output and part."""
+    lines = []
+    for row in metrics if isinstance(metrics, list) else []:
+        found = row.get("metrics", {}).get("pearson_r2", {}) if isinstance(row, dict) else {}
+        if found.get("value") is not None:
+            interval = "" if found.get("low") is None else f" [{found['low']:.3f}, {found['high']:.3f}]"
+            of = f"{row.get('output')}, {row.get('scope')}, {row.get('n'):,} genes"
+            lines.append(f"  {of}: squared Pearson {found['value']:.3f}{interval}")
+    return ["held-out numbers:", *lines] if lines else []
 
 
 def _nested(title: str, values: dict[str, Any], indent: int = 0) -> list[str]:

@@ -266,8 +266,8 @@ class RangeCounts:
             where = f" ({species})" if species else ""
             side = "below" if side == "low" else "above"
             return (
-                f"{count:,} of {self.known[name]:,} genes ({share:.0%}) lie {side} {bound:.3g} in {name}, as only a quarter "
-                f"of the genes do that {model} was trained on{where}: predictions for them are extrapolations"
+                f"{count:,} of {self.known[name]:,} genes ({share:.0%}) lie {side} {bound:.3g} in {name}, as only a "
+                f"quarter of the genes do that {model} was trained on{where}: predictions for them are extrapolations"
             )
         if self.outside <= MOST_USUAL * self.genes:
             return None

@@ -1,0 +1,10 @@
+from __future__ import annotations
+
+import pytest
+
+from seqexpr.models import checkpoint, trained
+
+
+@pytest.mark.parametrize("name", checkpoint.__all__)
+def test_names_of_version_0_1_are_those_of_trained(name: str) -> None:
+    assert getattr(checkpoint, name) is getattr(trained, name)
