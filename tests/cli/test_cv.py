@@ -80,7 +80,7 @@ def test_folds_then_predict_with_all_their_models(folder, tmp_path):
     predicted = run("predict", "--proteins", tmp_path / "p.fa", "--model", out, "--threads", 1)
     assert predicted.returncode == 0, predicted.stderr
     header, *values = [line.split("\t") for line in predicted.stdout.splitlines()]
-    assert header == ["id", "a", "a_sd"]
+    assert header == ["id", "a", "a_spread"]
     assert [row[0] for row in values] == ["one", "two"]
     assert all(float(row[2]) > 0 for row in values)
 

@@ -53,7 +53,7 @@ def test_show_prints_the_card(cached: Path, seqexpr: Callable[..., Any]) -> None
         "  intron_len: log10(x+0.1), mean 0.5, sd 2\n  utr3_len: log10(x+0.1), mean 0.5, sd 2\n"
         "  utr5_gc: identity, mean 0.5, sd 2\n  cds_gc: identity, mean 0.5, sd 2\n"
         "  utr3_gc: identity, mean 0.5, sd 2\n  orf_exon_density: log10(x+0.1), mean 0.5, sd 2\n"
-        "training:\n  genes: 12\n  recipe:\n    name: paper\n"
+        "training:\n  genes: 12\n  recipe: paper\n"
         "card:\n  use: tests\n  species: human, mouse\n"
     )
 

@@ -75,7 +75,7 @@ def test_a_users_first_hour(
     assert predicted.code == 0, predicted.err
     header, *rows = (line.split("\t") for line in predicted.out.splitlines())
     # The default recipe's network has members, which tell a spread.
-    assert header == ["id", *(column for label in task.labels for column in (label, f"{label}_sd"))]
+    assert header == ["id", *(column for label in task.labels for column in (label, f"{label}_spread"))]
     assert {row[0] for row in rows} == {gene(number) for number in ASKED}
     assert np.isfinite([float(cell) for row in rows for cell in row[1:]]).all()
 

@@ -28,7 +28,7 @@ def test_counts_go_to_stderr_and_nothing_to_stdout(files: Path, seqexpr: Callabl
         "the windows: 1 of 3 used (windows.fa)\n"
         "labels: 1 of 1 used (labels.tsv)\n"
         "windows: 2 bp upstream and 3 bp downstream of the TSS; "
-        "0 bases padded in 0 windows, 1 unknown, 0 cropped\n"
+        "1 unknown base in 1 window\n"
         "label level: 1 genes\n"
         "1 genes prepared in set\n"
     )
@@ -46,10 +46,10 @@ def test_standard_input_is_a_file_too(files: Path, seqexpr: Callable[..., Any]) 
     [
         ([], 2, "needs a task, or --out DIR"),
         (["nothing"], 2, "no task 'nothing'"),
-        (["mrna-human", "--labels", "labels.tsv"], 2, "leave away --labels"),
+        (["mrna-human", "--labels", "labels.tsv"], 2, "omit --labels"),
         (["mrna-human"], 4, "run: seqexpr fetch mrna-human"),
         (["--out", "set"], 2, "give --fasta"),
-        (["--out", "set", "--fasta", "windows.fa", "--tss-at", "mid"], 2, "--tss-at mid"),
+        (["--out", "set", "--fasta", "windows.fa", "--tss-at", "mid"], 2, "'mid' is neither an offset"),
         (["--out", "set", "--fasta", "windows.fa"], 3, "--tss-at"),
         (["--out", "set", "--fasta", "absent.fa"], 3, "absent.fa"),
         (["--out", "labels.tsv", "--fasta", "windows.fa"], 2, "is a file"),

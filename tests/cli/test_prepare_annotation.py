@@ -48,7 +48,7 @@ def test_the_toy_genes(suffix: str, tmp_path: Path, seqexpr: Callable[..., Any])
         "--annotation", annotation, "--upstream", UPSTREAM, "--downstream", DOWNSTREAM,
     )  # fmt: skip
     assert (done.code, done.out) == (0, "")
-    assert "0 bases padded in 0 windows, 4 unknown, 0 cropped\n" in done.err
+    assert "downstream of the TSS; 4 unknown bases in" in done.err
     assert (
         "half-life features known: utr5_len 9, cds_len 9, intron_len 9, utr3_len 9, "
         "utr5_gc 7, cds_gc 9, utr3_gc 8, orf_exon_density 9\n"
@@ -123,7 +123,7 @@ def test_predict_of_some_genes_of_the_hla_region(
         "--half-life", HLA / "half_life.tsv", "--model", weights(),
     )  # fmt: skip
     assert done.code == 0
-    assert "half-life: 0 of 4 genes not in the table, 2 with missing features;" in done.err
+    assert "half-life features: 0 of 4 genes not in the table, 2 with missing features;" in done.err
     predicted = dict(line.split("\t") for line in done.out.splitlines()[1:])
     assert sorted(predicted) == sorted(genes)
     places = {line.split("\t")[3]: line.split("\t") for line in (HLA / "tss.bed").read_text().splitlines()}
