@@ -91,7 +91,7 @@ def test_baselines_each_under_its_name(tmp_path):
         (TABLE + "g0\t3\t3\n", "line 4, id 'g0': found this gene again; expected one row per gene and output"),
         (TABLE + "\t3\t3\n", "line 4, id '': found an empty id"),
         (TABLE + "g2\t3\t\n", "line 4, id 'g2': found a label and no prediction"),
-        (TABLE + "g2\t3\tnan\n", "line 4, column 'prediction': found 'nan'"),
+        (TABLE + "g2\t3\tinf\n", "line 4, column 'prediction': found 'inf'"),
         ("gene\tlabel\tprediction\ng0\t\t1\n", "found no gene with a label"),
     ],
 )

@@ -86,7 +86,7 @@ _GFF3 = (
     "chr1\tx\tCDS\t10\t30\t.\t-\t0\tID=c1;Parent=t1\n"
 )
 _LABELS = "id\tlung\tbrain\tchrom\ttss\ng1\t1.5\t2\tchr1\t100\ng2\t\tNA\tchr2\t5\n"
-_HALF_LIFE = "\t".join(["id", *FEATURES]) + "\n" + "\t".join(["g1", *["0.5"] * len(FEATURES)]) + "\n"
+_HALF_LIFE = "\t".join(["id", *FEATURES]) + "\n" + "\t".join(["g1", *["1"] * len(FEATURES)]) + "\n"
 _RECIPE = """base = "default"
 learning_rate = 1e-3
 betas = [0.9, 0.999]

@@ -290,7 +290,7 @@ def test_an_error_while_reading_ahead_ends_the_training(experiment, split, tmp_p
 
 
 def test_diverging_training_says_so(experiment, split, tmp_path):
-    recipe = experiment.recipe.changed(learning_rate=1e30, clip_norm=0.0, optimizer="adam", average_decay=0.0)
+    recipe = experiment.recipe.changed(learning_rate=1e9, clip_norm=0.0, optimizer="adam", average_decay=0.0)
     with pytest.raises(UsageError, match="lower the recipe's learning rate"):
         train(replace(experiment, recipe=recipe), split, tmp_path, CPU, name="w")
 
