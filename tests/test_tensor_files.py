@@ -32,6 +32,19 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     )
 
 
+def test_the_same_content_makes_the_same_bytes(tmp_path: Path) -> None:
+    """Eight entries and the checksums, which the library writes in the same order once in 9! times."""
+    noted = {f"note {letter}": f'"{letter}" \\ \n \x7f \x01 \u00e9 \U0001f9ec' for letter in "hgfedcba"}
+    for name, metadata in (("one", noted), ("two", dict(reversed(noted.items())))):
+        save_tensors(tmp_path / name, TENSORS, metadata)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    stored = read_metadata(tmp_path / "one", "x")
+    check_metadata("one", stored, "x")
+    assert {key: stored[key] for key in noted} == noted
+    loaded = load_tensors(tmp_path / "one", "x")
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in TENSORS.items())
+
+
 def test_each_flipped_bit_of_the_numbers_is_found(tmp_path: Path) -> None:
     save_tensors(tmp_path / "f", {"a": torch.ones(4)}, {})
     data = bytearray((tmp_path / "f").read_bytes())

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import struct
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,11 +26,14 @@ if TYPE_CHECKING:
 CHECKSUMS = "sha256"
 """Key of the metadata: {"metadata": {key: SHA-256}, "tensors": {name: SHA-256}} as JSON."""
 
+_METADATA = "__metadata__"
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
 def save_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
     """Write tensors, metadata and their checksums as one safetensors file, atomically.
+
+    The same tensors and metadata make the same bytes.
 
     Raises:
         OSError: the file cannot be written, or the disk is full; its `filename` is `path`.
@@ -44,11 +48,29 @@ def save_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor], metadata
     }
     with atomic_path(path) as temporary:
         try:
-            save_file(stored, temporary, metadata={**metadata, CHECKSUMS: json.dumps(sums)})
+            save_file(stored, temporary, metadata={**metadata, CHECKSUMS: json.dumps(sums, sort_keys=True)})
         except SafetensorError as problem:  # of a full disk, too
             code = _OS_ERROR.search(str(problem))
             number = int(code[1]) if code else errno.EIO
             raise OSError(number, os.strerror(number) if code else str(problem), str(path)) from None
+        _sort_metadata(temporary)
+
+
+def _sort_metadata(path: Path) -> None:
+    """Put the metadata in order in place, which the library writes in another order each time.
+
+    The header is as long as before, so that the tensors stay where they are: it may end in spaces (safetensors format
+    specification, "Format").
+    """
+    with path.open("rb+") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+        header[_METADATA] = dict(sorted(header[_METADATA].items()))
+        ordered = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode().ljust(length)
+        if len(ordered) != length:
+            raise RuntimeError(f"{path}: a header of {len(ordered)} bytes does not go in the place of {length}")
+        file.seek(8)
+        file.write(ordered)
 
 
 def read_metadata(path: str | Path, expected: str) -> dict[str, str]:
