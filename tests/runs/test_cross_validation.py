@@ -13,6 +13,7 @@ from filelock import FileLock
 
 from seqexpr.datasets.dataset import PreparedDataset
 from seqexpr.errors import InputError, UsageError
+from seqexpr.files import sha256_file, write_json
 from seqexpr.models.config import PRESETS
 from seqexpr.models.registry import resolve_models
 from seqexpr.models.trained import load_model
@@ -131,7 +132,7 @@ def test_folds_in_processes_give_the_same_and_go_on_after_a_failure(experiment, 
     run_folds(experiment, options, out, CPU, [0], observer=SilentObserver())
     damaged.parent.mkdir(parents=True)
     damaged.write_bytes(b"no state")
-    with pytest.raises(InputError, match=r"^fold 2: .*state.safetensors: found a damaged file"):
+    with pytest.raises(InputError, match=r"^fold 2: .*state.safetensors: found a damaged or foreign file"):
         cross_validate(experiment, options, out, CPU, resume=True, observer=SilentObserver(), jobs=2)
     assert multiprocessing.active_children() == []
     assert (out / "folds/0/.done").exists()
@@ -190,6 +191,12 @@ def test_other_sequences_are_another_dataset(experiment, options, tmp_path, obse
     content = bytearray(sequences.read_bytes())
     content[2000] = content[2000] % 4 + 1
     sequences.write_bytes(content)
+    other = replace(other, dataset=PreparedDataset.open(moved))
+    with pytest.raises(InputError, match=r"sequences\.safetensors: found SHA-256"):
+        run_folds(other, options, tmp_path / "run", CPU, [], observer=observer)
+    described = json.loads((moved / "manifest.json").read_text())  # as if it had been prepared so
+    described["content"]["sequences.safetensors"] = sha256_file(sequences)
+    write_json(moved / "manifest.json", described)
     other = replace(other, dataset=PreparedDataset.open(moved))
     with pytest.raises(UsageError, match=r"\(the dataset has other sequences or half-life features now\)"):
         run_folds(other, options, tmp_path / "run", CPU, [], observer=observer)
