@@ -117,11 +117,6 @@ EPOCH = record({"epoch": whole(0)}, {"train_loss": number, "valid_loss": number,
 """A line of metrics.jsonl."""
 
 CV_OPTIONS = record(
-    dict.fromkeys(("task", "labels", "dataset", "model", "seed", "folds", "resamples", "permute_labels"), anything)
-)
-
-
-CV_OPTIONS = record(
     dict.fromkeys(
         ("task", "labels", "dataset", "model", "digests", "seed", "folds", "resamples", "permute_labels"), anything
     )
