@@ -69,6 +69,18 @@ def test_a_genome_with_genes_symbols_and_proteins(table: pd.DataFrame, tmp_path:
     assert proteins.columns.tolist()[:2] == ["id", "protein"]
 
 
+def test_a_loaded_model_warns_of_other_genes_as_predict_does(caplog: pytest.LogCaptureFixture) -> None:
+    letters = np.random.default_rng(0).choice(list("ACGT"), (60, 10_500))
+    windows = {f"g{number}": "".join(row) for number, row in enumerate(letters)}
+    said = []
+    for predict in (seqexpr.predict, seqexpr.load("human-mrna").predict):
+        caplog.clear()
+        predict(windows)
+        said.append([record.getMessage() for record in caplog.records])
+    assert said[0] == said[1]
+    assert "human-mrna" in "".join(said[0])
+
+
 def test_a_model_is_loaded_once_and_predicts_often(windows: dict[str, str], table: pd.DataFrame) -> None:
     model = seqexpr.load("human-mrna", threads=1)
     assert (model.outputs, model.window) == (("mrna",), (7000, 3500))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from seqexpr.errors import UsageError
 from seqexpr.inputs.gene_ids import read_gene_names
 from seqexpr.prediction.inputs import InputSources
-from seqexpr.prediction.session import Session, open_session
+from seqexpr.prediction.session import Session, load_predictor, open_session, start_session
 from seqexpr.sequences.fasta import FastaRecord
 
 if TYPE_CHECKING:
@@ -158,9 +158,6 @@ class Model:
         half_life: Path_ | None = None,
     ) -> pd.DataFrame:
         """Predict for sequences, as `seqexpr.predict` does."""
-        from seqexpr.prediction.inputs import InputCounts
-        from seqexpr.prediction.records import read_records
-
         path, records = _given(sequences)
         protein_path, protein_records = _given(proteins, of_proteins=True)
         sources = InputSources(
@@ -172,11 +169,8 @@ class Model:
             half_life=_text(half_life),
         )
         sources.check()
-        needs = self.predictor.needs
-        sources.check_fit(needs)
-        counts = InputCounts()
-        stream = self.predictor.predict(read_records(sources, needs, counts))
-        return _frame(Session(sources, needs, counts, self.predictor, stream), symbol=False)
+        sources.check_fit(self.predictor.needs)
+        return _frame(start_session(sources, self.predictor, self.name, self.metadata), symbol=False)
 
 
 def load(
@@ -195,15 +189,10 @@ def load(
         DeviceError: the device is absent.
     """
     from seqexpr.models.registry import resolve_models
-    from seqexpr.models.trained import load_model
-    from seqexpr.prediction.device import choose_device, use_threads
-    from seqexpr.prediction.predictor import Predictor
 
     names = _models(model)
-    on = choose_device(device)
-    workers = use_threads(on, threads)
-    models = [load_model(path, on) for path in resolve_models(list(names))]
-    return Model(", ".join(names), Predictor(models, on, "auto", workers), models[0].metadata)
+    predictor = load_predictor(resolve_models(list(names)), device, threads=threads)
+    return Model(", ".join(names), predictor, predictor.models[0].metadata)
 
 
 def prepare(
@@ -370,29 +359,6 @@ def compare(
     return pd.DataFrame(rows)
 
 
-class _Silent:
-    """An observer that shows nothing; logging says what matters."""
-
-    def on_stage(self, stage: str) -> None:
-        """Nothing."""
-
-    def on_part(self, part: str, done: int, total: int) -> None:
-        """Nothing."""
-
-    def on_fold(self, fold: int, folds: int) -> _Silent:
-        """Each fold is observed by this one too."""
-        return self
-
-    def on_fold_done(self, fold: int) -> None:
-        """Nothing."""
-
-    def on_step(self, epoch: int, step: int, steps: int) -> None:
-        """Nothing."""
-
-    def on_epoch(self, row: dict[str, Any]) -> None:
-        """Nothing."""
-
-
 _LEARNT = ("label", "preset", "recipe", "epochs", "batch_size", "seed")
 _DIVIDED = ("split", "folds", "valid_fraction", "test_fraction", "permute_labels", "resamples")
 _CHROMOSOMES = ("test_chromosomes", "valid_chromosomes")
@@ -401,20 +367,16 @@ _COMPUTED = ("device", "threads", "observer", "groups")
 
 def _run_settings(task: Any, options: dict[str, Any], *, folds: bool) -> tuple[Any, Any, Any, Any]:
     """What is learnt, how genes are divided, the device and the observer."""
-    import torch
-
-    from seqexpr.prediction.device import choose_device, keep_freed_memory
+    from seqexpr.prediction.device import begin_training
+    from seqexpr.runs.observers import SilentObserver
     from seqexpr.runs.setup import RunOptions, resolve_experiment
     from seqexpr.tasks.catalogue import named_task
-    from seqexpr.threads import usable_cores
 
     known = (*_LEARNT, *_DIVIDED, *_CHROMOSOMES, *_COMPUTED)
     if unknown := sorted(set(options) - set(known)):
         raise UsageError(f"there is no option {', '.join(unknown)}; there are {', '.join(known)}")
     name = str(getattr(task, "folder", task))
-    torch.set_num_threads(options.get("threads") or usable_cores())
-    device = choose_device(options.get("device", "auto"))
-    keep_freed_memory()
+    device = begin_training(options.get("device", "auto"), options.get("threads"))
     learnt = {key: options[key] for key in _LEARNT if options.get(key) is not None}
     label = learnt.pop("label", ())
     experiment = resolve_experiment(name, labels=(label,) if isinstance(label, str) else tuple(label), **learnt)
@@ -426,7 +388,7 @@ def _run_settings(task: Any, options: dict[str, Any], *, folds: bool) -> tuple[A
         divided["split"] = "chromosome" if chromosomes else usual
     groups = options.get("groups")
     settings = RunOptions(groups_file=None if groups is None else Path(groups), **divided, **chromosomes)
-    return experiment, settings, device, options.get("observer") or _Silent()
+    return experiment, settings, device, options.get("observer") or SilentObserver()
 
 
 def _chromosomes(given: Any) -> tuple[tuple[str, ...], ...]:

@@ -211,17 +211,13 @@ def begin_run(
 def begin_computing(device: Device, threads: int | None, quiet: bool = False) -> torch.device:
     """Set up logging, threads and memory, and say which device computes."""
     from seqexpr.cli.console import set_up_logging, status
-    from seqexpr.threads import usable_cores, wait_passively_if_busy
+    from seqexpr.threads import wait_passively_if_busy
 
     set_up_logging(quiet=quiet)
     if (share := wait_passively_if_busy()) is not None:
         status(f"other processes use {share:.0%} of the cores: torch's threads wait for one another without spinning")
-    import torch
+    from seqexpr.prediction.device import begin_training, describe_device
 
-    from seqexpr.prediction.device import choose_device, describe_device, keep_freed_memory
-
-    torch.set_num_threads(threads or usable_cores())
-    chosen = choose_device(device.value)
-    keep_freed_memory()
+    chosen = begin_training(device.value, threads)
     status(f"device: {describe_device(chosen)}")
     return chosen

@@ -71,6 +71,22 @@ def use_threads(device: torch.device, threads: int | None) -> int:
     return count
 
 
+def begin_training(name: str = "auto", threads: int | None = None) -> torch.device:
+    """Set torch's threads and the use of memory for a training, and choose its device.
+
+    Args:
+        name: as for `choose_device`.
+        threads: None for as many as this process may use cores, see `usable_cores`.
+
+    Raises:
+        DeviceError: the device asked for is absent.
+    """
+    torch.set_num_threads(threads or usable_cores())
+    device = choose_device(name)
+    keep_freed_memory()
+    return device
+
+
 def keep_freed_memory() -> None:
     """Ask glibc to reuse big buffers instead of returning them to the system after every operation.
 

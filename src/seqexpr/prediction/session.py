@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -28,9 +29,9 @@ class Session:
     predictor: Predictor
     stream: Generator[Prediction, None, None]
     """One prediction for each record, in the order of the input."""
-    model: str = ""
-    species: str = ""
-    outside: RangeCounts | None = None
+    model: str
+    species: str
+    outside: RangeCounts | None
     """Genes that lie outside what the (first) model was trained on; None where its weights do not say."""
 
     def warning(self) -> str | None:
@@ -84,24 +85,70 @@ def open_session(
     chosen = sources if isinstance(sources, InputSources) else sources(needs)
     chosen.check_fit(needs)
 
+    name, first = paths[0].stem, metadata[0]
+
+    def say(device: str) -> None:
+        if announce is not None:
+            announce(f"device: {device}" + (f"; {name}: {first.species}" if first.species else ""))
+
+    predictor = load_predictor(paths, device, batch_size, threads, say)
+    return start_session(chosen, predictor, name, first)
+
+
+def load_predictor(
+    paths: Sequence[Path],
+    device: str = "auto",
+    batch_size: int | Literal["auto"] = "auto",
+    threads: int | None = None,
+    announce: Callable[[str], None] | None = None,
+) -> Predictor:
+    """Load weights files onto a device; several are an ensemble.
+
+    Args:
+        paths: of the weights.
+        device: "auto", "cpu", "cuda" or "mps".
+        batch_size: records in a forward pass.
+        threads: that compute on a CPU; None: the cores that this process may use.
+        announce: gets the device in words, before the weights are read.
+
+    Raises:
+        UsageError: the models predict different things.
+        InputError: damaged weights.
+        DeviceError: the device is absent.
+    """
     # Torch takes seconds to import: what is wrong with the options is known before.
     from seqexpr.models.trained import load_model
     from seqexpr.prediction.device import choose_device, describe_device, use_threads
     from seqexpr.prediction.predictor import Predictor
-    from seqexpr.prediction.records import read_records
 
     on = choose_device(device)
     workers = use_threads(on, threads)
-    name, first = paths[0].stem, metadata[0]
     if announce is not None:
-        announce(f"device: {describe_device(on, workers)}" + (f"; {name}: {first.species}" if first.species else ""))
-    predictor = Predictor([load_model(path, on) for path in paths], on, batch_size, workers)
+        announce(describe_device(on, workers))
+    return Predictor([load_model(path, on) for path in paths], on, batch_size, workers)
+
+
+def start_session(sources: InputSources, predictor: Predictor, name: str, first: ModelMetadata) -> Session:
+    """Open sources for models that are loaded.
+
+    Args:
+        sources: options that are checked and fit the models.
+        predictor: what computes.
+        name: of the (first) model, for messages.
+        first: what it was trained on.
+
+    Raises:
+        InputError: a file is not as it should be.
+    """
+    from seqexpr.prediction.records import read_records
+
+    needs = predictor.needs
     counts = InputCounts()
-    records = read_records(chosen, needs, counts)
+    records = read_records(sources, needs, counts)
     outside = None if first.input_range is None else RangeCounts(first.input_range)
     if outside is not None:
         records = _watched(records, first, needs, outside)
-    return Session(chosen, needs, counts, predictor, predictor.predict(records), name, first.species, outside)
+    return Session(sources, needs, counts, predictor, predictor.predict(records), name, first.species, outside)
 
 
 def _watched(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from seqexpr.training.trainer import Observer
 
@@ -29,3 +29,26 @@ class FoldObserver(StageObserver, Protocol):
 
     def on_fold_done(self, fold: int) -> None:
         """Fold `fold` is whole."""
+
+
+class SilentObserver:
+    """An observer that shows nothing; logging says what matters."""
+
+    def on_stage(self, stage: str) -> None:
+        """Nothing."""
+
+    def on_part(self, part: str, done: int, total: int) -> None:
+        """Nothing."""
+
+    def on_fold(self, fold: int, folds: int) -> SilentObserver:
+        """Each fold is observed by this one too."""
+        return self
+
+    def on_fold_done(self, fold: int) -> None:
+        """Nothing."""
+
+    def on_step(self, epoch: int, step: int, steps: int) -> None:
+        """Nothing."""
+
+    def on_epoch(self, row: dict[str, Any]) -> None:
+        """Nothing."""
