@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import socket
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,26 +20,11 @@ from .misbehaving_server import (
     cut,
     ignores_range,
     redirect_to_itself,
-    running,
     stall,
     status,
     web_page,
     whole,
 )
-
-
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests' server is reached directly, whatever this machine's settings are."""
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with running() as started:
-        yield started
 
 
 @pytest.fixture

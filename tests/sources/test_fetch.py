@@ -7,7 +7,6 @@ import hashlib
 import shutil
 import threading
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,24 +18,11 @@ from seqexpr.sources.fetch import fetch, pending
 from seqexpr.sources.file_fetch import FetchOptions
 from seqexpr.sources.registry import Address, Source, SourceFile, find_source
 
-from .misbehaving_server import BODY, Handler, Server, cut, running, status, whole
+from .misbehaving_server import BODY, Handler, Server, cut, status, whole
 
 IMPATIENT = Patience(attempts=2, read_timeout=5.0, sleep=lambda _: None)
 OPTIONS = FetchOptions(patience=IMPATIENT)
 SHA256 = hashlib.sha256(BODY).hexdigest()
-
-
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with running() as started:
-        yield started
 
 
 def source(*urls: str, size: int | None = None, sha256: str | None = None) -> Source:
