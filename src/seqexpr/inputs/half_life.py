@@ -219,12 +219,8 @@ def _check_units(table: TextTable, names: Sequence[str], values: np.ndarray) -> 
         broken = known != np.round(known)
         if known.size and broken.mean() > _MOST_BROKEN and np.median(known) < _SHORT:
             row = int(np.flatnonzero((values[:, j] != np.round(values[:, j])) & np.isfinite(values[:, j]))[0])
-            raise InputError(
-                table.file,
-                record=f"line {table.lines[row]}, column {name!r}",
-                found=f"{values[row, j]:g}, which is no whole number of bases (a logarithm, or kilobases?)",
-                expected="raw lengths in bases",
-            )
+            found = f"{values[row, j]:g}, which is no whole number of bases (a logarithm, or kilobases?)"
+            raise table.cell_error(row, name, found, "raw lengths in bases")
 
 
 def _check_raw(table: TextTable, names: Sequence[str], values: np.ndarray) -> None:
@@ -235,12 +231,8 @@ def _check_raw(table: TextTable, names: Sequence[str], values: np.ndarray) -> No
         top = np.inf if _is_length(name) else 1.0
         bad = np.flatnonzero((values[:, j] < 0) | (values[:, j] > top))
         if bad.size:
-            raise InputError(
-                table.file,
-                record=f"line {table.lines[bad[0]]}, column {name!r}",
-                found=f"{values[bad[0], j]:g}",
-                expected="a raw value of at least 0, not a z-score" if top > 1 else "a GC fraction between 0 and 1",
-            )
+            expected = "a raw value of at least 0, not a z-score" if top > 1 else "a GC fraction between 0 and 1"
+            raise table.cell_error(bad[0], name, f"{values[bad[0], j]:g}", expected)
 
 
 def _check_z_scores(table: TextTable, names: Sequence[str], values: np.ndarray) -> None:
@@ -254,12 +246,7 @@ def _check_z_scores(table: TextTable, names: Sequence[str], values: np.ndarray) 
     far = np.argwhere((np.abs(values) > _FARTHEST_Z_SCORE) & lengths)
     if far.size:
         row, column = far[0]
-        raise InputError(
-            table.file,
-            record=f"line {table.lines[row]}, column {names[column]!r}",
-            found=f"{values[row, column]:g}",
-            expected=expected,
-        )
+        raise table.cell_error(row, names[column], f"{values[row, column]:g}", expected)
     if not (values >= 0).any() or ((values < 0) | ((values > 1) & ~lengths)).any():
         return
     if len(values) < _GENES_TO_JUDGE:

@@ -95,12 +95,8 @@ def _logarithms(table: TextTable, names: tuple[str, ...], values: np.ndarray, ad
     bad = np.argwhere(values + added <= 0)
     if bad.size:
         row, column = bad[0]
-        raise InputError(
-            table.file,
-            record=f"line {table.lines[row]}, column {names[column]!r}",
-            found=f"{values[row, column]:g}",
-            expected=f"a value above {-added:g}, of which --log10 takes the logarithm (are these logarithms already?)",
-        )
+        expected = f"a value above {-added:g}, of which --log10 takes the logarithm (are these logarithms already?)"
+        raise table.cell_error(row, names[column], f"{values[row, column]:g}", expected)
     return np.asarray(np.log10(values + added))
 
 
@@ -136,14 +132,9 @@ def _check_ids(table: TextTable, ids: Sequence[str]) -> None:
 def _check_tss(table: TextTable) -> None:
     if "tss" not in table.columns:
         return
-    for cell, line in zip(table.column("tss"), table.lines, strict=True):
+    for row, cell in enumerate(table.column("tss")):
         if cell not in MISSING and not (cell.isascii() and cell.isdigit() and len(cell) <= MOST_DIGITS):
-            raise InputError(
-                table.file,
-                record=f"line {line}, column 'tss'",
-                found=repr(cell[:40]),
-                expected="a whole number",
-            )
+            raise table.cell_error(row, "tss", repr(cell[:40]), "a whole number")
 
 
 def _label_columns(table: TextTable, columns: Sequence[str] | None) -> tuple[str, ...]:

@@ -86,13 +86,13 @@ class TextTable:
             return np.nan
         value = parse_number(cell)
         if value is None:
-            raise InputError(
-                self.file,
-                record=f"line {self.lines[row]}, column {name!r}",
-                found=repr(cell[:40]),
-                expected="a finite number, or an empty cell or NA for a missing value",
-            )
+            expected = "a finite number, or an empty cell or NA for a missing value"
+            raise self.cell_error(row, name, repr(cell[:40]), expected)
         return value
+
+    def cell_error(self, row: int, name: str, found: str, expected: str) -> InputError:
+        """The error about the cell in a row, counted from 0, and the column `name`."""
+        return InputError(self.file, record=f"line {self.lines[row]}, column {name!r}", found=found, expected=expected)
 
 
 def parse_number(cell: str) -> float | None:
