@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from seqexpr.cli import shared_options as shared
 from seqexpr.models.registry import DEFAULT_DNA_MODEL, DEFAULT_PROTEIN_MODEL
 
 _INPUT, _COMPUTING, _RESULT = "Input", "Model and computing", "Output"
@@ -67,10 +68,7 @@ TssAt = Annotated[
         rich_help_panel=_INPUT,
     ),
 ]
-Genome = Annotated[
-    str | None,
-    typer.Option(metavar="FILE", help="Genome in FASTA to cut windows from at each --tss.", rich_help_panel=_INPUT),
-]
+Genome = Annotated[str | None, shared.genome(_INPUT)]
 Tss = Annotated[
     str | None,
     typer.Option(
@@ -106,23 +104,8 @@ ContigAliases = Annotated[
         rich_help_panel=_INPUT,
     ),
 ]
-SkipMissingContigs = Annotated[
-    bool,
-    typer.Option(
-        "--skip-missing-contigs",
-        help="Leave out genes on contigs that the genome lacks, however many. Without it, more than half of the genes "
-        "on such contigs are an error.",
-        rich_help_panel=_INPUT,
-    ),
-]
-AllowUnknownGenes = Annotated[
-    bool,
-    typer.Option(
-        "--allow-unknown-genes",
-        help="Leave out names in --genes that are not in --tss, with a warning, instead of an error.",
-        rich_help_panel=_INPUT,
-    ),
-]
+SkipMissingContigs = Annotated[bool, shared.skip_missing_contigs(_INPUT)]
+AllowUnknownGenes = Annotated[bool, shared.allow_unknown_genes(_INPUT)]
 Proteins = Annotated[
     str | None,
     typer.Option(
@@ -140,15 +123,7 @@ HalfLife = Annotated[
         rich_help_panel=_INPUT,
     ),
 ]
-Annotation = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FILE",
-        help="GTF or GFF3 to compute the half-life features from (GC contents need --genome). With a BED file in "
-        "--tss, 5'UTRs begin at its TSSs.",
-        rich_help_panel=_INPUT,
-    ),
-]
+Annotation = Annotated[str | None, shared.annotation(_INPUT)]
 Example = Annotated[
     bool,
     typer.Option("--example", help="Predict for the genes that come with seqexpr.", rich_help_panel=_INPUT),

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from seqexpr.cli import shared_options as shared
 from seqexpr.cli.help import Command
 from seqexpr.cli.predict_options import parse_tss_at
 
@@ -60,10 +61,7 @@ Fasta = Annotated[
     ),
 ]
 OldWindows = Annotated[Path | None, typer.Option("--windows", hidden=True)]
-Genome = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Genome in FASTA to cut windows from at each --tss.", rich_help_panel=_FILES),
-]
+Genome = Annotated[Path | None, shared.genome(_FILES)]
 Tss = Annotated[
     Path | None,
     typer.Option(
@@ -81,14 +79,7 @@ Genes = Annotated[
         rich_help_panel=_FILES,
     ),
 ]
-AllowUnknownGenes = Annotated[
-    bool,
-    typer.Option(
-        "--allow-unknown-genes",
-        help="Leave out names in --genes that are not in --tss, with a warning, instead of an error.",
-        rich_help_panel=_FILES,
-    ),
-]
+AllowUnknownGenes = Annotated[bool, shared.allow_unknown_genes(_FILES)]
 Genbank = Annotated[
     Path | None,
     typer.Option(
@@ -105,15 +96,7 @@ ContigAliases = Annotated[
         rich_help_panel=_FILES,
     ),
 ]
-SkipMissingContigs = Annotated[
-    bool,
-    typer.Option(
-        "--skip-missing-contigs",
-        help="Leave out genes on contigs that the genome lacks, however many. Without it, more than half of the genes "
-        "on such contigs are an error.",
-        rich_help_panel=_FILES,
-    ),
-]
+SkipMissingContigs = Annotated[bool, shared.skip_missing_contigs(_FILES)]
 Proteins = Annotated[
     Path | None,
     typer.Option(
@@ -157,15 +140,7 @@ HalfLife = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Table of the eight half-life features, raw values.", rich_help_panel=_FILES),
 ]
-Annotation = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="GTF or GFF3 to compute the half-life features from (GC contents need --genome). With a BED file in "
-        "--tss, 5'UTRs begin at its TSSs.",
-        rich_help_panel=_FILES,
-    ),
-]
+Annotation = Annotated[Path | None, shared.annotation(_FILES)]
 StripVersions = Annotated[
     bool,
     typer.Option("--strip-versions", help="Drop .N from gene ids before joining.", rich_help_panel=_FILES),
