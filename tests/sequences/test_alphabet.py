@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqexpr.errors import InputError
-from seqexpr.sequences.alphabet import ALPHABETS, DNA, PROTEIN, Alphabet, reverse_complement
+from seqexpr.sequences.alphabet import ALPHABETS, DNA, PROTEIN, Alphabet, reverse_complement, reverse_complement_letters
 
 dna_tokens = st.lists(st.integers(0, 4), max_size=50).map(lambda tokens: np.array(tokens, dtype=np.uint8))
 
@@ -88,6 +88,10 @@ def test_reverse_complement_of_known_letters() -> None:
     assert DNA.decode(reverse_complement(DNA.encode(b"AACGTNG"))) == "CNACGTT"
     both = np.stack([DNA.encode(b"AC"), DNA.encode(b"GN")])
     assert reverse_complement(both).tolist() == [[3, 4], [0, 2]]
+
+
+def test_reverse_complement_of_letters_keeps_what_they_stand_for() -> None:
+    assert reverse_complement_letters(b"ACGTU-RYSWKMBDHVN") == b"NBDHVKMWSRY-AACGT"
 
 
 @given(dna_tokens)

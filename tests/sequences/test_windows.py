@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqexpr.sequences.alphabet import DNA, reverse_complement
-from seqexpr.sequences.windows import Interval, Tss, place_window
+from seqexpr.sequences.windows import Interval, Tss, merged_intervals, place_window
 
 strands = st.sampled_from("+-")
 contig_names = st.text(st.characters(codec="utf-8", exclude_categories=("Z", "C")), min_size=1, max_size=12)
@@ -107,3 +107,16 @@ def test_place_window_on_both_strands(data: st.DataObject, letters: list[int], u
     mirrored, mirrored_padded = place_window(reverse_complement(tokens), len(tokens) - tss_at, downstream, upstream)
     assert reverse_complement(mirrored).tolist() == window.tolist()
     assert padded == mirrored_padded == np.count_nonzero(window == 0)
+
+
+@pytest.mark.parametrize(
+    ("intervals", "merged"),
+    [
+        ([], ()),
+        ([(5, 8), (0, 3)], ((0, 3), (5, 8))),
+        ([(0, 3), (3, 6)], ((0, 6),)),
+        ([(0, 9), (2, 4), (9, 10)], ((0, 10),)),
+    ],
+)
+def test_intervals_that_touch_or_overlap_become_one(intervals, merged):
+    assert merged_intervals(intervals) == merged

@@ -146,6 +146,14 @@ COMPLEMENT_TOKENS = bytes([0, 4, 3, 2, 1, *range(5, 256)])
 """256 bytes for `bytes.translate`: the token of the complementary base."""
 
 
+_COMPLEMENT_LETTERS = bytes.maketrans(b"ACGTURYSWKMBDHVN", b"TGCAAYRSWMKVHDBN")
+
+
+def reverse_complement_letters(letters: bytes) -> bytes:
+    """The other strand of upper-case IUPAC letters of DNA or RNA, written as DNA; gaps stay gaps."""
+    return letters.translate(_COMPLEMENT_LETTERS)[::-1]
+
+
 def reverse_complement(tokens: np.ndarray) -> np.ndarray:
     """The other strand of DNA tokens, uint8 (..., n) -> uint8 (..., n); PAD stays PAD."""
     reversed_tokens = np.asarray(tokens, dtype=np.uint8)[..., ::-1]

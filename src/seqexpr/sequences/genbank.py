@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import logging
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 
 from seqexpr.errors import InputError
-from seqexpr.sequences.alphabet import DNA, reverse_complement
+from seqexpr.sequences.alphabet import DNA, reverse_complement, reverse_complement_letters
 from seqexpr.sequences.annotation import Transcript, pick_genes
 from seqexpr.sequences.contigs import ContigNames
 from seqexpr.sequences.fasta import FastaRecord
 from seqexpr.sequences.feature_lines import LeftOut, has_control
 from seqexpr.sequences.streams import read_blocks
-from seqexpr.sequences.windows import Interval, Tss, place_window
+from seqexpr.sequences.windows import Interval, Tss, merged_intervals, place_window
 
 SeqRecord = Any  # of Biopython, whose attributes are optional to the type checker and set by its parsers
 SeqFeature = Any
@@ -33,7 +33,6 @@ SeqFeature = Any
 logger = logging.getLogger(__name__)
 
 _TRANSCRIPTS = ("mRNA", "tRNA", "rRNA", "ncRNA", "tmRNA", "misc_RNA", "precursor_RNA", "prim_transcript")
-_COMPLEMENT = bytes.maketrans(b"ACGTURYSWKMBDHVN", b"TGCAAYRSWMKVHDBN")
 _GENE_ID = "GeneID:"
 
 
@@ -93,7 +92,7 @@ class GenbankSequences:
     def letters(self, interval: Interval) -> bytes:
         """Upper-case letters of an interval, reverse complemented on the - strand."""
         found = self._letters[interval.chrom][interval.start : interval.end]
-        return found if interval.strand == "+" else found.translate(_COMPLEMENT)[::-1]
+        return found if interval.strand == "+" else reverse_complement_letters(found)
 
     def _encode(self, letters: bytes, chrom: str) -> np.ndarray:
         return DNA.encode(letters, file=self.path, record=f"record {chrom!r}")
@@ -305,8 +304,8 @@ def _gene(name: str, record: SeqRecord, features: dict[str, list[SeqFeature]]) -
             site.symbol,
             record.id,
             strand,
-            tuple(_apart(parts)),
-            tuple(_apart(cds_parts)),
+            merged_intervals(parts),
+            merged_intervals(cds_parts),
             False,
             site.aliases,
         )
@@ -324,16 +323,6 @@ def _ascending(feature: SeqFeature, strand: str) -> list[tuple[int, int]]:
     ordered = parts if strand == "+" else parts[::-1]
     goes_round = any(right[0] < left[0] for left, right in pairwise(ordered))
     return [] if goes_round else ordered
-
-
-def _apart(parts: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    apart: list[tuple[int, int]] = []
-    for start, end in sorted(parts):
-        if apart and start <= apart[-1][1]:
-            apart[-1] = (apart[-1][0], max(end, apart[-1][1]))
-        else:
-            apart.append((start, end))
-    return apart
 
 
 def _protein(record: SeqRecord, cds: SeqFeature) -> str:

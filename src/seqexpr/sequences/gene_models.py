@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 from seqexpr.sequences.feature_lines import FeatureLine, LeftOut, has_control, kind_of, read_feature_lines, text
 from seqexpr.sequences.streams import read_lines
+from seqexpr.sequences.windows import merged_intervals
 
 _EXPECTED = "GTF (gene_id, transcript_id) or GFF3 (ID, Parent) lines of transcripts, exons or CDS"
 
@@ -476,14 +477,7 @@ def _structure(pieces: _Pieces) -> tuple[Intervals, Intervals]:
 
 
 def _merged(flat: array[int]) -> Intervals:
-    """Ascending intervals; those that touch or overlap become one, such as a CDS and its stop codon."""
-    merged: list[tuple[int, int]] = []
-    for start, end in sorted(zip(flat[::2], flat[1::2], strict=True)):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((start, end))
-    return tuple(merged)
+    return merged_intervals(zip(flat[::2], flat[1::2], strict=True))
 
 
 def _tier(names: dict[str, str]) -> int:

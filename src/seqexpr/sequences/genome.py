@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from seqexpr.errors import InputError
-from seqexpr.sequences.alphabet import COMPLEMENT_TOKENS, DNA
+from seqexpr.sequences.alphabet import COMPLEMENT_TOKENS, DNA, reverse_complement_letters
 from seqexpr.sequences.contigs import ContigNames
 from seqexpr.sequences.genome_files import ensure_index, open_indexed, plain_fasta
 from seqexpr.sequences.streams import open_input
@@ -23,7 +23,6 @@ from seqexpr.sequences.windows import Interval, Tss, place_window
 
 _PLUS_TOKENS = DNA.table
 _MINUS_TOKENS = DNA.table.translate(COMPLEMENT_TOKENS)
-_COMPLEMENT_LETTERS = bytes.maketrans(b"ACGTURYSWKMBDHVN", b"TGCAAYRSWMKVHDBN")
 _LINE_ENDS = b"\r\n"
 _FOREIGN = b"\xff"
 
@@ -143,7 +142,7 @@ class Genome:
             )
         letters = self._text(contig, interval).translate(None, _LINE_ENDS).upper()
         self._check_text(letters, interval)
-        return letters if interval.strand == "+" else letters.translate(_COMPLEMENT_LETTERS)[::-1]
+        return letters if interval.strand == "+" else reverse_complement_letters(letters)
 
     def close(self) -> None:
         """Close the file; a later read opens it again."""

@@ -8,6 +8,7 @@ is to its right on the + strand and to its left on the - strand. So a window is 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -99,6 +100,17 @@ class Tss:
     def offset_in(self, interval: Interval) -> int:
         """The offset of the boundary in the strand-oriented letters of `interval`."""
         return self.boundary - interval.start if self.strand == "+" else interval.end - self.boundary
+
+
+def merged_intervals(intervals: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Ascending intervals; those that touch or overlap become one, such as a CDS and its stop codon."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(intervals):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return tuple(merged)
 
 
 def place_window(tokens: np.ndarray, tss_at: int, upstream: int, downstream: int) -> tuple[np.ndarray, int]:
