@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from seqexpr.errors import UsageError
 from seqexpr.inputs.gene_ids import read_gene_names
+from seqexpr.inputs.in_memory import Sequences, given_sequences
 from seqexpr.prediction.inputs import InputSources
 from seqexpr.prediction.session import Session, load_predictor, open_session, start_session
-from seqexpr.sequences.fasta import FastaRecord
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from seqexpr.datasets.dataset import PreparedDataset
@@ -32,12 +31,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Path_ = str | os.PathLike[str]
-Sequences = Any
-"""A FASTA file, a sequence as text, a mapping or Series from id to sequence, a list of sequences, or tokens."""
-
-_LETTERS = frozenset("ACGTUNRYSWKMBDHV")
-_SHORTEST_TEXT = 64
-"""Letters of a text that is taken for a sequence where no file has such a name."""
 
 
 def predict(
@@ -98,8 +91,8 @@ def predict(
     Raises:
         UsageError, InputError, MissingDataError, DeviceError: as the command does; the text says what to change.
     """
-    path, records = _given(sequences)
-    protein_path, protein_records = _given(proteins, of_proteins=True)
+    path, records = given_sequences(sequences)
+    protein_path, protein_records = given_sequences(proteins, of_proteins=True)
     sources = InputSources(
         fasta=path,
         windows=records,
@@ -158,8 +151,8 @@ class Model:
         half_life: Path_ | None = None,
     ) -> pd.DataFrame:
         """Predict for sequences, as `seqexpr.predict` does."""
-        path, records = _given(sequences)
-        protein_path, protein_records = _given(proteins, of_proteins=True)
+        path, records = given_sequences(sequences)
+        protein_path, protein_records = given_sequences(proteins, of_proteins=True)
         sources = InputSources(
             fasta=path,
             windows=records,
@@ -421,61 +414,6 @@ def _frame(session: Session, symbol: bool) -> pd.DataFrame:
     if (warning := session.warning()) is not None:
         logger.warning("%s", warning)
     return pd.DataFrame(rows, columns=["id", *(["symbol"] if symbol else []), *session.columns])
-
-
-def _given(
-    sequences: Sequences | None, *, of_proteins: bool = False
-) -> tuple[str | None, tuple[FastaRecord, ...] | None]:
-    """A file's name, or records in memory."""
-    if sequences is None:
-        return None, None
-    if isinstance(sequences, os.PathLike):
-        return os.fspath(sequences), None
-    if isinstance(sequences, str):
-        letters = sequences.strip().upper()
-        is_text = len(letters) >= _SHORTEST_TEXT and set(letters) <= _LETTERS and not os.path.exists(sequences)
-        return (None, _records([("1", letters)])) if is_text else (sequences, None)
-    if isinstance(sequences, Mapping):
-        return None, _records(sequences.items())
-    if hasattr(sequences, "items"):  # a Series
-        return None, _records(sequences.items())
-    if hasattr(sequences, "dtype") and getattr(sequences, "ndim", 0) == 2:
-        return None, _records(enumerate(_decoded(sequences, of_proteins), start=1))
-    if isinstance(sequences, Iterable):
-        return None, _records(enumerate(sequences, start=1))
-    found = type(sequences).__name__
-    raise UsageError(f"sequences are a {found}; expected a path, text, mapping, Series, list, or tokens (n, length)")
-
-
-def _decoded(tokens: np.ndarray, of_proteins: bool) -> list[str]:
-    from seqexpr.sequences.alphabet import DNA, PROTEIN
-
-    alphabet = PROTEIN if of_proteins else DNA
-    fits = tokens.dtype.kind in "iu" and (
-        not tokens.size or 0 <= int(tokens.min()) <= int(tokens.max()) < alphabet.size
-    )
-    if not fits:
-        raise UsageError(
-            f"tokens are {tokens.dtype} numbers; expected 0 to {alphabet.size - 1}, as {alphabet.name} has"
-        )
-    return [alphabet.decode(row.astype("uint8")) for row in tokens]
-
-
-def _records(pairs: Iterable[tuple[Any, Any]]) -> tuple[FastaRecord, ...]:
-    records = []
-    for number, (name, sequence) in enumerate(pairs, start=1):
-        if isinstance(sequence, bytes):
-            letters = sequence
-        elif isinstance(sequence, str):
-            letters = sequence.encode("ascii", "replace")
-        else:
-            raise UsageError(f"sequence {name!r} is a {type(sequence).__name__}; expected text")
-        if not letters:
-            raise UsageError(f"sequence {name!r} is empty")
-        records.append(FastaRecord(str(name), "", letters, number))
-    if not records:
-        raise UsageError("there are no sequences; give at least one")
-    return tuple(records)
 
 
 def _text(path: Path_ | None) -> str | None:
