@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -42,30 +43,40 @@ def dna_features(windows: np.ndarray, upstream: int) -> tuple[tuple[str, ...], n
         upstream: bases before the boundary.
     """
     near = windows[:, max(0, upstream - CENTRE) : upstream + CENTRE]
-    columns = [_gc(windows), _gc(near), _cpg(near), (windows == 0).mean(axis=1)]
+    pairs, pairs_near = _pair_counts(windows), _pair_counts(near)
+    letters, letters_near = _letter_counts(windows, pairs), _letter_counts(near, pairs_near)
+    known_near = letters_near[:, 1:].sum(axis=1)
+    columns = [
+        _gc(letters),
+        _gc(letters_near),
+        _share(pairs_near[:, _C, _G], known_near),
+        letters[:, 0] / windows.shape[1],
+    ]
     names = ("GC of the window", "GC around the TSS", "CpG around the TSS", "unknown letters", *_PAIRS)
-    return names, np.concatenate([np.stack(columns, axis=1), _pairs(windows)], axis=1)
+    of_bases = pairs[:, 1:, 1:].reshape(-1, 16)
+    return names, np.column_stack([*columns, _share(of_bases, of_bases.sum(axis=1, keepdims=True))])
 
 
-def _pairs(tokens: np.ndarray) -> np.ndarray:
-    """Shares of the 16 pairs of neighbouring bases, (genes, 16); NaN without one."""
-    codes = tokens[:, :-1].astype(np.int16) * 5 + tokens[:, 1:]
-    counts = np.stack([np.bincount(row, minlength=25) for row in codes]).reshape(-1, 5, 5)[:, 1:, 1:].reshape(-1, 16)
-    total = counts.sum(axis=1, keepdims=True)
-    return np.divide(counts, total, out=np.full(counts.shape, np.nan), where=total > 0)
+def _pair_counts(tokens: np.ndarray) -> np.ndarray:
+    """How often each letter is followed by each other, int64 (genes, 5, 5)."""
+    codes = tokens[:, :-1] * np.uint8(5) + tokens[:, 1:]  # at most 24
+    return np.stack([np.bincount(row, minlength=25) for row in codes]).reshape(-1, 5, 5)
 
 
-def _gc(tokens: np.ndarray) -> np.ndarray:
-    known = np.count_nonzero(tokens, axis=1)
-    strong = np.count_nonzero((tokens == _C) | (tokens == _G), axis=1)
-    return np.divide(strong, known, out=np.full(len(tokens), np.nan), where=known > 0)
+def _letter_counts(tokens: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """How often each letter occurs, int64 (genes, 5): as the first of a pair, and at the end."""
+    counts = pairs.sum(axis=2)
+    counts[np.arange(len(tokens)), tokens[:, -1]] += 1
+    return np.asarray(counts)
 
 
-def _cpg(tokens: np.ndarray) -> np.ndarray:
-    """CpG dinucleotides for each known base."""
-    known = np.count_nonzero(tokens, axis=1)
-    pairs = np.count_nonzero((tokens[:, :-1] == _C) & (tokens[:, 1:] == _G), axis=1)
-    return np.divide(pairs, known, out=np.full(len(tokens), np.nan), where=known > 0)
+def _gc(letters: np.ndarray) -> np.ndarray:
+    return _share(letters[:, _C] + letters[:, _G], letters[:, 1:].sum(axis=1))
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """NaN where the whole is 0."""
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 
 
 def protein_features(proteins: Iterable[np.ndarray]) -> tuple[tuple[str, ...], np.ndarray]:
@@ -102,10 +113,15 @@ class Composition:
         rows = tuple(tuple(float(f"{value:.6g}") for value in row) for row in precision)
         return cls(tuple(names), tuple(map(float, mean)), rows, float(np.quantile(distances, 1 - TAIL)) * (1 + MARGIN))
 
+    @cached_property
+    def _arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.array(self.mean), np.array(self.precision)
+
     def distance(self, values: np.ndarray) -> float:
         """Squared Mahalanobis distance of shares (n,) from the mean."""
-        away = values - np.array(self.mean)
-        return float(away @ np.array(self.precision) @ away)
+        mean, precision = self._arrays
+        away = values - mean
+        return float(away @ precision @ away)
 
     def to_dict(self) -> dict[str, Any]:
         """The composition as JSON can hold it."""
