@@ -19,9 +19,11 @@ def prediction_rows(
     predicted: np.ndarray,
     labels: np.ndarray,
     names: Sequence[str],
+    *,
+    sd: np.ndarray | None = None,
     **columns: Any,
 ) -> pd.DataFrame:
-    """Predictions as a long table: id, chrom, the given columns, output, label, prediction.
+    """Predictions as a long table: id, chrom, the given columns, output, label, prediction and sd, where it is known.
 
     Args:
         genes: the dataset's genes.
@@ -29,6 +31,7 @@ def prediction_rows(
         predicted: (n, outputs).
         labels: of all genes, (genes, outputs); missing ones stay empty in the table.
         names: of the outputs.
+        sd: errors to expect (n, outputs), NaN where they are not known.
         columns: further columns, one value for all rows (fold=3) or one for each (n,).
     """
     chosen = genes.iloc[indices]
@@ -41,6 +44,7 @@ def prediction_rows(
                 "output": name,
                 "label": labels[indices, column],
                 "prediction": predicted[:, column],
+                **({} if sd is None or np.isnan(sd).all() else {"sd": sd[:, column]}),
             }
         )
         for column, name in enumerate(names)
