@@ -45,7 +45,7 @@ class Run:
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
-        """Held-out genes: id, chromosome, part or fold, measured and predicted level, and the error to expect where known.
+        """Held-out genes: id, chromosome, part or fold, measured and predicted level, error to expect where known.
 
         Raises:
             MissingDataError: the run has not ended.
