@@ -128,4 +128,5 @@ def test_bed_round_trip(
 
 @pytest.mark.parametrize("name", ["track", "browser", "track_12", "tracking"])
 def test_a_contig_may_be_called_as_a_header_is(tmp_path: Path, name: str) -> None:
-    assert bed(tmp_path, f"track name=x\n{name}\t5\t6\tg\t0\t+\n")[0].chrom == name
+    for row in (f"{name}\t5\t6\tg\t0\t+", f"{name} 5 6 g 0 +"):
+        assert bed(tmp_path, f"track name=x\n{row}\n")[0].chrom == name

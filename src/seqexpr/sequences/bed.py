@@ -71,7 +71,7 @@ def is_data(line: bytes) -> bool:
         return False
     if not _HEADER.match(line):
         return True
-    columns = line.split(b"\t")  # a contig may be called track
+    columns = line.split()  # a contig may be called track
     return len(columns) >= FEWEST_COLUMNS and columns[1].isdigit() and columns[2].isdigit()
 
 
