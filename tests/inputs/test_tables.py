@@ -36,9 +36,7 @@ def test_gzip_is_told_by_content_and_csv_by_suffix(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cell", ["inf", "-inf", "1e999", "high", "1_000", "1,5", "0x10", "--1", "٣"])
 def test_what_is_no_number_is_refused_with_its_place(tmp_path: Path, cell: str) -> None:
     table = read_table(write(tmp_path, f"id\tx\ng1\t1\ng2\t{cell}\n"))
-    with pytest.raises(
-        InputError, match=r"line 3, column 'x': found .*; expected a (finite number|number with a decimal)"
-    ):
+    with pytest.raises(InputError, match=r"line 3, column 'x': found .*; expected a (finite number|number with)"):
         table.numbers(("x",))
 
 
