@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqexpr.errors import UsageError
-from seqexpr.sequences.annotation import Transcript, read_annotation
+from seqexpr.sequences.annotation import read_annotation
 from seqexpr.sequences.coding import (
     CodingSequence,
     CodonTables,
@@ -19,6 +19,7 @@ from seqexpr.sequences.coding import (
     translate_transcripts,
 )
 from seqexpr.sequences.genome import Genome
+from seqexpr.sequences.transcripts import Transcript
 
 
 def transcript(cds: list[tuple[int, int]], strand: str = "+", chrom: str = "c", **more: object) -> Transcript:

@@ -20,11 +20,12 @@ import numpy as np
 
 from seqexpr.errors import InputError
 from seqexpr.sequences.alphabet import DNA, reverse_complement, reverse_complement_letters
-from seqexpr.sequences.annotation import Transcript, pick_genes
 from seqexpr.sequences.contigs import ContigNames
 from seqexpr.sequences.fasta import FastaRecord
 from seqexpr.sequences.feature_lines import LeftOut, has_control
+from seqexpr.sequences.gene_names import pick_genes
 from seqexpr.sequences.streams import read_blocks
+from seqexpr.sequences.transcripts import Transcript
 from seqexpr.sequences.windows import Interval, Tss, merged_intervals, place_window
 
 SeqRecord = Any  # of Biopython, whose attributes are optional to the type checker and set by its parsers
@@ -306,8 +307,7 @@ def _gene(name: str, record: SeqRecord, features: dict[str, list[SeqFeature]]) -
             strand,
             merged_intervals(parts),
             merged_intervals(cds_parts),
-            False,
-            site.aliases,
+            aliases=site.aliases,
         )
     return _Gene(site, found, "" if cds is None else _protein(record, cds), transcript is not None)
 
