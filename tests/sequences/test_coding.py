@@ -18,6 +18,7 @@ from seqexpr.sequences.coding import (
     splice,
     translate_transcripts,
 )
+from seqexpr.sequences.feature_lines import LeftOut
 from seqexpr.sequences.genome import Genome
 
 
@@ -32,13 +33,13 @@ def translated(
     (folder / "g.fa").write_text(f">{one.chrom}\n{letters}\n")
     counts = TranslationCounts()
     with Genome(folder / "g.fa") as genome:
-        return list(translate_transcripts([one], genome, tables or CodonTables(), counts)), counts
+        return list(translate_transcripts([one], genome, tables or CodonTables(), counts, LeftOut("g"))), counts
 
 
 def test_two_exons_on_both_strands(tmp_path: Path) -> None:
     (found,), counts = translated(tmp_path, "TTATGAAATTTTGGTTAACC", transcript([(2, 8), (12, 18)]))
     assert found == CodingSequence("g", "ATGAAAGGT", "MKG")
-    assert counts.describe() == ["translated 1 coding sequences by codon table 1"]
+    assert counts.describe() == ["translated 1 coding sequence by codon table 1"]
     minus = str(Seq("CCATGAAAGGGTAACC").reverse_complement())
     (found,), counts = translated(tmp_path, minus, transcript([(2, 14)], "-"))
     assert (found.codons, found.protein) == ("ATGAAAGGG", "MKG")
@@ -110,12 +111,12 @@ def test_yeasts_translated_proteins_are_the_published_ones(shared_data: Path) ->
 
     folder = shared_data / "yeast"
     given_ = {record.id: record.sequence.decode().rstrip("*") for record in read_fasta(folder / "proteins.fa.gz")}
-    counts = TranslationCounts()
+    counts, tables = TranslationCounts(), CodonTables(mitochondrial=3)
     with Genome(folder / "genome.fa.gz") as genome:
         found = {
             one.gene: one.protein
             for one in translate_transcripts(
-                read_annotation(folder / "annotation.gtf.gz"), genome, CodonTables(mitochondrial=3), counts
+                read_annotation(folder / "annotation.gtf.gz"), genome, tables, counts, LeftOut("g")
             )
         }
     both = found.keys() & given_.keys()

@@ -126,7 +126,7 @@ class Translation:
         self.ids: list[str] = []
         self.counts = ProteinCounts()
         self.coding: dict[str, str] = {}
-        """Coding sequence by gene: whole codons without the stop; empty where only proteins are known."""
+        """Coding sequence by gene: whole codons without the stop; none of genes of which only the protein is known."""
         self.notes: list[str] = []
         self._records, self._clean = records, clean
 
@@ -143,7 +143,8 @@ class Translation:
         with path.open("wb") as file, gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
             for gene, codons in self.coding.items():
                 if gene in genes:
-                    packed.write(f">{gene}\n{codons}\n".encode())
+                    name = "_".join(gene.split())  # white space would end the id
+                    packed.write(f">{name}\n{codons}\n".encode())
 
 
 class ProteinFasta:
