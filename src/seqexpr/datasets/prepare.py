@@ -253,8 +253,8 @@ def _translation(join: _Join) -> Translation:
     translation.notes = counts.describe()
     if counts.mitochondrial:
         translation.notes.append(
-            f"mitochondrial genes are translated by codon table {options.mito_table} (--mito-table) where the "
-            "annotation names none"
+            f"{counts.mitochondrial:,} of them are mitochondrial and translated by codon table {options.mito_table} "
+            "(--mito-table)"
         )
     return translation
 

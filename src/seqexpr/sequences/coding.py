@@ -98,6 +98,7 @@ class TranslationCounts:
     unknown: int = 0
     """With codons that hold unknown letters, which become X."""
     mitochondrial: int = 0
+    """Of mitochondria, where the annotation names no codon table: `CodonTables.mitochondrial` is taken."""
     differing: int = 0
     """Whose protein the file gives too, and another one: the file's is taken."""
     tables: set[int] = field(default_factory=set)
@@ -113,7 +114,6 @@ class TranslationCounts:
                 (self.no_stop, "without a stop codon"),
                 (self.incomplete, "whose length is no multiple of three"),
                 (self.unknown, "with unknown codons (X)"),
-                (self.mitochondrial, "of mitochondria"),
                 (self.differing, "whose protein in the file is another one (the file's is taken)"),
             )
             if count
@@ -164,7 +164,7 @@ def translate_transcripts(
         if isinstance(found, str):
             left_out.add(f"coding sequences with {found}", example)
             continue
-        counts.mitochondrial += common_name(transcript.chrom) == "MT"
+        counts.mitochondrial += transcript.codon_table is None and common_name(transcript.chrom) == "MT"
         yield found
 
 

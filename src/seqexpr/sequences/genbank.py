@@ -147,7 +147,7 @@ class GenbankFile:
                 fits = isinstance(found, CodingSequence) and len(found.protein) == len(coding.given)
                 codons = found.codons if fits and isinstance(found, CodingSequence) else ""
                 found = CodingSequence(site.id, codons, coding.given)
-            counts.mitochondrial += common_name(contig) == "MT"
+            counts.mitochondrial += coding.table is None and common_name(contig) == "MT"
             assert isinstance(found, CodingSequence)
             yield found
 

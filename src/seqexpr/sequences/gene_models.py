@@ -49,9 +49,12 @@ _KEPT = frozenset(
         "exception",
         "part",
         "transl_table",
+        "transl_except",
     }
     | {*_SYMBOLS, *_ALIASES}
 )
+_OF_CODING = frozenset({"transl_table", "transl_except"})
+"""Attributes of coding lines that say how they are translated."""
 _ID_PREFIX = re.compile(r"^(?:gene|pseudogene|transcript|rna|mrna|cds)[:-](?=.)", re.IGNORECASE)
 _COUNTED_ID = re.compile(r"^gene-?[0-9]+$")
 """Ids of older RefSeq files, which number the genes of a file and mean nothing."""
@@ -80,7 +83,7 @@ class GeneModel:
     codon_table: int | None = field(default=None, compare=False)
     """`transl_table` of the coding lines: a number of NCBI's codon tables."""
     selenoprotein: bool = field(default=False, compare=False)
-    """Tagged `seleno`: a TGA within is selenocysteine."""
+    """Tagged `seleno`, or with a `transl_except` of Sec: a TGA within is selenocysteine."""
 
 
 @dataclass(slots=True)
@@ -196,7 +199,7 @@ def _read_gtf(lines: Iterable[FeatureLine], left_out: LeftOut) -> Iterator[GeneM
         elif (
             kind == "transcript"
             or (draft_.tier < _HIGHEST_TIER and _TAGGED.search(line.attributes))
-            or (kind == "coding" and "transl_table" not in draft_.names and b"transl_table" in line.attributes)
+            or (kind == "coding" and b"transl_" in line.attributes)
         ):
             draft_.learn(_gtf_names(line.attributes))
         draft_.add(line, kind)
@@ -278,8 +281,9 @@ def _read_gff3(lines: Iterable[FeatureLine], left_out: LeftOut) -> Iterator[Gene
                     draft.learn(names)
                 elif draft.tier < _HIGHEST_TIER and "tag" in names:
                     draft.tier = max(draft.tier, _tier(names))
-                if kind == "coding" and "transl_table" in names:
-                    draft.names.setdefault("transl_table", names["transl_table"])
+                if kind == "coding":
+                    for key in _OF_CODING & names.keys():
+                        draft.names.setdefault(key, names[key])
                 draft.add(line, kind)
             continue
         id_ = names.get("ID") or _own_name(names)
@@ -347,8 +351,7 @@ def _gff3_models(
         **gene_names,
         **{key: own[key] for key in ("gene_name", "gene_symbol", "exception", "part") if key in own},
     }
-    if "transl_table" in draft.names:
-        names["transl_table"] = draft.names["transl_table"]
+    names.update({key: draft.names[key] for key in _OF_CODING & draft.names.keys()})
     if "tag" in own:
         names["tag"] = own["tag"]
     names["ID"] = gene
@@ -433,7 +436,7 @@ def _models(name: str, gene_id: str, draft: _Draft, left_out: LeftOut) -> Iterat
                 tuple(sorted(aliases)),
                 pieces.phases.get(cds[0][0] if strand == "+" else -cds[-1][1], 0) if cds else 0,
                 int(table) if (table := draft.names.get("transl_table", "")).isdigit() else None,
-                "seleno" in draft.names.get("tag", "").split(","),
+                "seleno" in draft.names.get("tag", "").split(",") or "aa:Sec" in draft.names.get("transl_except", ""),
             )
 
 
