@@ -59,6 +59,7 @@ def test_a_gene_of_ensembl_is_one_gene(tmp_path: Path) -> None:
     [
         ("join(3..8,complement(13..18))", "linear", "parts on both strands (trans-splicing)"),
         ("complement(join(complement(3..5),8..9))", "linear", "a location that cannot be read"),
+        ("join(3..8", "linear", "a location that cannot be read"),
         ("12..3", "linear", "a location that cannot be read"),
         ("?..12", "linear", "a location that cannot be read"),
         ("join(3..8,J1.1:1..5)", "linear", "a part on another record"),

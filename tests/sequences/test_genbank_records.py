@@ -90,7 +90,11 @@ def test_a_record_without_dna_is_left_out(tmp_path: Path, other: str, said: str)
         (ENSEMBL.replace("40 BP.", "50 BP."), "record 1 'MT': found 40 bases; expected 50, as its ID line says"),
         (GENE + GENE.replace("REC", "REB")[:-30], "record 2 'REB': found 16 bases; expected 40"),
         (GENE.removesuffix("//\n") + GENE.replace("40 bp", "41 bp"), "record 2 'REC': found 40 bases; expected 41"),
-        (GENE.replace("ttat", "tt\xe9t"), "record 1 'REC': found a record that cannot be read"),
+        (GENE.replace("ttat", "tt\xe9t"), "record 1 'REC': found bytes that are not text where the sequence is"),
+        (
+            GENE.replace("        1 ttat", "        1ttat"),
+            "record 1 'REC': found a record that cannot be read .Sequence line",
+        ),
     ],
 )
 def test_a_damaged_file_is_one_clear_error(tmp_path: Path, content: str, message: str) -> None:

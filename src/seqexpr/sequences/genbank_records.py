@@ -116,17 +116,33 @@ def _kind(line: bytes) -> str:
 
 
 def _parsed(path: str | Path, shown: str, kind: str, lines: list[bytes]) -> SeqRecord:
-    from Bio import SeqIO
+    from Bio.GenBank.Scanner import EmblScanner, GenBankScanner
 
+    scanner: Any = EmblScanner() if kind == "embl" else GenBankScanner()
+    parse_feature = scanner.parse_feature
+
+    def parse_or_mark(key: str, of_feature: list[str]) -> tuple[str, str, list[tuple[str, str]]]:
+        """One damaged feature refuses nothing else: it gets a location that cannot be read."""
+        try:
+            return parse_feature(key, of_feature)
+        except (ValueError, AssertionError, IndexError, StopIteration):
+            return key, "?", [("label", repr(of_feature[0].strip()[:40]) if of_feature else "''")]
+
+    scanner.parse_feature = parse_or_mark
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Biopython warns of what it mends; lengths are checked by the caller
         try:
-            return SeqIO.read(io.StringIO(text(b"\n".join([*lines, b""]))), kind)
+            record = scanner.parse(io.StringIO(text(b"\n".join([*lines, b""]))))
+        except UnicodeError:
+            record, found = None, "bytes that are not text where the sequence is"
         except Exception as error:  # Biopython raises whatever a damaged line gives rise to
-            found = " ".join(str(error).split())[:100] or type(error).__name__
-            raise InputError(
-                path, record=shown, found=f"a record that cannot be read ({found})", expected=f"an intact {kind} record"
-            ) from None
+            said = " ".join(str(error).split())[:100]
+            record, found = None, "a record that cannot be read" + (f" ({said})" if said else "")
+        else:
+            found = "no record"  # a first line without a name
+    if record is not None:
+        return record
+    raise InputError(path, record=shown, found=found, expected=f"an intact {kind} record")
 
 
 def _letters(record: SeqRecord) -> bytes:
