@@ -292,3 +292,25 @@ def test_gtf_and_gff3_round_trip(
         shuffler.shuffle(lines)
         found = models(tmp_path_factory.getbasetemp(), "\n".join(lines))
         assert sorted(found, key=lambda model: model.id) == sorted(expected, key=lambda model: model.id)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        """1 x exon 1 90 . + . gene_id "g"; transcript_id "t";
+1 x CDS 1 90 . + 0 gene_id "g"; transcript_id "t"; transl_except "(pos:9..11,aa:Sec)"; transl_table "2";
+""",
+        """1 x mRNA 1 90 . + . ID=t;Parent=g
+1 x exon 1 90 . + . Parent=t
+1 x CDS 1 90 . + 0 Parent=t;transl_except=(pos:9..11%2Caa:Sec);transl_table=2
+""",
+        """1 x exon 1 90 . + . gene_id "g"; transcript_id "t"; tag "seleno";
+1 x CDS 1 90 . + 0 gene_id "g"; transcript_id "t"; transl_table "2";
+""",
+    ],
+)
+def test_what_says_how_a_coding_sequence_is_translated(tmp_path: Path, text: str) -> None:
+    (found,) = models(tmp_path, text)
+    assert (found.selenoprotein, found.codon_table) == (True, 2)
+    (other,) = models(tmp_path, text.replace("aa:Sec", "aa:Met").replace("seleno", "basic"))
+    assert not other.selenoprotein

@@ -22,8 +22,10 @@ _SYMBOLS = ("gene_name", "gene_symbol", "symbol", "gene", "ref_gene_name", "locu
 _ALIASES = ("ID", "Name", "locus_tag", "sequence_name", "gene", "locus", "old_locus_tag")
 _ALIAS_LISTS = ("Alias", "gene_synonym")
 _REFERENCES = ("Dbxref", "db_xref")
-_ABOUT_TRANSCRIPTS = ("Parent", "Derives_from", "gene_id", "transcript_id", "tag", "exception", "transl_table")
-KEPT = frozenset({*_ABOUT_TRANSCRIPTS, *_SYMBOLS, *_ALIASES, *_ALIAS_LISTS, *_REFERENCES})
+_ABOUT_TRANSCRIPTS = ("Parent", "Derives_from", "gene_id", "transcript_id", "tag", "exception")
+OF_CODING = frozenset({"transl_table", "transl_except"})
+"""Attributes of coding lines that say how they are translated."""
+KEPT = frozenset({*_ABOUT_TRANSCRIPTS, *OF_CODING, *_SYMBOLS, *_ALIASES, *_ALIAS_LISTS, *_REFERENCES})
 """Attributes that say something of use."""
 
 
@@ -137,7 +139,7 @@ def finished(name: str, gene_id: str, draft: Draft, left_out: LeftOut) -> Iterat
                 aliases,
                 pieces.phases.get(cds[0][0] if strand == "+" else -cds[-1][1], 0) if cds else 0,
                 int(table) if (table := draft.names.get("transl_table", "")).isdigit() else None,
-                "seleno" in draft.names.get("tag", "").split(","),
+                "seleno" in draft.names.get("tag", "").split(",") or "aa:Sec" in draft.names.get("transl_except", ""),
             )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from seqexpr.sequences.drafts import HIGHEST_TIER, KEPT, Draft, Pieces, finished, tier_of
+from seqexpr.sequences.drafts import HIGHEST_TIER, KEPT, OF_CODING, Draft, Pieces, finished, tier_of
 from seqexpr.sequences.feature_lines import FeatureLine, LeftOut, has_control, kind_of, text
 from seqexpr.sequences.transcripts import Transcript
 
@@ -51,8 +51,9 @@ class _Parts:
                 draft.tier = max(draft.tier, tier_of(names))
             if len(parents) == 1:
                 self._beside.pop(key, None)
-            if kind == "coding" and "transl_table" in names:
-                draft.names.setdefault("transl_table", names["transl_table"])
+            if kind == "coding":
+                for key_ in OF_CODING & names.keys():
+                    draft.names.setdefault(key_, names[key_])
             draft.add(line, kind)
 
     def of_transcripts(self, nodes: dict[_Key, _Node]) -> dict[_Key, Draft]:
@@ -146,8 +147,7 @@ def _finished(
         **gene_names,
         **{key: own[key] for key in ("gene_name", "gene_symbol", "exception") if key in own},
     }
-    if "transl_table" in draft.names:
-        names["transl_table"] = draft.names["transl_table"]
+    names.update({key: draft.names[key] for key in OF_CODING & draft.names.keys()})
     if "tag" in own:
         names["tag"] = own["tag"]
     names["ID"] = gene

@@ -56,7 +56,7 @@ def read_gtf(lines: Iterable[FeatureLine], left_out: LeftOut) -> Iterator[Transc
             kind == "transcript"
             or (draft_.tier < HIGHEST_TIER and _TAGGED.search(line.attributes))
             or (b"gene_name" in line.attributes and "gene_name" not in draft_.names)
-            or (kind == "coding" and "transl_table" not in draft_.names and b"transl_table" in line.attributes)
+            or (kind == "coding" and b"transl_" in line.attributes)
         ):
             draft_.learn(_names(line.attributes))
         draft_.add(line, kind)

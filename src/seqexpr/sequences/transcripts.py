@@ -52,7 +52,7 @@ class Transcript:
     codon_table: int | None = field(default=None, compare=False)
     """NCBI's number of the codon table that the annotation gives; None where it gives none."""
     selenoprotein: bool = field(default=False, compare=False)
-    """Tagged `seleno`: a TGA within is selenocysteine."""
+    """Tagged `seleno`, or with a `transl_except` of Sec: a TGA within is selenocysteine."""
 
     @property
     def tss(self) -> Tss:
