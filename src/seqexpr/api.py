@@ -219,14 +219,15 @@ def prepare(
     from dataclasses import fields
 
     from seqexpr.datasets.dataset import PreparedDataset
-    from seqexpr.datasets.prepare import PrepareOptions
+    from seqexpr.datasets.options import PrepareOptions
     from seqexpr.datasets.prepare import prepare as build
 
     known = {field.name: str(field.type) for field in fields(PrepareOptions)}
     if unknown := sorted(set(options) - set(known)):
         raise UsageError(f"prepare has no option {', '.join(unknown)}; it has {', '.join(known)}")
     given: dict[str, Any] = {
-        name: Path(value) if value is not None and "Path" in known[name] else value for name, value in options.items()
+        name: Path(value) if value is not None and known[name].startswith(("File", "Path")) else value
+        for name, value in options.items()
     }
     labels = (label,) if isinstance(label, str) else tuple(label)
     build(PrepareOptions(out=Path(out), genes=_names(genes), label_columns=labels, **given))

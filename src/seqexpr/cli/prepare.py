@@ -80,11 +80,13 @@ def prepare(
         raise UsageError("prepare needs a task, or --out DIR and files of your own; see seqexpr prepare --help")
     if fasta is not None and windows is not None:
         raise UsageError("--windows is the old name of --fasta; give one")
-    from seqexpr.datasets.prepare import PrepareOptions
+    from seqexpr.datasets.options import PrepareOptions
     from seqexpr.datasets.prepare import prepare as build
     from seqexpr.inputs.gene_ids import read_gene_names
+    from seqexpr.inputs.options import check_standard_input
     from seqexpr.inputs.windows import parse_tss_at
 
+    check_standard_input(genes, fasta, windows, genbank, proteins, half_life, labels, *{tss, annotation})
     _show(
         build(
             PrepareOptions(

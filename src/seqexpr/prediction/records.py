@@ -6,7 +6,6 @@ come from two files, records wait for their partner: memory grows with how diffe
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -14,19 +13,15 @@ import numpy as np
 
 from seqexpr.errors import InputError
 from seqexpr.inputs.half_life import read_half_life
+from seqexpr.inputs.reference import Reference
 from seqexpr.inputs.windows import CutWindows, FastaWindows
 from seqexpr.prediction.inputs import InputCounts, InputRecord, InputSources, ModelNeeds, Tokens
-from seqexpr.sequences.annotation import Transcript, pick_genes, read_annotation, read_tss
-from seqexpr.sequences.contigs import read_contig_aliases
 from seqexpr.sequences.fasta import FastaRecord, read_fasta, uniprot_accession
-from seqexpr.sequences.genome import Genome
 from seqexpr.sequences.transcripts import AnnotatedFeatures
 from seqexpr.sequences.windows import Tss
 
 if TYPE_CHECKING:
     from seqexpr.sequences.genbank import GenbankFile
-
-logger = logging.getLogger(__name__)
 
 
 def read_records(sources: InputSources, needs: ModelNeeds, counts: InputCounts) -> Iterator[InputRecord]:
@@ -41,19 +36,15 @@ def read_records(sources: InputSources, needs: ModelNeeds, counts: InputCounts) 
         InputError: a file or a record is not as it should be. Options, genes and contigs are checked when this is
             called, records when it is their turn; records before them have been yielded.
     """
-    genbank = _read_genbank(sources) if sources.genbank else None
-    transcripts = read_annotation(sources.annotation) if sources.annotation and needs.half_life_names else None
-    reader = None
-    if needs.window_length:
-        own = transcripts if sources.annotation == sources.tss else None  # millions of lines are read once
-        reader = open_windows(sources, needs.upstream, needs.downstream, genbank, own)
+    reference = Reference(sources, window=needs.window_length)
+    reader = reference.windows(needs.upstream, needs.downstream, sources.windows) if needs.window_length else None
+    sites = reader.sites if isinstance(reader, CutWindows) else reference.sites
     if reader is not None:
         counts.dna = reader.counts
-    sites: Sequence[Tss] = reader.sites if isinstance(reader, CutWindows) else genbank.sites if genbank else ()
     counts.symbols = {site.id: site.symbol for site in sites}
-    counts.expected = len(sites) or None
-    half_life = _half_life(sources, needs, counts, sites, genbank, transcripts)
-    return _records(_sequences(reader, sources, needs, counts, genbank), half_life, counts)
+    counts.expected = None if sources.has_fasta else len(sites) or None
+    half_life = _half_life(sources, needs, counts, reference, sites)
+    return _records(_sequences(reader, sources, needs, counts, reference.genbank), half_life, counts)
 
 
 def _records(
@@ -66,12 +57,7 @@ def _records(
 
 
 def _half_life(
-    sources: InputSources,
-    needs: ModelNeeds,
-    counts: InputCounts,
-    sites: Sequence[Tss],
-    genbank: GenbankFile | None,
-    transcripts: Sequence[Transcript] | None,
+    sources: InputSources, needs: ModelNeeds, counts: InputCounts, reference: Reference, sites: Sequence[Tss]
 ) -> _HalfLife:
     rows: Mapping[str, np.ndarray] | AnnotatedFeatures | None = None
     if not needs.half_life_names:
@@ -80,15 +66,9 @@ def _half_life(
         z_scores = needs.half_life_scale == "z-scores"
         table = read_half_life(sources.half_life, needs.half_life_names, z_scores=z_scores)
         rows = dict(zip(table.ids, table.values, strict=True))
-    elif transcripts is not None:
-        genome = Genome(sources.genome) if sources.genome else None
-        if genome is None:
-            logger.warning("without --genome the GC contents among the half-life features are missing")
-        by_gene = {transcript.gene_id: transcript for transcript in transcripts}
-        measured = {} if sources.tss == sources.annotation else {site.id: site for site in sites}
-        rows = AnnotatedFeatures(by_gene, genome, measured)
-    elif genbank is not None and needs.half_life_scale == "raw":
-        rows = AnnotatedFeatures(genbank.transcripts, genbank.sequences)
+    elif reference.transcripts is not None and needs.half_life_scale == "raw":
+        by_gene = {transcript.gene_id: transcript for transcript in reference.transcripts}
+        rows = reference.features(by_gene, {site.id: site for site in sites})
     return _HalfLife(sources, needs, counts, rows)
 
 
@@ -161,46 +141,6 @@ def _sequences(
     if proteins is None:
         return ((name, dna, None) for name, dna in reader.stream())
     return pair_by_id(reader.stream(), proteins, sources, counts)
-
-
-def _read_genbank(sources: InputSources) -> GenbankFile:
-    from seqexpr.sequences.genbank import read_genbank
-
-    assert sources.genbank
-    return read_genbank(sources.genbank, sources.genes, allow_unknown=sources.allow_unknown_genes)
-
-
-def open_windows(
-    sources: InputSources,
-    upstream: int,
-    downstream: int,
-    genbank: GenbankFile | None = None,
-    transcripts: Sequence[Transcript] | None = None,
-) -> FastaWindows | CutWindows:
-    """Open the DNA of a user's options; what is wrong with genes and contigs is known then.
-
-    Args:
-        sources: checked options that name DNA.
-        upstream, downstream: the window, bp.
-        genbank: the file of --genbank, read.
-        transcripts: those of --tss, read, where it is an annotation.
-    """
-    if genbank is not None:
-        return CutWindows(genbank.sequences, genbank.sites, upstream, downstream)
-    if sources.windows is not None:
-        return FastaWindows("the sequences given", sources.tss_at, upstream, downstream, records=sources.windows)
-    if sources.fasta:
-        return FastaWindows(sources.fasta, sources.tss_at, upstream, downstream)
-    assert sources.genome and sources.tss
-    if transcripts is None:
-        sites = read_tss(sources.tss, window=upstream + downstream)
-    else:
-        sites = [transcript.tss for transcript in transcripts]
-    if sources.genes is not None:
-        sites = pick_genes(sources.tss, sites, sources.genes, allow_unknown=sources.allow_unknown_genes)
-    aliases = read_contig_aliases(sources.contig_aliases) if sources.contig_aliases else ()
-    genome = Genome(sources.genome, aliases)
-    return CutWindows(genome, sites, upstream, downstream, skip_missing=sources.skip_missing_contigs)
 
 
 def _proteins(
