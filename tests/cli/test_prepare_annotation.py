@@ -190,11 +190,16 @@ def test_one_pipe_is_tss_and_annotation(
     renamed: Path, weights: Callable[..., Path], seqexpr: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(renamed)
-    os.mkfifo("pipe")
-    files = ("--genome", "toy.fa", "--tss", "pipe", "--annotation", "pipe", "--contig-aliases", "aliases.tsv")
-    for command in (("prepare", "--out", "set"), ("predict", "--model", weights())):
-        writer = threading.Thread(target=lambda: Path("pipe").write_bytes(Path("other.gtf").read_bytes()), daemon=True)
-        writer.start()
+    content = Path("other.gtf").read_bytes()
+
+    def fill(pipe: str) -> None:
+        Path(pipe).write_bytes(content)
+        Path(pipe).write_bytes(b"")  # for whoever opens it again, who would wait for ever
+
+    for pipe, command in (("a", ("prepare", "--out", "set")), ("b", ("predict", "--model", weights()))):
+        os.mkfifo(pipe)
+        threading.Thread(target=fill, args=(pipe,), daemon=True).start()
+        files = ("--genome", "toy.fa", "--tss", pipe, "--annotation", pipe, "--contig-aliases", "aliases.tsv")
         done = seqexpr(*command, *files)
         assert done.code == 0, done.err
     sources = json.loads(Path("set/manifest.json").read_text())["sources"]

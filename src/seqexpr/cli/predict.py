@@ -75,6 +75,12 @@ def predict(
         skip_missing_contigs=skip_missing_contigs,
         allow_unknown_genes=allow_unknown_genes,
     )
+    if windows is not None and not example:
+        sources.check()
+        sources = sources.by_letters()
+        if sources.fasta is None:
+            named = "standard input" if windows == "-" else windows
+            status(f"{named}: proteins, by their letters; they are read as with --proteins")
     if symbol and not (tss or genbank):
         raise UsageError("--symbol shows symbols of --tss or --genbank, which are not given")
     chosen_format = choose_format(out, format.value if format else None)

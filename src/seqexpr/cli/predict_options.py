@@ -39,7 +39,11 @@ def _parse_batch_size(text: str) -> str:
 
 Windows = Annotated[
     str | None,
-    typer.Argument(metavar="[FASTA]", help="FASTA of DNA windows: the same as --fasta.", show_default=False),
+    typer.Argument(
+        metavar="[FASTA]",
+        help="FASTA of DNA windows, the same as --fasta; or of proteins, the same as --proteins: its letters tell.",
+        show_default=False,
+    ),
 ]
 Fasta = Annotated[
     str | None,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -12,7 +13,8 @@ from seqexpr.errors import UsageError
 from seqexpr.inputs.options import GeneOptions
 from seqexpr.inputs.proteins import ProteinCounts
 from seqexpr.inputs.windows import DnaCounts
-from seqexpr.sequences.fasta import FastaRecord
+from seqexpr.sequences.alphabet import looks_like_protein
+from seqexpr.sequences.fasta import FastaRecord, read_fasta
 
 if TYPE_CHECKING:
     from seqexpr.inputs.half_life import HalfLifeSchema
@@ -116,6 +118,24 @@ class InputSources(GeneOptions):
         super().check()
         if self.tss and not self.genome and not self.annotation:
             raise UsageError("--tss needs --genome: windows are cut from the genome around each TSS")
+
+    def by_letters(self) -> InputSources:
+        """The same options, with the sequences of `fasta` as proteins where the first record's letters say so.
+
+        It is for sequences that the user gave without saying what they are. The first record is read, and is not lost:
+        standard input and pipes go on behind it.
+
+        Raises:
+            InputError: the file is absent, or its first record is bad.
+        """
+        if not self.has_fasta or self.has_proteins or self.tss_at is not None:
+            return self
+        records = iter(read_fasta(self.fasta) if self.windows is None and self.fasta else self.windows or ())
+        first = next(records)
+        again = chain([first], records)
+        if not looks_like_protein(first.sequence.rstrip(b"*.")):
+            return replace(self, windows=again)
+        return replace(self, fasta=None, windows=None, proteins=self.fasta, protein_records=again)
 
     def check_fit(self, needs: ModelNeeds) -> None:
         """Whether the models read what is given, and are given what they read.
