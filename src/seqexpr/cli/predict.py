@@ -106,7 +106,13 @@ def predict(
             suffixes=session.predictor.suffixes,
             symbols=symbols,
         ) as writer,
-        progress("predict", "records", total=counts.expected, live=not _shows_rows(out)) as advance,
+        progress(
+            "predict",
+            "records",
+            total=counts.expected,
+            about=not counts.expected_is_exact,
+            live=not _shows_rows(out),
+        ) as advance,
         closing(session.stream) as predictions,
     ):
         for prediction in predictions:

@@ -180,6 +180,8 @@ class InputCounts:
     records: int = 0
     expected: int | None = None
     """Records that will come, where that is known before they are read."""
+    expected_is_exact: bool = True
+    """Whether they are counted, not estimated from the beginning of a file."""
     dna: DnaCounts = field(default_factory=DnaCounts)
     """What happened to the windows."""
     proteins: ProteinCounts = field(default_factory=ProteinCounts)

@@ -1,17 +1,19 @@
 """From the user's files to a stream of records, each with what the models read.
 
-Nothing here holds more than one record of a sequence file, with one exception: where windows and proteins
-come from two files, records wait for their partner: memory grows with how differently the two are ordered.
+Nothing here holds more than one record of a sequence file in memory. Where windows and proteins come from two files
+of another order, proteins wait for their window, on disk where they are many.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from seqexpr.errors import InputError
+from seqexpr.inputs.expected import expected_records
 from seqexpr.inputs.half_life import read_half_life
 from seqexpr.inputs.reference import Reference
 from seqexpr.inputs.windows import CutWindows, FastaWindows
@@ -22,6 +24,10 @@ from seqexpr.sequences.windows import Tss
 
 if TYPE_CHECKING:
     from seqexpr.sequences.genbank import GenbankFile
+
+
+_MOST_WAITING = 16 << 20
+"""Bytes of proteins without their window that are held in memory; more are on disk."""
 
 
 def read_records(sources: InputSources, needs: ModelNeeds, counts: InputCounts) -> Iterator[InputRecord]:
@@ -42,9 +48,24 @@ def read_records(sources: InputSources, needs: ModelNeeds, counts: InputCounts) 
     if reader is not None:
         counts.dna = reader.counts
     counts.symbols = {site.id: site.symbol for site in sites}
-    counts.expected = None if sources.has_fasta else len(sites) or None
+    _expect(sources, counts, reader, reference.genbank)
     half_life = _half_life(sources, needs, counts, reference, sites)
     return _records(_sequences(reader, sources, needs, counts, reference.genbank), half_life, counts)
+
+
+def _expect(
+    sources: InputSources, counts: InputCounts, reader: FastaWindows | CutWindows | None, genbank: GenbankFile | None
+) -> None:
+    """Note how many records will come: as many as there are windows, or proteins where no model reads windows."""
+    if isinstance(reader, CutWindows):
+        counts.expected = len(reader.sites)
+    elif reader is None and genbank is not None and not sources.has_proteins:
+        counts.expected = sum(site.id in genbank.translations for site in genbank.sites)
+    else:
+        file = sources.proteins if reader is None else sources.fasta
+        found = expected_records(file) if file is not None else None
+        if found is not None:
+            counts.expected, counts.expected_is_exact = found
 
 
 def _records(
@@ -160,14 +181,14 @@ def pair_by_id(
 ) -> Iterator[tuple[str, Tokens, Tokens]]:
     """Each window with the protein of its id, in the windows' order.
 
-    Both streams advance in step; a protein that comes before its window waits. A protein's UniProt accession
-    stands for its id too, so `sp|O43657|TSN6_HUMAN` pairs with a window called `O43657`. Proteins without a
-    window are counted, not paired.
+    Both streams advance in step; a protein that comes before its window waits, in memory or on disk. A protein's
+    UniProt accession stands for its id too, so `sp|O43657|TSN6_HUMAN` pairs with a window called `O43657`. Proteins
+    without a window are counted, not paired.
 
     Raises:
         InputError: windows without a protein: how many, and the first; pairs before it have been yielded.
     """
-    waiting: dict[str, Tokens] = {}  # by id, or by accession where the id holds one
+    waiting = _Waiting()
     digests: dict[str, int] = {}
 
     def is_new(name: str, protein: Tokens) -> bool:
@@ -184,7 +205,7 @@ def pair_by_id(
 
     for name, window in windows:
         own = uniprot_accession(name)
-        protein = waiting.pop(own, None)
+        protein = waiting.take(own)
         while protein is None:
             candidate = next(proteins, None)
             if candidate is None:
@@ -194,13 +215,43 @@ def pair_by_id(
             if uniprot_accession(candidate[0]) == own:
                 protein = candidate[1]
             elif not again:
-                waiting[uniprot_accession(candidate[0])] = candidate[1]
+                waiting.add(uniprot_accession(candidate[0]), candidate[1])
         yield name, window, protein
     counts.unused_proteins += len(waiting) + sum(is_new(*candidate) for candidate in proteins)
 
 
+class _Waiting:
+    """Proteins whose windows are still to come, by id or accession: their places in a file that is small in memory."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, tuple[int, int]] = {}
+        self._file = tempfile.SpooledTemporaryFile(max_size=_MOST_WAITING)  # noqa: SIM115 (closed with its last user)
+        self._end = 0
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._places
+
+    def add(self, name: str, protein: Tokens) -> None:
+        """Keep a protein."""
+        self._file.seek(self._end)
+        self._file.write(protein.tobytes())
+        self._places[name] = (self._end, len(protein))
+        self._end += len(protein)
+
+    def take(self, name: str) -> Tokens | None:
+        """Give a protein out; None where it is not here."""
+        place = self._places.pop(name, None)
+        if place is None:
+            return None
+        self._file.seek(place[0])
+        return np.frombuffer(self._file.read(place[1]), dtype=np.uint8)
+
+
 def _unpaired(
-    first: str, windows: Iterator[tuple[str, Tokens]], waiting: dict[str, Tokens], sources: InputSources
+    first: str, windows: Iterator[tuple[str, Tokens]], waiting: _Waiting, sources: InputSources
 ) -> InputError:
     more = sum(uniprot_accession(name) not in waiting for name, _ in windows)
     dna = sources.fasta or sources.tss
