@@ -154,3 +154,9 @@ def test_train_cross_validate_and_compare(tmp_path: Path) -> None:
 def _quick(folder: Path) -> str:
     (folder / "quick.toml").write_text('base = "paper"\nmax_epochs = 1\nbatch_size = 16\n')
     return str(folder / "quick.toml")
+
+
+def test_sequences_that_are_proteins_by_their_letters() -> None:
+    named = seqexpr.predict(proteins={"a": "MKVLAAGIVGLCAKAYLEQ"})
+    assert seqexpr.predict({"a": "MKVLAAGIVGLCAKAYLEQ"}).equals(named)
+    assert seqexpr.load("human-prot").predict({"a": "MKVLAAGIVGLCAKAYLEQ"}).equals(named)

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
+import subprocess
+import sys
 
 import pytest
 
@@ -52,9 +56,53 @@ def test_plain_progress_is_a_line_every_30_seconds(capsys: pytest.CaptureFixture
 
 def test_plain_progress_names_the_total_where_it_is_known(capsys: pytest.CaptureFixture[str]) -> None:
     set_up_logging()
-    times = iter([0.0, 31.0])
-    PlainProgress("train", "epochs", 100, clock=lambda: next(times))(62)
-    assert capsys.readouterr().err == "train: 62 of 100 epochs, 2.0 per second\n"
+    times = iter([0.0, 31.0, 62.0, 124.0])
+    advance = PlainProgress("train", "epochs", 100, clock=lambda: next(times))
+    advance(62)
+    advance(31)
+    advance(31)  # an estimate may be too low
+    assert capsys.readouterr().err.splitlines() == [
+        "train: 62 of 100 epochs, 2.0 per second, 19 s left",
+        "train: 93 of 100 epochs, 1.5 per second, 5 s left",
+        "train: 124 of 100 epochs, 1.0 per second, 0 s left",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0 s"), (89, "89 s"), (91, "2 min"), (5000, "83 min"), (12_345, "3 h 26 min")]
+)
+def test_the_time_left_in_words(seconds: float, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging()
+    times = iter([0.0, 100.0])
+    PlainProgress("predict", "records", round(1000 + seconds * 10), about=True, clock=lambda: next(times))(1000)
+    assert capsys.readouterr().err.endswith(f"10.0 per second, {words} left\n")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are of Unix")
+def test_a_terminal_sees_total_rate_and_time_left() -> None:
+    import pty
+
+    code = (
+        "import time\nfrom seqexpr.cli.console import progress, set_up_logging\nset_up_logging()\n"
+        "with progress('predict', 'records', total=900, about=True) as advance:\n"
+        "    for _ in range(30):\n        advance(20)\n        time.sleep(0.02)\n"
+    )
+    ours, theirs = pty.openpty()
+    terminal = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    with subprocess.Popen([sys.executable, "-c", code], stderr=theirs, stdout=subprocess.PIPE, env=terminal) as child:
+        os.close(theirs)
+        shown = b""
+        while True:
+            try:
+                shown += (block := os.read(ours, 4096))
+            except OSError:  # Linux says so where the other end is closed
+                break
+            if not block:
+                break
+        assert child.wait() == 0
+    os.close(ours)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    assert re.search(r"predict: [0-9]+ of about 900 records, [0-9,.]+ per second, [0-9]+ s left", text), text
 
 
 def test_progress_of_a_short_job_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:

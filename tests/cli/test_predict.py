@@ -304,6 +304,33 @@ def test_default_models_follow_the_input(
     assert seqexpr("predict", "--proteins", proteins, "-q").out.startswith("id\tlung\n")
 
 
+@pytest.mark.parametrize("piped", [False, True])
+def test_a_fasta_without_an_option_is_dna_or_proteins_by_its_letters(
+    piped: bool, tmp_path: Path, windows: Path, weights: Weights, seqexpr: Command, monkeypatch: Any
+) -> None:
+    """Nothing of standard input is lost by looking at its first record."""
+    monkeypatch.setattr("seqexpr.prediction.session.DEFAULT_PROTEIN_MODEL", str(weights("protein-perceiver", "lung")))
+    monkeypatch.setattr("seqexpr.prediction.session.DEFAULT_DNA_MODEL", str(weights()))
+    proteins = fasta(tmp_path / "p.fa", {"p1": residues(1, 20) + "*", "p2": residues(2, 30), "p3": "A" * 25})
+    line = "proteins, by their letters; they are read as with --proteins"
+    for file, option in ((proteins, "--proteins"), (windows, "--fasta")):
+        named = "-" if piped else file
+        done = seqexpr("predict", named, stdin=file.read_bytes())
+        assert done.code == 0, done.err
+        assert done.out == seqexpr("predict", option, file).out
+        assert (f"{'standard input' if piped else file}: {line}\n" in done.err) == (file == proteins)
+
+
+def test_proteins_where_dna_is_expected_are_still_an_error(tmp_path: Path, weights: Weights, seqexpr: Command) -> None:
+    proteins = fasta(tmp_path / "p.fa", {"p1": residues(1, 20)})
+    by_option = seqexpr("predict", "--fasta", proteins, "--model", weights())
+    placed = seqexpr("predict", proteins, "--tss-at", 3, "--model", weights())
+    for done in (by_option, placed):
+        assert done.code == 3 and "looks like a protein" in done.err
+    for_dna = seqexpr("predict", proteins, "--model", weights())
+    assert (for_dna.code, for_dna.err.splitlines()[-1][:45]) == (2, "seqexpr: error: the model reads DNA: give --f")
+
+
 def test_the_example_runs(seqexpr: Command, weights: Weights, windows: Path) -> None:
     model = weights(upstream=7000, downstream=3500)
     done = seqexpr("predict", "--example", "--model", model)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -134,3 +136,79 @@ def test_predict_of_some_genes_of_the_hla_region(
         tokens = DNA.encode(biopython_window(record, places[gene], 288, 144).encode())
         level = model.predict(tokens[None], None, np.array([known[gene]]))[0, 0]
         assert float(predicted[gene]) == pytest.approx(level, rel=1e-4)
+
+
+@pytest.fixture
+def renamed(tmp_path: Path) -> Path:
+    """The toy contig, whose annotation calls it by a name that only the alias table knows."""
+    (tmp_path / "toy.fa").write_text(GENOME)
+    (tmp_path / "other.gtf").write_text(as_gtf().replace("toy\t", "CM0001.1\t"))
+    (tmp_path / "aliases.tsv").write_text("toy\tCM0001.1\n")
+    rows = []
+    for gene, (boundary, _) in WINDOWS_BY_HAND.items():
+        strand = "-" if gene in ("MINUS", "BARE", "SILENT") else "+"
+        first = boundary - (strand == "-")
+        rows.append(f"toy\t{first}\t{first + 1}\t{gene}\t0\t{strand}\n")
+    (tmp_path / "tss.bed").write_text("".join(rows))
+    return tmp_path
+
+
+@pytest.mark.parametrize("tss", ["tss.bed", "other.gtf", "-"])
+def test_an_annotation_of_other_contig_names(
+    tss: str, renamed: Path, weights: Callable[..., Path], seqexpr: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its GC contents are found through --contig-aliases by both commands, and a file of both uses is read once."""
+    monkeypatch.chdir(renamed)
+    annotation = "-" if tss == "-" else "other.gtf"
+    files = ("--genome", "toy.fa", "--tss", tss, "--annotation", annotation, "--contig-aliases", "aliases.tsv")
+    stdin = (renamed / "other.gtf").read_bytes()
+    sides = ("--upstream", UPSTREAM, "--downstream", DOWNSTREAM)
+    done = seqexpr("prepare", "--out", "set", *files, *sides, stdin=stdin)
+    assert (done.code, done.out) == (0, ""), done.err
+    for row in table(renamed / "set/genes.tsv"):
+        np.testing.assert_allclose(features(row), FEATURES_BY_HAND[row["id"]], rtol=1e-6, err_msg=row["id"])
+
+    predicted = seqexpr("predict", *files, "--model", weights(), stdin=stdin)
+    assert predicted.code == 0, predicted.err
+    levels = {line.split("\t")[0]: float(line.split("\t")[1]) for line in predicted.out.splitlines()[1:]}
+    rows = {row["id"]: row for row in table(renamed / "set/genes.tsv")}
+    header = "\t".join(["id", *FEATURES])
+    lines = ["\t".join([gene, *(rows[gene][name] for name in FEATURES)]) for gene in rows]
+    (renamed / "h.tsv").write_text("\n".join([header, *lines]) + "\n")
+    files = ("--genome", "toy.fa", "--tss", "tss.bed", "--half-life", "h.tsv")
+    by_table = seqexpr("predict", *files, "--model", weights(), "-q")
+    for line in by_table.out.splitlines()[1:]:
+        gene, level = line.split("\t")
+        assert levels[gene] == pytest.approx(float(level), rel=1e-5)
+    assert "half-life features: 0 of 10 genes not in the table, 3 with missing features" in predicted.err
+    if tss != "tss.bed":
+        assert "1 contig found under another name (CM0001.1 as toy)" in predicted.err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_one_pipe_is_tss_and_annotation(
+    renamed: Path, weights: Callable[..., Path], seqexpr: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(renamed)
+    content = Path("other.gtf").read_bytes()
+
+    def fill(pipe: str) -> None:
+        Path(pipe).write_bytes(content)
+        Path(pipe).write_bytes(b"")  # for whoever opens it again, who would wait for ever
+
+    for pipe, command in (("a", ("prepare", "--out", "set")), ("b", ("predict", "--model", weights()))):
+        os.mkfifo(pipe)
+        threading.Thread(target=fill, args=(pipe,), daemon=True).start()
+        files = ("--genome", "toy.fa", "--tss", pipe, "--annotation", pipe, "--contig-aliases", "aliases.tsv")
+        done = seqexpr(*command, *files)
+        assert done.code == 0, done.err
+    sources = json.loads(Path("set/manifest.json").read_text())["sources"]
+    assert [source["sha256"] is None for source in sources] == [False, True, True, False]
+
+
+def test_genes_and_another_input_cannot_both_be_standard_input(seqexpr: Callable[..., Any], tmp_path: Path) -> None:
+    message = "seqexpr: error: only one input can come from standard input (-)\n"
+    both = ("--genome", HLA / "genome.fa.gz", "--tss", "-", "--genes", "-")
+    for command in (("predict",), ("prepare", "--out", tmp_path / "set")):
+        done = seqexpr(*command, *both, stdin=b"TNFA\n")
+        assert (done.code, done.out, done.err) == (2, "", message)

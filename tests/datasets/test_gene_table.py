@@ -1,18 +1,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from seqexpr.datasets import gene_table
 from seqexpr.datasets.gene_table import Features, GeneTables, read_gene_tables
+from seqexpr.datasets.options import PrepareOptions
 from seqexpr.errors import InputError
 from seqexpr.inputs.gene_ids import strip_version, unchanged
 from seqexpr.inputs.half_life import FEATURES
-from seqexpr.sequences.genome import Genome
+from seqexpr.inputs.reference import Reference
 from seqexpr.sequences.windows import Tss
 
 LABELS = """id\tsymbol\tchrom\ttss\tstrand\tlung\tbrain
@@ -30,34 +30,26 @@ chr2\tx\texon\t11\t20\t.\t-\t.\tgene_id "g5"; transcript_id "t5"; gene_name "LNC
 """
 
 
-@dataclass
-class Files:
-    """The tables' options of `prepare`."""
-
-    labels: Path | None = None
-    label_columns: tuple[str, ...] = ()
-    half_life: Path | None = None
-    annotation: Path | None = None
-    tss: Path | None = None
-    genes: tuple[str, ...] | None = None
-    allow_unknown_genes: bool = False
-    upstream: int | None = None
-    downstream: int | None = None
-    log10: float | None = None
-
-
 SUFFIXES = {"labels": ".tsv", "half_life": ".tsv", "annotation": ".gtf", "tss": ".bed"}
 
 
 def read(
-    folder: Path, columns: tuple[str, ...] = (), clean: Callable[[str], str] = strip_version, **texts: str
+    folder: Path,
+    columns: tuple[str, ...] = (),
+    clean: Callable[[str], str] = strip_version,
+    genome: Path | None = None,
+    **texts: str,
 ) -> GeneTables:
-    files = Files(label_columns=columns)
+    files = {role: folder / f"{role}{SUFFIXES[role]}" for role in texts}
     for role, text in texts.items():
-        path = folder / f"{role}{SUFFIXES[role]}"
-        path.write_text(text)
-        setattr(files, role, path)
-    return read_gene_tables(files, clean)
+        files[role].write_text(text)
+    labels = {"label_columns": columns} if columns else {}
+    return tables_of(clean, genome=genome, **files, **labels)
+
+
+def tables_of(clean: Callable[[str], str], **options: Any) -> GeneTables:
+    given = PrepareOptions(Path("unused"), proteins=Path("unused"), **options)
+    return read_gene_tables(given, clean, Reference(given))
 
 
 def test_without_tables_nothing_is_known(tmp_path: Path) -> None:
@@ -65,7 +57,7 @@ def test_without_tables_nothing_is_known(tmp_path: Path) -> None:
     assert tables.known_genes() is None
     assert tables.labelled is None
     assert tables.label_counts(["g1"]) == {}
-    assert tables.features(["g1"], None) is None
+    assert tables.features(["g1"]) is None
     assert tables.table(["g1"], None).to_dict("list") == {
         "id": ["g1"], "symbol": [""], "chrom": [""], "tss": [""], "strand": [""],
     }  # fmt: skip
@@ -91,7 +83,7 @@ def test_known_genes_are_those_of_all_tables(tmp_path: Path) -> None:
 
 def test_rows_follow_the_ids_asked_for(tmp_path: Path) -> None:
     tables = read(tmp_path, labels=LABELS, half_life=HALF_LIFE)
-    features = tables.features(["g2", "g1"], None)
+    features = tables.features(["g2", "g1"])
     assert features is not None
     table = tables.table(["g2", "g1"], features)
     assert table.columns.tolist() == ["id", "symbol", "chrom", "tss", "strand", "lung", "brain", *FEATURES]
@@ -117,14 +109,13 @@ def test_tss_file_is_heard_before_the_annotation_and_that_before_the_labels(tmp_
 def test_features_of_the_annotation_by_hand(tmp_path: Path) -> None:
     """UTRs of 2 and 2 + 10 bases, 6 coding ones, an intron of 10, one junction in 0.006 kb of CDS."""
     tables = read(tmp_path, annotation=GTF)
-    without = tables.features(["g5", "g1", "g9"], None)
+    without = tables.features(["g5", "g1", "g9"])
     assert without is not None
     lengths = [2, 6, 10, 12, np.nan, np.nan, np.nan, 1 / 0.006]
     np.testing.assert_allclose(without.values, [[np.nan] * 8, lengths, [np.nan] * 8])
     assert without.counts()["cds_len"] == 1
     (tmp_path / "genome.fa").write_text(">chr1\n" + "AACCGGTTAC" * 5 + "\n")
-    with Genome(tmp_path / "genome.fa") as genome:
-        known = tables.features(["g1"], genome)
+    known = read(tmp_path, annotation=GTF, genome=tmp_path / "genome.fa").features(["g1"])
     assert known is not None
     # AA before the CDS CCGGTT, then AC and the second exon AACCGGTTAC
     np.testing.assert_allclose(known.values[0, 4:7], [0, 4 / 6, 6 / 12])
@@ -140,11 +131,10 @@ def test_a_feature_table_is_described_with_its_transforms() -> None:
 
 
 def test_tables_that_a_gene_may_lack_are_named_with_their_cleaned_ids(tmp_path: Path) -> None:
-    tables = read(tmp_path, labels=LABELS, half_life=HALF_LIFE, annotation=GTF)
-    assert [(side.role, side.file, side.ids) for side in tables.optional_sides()] == [
-        ("half-life features", str(tmp_path / "half_life.tsv"), ["g2", "lone"]),
-        ("the annotation", str(tmp_path / "annotation.gtf"), ["g1", "g5"]),
-    ]
+    (side,) = read(tmp_path, labels=LABELS, half_life=HALF_LIFE).optional_sides()
+    assert (side.role, side.file, side.ids) == ("half-life features", str(tmp_path / "half_life.tsv"), ["g2", "lone"])
+    (side,) = read(tmp_path, labels=LABELS, annotation=GTF).optional_sides()
+    assert (side.role, side.file, side.ids) == ("the annotation", str(tmp_path / "annotation.gtf"), ["g1", "g5"])
     assert read(tmp_path, labels=LABELS).optional_sides() == []
 
 
@@ -170,14 +160,3 @@ def test_two_versions_of_a_gene_are_refused_in_every_table(tmp_path: Path, role:
         read(tmp_path, **{role: text})
     known = read(tmp_path, clean=unchanged, **{role: text}).known_genes()
     assert known == {"g1.1", "g1.2"}
-
-
-def test_one_file_for_both_is_read_once_and_means_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, copy = tmp_path / "genes.gtf", tmp_path / "copy.gtf"
-    path.write_text(GTF)
-    copy.write_text(GTF)
-    apart = read_gene_tables(Files(annotation=path, tss=copy), strip_version)
-    monkeypatch.setattr(gene_table, "read_tss", None)  # to call it would fail
-    together = read_gene_tables(Files(annotation=path, tss=path), strip_version)
-    assert (together.tss, together.positions) == (apart.tss, apart.positions)
-    assert [place.id for place in together.tss] == ["g1.7", "g5"]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from seqexpr.datasets.dataset import PreparedDataset
-from seqexpr.datasets.prepare import PrepareOptions, PrepareReport, prepare
+from seqexpr.datasets.options import PrepareOptions
+from seqexpr.datasets.prepare import PrepareReport, prepare
 from seqexpr.errors import InputError, UsageError
 from seqexpr.files import sha256_file
 from seqexpr.inputs.half_life import FEATURES
@@ -202,15 +203,11 @@ def test_files_that_share_no_gene(files: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "give --fasta"),
-        ({"genome": "genome.fa"}, "give --fasta"),
-        ({"tss": "tss.bed"}, "give --fasta"),
-        ({"genome": "genome.fa", "proteins": "own.fa"}, "--genome needs --tss"),
-        ({"fasta": "windows.fa", "genome": "genome.fa", "tss": "tss.bed"}, "are sources of the same DNA"),
-        ({"fasta": "windows.fa", "half_life": "half_life.tsv", "annotation": "a.gtf"}, "give one"),
+        ({"translate": True, "genome": "genome.fa"}, "--translate needs --genome with --annotation"),
+        ({"translate": True, "genbank": "a.gb", "proteins": "own.fa"}, "both give proteins; give one"),
+        ({"genbank": "a.gb", "half_life": "half_life.tsv"}, "leave --half-life out"),
         ({"fasta": "windows.fa", "protein_map": "map.tsv"}, "needs --proteins"),
         ({"fasta": "windows.fa", "label_columns": ("x",)}, "needs --labels"),
-        ({"proteins": "own.fa", "tss_at": 4}, "goes with --fasta"),
         ({"proteins": "own.fa", "upstream": 4}, "go with DNA"),
         ({"fasta": "windows.fa", "upstream": 0, "downstream": 0}, "no letters"),
     ],

@@ -162,20 +162,16 @@ def test_windows_of_a_genome_on_both_strands(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("upstream", "downstream", "tss_at", "message"),
+    ("upstream", "downstream", "message"),
     [
-        (-1, 5, None, "--upstream -1: must be at least 0"),
-        (5, -2, None, "--downstream -2: must be at least 0"),
-        (None, None, -3, "--tss-at -3: must be at least 0"),
-        (None, None, "middle", "--tss-at middle: must be a number or 'center'"),
-        (0, 0, 4, "--upstream 0 --downstream 0 leaves a window of no letters"),
+        (-1, 5, "--upstream -1: must be at least 0"),
+        (5, -2, "--downstream -2: must be at least 0"),
+        (0, 0, "--upstream 0 --downstream 0 leaves a window of no letters"),
     ],
 )
-def test_options_that_place_no_window(
-    upstream: int | None, downstream: int | None, tss_at: int | str | None, message: str
-) -> None:
+def test_options_that_place_no_window(upstream: int | None, downstream: int | None, message: str) -> None:
     with pytest.raises(UsageError, match=f"^{message}$"):
-        check_window(upstream, downstream, tss_at)
+        check_window(upstream, downstream)
 
 
 def sites_on(*contigs: str) -> list[Tss]:
@@ -216,3 +212,9 @@ def test_the_value_of_tss_at(text: str | None, found: int | str | None) -> None:
 def test_other_values_of_tss_at(text: str) -> None:
     with pytest.raises(UsageError, match="neither an offset of at least 0 nor 'center'"):
         parse_tss_at(text)
+
+
+@pytest.mark.parametrize("tss_at", [-3, "middle", 1.5])
+def test_an_offset_from_python_is_checked_by_the_same_rule(tss_at: Any, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"^--tss-at {tss_at}: neither an offset of at least 0 nor 'center'$"):
+        fasta(tmp_path, ">a\nACGT\n", tss_at=tss_at)

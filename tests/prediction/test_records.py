@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import random
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def test_records_of_the_windows_length_are_windows(tmp_path: Path) -> None:
     (a, b), counts = read(DNA, fasta=fasta)
     assert (a.id, letters(a.dna), a.protein, a.half_life) == ("a", "ACGTACGTAC", None, None)
     assert (b.id, letters(b.dna)) == ("b", "--ACGT--TT")
-    assert counts == InputCounts(records=2, dna=DnaCounts(unknown_windows=1, unknown_bases=4))
+    assert counts == InputCounts(records=2, expected=2, dna=DnaCounts(unknown_windows=1, unknown_bases=4))
 
 
 def test_gzip_is_read(tmp_path: Path) -> None:
@@ -83,7 +84,7 @@ def test_tss_at_crops_and_pads(
     (record,), counts = read(DNA, fasta=write(tmp_path / "w.fa", f">a\n{sequence}\n"), tss_at=tss_at)
     assert letters(record.dna) == window
     known = DnaCounts(padded_windows=int(padded > 0), padded_bases=padded, cropped_records=cropped)
-    assert counts == InputCounts(records=1, dna=replace(known, cropped_bases=counts.dna.cropped_bases))
+    assert counts == InputCounts(records=1, expected=1, dna=replace(known, cropped_bases=counts.dna.cropped_bases))
 
 
 def test_padding_and_unknown_letters_are_counted_apart(tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_proteins_are_cut_at_the_longest_and_counted(tmp_path: Path) -> None:
     (a, b), counts = read(PROTEIN, proteins=write(tmp_path / "p.fa", ">a\nMKV\n>b\nMKVLAAGIVGLCAKAY\n"))
     assert a.protein is not None and a.protein.tolist() == [11, 9, 18]
     assert b.protein is not None and len(b.protein) == 12
-    assert counts == InputCounts(records=2, truncated_proteins=1)
+    assert counts == InputCounts(records=2, expected=2, truncated_proteins=1)
 
 
 def test_half_life_rows_are_joined_and_what_is_missing_is_counted(tmp_path: Path) -> None:
@@ -153,7 +154,7 @@ def test_half_life_rows_are_joined_and_what_is_missing_is_counted(tmp_path: Path
     np.testing.assert_array_equal(a.half_life, [1, 2, 3, 4, np.nan, np.nan, 0.7, 8])
     np.testing.assert_array_equal(b.half_life, [np.nan] * 8)
     np.testing.assert_array_equal(c.half_life, [1, 2, 3, 4, 0.5, 0.6, 0.7, 8])
-    assert counts == InputCounts(records=3, half_life_absent=1, half_life_incomplete=1)
+    assert counts == InputCounts(records=3, expected=3, half_life_absent=1, half_life_incomplete=1)
 
 
 def test_the_table_is_on_the_models_scale(tmp_path: Path) -> None:
@@ -173,7 +174,7 @@ def test_the_table_is_on_the_models_scale(tmp_path: Path) -> None:
 def test_without_a_table_half_life_is_unknown(tmp_path: Path) -> None:
     (a,), counts = read(HALF_LIFE, fasta=write(tmp_path / "w.fa", ">a\nACGTACGTAC\n"))
     np.testing.assert_array_equal(a.half_life, [np.nan] * 8)
-    assert counts == InputCounts(records=1)
+    assert counts == InputCounts(records=1, expected=1)
 
 
 def test_windows_and_proteins_are_paired_by_id_or_accession(tmp_path: Path) -> None:
@@ -182,7 +183,7 @@ def test_windows_and_proteins_are_paired_by_id_or_accession(tmp_path: Path) -> N
     records, counts = read(BOTH, fasta=fasta, proteins=proteins)
     assert [record.id for record in records] == ["x", "O43657", "y"]
     assert [record.protein.tolist()[1] for record in records if record.protein is not None] == [2, 17, 20]
-    assert counts == InputCounts(records=3, unused_proteins=2)
+    assert counts == InputCounts(records=3, expected=3, unused_proteins=2)
 
 
 def test_windows_without_a_protein_are_an_error_that_counts_them(tmp_path: Path) -> None:
@@ -210,6 +211,26 @@ def test_pairing_does_not_depend_on_the_order_of_the_proteins(names: list[str], 
     paired = list(pair_by_id(windows, proteins, InputSources(fasta="w", proteins="p"), InputCounts()))
     assert [name for name, _, _ in paired] == names
     assert all(window.tobytes() == protein.tobytes() == name.encode() for name, window, protein in paired)
+
+
+def test_proteins_that_wait_for_their_windows_are_not_held_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seqexpr.prediction.records._MOST_WAITING", 100_000)
+    number, length = 1000, 10_000
+
+    def proteins() -> Any:
+        for name in range(number):
+            yield f"g{name}", np.full(length, name % 20 + 1, np.uint8)
+
+    windows = ((f"g{name}", np.zeros(1, np.uint8)) for name in reversed(range(number)))
+    tracemalloc.start()
+    try:
+        for place, (_, _, protein) in enumerate(
+            pair_by_id(windows, proteins(), InputSources(fasta="w"), InputCounts())
+        ):
+            assert len(protein) == length and set(protein) == {(number - 1 - place) % 20 + 1}
+        assert tracemalloc.get_traced_memory()[1] < number * length / 10
+    finally:
+        tracemalloc.stop()
 
 
 def test_files_of_one_order_are_read_in_step() -> None:

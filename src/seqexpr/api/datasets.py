@@ -90,13 +90,16 @@ def prepare(
         UsageError, InputError, MissingDataError, NetworkError, OSError: as the command does.
     """
     from seqexpr.datasets.dataset import PreparedDataset
-    from seqexpr.datasets.prepare import PrepareOptions
+    from seqexpr.datasets.options import PrepareOptions
     from seqexpr.datasets.prepare import prepare as build
+    from seqexpr.inputs.options import check_standard_input
 
     if task is None and min_cases is not None:
         raise UsageError("--min-cases goes with a task whose labels are means over CPTAC's cases")
     if task is None and out is None:
         raise UsageError("prepare needs a task, or --out DIR and files of your own; see seqexpr prepare --help")
+    if genes == "-":
+        check_standard_input(genes, *map(path, (fasta, genbank, proteins, half_life, labels, *{tss, annotation})))
     given: dict[str, Any] = {
         "fasta": path(fasta),
         "tss_at": tss_at,

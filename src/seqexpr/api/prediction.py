@@ -61,7 +61,8 @@ def predict(
         genome, tss: cut windows from a genome at each TSS of a BED, GTF or GFF3 file.
         genes: symbols or ids to pick; a file with one on each line.
         genbank: a GenBank or EMBL file instead.
-        proteins: as `sequences`, for models that read proteins.
+        proteins: as `sequences`, for models that read proteins. Alone they may be given as `sequences` too, where their
+            letters tell them from DNA.
         half_life: table of half-life features.
         annotation: GTF or GFF3 to compute them from.
         contig_aliases: table of further names of contigs.
@@ -99,8 +100,14 @@ def predict(
         skip_missing_contigs=skip_missing_contigs,
         allow_unknown_genes=allow_unknown_genes,
     )
+    sources.check()
     session = open_session(
-        sources, _models(model), device=device, batch_size=batch_size, threads=threads, allow_partial=allow_partial
+        sources.by_letters(),
+        _models(model),
+        device=device,
+        batch_size=batch_size,
+        threads=threads,
+        allow_partial=allow_partial,
     )
     return _frame(session, symbol)
 
@@ -152,6 +159,7 @@ class Model:
             half_life=_text(half_life),
         )
         sources.check()
+        sources = sources.by_letters()
         sources.check_fit(self.predictor.needs)
         return _frame(start_session(sources, self.predictor, self.name, self.metadata), symbol=False)
 

@@ -23,6 +23,7 @@ PROGRAM = "seqexpr"
 logger = logging.getLogger(f"{PROGRAM}.cli")
 
 _PLAIN_LINE_SECONDS = 30.0
+_MANY_A_SECOND = 10
 
 Advance = Callable[[int], None]
 """Tells a progress display that so many more items are done."""
@@ -69,29 +70,40 @@ class StatusHandler(logging.Handler):
 
 
 @contextmanager
-def progress(what: str, unit: str, total: int | None = None, *, live: bool = True) -> Iterator[Advance]:
+def progress(
+    what: str, unit: str, total: int | None = None, *, about: bool = False, live: bool = True
+) -> Iterator[Advance]:
     """Show how far a long job is: `with progress("predict", "records") as advance: advance(1)`.
 
     Args:
         what: name of the job.
         unit: what is counted, in the plural.
-        total: how many there will be, where that is known.
+        total: how many there will be, where that is known; it gives the time left.
+        about: whether the total is an estimate.
         live: False when rows of the result scroll by on the same terminal, which a live line would break.
     """
     if not logger.isEnabledFor(logging.INFO):
         yield lambda _: None
     elif live and sys.stderr.isatty():
-        with _live_progress(what, unit, total) as advance:
+        with _live_progress(what, unit, total, about) as advance:
             yield advance
     else:
-        yield PlainProgress(what, unit, total)
+        yield PlainProgress(what, unit, total, about)
 
 
 class PlainProgress:
     """A status line every so many seconds, none for a job that ends before."""
 
-    def __init__(self, what: str, unit: str, total: int | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        what: str,
+        unit: str,
+        total: int | None,
+        about: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._what, self._unit, self._total = what, unit, total
+        self._of = _of_total(total, about)
         self._clock = clock
         self._begin = self._last = clock()
         self._done = 0
@@ -103,20 +115,43 @@ class PlainProgress:
         if now - self._last < _PLAIN_LINE_SECONDS:
             return
         self._last = now
-        done = f"{self._done:,}" + (f" of {self._total:,}" if self._total else "")
-        status(f"{self._what}: {done} {self._unit}, {self._done / (now - self._begin):.1f} per second")
+        rate = self._done / (now - self._begin)
+        left = ""
+        if self._total is not None and rate > 0:
+            left = f", {_in_words(max(0, self._total - self._done) / rate)} left"
+        status(f"{self._what}: {self._done:,}{self._of} {self._unit}, {rate:.1f} per second{left}")
+
+
+def _of_total(total: int | None, about: bool) -> str:
+    return f" of {'about ' if about else ''}{total:,}" if total else ""
+
+
+def _in_words(seconds: float) -> str:
+    """ "45 s", "12 min", "3 h 5 min"."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 @contextmanager
-def _live_progress(what: str, unit: str, total: int | None) -> Iterator[Advance]:
+def _live_progress(what: str, unit: str, total: int | None, about: bool) -> Iterator[Advance]:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+    from rich.text import Text
+
+    class Pace(ProgressColumn):
+        """Items a second, and the time left where the total is known."""
+
+        def render(self, task: Task) -> Text:
+            if not task.speed:
+                return Text("")
+            left = f", {_in_words(task.time_remaining)} left" if task.time_remaining is not None else ""
+            return Text(f"{task.speed:,.{0 if task.speed >= _MANY_A_SECOND else 1}f} per second{left}")
 
     console = Console(stderr=True)
-    counted = "{task.completed:,.0f}" + (" of {task.total:,.0f}" if total else "")
-    columns = [SpinnerColumn(), TextColumn(f"{what}: {counted} {unit}"), TimeElapsedColumn()]
-    if total:
-        columns.insert(1, BarColumn())
+    counted = f"{what}: {{task.completed:,.0f}}{_of_total(total, about)} {unit},"
+    columns = [SpinnerColumn(), *([BarColumn()] if total else []), TextColumn(counted), Pace()]
     with Progress(*columns, console=console, transient=True) as display:
         task = display.add_task(what, total=total)
         StatusHandler.live = console

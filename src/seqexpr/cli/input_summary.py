@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from seqexpr.cli.console import plural
 
 if TYPE_CHECKING:
+    from seqexpr.inputs.options import File
     from seqexpr.prediction.inputs import InputCounts, InputSources, ModelNeeds
 
 
@@ -43,5 +44,5 @@ def _half_life(counts: InputCounts, sources: InputSources, needs: ModelNeeds) ->
     ]
 
 
-def _is_annotation(tss: str | None) -> bool:
-    return tss is not None and any(f".{suffix}" in tss.lower() for suffix in ("gtf", "gff"))
+def _is_annotation(tss: File | None) -> bool:
+    return any(f".{suffix}" in str(tss).lower() for suffix in ("gtf", "gff"))

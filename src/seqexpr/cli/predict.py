@@ -51,6 +51,7 @@ def predict(
     from seqexpr.cli.input_summary import summarise
     from seqexpr.errors import UsageError
     from seqexpr.inputs.gene_ids import read_gene_names
+    from seqexpr.inputs.options import check_standard_input
     from seqexpr.inputs.windows import parse_tss_at
     from seqexpr.prediction.inputs import InputSources
     from seqexpr.prediction.session import open_session
@@ -59,6 +60,7 @@ def predict(
     set_up_logging(quiet=quiet)
     if windows is not None and fasta is not None:
         raise UsageError(f"{windows} and --fasta {fasta} are two sources of windows; give one")
+    check_standard_input(genes, fasta, windows, genbank, proteins, half_life, *{tss, annotation})
     sources = InputSources(
         fasta=fasta or windows,
         tss_at=parse_tss_at(tss_at),
@@ -73,8 +75,12 @@ def predict(
         skip_missing_contigs=skip_missing_contigs,
         allow_unknown_genes=allow_unknown_genes,
     )
-    if genes == "-" and "-" in (fasta, windows, tss, proteins, half_life, genbank):
-        raise UsageError("only one input can come from standard input (-)")
+    if windows is not None and not example:
+        sources.check()
+        sources = sources.by_letters()
+        if sources.fasta is None:
+            named = "standard input" if windows == "-" else windows
+            status(f"{named}: proteins, by their letters; they are read as with --proteins")
     if symbol and not (tss or genbank):
         raise UsageError("--symbol shows symbols of --tss or --genbank, which are not given")
     chosen_format = choose_format(out, format.value if format else None)
@@ -100,7 +106,13 @@ def predict(
             suffixes=session.predictor.suffixes,
             symbols=symbols,
         ) as writer,
-        progress("predict", "records", total=counts.expected, live=not _shows_rows(out)) as advance,
+        progress(
+            "predict",
+            "records",
+            total=counts.expected,
+            about=not counts.expected_is_exact,
+            live=not _shows_rows(out),
+        ) as advance,
         closing(session.stream) as predictions,
     ):
         for prediction in predictions:

@@ -31,13 +31,6 @@ class Device(str, Enum):
     MPS = "mps"
 
 
-def parse_tss_at(text: str) -> str:
-    """Check the value of --tss-at."""
-    if text != "center" and not (text.isascii() and text.isdigit()):
-        raise typer.BadParameter(f"{text!r} is neither an offset of at least 0 nor 'center'")
-    return text
-
-
 def _parse_batch_size(text: str) -> str:
     if text != "auto" and not (text.isascii() and text.isdigit() and int(text) > 0):
         raise typer.BadParameter(f"{text!r} is neither a number of at least 1 nor 'auto'")
@@ -46,7 +39,11 @@ def _parse_batch_size(text: str) -> str:
 
 Windows = Annotated[
     str | None,
-    typer.Argument(metavar="[FASTA]", help="FASTA of DNA windows: the same as --fasta.", show_default=False),
+    typer.Argument(
+        metavar="[FASTA]",
+        help="FASTA of DNA windows, the same as --fasta; or of proteins, the same as --proteins: its letters tell.",
+        show_default=False,
+    ),
 ]
 Fasta = Annotated[
     str | None,
@@ -58,16 +55,7 @@ Fasta = Annotated[
         rich_help_panel=_INPUT,
     ),
 ]
-TssAt = Annotated[
-    str | None,
-    typer.Option(
-        metavar="N|center",
-        parser=parse_tss_at,
-        help="Number of letters before the TSS in every record of --fasta, or center for its middle. The records are "
-        "cropped and padded to the window, and what was cropped and padded is counted.",
-        rich_help_panel=_INPUT,
-    ),
-]
+TssAt = Annotated[str | None, shared.tss_at(_INPUT)]
 Genome = Annotated[str | None, shared.genome(_INPUT)]
 Tss = Annotated[
     str | None,
@@ -78,15 +66,7 @@ Tss = Annotated[
         rich_help_panel=_INPUT,
     ),
 ]
-Genes = Annotated[
-    str | None,
-    typer.Option(
-        metavar="LIST|FILE",
-        help="Genes to pick from --tss: symbols or ids with commas between, or a file with one on each line; - is "
-        "standard input. Default: all.",
-        rich_help_panel=_INPUT,
-    ),
-]
+Genes = Annotated[str | None, shared.genes(_INPUT)]
 Genbank = Annotated[
     str | None,
     typer.Option(
@@ -95,15 +75,7 @@ Genbank = Annotated[
         rich_help_panel=_INPUT,
     ),
 ]
-ContigAliases = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FILE",
-        help="Table of further names of contigs: the names of one contig in each row, separated by tabs, as in UCSC's "
-        "chromAlias.txt or NCBI's assembly_report.txt. chr1, 1 and NC_000001.11 are found without it.",
-        rich_help_panel=_INPUT,
-    ),
-]
+ContigAliases = Annotated[str | None, shared.contig_aliases(_INPUT)]
 SkipMissingContigs = Annotated[bool, shared.skip_missing_contigs(_INPUT)]
 AllowUnknownGenes = Annotated[bool, shared.allow_unknown_genes(_INPUT)]
 Proteins = Annotated[

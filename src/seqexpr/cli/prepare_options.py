@@ -9,7 +9,6 @@ import typer
 
 from seqexpr.cli import shared_options as shared
 from seqexpr.cli.help import Command
-from seqexpr.cli.predict_options import parse_tss_at
 
 _FILES = "Files of your own"
 _WINDOW = "DNA window"
@@ -70,15 +69,7 @@ Tss = Annotated[
         rich_help_panel=_FILES,
     ),
 ]
-Genes = Annotated[
-    str | None,
-    typer.Option(
-        metavar="LIST|FILE",
-        help="Genes to pick from --tss: symbols or ids with commas between, or a file with one on each line. "
-        "Default: all.",
-        rich_help_panel=_FILES,
-    ),
-]
+Genes = Annotated[str | None, shared.genes(_FILES)]
 AllowUnknownGenes = Annotated[bool, shared.allow_unknown_genes(_FILES)]
 Genbank = Annotated[
     Path | None,
@@ -88,14 +79,7 @@ Genbank = Annotated[
         rich_help_panel=_FILES,
     ),
 ]
-ContigAliases = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="Table of further names of contigs: the names of one contig in each row, separated by tabs.",
-        rich_help_panel=_FILES,
-    ),
-]
+ContigAliases = Annotated[Path | None, shared.contig_aliases(_FILES)]
 SkipMissingContigs = Annotated[bool, shared.skip_missing_contigs(_FILES)]
 Proteins = Annotated[
     Path | None,
@@ -145,15 +129,7 @@ StripVersions = Annotated[
     bool,
     typer.Option("--strip-versions", help="Drop .N from gene ids before joining.", rich_help_panel=_FILES),
 ]
-TssAt = Annotated[
-    str | None,
-    typer.Option(
-        metavar="N|center",
-        parser=parse_tss_at,
-        help="Number of letters before the TSS in every record of --fasta, or center for its middle.",
-        rich_help_panel=_WINDOW,
-    ),
-]
+TssAt = Annotated[str | None, shared.tss_at(_WINDOW)]
 Upstream = Annotated[
     int | None,
     typer.Option(min=0, help="Bases stored before the TSS. Default: 10,000.", rich_help_panel=_WINDOW),

@@ -14,6 +14,36 @@ def genome(panel: str) -> Any:
     )
 
 
+def tss_at(panel: str) -> Any:
+    """Describe --tss-at."""
+    return typer.Option(
+        metavar="N|center",
+        help="Number of letters before the TSS in every record of --fasta, or center for its middle. The records are "
+        "cropped and padded to the window, and what was cropped and padded is counted.",
+        rich_help_panel=panel,
+    )
+
+
+def contig_aliases(panel: str) -> Any:
+    """Describe --contig-aliases."""
+    return typer.Option(
+        metavar="FILE",
+        help="Table of further names of the genome's contigs: the names of one contig in each row, separated by tabs, "
+        "as in UCSC's chromAlias.txt or NCBI's assembly_report.txt. chr1, 1 and NC_000001.11 are found without it.",
+        rich_help_panel=panel,
+    )
+
+
+def genes(panel: str) -> Any:
+    """Describe --genes."""
+    return typer.Option(
+        metavar="LIST|FILE",
+        help="Genes to pick from --tss: symbols or ids with commas between, or a file with one on each line; - is "
+        "standard input. Default: all.",
+        rich_help_panel=panel,
+    )
+
+
 def annotation(panel: str) -> Any:
     """Describe --annotation."""
     return typer.Option(

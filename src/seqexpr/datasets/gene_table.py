@@ -5,71 +5,25 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seqexpr.datasets.options import PrepareOptions
 from seqexpr.errors import InputError
 from seqexpr.inputs.gene_ids import Side, cleaned
 from seqexpr.inputs.half_life import TRANSFORMS, HalfLifeTable, read_half_life
 from seqexpr.inputs.labels import LabelTable, read_labels
+from seqexpr.inputs.reference import Reference
 from seqexpr.own_files import is_printable
-from seqexpr.sequences.annotation import Transcript, pick_genes, read_annotation, read_tss
+from seqexpr.sequences.annotation import Transcript
 from seqexpr.sequences.transcripts import FEATURES, AnnotatedFeatures
 from seqexpr.sequences.windows import Tss
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from seqexpr.sequences.genbank import GenbankFile
-    from seqexpr.sequences.transcripts import Letters
-
 logger = logging.getLogger(__name__)
-
-
-class TableOptions(Protocol):
-    """The tables' part of the options of `prepare`."""
-
-    @property
-    def labels(self) -> Path | None:
-        """Table of labels."""
-
-    @property
-    def label_columns(self) -> tuple[str, ...]:
-        """Label columns to keep; empty: all."""
-
-    @property
-    def half_life(self) -> Path | None:
-        """Table of half-life features."""
-
-    @property
-    def annotation(self) -> Path | None:
-        """GTF or GFF3 to compute half-life features from."""
-
-    @property
-    def tss(self) -> Path | None:
-        """BED, GTF or GFF3 of TSSs."""
-
-    @property
-    def genes(self) -> tuple[str, ...] | None:
-        """Symbols or ids to pick from `tss`; None: all."""
-
-    @property
-    def allow_unknown_genes(self) -> bool:
-        """Whether names in `genes` that are not in `tss` are left out."""
-
-    @property
-    def upstream(self) -> int | None:
-        """Bases stored before the TSS boundary."""
-
-    @property
-    def downstream(self) -> int | None:
-        """Bases stored from the boundary on."""
-
-    @property
-    def log10(self) -> float | None:
-        """What is added to a label before its logarithm is taken; None: labels stay as they are."""
 
 
 @dataclass(frozen=True)
@@ -100,11 +54,10 @@ class GeneTables:
     """Genes with at least one label; None without a table of labels."""
     half_life: HalfLifeTable | None = None
     transcripts: dict[str, Transcript] | None = None
-    tss: list[Tss] = field(default_factory=list)
+    annotated: AnnotatedFeatures | None = None
+    """Half-life features of `transcripts`."""
     positions: dict[str, Tss] = field(default_factory=dict)
     """TSS by gene, from `--tss`, else from the annotation."""
-    measured: dict[str, Tss] = field(default_factory=dict)
-    """TSS by gene of a `--tss` that is another file than the annotation."""
     files: dict[str, str] = field(default_factory=dict)
 
     def known_genes(self) -> set[str] | None:
@@ -130,17 +83,16 @@ class GeneTables:
         known = np.count_nonzero(~np.isnan(self._label_values(ids)), axis=0)
         return dict(zip(self.labels.names, map(int, known), strict=True))
 
-    def features(self, ids: Sequence[str], genome: Letters | None) -> Features | None:
+    def features(self, ids: Sequence[str]) -> Features | None:
         """Half-life features of `ids`; None when no table and no annotation was given."""
         if self.half_life is not None:
             return Features(self.half_life.rows(ids))
-        if self.transcripts is None:
+        if self.annotated is None:
             return None
-        annotated = AnnotatedFeatures(self.transcripts, genome, self.measured)
         values = np.full((len(ids), len(FEATURES)), np.nan)
         for row, gene in enumerate(ids):
-            if gene in annotated:
-                values[row] = annotated[gene]
+            if gene in self.annotated:
+                values[row] = self.annotated[gene]
         return Features(values)
 
     def table(self, ids: Sequence[str], features: Features | None) -> pd.DataFrame:
@@ -173,10 +125,8 @@ class GeneTables:
             columns[name] = [value or own[self.label_rows[gene]] for value, gene in zip(here, ids, strict=True)]
 
 
-def read_gene_tables(
-    options: TableOptions, clean: Callable[[str], str], genbank: GenbankFile | None = None
-) -> GeneTables:
-    """Read labels, half-life features, TSSs and annotation, as far as they are given.
+def read_gene_tables(options: PrepareOptions, clean: Callable[[str], str], reference: Reference) -> GeneTables:
+    """Read labels and half-life features, and take TSSs and transcripts by their cleaned gene ids.
 
     Raises:
         InputError: a bad table, or column names that clash.
@@ -202,31 +152,23 @@ def read_gene_tables(
         ids = cleaned(Side("half-life features", str(options.half_life), table.ids), clean)
         tables.half_life = HalfLifeTable(table.file, ids, table.names, table.values)
         tables.files["half_life"] = str(options.half_life)
-    if options.annotation is not None:
-        transcripts = read_annotation(options.annotation)
-        ids = cleaned(Side("the annotation", str(options.annotation), [item.gene_id for item in transcripts]), clean)
+    sites: dict[str, Tss] = {}
+    if options.tss is not None or options.genbank is not None:
+        role, file = ("the GenBank file", options.genbank) if options.genbank else ("the TSSs", options.tss)
+        ids = cleaned(Side(role, str(file), [place.id for place in reference.sites]), clean)
+        sites = dict(zip(ids, reference.sites, strict=True))
+    transcripts = reference.transcripts
+    if options.genbank is not None:
+        transcripts = [one for one in transcripts or () if clean(one.gene_id) in sites]
+    if transcripts is not None and (options.annotation or options.genbank):
+        file = options.annotation or options.genbank
+        ids = cleaned(Side("the annotation", str(file), [item.gene_id for item in transcripts]), clean)
         tables.transcripts = dict(zip(ids, transcripts, strict=True))
-        tables.files["annotation"] = str(options.annotation)
-        tables.positions = {gene: item.tss for gene, item in tables.transcripts.items()}
-    if genbank is not None:
-        tables.tss = genbank.sites
-        ids = cleaned(Side("the GenBank file", genbank.path, [place.id for place in genbank.sites]), clean)
-        tables.positions = dict(zip(ids, genbank.sites, strict=True))
-        tables.transcripts = {clean(gene): item for gene, item in genbank.transcripts.items() if clean(gene) in ids}
-        tables.files["annotation"] = genbank.path
-    if options.tss is not None:
-        again = options.tss == options.annotation and tables.transcripts is not None  # millions of lines in GENCODE
-        window = 0 if options.upstream is None or options.downstream is None else options.upstream + options.downstream
-        if again:
-            tables.tss = list(tables.positions.values())
-        else:
-            tables.tss = read_tss(options.tss, window=window)
-        if options.genes is not None:
-            tables.tss = pick_genes(options.tss, tables.tss, options.genes, allow_unknown=options.allow_unknown_genes)
-        ids = cleaned(Side("the TSSs", str(options.tss), [place.id for place in tables.tss]), clean)
-        tables.positions |= dict(zip(ids, tables.tss, strict=True))
-        if not again:
-            tables.measured = dict(zip(ids, tables.tss, strict=True))
+        tables.files["annotation"] = str(file)
+        if options.annotation is not None:
+            tables.positions = {gene: item.tss for gene, item in tables.transcripts.items()}
+        tables.annotated = reference.features(tables.transcripts, sites)
+    tables.positions |= sites
     if tables.labels is not None:
         _join_by_symbol(tables)
     return tables

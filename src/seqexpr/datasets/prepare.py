@@ -17,142 +17,30 @@ import numpy as np
 
 from seqexpr.datasets.dataset import DatasetWriter, check_target
 from seqexpr.datasets.gene_table import Features, GeneTables, read_gene_tables
+from seqexpr.datasets.options import PrepareOptions
 from seqexpr.datasets.prepare_report import PrepareReport, SourceCount, existing_report
-from seqexpr.errors import InputError, UsageError
+from seqexpr.errors import InputError
 from seqexpr.files import sha256_file
 from seqexpr.inputs.gene_ids import Side, nothing_joined, strip_version, unchanged
 from seqexpr.inputs.proteins import ProteinFasta, Translation, read_protein_map
-from seqexpr.inputs.windows import CutWindows, DnaCounts, FastaWindows, TssAt, check_window
+from seqexpr.inputs.reference import Reference
+from seqexpr.inputs.windows import CutWindows, DnaCounts, FastaWindows
 from seqexpr.manifest import describe_run
 from seqexpr.sequences.alphabet import DNA, PROTEIN
-from seqexpr.sequences.annotation import read_annotation
 from seqexpr.sequences.coding import (
-    MITOCHONDRIAL_TABLE,
-    STANDARD_TABLE,
     CodonTables,
     TranslationCounts,
     as_records,
     translate_transcripts,
 )
-from seqexpr.sequences.contigs import read_contig_aliases
 from seqexpr.sequences.feature_lines import LeftOut
-from seqexpr.sequences.genbank import GenbankFile, read_genbank
-from seqexpr.sequences.genome import Genome
 from seqexpr.sequences.streams import open_input
 
 _RULES = 3
 """Number of the rules by which files become a dataset; one made by others is not reused."""
 
-_FILES = (
-    *("fasta", "genome", "tss", "genbank", "proteins", "protein_map", "labels", "half_life", "annotation"),
-    "contig_aliases",
-)
-
 CODING_FILE = "coding.fa.gz"
 """In a dataset made with `translate`: the coding sequences of its genes, whole codons without the stop."""
-
-
-@dataclass(frozen=True)
-class PrepareOptions:
-    """What to prepare and from which files; every file may be gzipped.
-
-    Raises:
-        UsageError: options that do not fit together.
-    """
-
-    out: Path
-    """Folder to make."""
-    fasta: Path | None = None
-    """FASTA of DNA windows, one record per gene."""
-    tss_at: TssAt | None = None
-    """Offset of the TSS boundary in each record of `fasta`; None: `upstream`, and the lengths must fit."""
-    genome: Path | None = None
-    """Genome FASTA: windows are cut from it at each TSS; with `annotation`, GC contents too."""
-    tss: Path | None = None
-    """BED, GTF or GFF3 of TSSs. With `fasta`, it only gives chromosome and strand."""
-    genes: tuple[str, ...] | None = None
-    """Symbols or ids to pick from `tss` or `genbank`; None: all."""
-    allow_unknown_genes: bool = False
-    """Leave out names in `genes` that are not there."""
-    contig_aliases: Path | None = None
-    """Table of further names of contigs."""
-    skip_missing_contigs: bool = False
-    """Leave out genes on contigs that the genome lacks, however many."""
-    genbank: Path | None = None
-    """GenBank or EMBL file: windows, TSSs, half-life features and, with `genbank_proteins`, proteins."""
-    upstream: int | None = None
-    """Bases stored before the TSS boundary; None: 10,000, or with `tss_at` what the first record holds."""
-    downstream: int | None = None
-    """Bases stored from the TSS boundary on; None as above."""
-    proteins: Path | None = None
-    """FASTA of proteins, one record per gene or UniProt entry."""
-    translate: bool = False
-    """Make the proteins from `genome` and `annotation` (or `tss`, a GTF or GFF3), or take those of `genbank`."""
-    codon_table: int = STANDARD_TABLE
-    """NCBI's number of the codon table, for contigs other than mitochondria and plastids."""
-    mito_table: int = MITOCHONDRIAL_TABLE
-    """That of mitochondria."""
-    protein_map: Path | None = None
-    """Table with `gene_id` and `protein_id`, `uniprot` or `accession`."""
-    labels: Path | None = None
-    """Table of labels, gene id first."""
-    label_columns: tuple[str, ...] = ()
-    """Label columns to keep; empty: all."""
-    log10: float | None = None
-    """Take log10(label + this) of every label; None: labels stay as they are."""
-    half_life: Path | None = None
-    """Table of the eight half-life features."""
-    annotation: Path | None = None
-    """GTF or GFF3 to compute the half-life features from."""
-    strip_versions: bool = False
-    """Drop version suffixes such as `.15` from every gene id before joining."""
-    force: bool = False
-    """Replace an existing dataset."""
-
-    def __post_init__(self) -> None:
-        sources = [bool(self.fasta), bool(self.genome and self.tss), bool(self.genbank)]
-        if not any(sources) and self.proteins is None and not self.translate:
-            raise UsageError("give --fasta, or --genome with --tss, or --genbank, or --proteins, or DNA and proteins")
-        if sum(sources) > 1 and not (self.fasta and self.annotation and not self.genbank):
-            raise UsageError("--fasta, --genome with --tss, and --genbank are sources of the same DNA; give one")
-        if self.fasta and self.genome and not self.annotation:
-            raise UsageError("--fasta and --genome are two sources of DNA; give one")
-        if self.genome and not self.fasta and not self.tss and not self.annotation:
-            raise UsageError("--genome needs --tss, which says where the genes start")
-        if self.translate and not self.genbank and not (self.genome and (self.annotation or self.tss)):
-            raise UsageError("--translate needs --genome with --annotation (or --tss, a GTF or GFF3), or --genbank")
-        if self.translate and self.proteins:
-            raise UsageError("--translate and --proteins both give proteins; give one")
-        if self.genbank and (self.annotation or self.half_life):
-            raise UsageError("--genbank gives half-life features itself; leave --half-life and --annotation out")
-        if self.genes is not None and not (self.tss or self.genbank):
-            raise UsageError("--genes picks genes of --tss or --genbank, which are not given")
-        if self.log10 is not None and not self.labels:
-            raise UsageError("--log10 needs --labels")
-        if self.half_life and self.annotation:
-            raise UsageError("--half-life and --annotation both give half-life features; give one")
-        if self.protein_map and not self.proteins:
-            raise UsageError("--protein-map needs --proteins")
-        if self.label_columns and not self.labels:
-            raise UsageError("--label needs --labels, the table that holds the column")
-        if self.tss_at is not None and not self.fasta:
-            raise UsageError("--tss-at goes with --fasta")
-        if not self.reads_dna and (self.upstream is not None or self.downstream is not None):
-            raise UsageError("--upstream and --downstream go with DNA: --fasta, --genbank, or --genome with --tss")
-        if [str(getattr(self, name)) for name in _FILES].count("-") > 1:
-            raise UsageError("only one file can be standard input")
-        if self.genome and str(self.genome) == "-":
-            raise UsageError("--genome must be a file: windows are read from all over it")
-        check_window(self.upstream, self.downstream, self.tss_at)
-
-    @property
-    def reads_dna(self) -> bool:
-        """Whether the dataset gets DNA windows."""
-        return bool(self.fasta or self.genbank or (self.genome and self.tss))
-
-    def files(self) -> dict[str, Path]:
-        """The files given, by role."""
-        return {name: getattr(self, name) for name in _FILES if getattr(self, name) is not None}
 
 
 @dataclass
@@ -162,10 +50,9 @@ class _Join:
     options: PrepareOptions
     tables: GeneTables
     clean: Callable[[str], str]
+    reference: Reference
     dna: FastaWindows | CutWindows | None = None
     proteins: ProteinFasta | Translation | None = None
-    genome: Genome | None = None
-    genbank: GenbankFile | None = None
     known: set[str] | None = None
     sides: list[Side] = field(default_factory=list)
 
@@ -183,12 +70,10 @@ def prepare(options: PrepareOptions) -> PrepareReport:
         return existing_report(options.out, _described(options))
     clean = strip_version if options.strip_versions else unchanged
     with ExitStack() as stack:
-        aliases = read_contig_aliases(options.contig_aliases) if options.contig_aliases else ()
-        genome = stack.enter_context(Genome(options.genome, aliases)) if options.genome else None
-        genbank = None
-        if options.genbank is not None:
-            genbank = read_genbank(options.genbank, options.genes, allow_unknown=options.allow_unknown_genes)
-        join = _Join(options, read_gene_tables(options, clean, genbank), clean, genome=genome, genbank=genbank)
+        window = 0 if options.upstream is None or options.downstream is None else options.upstream + options.downstream
+        reference = Reference(options, window=window, translating=options.translate)
+        stack.callback(reference.close)
+        join = _Join(options, read_gene_tables(options, clean, reference), clean, reference)
         _open_sequences(join)
         upstream, downstream = (join.dna.upstream, join.dna.downstream) if join.dna else (0, 0)
         writer = stack.enter_context(
@@ -199,7 +84,7 @@ def prepare(options: PrepareOptions) -> PrepareReport:
         join.sides = _sides(join)
         if not writer.ids:
             raise nothing_joined(join.sides, options.protein_map is not None)
-        features = join.tables.features(writer.ids, genome or (genbank.sequences if genbank else None))
+        features = join.tables.features(writer.ids)
         _check_optional(join, writer.ids)
         report = _report(join, writer.ids, features, upstream, downstream)
         if isinstance(join.proteins, Translation) and join.proteins.coding:
@@ -210,19 +95,14 @@ def prepare(options: PrepareOptions) -> PrepareReport:
 
 def _open_sequences(join: _Join) -> None:
     options, tables = join.options, join.tables
-    sides = (options.upstream, options.downstream)
-    if options.fasta is not None:
-        join.dna = FastaWindows(options.fasta, options.tss_at, *sides)
-    elif join.genbank is not None:
-        join.dna = CutWindows(join.genbank.sequences, tables.tss, *sides)
-    elif join.genome is not None and options.reads_dna:
-        join.dna = CutWindows(join.genome, tables.tss, *sides, skip_missing=options.skip_missing_contigs)
+    if options.has_dna:
+        join.dna = join.reference.windows(options.upstream, options.downstream)
     join.known = tables.labelled
     if options.proteins is not None:
         genes_of = read_protein_map(options.protein_map) if options.protein_map else None
         beside = tables.known_genes()
         if isinstance(join.dna, CutWindows):
-            beside = (beside or set()) | {join.clean(place.id) for place in tables.tss}
+            beside = (beside or set()) | {join.clean(place.id) for place in join.reference.sites}
         join.proteins = ProteinFasta(options.proteins, genes_of, beside, join.clean)
     elif options.translate:
         join.proteins = _translation(join)
@@ -231,19 +111,16 @@ def _open_sequences(join: _Join) -> None:
 def _translation(join: _Join) -> Translation:
     """The proteins of the annotated genes, and their coding sequences."""
     options = join.options
+    reference = join.reference
     tables = CodonTables(options.codon_table, options.mito_table)
     counts = TranslationCounts()
     file = options.genbank or options.annotation or options.tss or "-"
     left_out = LeftOut(file)
-    if join.genbank is not None:
-        sequences = join.genbank.coding_sequences(tables, counts, left_out)
+    if reference.genbank is not None:
+        sequences = reference.genbank.coding_sequences(tables, counts, left_out)
     else:
-        assert join.genome is not None
-        transcripts = join.tables.transcripts
-        if transcripts is None:
-            assert options.tss is not None
-            transcripts = {join.clean(one.gene_id): one for one in read_annotation(options.tss)}
-        sequences = translate_transcripts(transcripts.values(), join.genome, tables, counts, left_out)
+        assert reference.genome is not None and reference.transcripts is not None
+        sequences = translate_transcripts(reference.transcripts, reference.genome, tables, counts, left_out)
     found = list(sequences)
     if not found:
         raise left_out.error("no coding sequence", "coding sequences (CDS) that translate")
@@ -296,7 +173,7 @@ def _optional_sides(join: _Join) -> list[Side]:
     """The tables that a gene may lack."""
     sides = join.tables.optional_sides()
     if join.options.tss is not None and not isinstance(join.dna, CutWindows):
-        sides.append(Side("the TSSs", str(join.options.tss), [join.clean(place.id) for place in join.tables.tss]))
+        sides.append(Side("the TSSs", str(join.options.tss), [join.clean(place.id) for place in join.reference.sites]))
     return sides
 
 
@@ -369,8 +246,8 @@ def _manifest(join: _Join, report: PrepareReport, features: Features | None) -> 
 
 
 def describe_file(role: str, path: str | Path) -> dict[str, Any]:
-    """A source as the manifest names it; standard input cannot be read twice, so it has no checksum."""
-    if str(path) == "-":
-        return {"role": role, "file": "-", "bytes": None, "sha256": None}
+    """A source as the manifest names it; standard input and pipes cannot be read twice, so they have no checksum."""
+    if str(path) == "-" or Path(path).is_fifo():
+        return {"role": role, "file": str(path), "bytes": None, "sha256": None}
     open_input(path).close()  # a file that is not there is told as everywhere else
     return {"role": role, "file": str(path), "bytes": Path(path).stat().st_size, "sha256": sha256_file(path)}

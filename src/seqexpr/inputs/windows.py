@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from numbers import Integral
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -24,6 +25,8 @@ DEFAULT_DOWNSTREAM = 10_000
 TssAt = int | Literal["center"]
 """Offset of the TSS boundary in a record, or its middle (length // 2)."""
 
+_MOST_DIGITS = 19
+
 MOST_MISSING = 0.5
 """Share of the genes that may lie on contigs which the genome lacks, and are then left out with a warning."""
 
@@ -36,9 +39,23 @@ def parse_tss_at(text: str | None) -> TssAt | None:
     """
     if text is None or text == "center":
         return "center" if text else None
-    if text.isascii() and text.isdigit() and len(text) < 19:
+    if text.isascii() and text.isdigit() and len(text) < _MOST_DIGITS:
         return int(text)
-    raise UsageError(f"--tss-at {text}: neither an offset of at least 0 nor 'center'")
+    raise _no_offset(text)
+
+
+def check_tss_at(tss_at: TssAt | str | None) -> None:
+    """Check an offset that does not come as text.
+
+    Raises:
+        UsageError: neither a number of at least 0 nor "center".
+    """
+    if tss_at is not None and tss_at != "center" and (not isinstance(tss_at, Integral) or tss_at < 0):
+        raise _no_offset(tss_at)
+
+
+def _no_offset(given: object) -> UsageError:
+    return UsageError(f"--tss-at {given}: neither an offset of at least 0 nor 'center'")
 
 
 @dataclass
@@ -82,7 +99,8 @@ class DnaCounts:
             said.append(f"{_plural(self.missing_contigs, 'gene')} on contigs that the genome lacks left out")
         if self.contig_aliases:
             name, alias = next(iter(self.contig_aliases.items()))
-            said.append(f"{_plural(len(self.contig_aliases), 'contig')} found under another name ({name} as {alias})")
+            contigs = len(set(self.contig_aliases.values()))
+            said.append(f"{_plural(contigs, 'contig')} found under another name ({name} as {alias})")
         return said
 
 
@@ -152,6 +170,7 @@ class FastaWindows:
         downstream: int | None = None,
         records: Iterable[FastaRecord] | None = None,
     ) -> None:
+        check_tss_at(tss_at)
         self.counts = DnaCounts()
         self.ids: list[str] = []
         self._path = path
@@ -168,7 +187,7 @@ class FastaWindows:
                 self._first_length = len(first.sequence)
         self.upstream = held[0] if upstream is None else upstream
         self.downstream = held[1] if downstream is None else downstream
-        check_window(self.upstream, self.downstream, tss_at)
+        check_window(self.upstream, self.downstream)
 
     def stream(
         self, clean: Callable[[str], str] = _same, wanted: Callable[[str], bool] = _all
@@ -290,16 +309,14 @@ class CutWindows:
         return kept
 
 
-def check_window(upstream: int | None, downstream: int | None, tss_at: int | str | None) -> None:
-    """Check the options that place windows.
+def check_window(upstream: int | None, downstream: int | None) -> None:
+    """Check the options that give the window's length.
 
     Raises:
-        UsageError: a negative length or offset, or a window of no letters.
+        UsageError: a negative length, or a window of no letters.
     """
-    for name, value in (("--upstream", upstream), ("--downstream", downstream), ("--tss-at", tss_at)):
-        if isinstance(value, int) and value < 0:
+    for name, value in (("--upstream", upstream), ("--downstream", downstream)):
+        if value is not None and value < 0:
             raise UsageError(f"{name} {value}: must be at least 0")
-    if isinstance(tss_at, str) and tss_at != "center":
-        raise UsageError(f"--tss-at {tss_at}: must be a number or 'center'")
     if upstream == 0 and downstream == 0:
         raise UsageError("--upstream 0 --downstream 0 leaves a window of no letters")

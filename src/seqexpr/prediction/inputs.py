@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
 from seqexpr.errors import UsageError
+from seqexpr.inputs.options import GeneOptions
 from seqexpr.inputs.proteins import ProteinCounts
-from seqexpr.inputs.windows import DnaCounts, TssAt
-from seqexpr.sequences.fasta import FastaRecord
+from seqexpr.inputs.windows import DnaCounts
+from seqexpr.sequences.alphabet import looks_like_protein
+from seqexpr.sequences.fasta import FastaRecord, read_fasta
 
 if TYPE_CHECKING:
     from seqexpr.inputs.half_life import HalfLifeSchema
@@ -95,38 +98,16 @@ def _scale(schemas: Sequence[HalfLifeSchema]) -> HalfLifeScale:
     return "z-scores" if of_z_scores else "raw"
 
 
-@dataclass(frozen=True)
-class InputSources:
-    """The input options of `predict`, as the user gave them; "-" is standard input."""
+@dataclass(frozen=True, kw_only=True)
+class InputSources(GeneOptions):
+    """The input options of `predict`, as the user gave them."""
 
-    fasta: str | None = None
-    """FASTA of windows, or of longer or shorter stretches with `tss_at`."""
-    windows: tuple[FastaRecord, ...] | None = None
-    """Such records in memory, instead of `fasta`."""
-    tss_at: TssAt | None = None
-    """Offset of the TSS boundary in every FASTA record, bp; None: each record is exactly a window."""
-    genome: str | None = None
-    """Genome FASTA that windows are cut from."""
-    tss: str | None = None
-    """BED, GTF or GFF3 that says where."""
-    genes: tuple[str, ...] | None = None
-    """Symbols or ids to pick from `tss`; None = all."""
-    genbank: str | None = None
-    """GenBank or EMBL file: sequences, TSSs and proteins at once."""
-    proteins: str | None = None
-    """FASTA of proteins."""
-    protein_records: tuple[FastaRecord, ...] | None = None
-    """Such records in memory, instead of `proteins`."""
-    half_life: str | None = None
-    """Table of half-life features."""
-    annotation: str | None = None
-    """GTF or GFF3 to compute half-life features from."""
-    contig_aliases: str | None = None
-    """Table of further names of contigs."""
-    skip_missing_contigs: bool = False
-    """Whether genes on contigs that the genome lacks are left out, however many they are."""
-    allow_unknown_genes: bool = False
-    """Whether names in `genes` that are not in `tss` are left out."""
+    windows: Iterable[FastaRecord] | None = None
+    """The records of `fasta` where they are in memory, or begun already."""
+    protein_records: Iterable[FastaRecord] | None = None
+    """The same of `proteins`."""
+
+    other_inputs: ClassVar[str] = ", or --example"
 
     def check(self) -> None:
         """Whether the options fit together.
@@ -134,27 +115,27 @@ class InputSources:
         Raises:
             UsageError: they do not; the text names the options.
         """
-        if bool(self.genome) != bool(self.tss) and not (self.annotation and self.genome):
-            given, lacking = ("--genome", "--tss") if self.genome else ("--tss", "--genome")
-            raise UsageError(f"{given} needs {lacking}: windows are cut from the genome around each TSS")
-        if not (self.has_dna or self.has_proteins):
-            raise UsageError(
-                "no input: give a FASTA of windows, or --genome with --tss, or --genbank, or --proteins, or --example"
-            )
-        if sum(map(bool, (self.fasta or self.windows, self.genome or self.tss, self.genbank))) > 1 and not (
-            self.fasta and self.genome and self.annotation and not self.tss and not self.genbank
-        ):
-            raise UsageError("--fasta, --genome with --tss, and --genbank are sources of the same windows; give one")
-        if self.genes is not None and not (self.tss or self.genbank):
-            raise UsageError("--genes picks genes of --tss or --genbank, which are not given")
-        if self.half_life and self.annotation:
-            raise UsageError("--half-life and --annotation both give half-life features; give one")
-        if self.tss_at is not None and not (self.fasta or self.windows):
-            raise UsageError("--tss-at says where the TSS lies in records of --fasta, which is not given")
-        if self.genome == "-":
-            raise UsageError("--genome must be a file: it is read at random places, which standard input is not")
-        if [self.fasta, self.tss, self.genbank, self.proteins, self.half_life, self.annotation].count("-") > 1:
-            raise UsageError("only one input can come from standard input (-)")
+        super().check()
+        if self.tss and not self.genome and not self.annotation:
+            raise UsageError("--tss needs --genome: windows are cut from the genome around each TSS")
+
+    def by_letters(self) -> InputSources:
+        """The same options, with the sequences of `fasta` as proteins where the first record's letters say so.
+
+        It is for sequences that the user gave without saying what they are. The first record is read, and is not lost:
+        standard input and pipes go on behind it.
+
+        Raises:
+            InputError: the file is absent, or its first record is bad.
+        """
+        if not self.has_fasta or self.has_proteins or self.tss_at is not None:
+            return self
+        records = iter(read_fasta(self.fasta) if self.windows is None and self.fasta else self.windows or ())
+        first = next(records)
+        again = chain([first], records)
+        if not looks_like_protein(first.sequence.rstrip(b"*.")):
+            return replace(self, windows=again)
+        return replace(self, fasta=None, windows=None, proteins=self.fasta, protein_records=again)
 
     def check_fit(self, needs: ModelNeeds) -> None:
         """Whether the models read what is given, and are given what they read.
@@ -165,7 +146,7 @@ class InputSources:
         if needs.window_length and not self.has_dna:
             raise UsageError("the model reads DNA: give --fasta, or --genome with --tss")
         if self.has_dna and not needs.window_length and not self.genbank and not self.annotation:
-            raise UsageError(f"the model reads no DNA: leave {'--fasta' if self.fasta else '--genome/--tss'} out")
+            raise UsageError(f"the model reads no DNA: leave {'--fasta' if self.has_fasta else '--genome/--tss'} out")
         if needs.protein_length and not (self.has_proteins or self.genbank):
             raise UsageError("the model reads proteins: give --proteins")
         if self.has_proteins and not needs.protein_length:
@@ -182,14 +163,14 @@ class InputSources:
             )
 
     @property
-    def has_dna(self) -> bool:
-        """Whether there is any source of windows."""
-        return bool(self.fasta or self.windows or self.tss or self.genbank)
+    def has_fasta(self) -> bool:
+        """Whether windows are given as they are."""
+        return bool(self.fasta) or self.windows is not None
 
     @property
     def has_proteins(self) -> bool:
         """Whether proteins are given by themselves."""
-        return bool(self.proteins or self.protein_records)
+        return bool(self.proteins) or self.protein_records is not None
 
 
 @dataclass
@@ -199,6 +180,8 @@ class InputCounts:
     records: int = 0
     expected: int | None = None
     """Records that will come, where that is known before they are read."""
+    expected_is_exact: bool = True
+    """Whether they are counted, not estimated from the beginning of a file."""
     dna: DnaCounts = field(default_factory=DnaCounts)
     """What happened to the windows."""
     proteins: ProteinCounts = field(default_factory=ProteinCounts)

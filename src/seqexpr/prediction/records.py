@@ -1,32 +1,33 @@
 """From the user's files to a stream of records, each with what the models read.
 
-Nothing here holds more than one record of a sequence file, with one exception: where windows and proteins
-come from two files, records wait for their partner: memory grows with how differently the two are ordered.
+Nothing here holds more than one record of a sequence file in memory. Where windows and proteins come from two files
+of another order, proteins wait for their window, on disk where they are many.
 """
 
 from __future__ import annotations
 
-import logging
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from seqexpr.errors import InputError
+from seqexpr.inputs.expected import expected_records
 from seqexpr.inputs.half_life import read_half_life
+from seqexpr.inputs.reference import Reference
 from seqexpr.inputs.windows import CutWindows, FastaWindows
 from seqexpr.prediction.inputs import InputCounts, InputRecord, InputSources, ModelNeeds, Tokens
-from seqexpr.sequences.annotation import Transcript, pick_genes, read_annotation, read_tss
-from seqexpr.sequences.contigs import read_contig_aliases
 from seqexpr.sequences.fasta import FastaRecord, read_fasta, uniprot_accession
-from seqexpr.sequences.genome import Genome
 from seqexpr.sequences.transcripts import AnnotatedFeatures
 from seqexpr.sequences.windows import Tss
 
 if TYPE_CHECKING:
     from seqexpr.sequences.genbank import GenbankFile
 
-logger = logging.getLogger(__name__)
+
+_MOST_WAITING = 16 << 20
+"""Bytes of proteins without their window that are held in memory; more are on disk."""
 
 
 def read_records(sources: InputSources, needs: ModelNeeds, counts: InputCounts) -> Iterator[InputRecord]:
@@ -41,19 +42,30 @@ def read_records(sources: InputSources, needs: ModelNeeds, counts: InputCounts) 
         InputError: a file or a record is not as it should be. Options, genes and contigs are checked when this is
             called, records when it is their turn; records before them have been yielded.
     """
-    genbank = _read_genbank(sources) if sources.genbank else None
-    transcripts = read_annotation(sources.annotation) if sources.annotation and needs.half_life_names else None
-    reader = None
-    if needs.window_length:
-        own = transcripts if sources.annotation == sources.tss else None  # millions of lines are read once
-        reader = open_windows(sources, needs.upstream, needs.downstream, genbank, own)
+    reference = Reference(sources, window=needs.window_length)
+    reader = reference.windows(needs.upstream, needs.downstream, sources.windows) if needs.window_length else None
+    sites = reader.sites if isinstance(reader, CutWindows) else reference.sites
     if reader is not None:
         counts.dna = reader.counts
-    sites: Sequence[Tss] = reader.sites if isinstance(reader, CutWindows) else genbank.sites if genbank else ()
     counts.symbols = {site.id: site.symbol for site in sites}
-    counts.expected = len(sites) or None
-    half_life = _half_life(sources, needs, counts, sites, genbank, transcripts)
-    return _records(_sequences(reader, sources, needs, counts, genbank), half_life, counts)
+    _expect(sources, counts, reader, reference.genbank)
+    half_life = _half_life(sources, needs, counts, reference, sites)
+    return _records(_sequences(reader, sources, needs, counts, reference.genbank), half_life, counts)
+
+
+def _expect(
+    sources: InputSources, counts: InputCounts, reader: FastaWindows | CutWindows | None, genbank: GenbankFile | None
+) -> None:
+    """Note how many records will come: as many as there are windows, or proteins where no model reads windows."""
+    if isinstance(reader, CutWindows):
+        counts.expected = len(reader.sites)
+    elif reader is None and genbank is not None and not sources.has_proteins:
+        counts.expected, counts.expected_is_exact = sum(site.id in genbank.coding for site in genbank.sites), False
+    else:
+        file = sources.proteins if reader is None else sources.fasta
+        found = expected_records(file) if file is not None else None
+        if found is not None:
+            counts.expected, counts.expected_is_exact = found
 
 
 def _records(
@@ -66,12 +78,7 @@ def _records(
 
 
 def _half_life(
-    sources: InputSources,
-    needs: ModelNeeds,
-    counts: InputCounts,
-    sites: Sequence[Tss],
-    genbank: GenbankFile | None,
-    transcripts: Sequence[Transcript] | None,
+    sources: InputSources, needs: ModelNeeds, counts: InputCounts, reference: Reference, sites: Sequence[Tss]
 ) -> _HalfLife:
     rows: Mapping[str, np.ndarray] | AnnotatedFeatures | None = None
     if not needs.half_life_names:
@@ -80,15 +87,9 @@ def _half_life(
         z_scores = needs.half_life_scale == "z-scores"
         table = read_half_life(sources.half_life, needs.half_life_names, z_scores=z_scores)
         rows = dict(zip(table.ids, table.values, strict=True))
-    elif transcripts is not None:
-        genome = Genome(sources.genome) if sources.genome else None
-        if genome is None:
-            logger.warning("without --genome the GC contents among the half-life features are missing")
-        by_gene = {transcript.gene_id: transcript for transcript in transcripts}
-        measured = {} if sources.tss == sources.annotation else {site.id: site for site in sites}
-        rows = AnnotatedFeatures(by_gene, genome, measured)
-    elif genbank is not None and needs.half_life_scale == "raw":
-        rows = AnnotatedFeatures(genbank.transcripts, genbank.sequences)
+    elif reference.transcripts is not None and needs.half_life_scale == "raw":
+        by_gene = {transcript.gene_id: transcript for transcript in reference.transcripts}
+        rows = reference.features(by_gene, {site.id: site for site in sites})
     return _HalfLife(sources, needs, counts, rows)
 
 
@@ -163,46 +164,6 @@ def _sequences(
     return pair_by_id(reader.stream(), proteins, sources, counts)
 
 
-def _read_genbank(sources: InputSources) -> GenbankFile:
-    from seqexpr.sequences.genbank import read_genbank
-
-    assert sources.genbank
-    return read_genbank(sources.genbank, sources.genes, allow_unknown=sources.allow_unknown_genes)
-
-
-def open_windows(
-    sources: InputSources,
-    upstream: int,
-    downstream: int,
-    genbank: GenbankFile | None = None,
-    transcripts: Sequence[Transcript] | None = None,
-) -> FastaWindows | CutWindows:
-    """Open the DNA of a user's options; what is wrong with genes and contigs is known then.
-
-    Args:
-        sources: checked options that name DNA.
-        upstream, downstream: the window, bp.
-        genbank: the file of --genbank, read.
-        transcripts: those of --tss, read, where it is an annotation.
-    """
-    if genbank is not None:
-        return CutWindows(genbank.sequences, genbank.sites, upstream, downstream)
-    if sources.windows is not None:
-        return FastaWindows("the sequences given", sources.tss_at, upstream, downstream, records=sources.windows)
-    if sources.fasta:
-        return FastaWindows(sources.fasta, sources.tss_at, upstream, downstream)
-    assert sources.genome and sources.tss
-    if transcripts is None:
-        sites = read_tss(sources.tss, window=upstream + downstream)
-    else:
-        sites = [transcript.tss for transcript in transcripts]
-    if sources.genes is not None:
-        sites = pick_genes(sources.tss, sites, sources.genes, allow_unknown=sources.allow_unknown_genes)
-    aliases = read_contig_aliases(sources.contig_aliases) if sources.contig_aliases else ()
-    genome = Genome(sources.genome, aliases)
-    return CutWindows(genome, sites, upstream, downstream, skip_missing=sources.skip_missing_contigs)
-
-
 def _proteins(
     records: Iterator[FastaRecord], sources: InputSources, needs: ModelNeeds, counts: InputCounts
 ) -> Iterator[tuple[str, Tokens]]:
@@ -220,14 +181,14 @@ def pair_by_id(
 ) -> Iterator[tuple[str, Tokens, Tokens]]:
     """Each window with the protein of its id, in the windows' order.
 
-    Both streams advance in step; a protein that comes before its window waits. A protein's UniProt accession
-    stands for its id too, so `sp|O43657|TSN6_HUMAN` pairs with a window called `O43657`. Proteins without a
-    window are counted, not paired.
+    Both streams advance in step; a protein that comes before its window waits, in memory or on disk. A protein's
+    UniProt accession stands for its id too, so `sp|O43657|TSN6_HUMAN` pairs with a window called `O43657`. Proteins
+    without a window are counted, not paired.
 
     Raises:
         InputError: windows without a protein: how many, and the first; pairs before it have been yielded.
     """
-    waiting: dict[str, Tokens] = {}  # by id, or by accession where the id holds one
+    waiting = _Waiting()
     digests: dict[str, int] = {}
 
     def is_new(name: str, protein: Tokens) -> bool:
@@ -244,7 +205,7 @@ def pair_by_id(
 
     for name, window in windows:
         own = uniprot_accession(name)
-        protein = waiting.pop(own, None)
+        protein = waiting.take(own)
         while protein is None:
             candidate = next(proteins, None)
             if candidate is None:
@@ -254,13 +215,43 @@ def pair_by_id(
             if uniprot_accession(candidate[0]) == own:
                 protein = candidate[1]
             elif not again:
-                waiting[uniprot_accession(candidate[0])] = candidate[1]
+                waiting.add(uniprot_accession(candidate[0]), candidate[1])
         yield name, window, protein
     counts.unused_proteins += len(waiting) + sum(is_new(*candidate) for candidate in proteins)
 
 
+class _Waiting:
+    """Proteins whose windows are still to come, by id or accession: their places in a file that is small in memory."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, tuple[int, int]] = {}
+        self._file = tempfile.SpooledTemporaryFile(max_size=_MOST_WAITING)  # noqa: SIM115 (closed with its last user)
+        self._end = 0
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._places
+
+    def add(self, name: str, protein: Tokens) -> None:
+        """Keep a protein."""
+        self._file.seek(self._end)
+        self._file.write(protein.tobytes())
+        self._places[name] = (self._end, len(protein))
+        self._end += len(protein)
+
+    def take(self, name: str) -> Tokens | None:
+        """Give a protein out; None where it is not here."""
+        place = self._places.pop(name, None)
+        if place is None:
+            return None
+        self._file.seek(place[0])
+        return np.frombuffer(self._file.read(place[1]), dtype=np.uint8)
+
+
 def _unpaired(
-    first: str, windows: Iterator[tuple[str, Tokens]], waiting: dict[str, Tokens], sources: InputSources
+    first: str, windows: Iterator[tuple[str, Tokens]], waiting: _Waiting, sources: InputSources
 ) -> InputError:
     more = sum(uniprot_accession(name) not in waiting for name, _ in windows)
     dna = sources.fasta or sources.tss

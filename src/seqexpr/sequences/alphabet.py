@@ -107,7 +107,7 @@ class Alphabet:
     def _foreign(self, sequence: bytes, at: int, file: str | PathLike[str], record: str | None) -> InputError:
         letter = sequence[at : at + 1]
         shown = repr(letter.decode("ascii")) if 32 < letter[0] < 127 else f"byte 0x{letter[0]:02x}"
-        hint = ", which looks like a protein" if self.name == "dna" and _looks_like_protein(sequence) else ""
+        hint = ", which looks like a protein" if self.name == "dna" and looks_like_protein(sequence) else ""
         return InputError(
             file,
             record=record,
@@ -161,7 +161,7 @@ def reverse_complement(tokens: np.ndarray) -> np.ndarray:
     return np.frombuffer(complement, dtype=np.uint8).reshape(reversed_tokens.shape)
 
 
-def _looks_like_protein(sequence: bytes) -> bool:
+def looks_like_protein(sequence: bytes) -> bool:
     """All letters are amino acids, and too few of them are nucleotides for a DNA with odd letters."""
     if sequence.translate(PROTEIN.table).find(_FOREIGN) >= 0:
         return False

@@ -113,6 +113,9 @@ def half_life_features(
 class Letters(Protocol):
     """What gives letters of intervals: a genome, or the records of a GenBank file."""
 
+    def find(self, name: str) -> str | None:
+        """The own name of a contig, or None."""
+
     def letters(self, interval: Interval) -> bytes:
         """Upper-case letters of an interval, reverse complemented on the - strand."""
 
@@ -122,7 +125,7 @@ class AnnotatedFeatures:
 
     Args:
         transcripts: by gene id.
-        genome: for the GC contents; None leaves them missing.
+        genome: for the GC contents; None leaves them missing, and so does a contig that it lacks.
         sites: measured TSSs by gene id: the 5'UTR of such a gene begins there.
     """
 
@@ -148,9 +151,10 @@ class AnnotatedFeatures:
         """Raw features of a gene, float64 (8,), NaN where missing."""
         transcript = self._transcripts[gene]
         site = self._sites.get(gene)
+        has_letters = self._genome is not None and self._genome.find(transcript.chrom) is not None
         return half_life_features(
             transcript if site is None else starting_at(transcript, site),
-            self._genome,
+            self._genome if has_letters else None,
             knows_utr5=self._knows_utr5 or site is not None,
             knows_utr3=self._knows_utr3,
         )
