@@ -26,7 +26,8 @@ _IN_HEADER = tuple(
                     r"^\S+ (\S+) SGDID:", r"^(\S+)\.(?:[tp][0-9]+|[0-9]+(?:\.p|:pep))(?:\s|$)",
                     r"^(AT[1-5CM]G[0-9]{5})\.[0-9]+(?:\s|$)")
 )  # fmt: skip
-"""Where the headers of databases name a gene; the last are ids of transcripts (g1.t1, AT1G01010.1)."""
+"""Where the headers of databases name a gene. The last ones are ids of transcripts and proteins: g1.t1, G1.p1,
+SPAC1002.01.1:pep, AT1G01010.1."""
 _GENCODE_PARTS = 2
 """Bars, at least, in an id such as ENSP...|ENST...|ENSG...|OTT...|OTT...|NAME-201|NAME|326."""
 
@@ -129,7 +130,7 @@ class Translation:
         self.ids: list[str] = []
         self.counts = ProteinCounts()
         self.coding: dict[str, str] = {}
-        """Coding sequence by gene: whole codons without the stop; none of genes of which only the protein is known."""
+        """Coding sequence by gene: whole codons without the stop; empty where only proteins are known."""
         self.notes: list[str] = []
         self._records, self._clean = records, clean
 
@@ -146,8 +147,7 @@ class Translation:
         with path.open("wb") as file, gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
             for gene, codons in self.coding.items():
                 if gene in genes:
-                    name = "_".join(gene.split())  # white space would end the id
-                    packed.write(f">{name}\n{codons}\n".encode())
+                    packed.write(f">{gene}\n{codons}\n".encode())
 
 
 class ProteinFasta:
