@@ -79,7 +79,7 @@ class PrepareOptions:
     skip_missing_contigs: bool = False
     """Leave out genes on contigs that the genome lacks, however many."""
     genbank: Path | None = None
-    """GenBank or EMBL file: windows, TSSs, half-life features and, with `genbank_proteins`, proteins."""
+    """GenBank or EMBL file: windows, TSSs, half-life features and, with `translate`, proteins."""
     upstream: int | None = None
     """Bases stored before the TSS boundary; None: 10,000, or with `tss_at` what the first record holds."""
     downstream: int | None = None
@@ -87,7 +87,7 @@ class PrepareOptions:
     proteins: Path | None = None
     """FASTA of proteins, one record per gene or UniProt entry."""
     translate: bool = False
-    """Make the proteins from `genome` and `annotation` (or `tss`, a GTF or GFF3), or take those of `genbank`."""
+    """Make proteins and coding sequences, from `genome` and `annotation` (or `tss`, a GTF or GFF3) or `genbank`."""
     codon_table: int = STANDARD_TABLE
     """NCBI's number of the codon table, for contigs other than mitochondria and plastids."""
     mito_table: int = MITOCHONDRIAL_TABLE
