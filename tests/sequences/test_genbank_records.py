@@ -32,7 +32,7 @@ def read(folder: Path, content: str | bytes) -> tuple[list[GenbankRecord], LeftO
         GENE.replace("test.", "prot\xe9ine").encode("latin-1"),
         GENE.removesuffix("//\n"),  # all its bases are there
         gzip.compress(GENE.encode()),
-        GENE.replace("linear", "circular").replace("circular", "linear"),
+        GENE.replace("DEFINITION  test.\n", ""),
     ],
 )
 def test_one_record_however_it_is_written(tmp_path: Path, content: str | bytes) -> None:
@@ -54,7 +54,7 @@ def test_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_names_and_kinds(tmp_path: Path) -> None:
     unnamed = GENE.replace("VERSION     REC.1", "VERSION     .").replace("ACCESSION   REC", "ACCESSION   .")
-    plastid = record(feature("source", "1..40", organelle="plastid:chloroplast"), "circular", name="CP")
+    plastid = record(feature("source", "1..40", organelle="plastid:chloroplast"), "CIRCULAR", name="CP")
     mitochondrion = record(feature("source", "1..40", organelle="mitochondrion"), name="MI")
     found, _ = read(tmp_path, unnamed + plastid + mitochondrion)
     assert [(one.name, one.circular, one.organelle) for one in found] == [
