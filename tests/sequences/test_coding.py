@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqexpr.errors import UsageError
-from seqexpr.sequences.annotation import Transcript, read_annotation
+from seqexpr.sequences.annotation import read_annotation
 from seqexpr.sequences.coding import (
     CodingSequence,
     CodonTables,
@@ -20,6 +20,7 @@ from seqexpr.sequences.coding import (
 )
 from seqexpr.sequences.feature_lines import LeftOut
 from seqexpr.sequences.genome import Genome
+from seqexpr.sequences.transcripts import Transcript
 
 
 def transcript(cds: list[tuple[int, int]], strand: str = "+", chrom: str = "c", **more: object) -> Transcript:

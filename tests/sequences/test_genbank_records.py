@@ -54,7 +54,7 @@ def test_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_names_and_kinds(tmp_path: Path) -> None:
     unnamed = GENE.replace("VERSION     REC.1", "VERSION     .").replace("ACCESSION   REC", "ACCESSION   .")
-    plastid = record(feature("source", "1..40", organelle="plastid:chloroplast"), "CIRCULAR", name="CP")
+    plastid = record(feature("source", "1..40", organelle="plastid:chloroplast"), "circular", name="CP")
     mitochondrion = record(feature("source", "1..40", organelle="mitochondrion"), name="MI")
     found, _ = read(tmp_path, unnamed + plastid + mitochondrion)
     assert [(one.name, one.circular, one.organelle) for one in found] == [

@@ -13,11 +13,11 @@ from functools import lru_cache
 from typing import Any
 
 from seqexpr.errors import UsageError
-from seqexpr.sequences.annotation import Transcript
 from seqexpr.sequences.contigs import common_name
 from seqexpr.sequences.fasta import FastaRecord
 from seqexpr.sequences.feature_lines import LeftOut
 from seqexpr.sequences.genome import Genome
+from seqexpr.sequences.transcripts import Transcript
 from seqexpr.sequences.windows import Interval
 
 STANDARD_TABLE = 1

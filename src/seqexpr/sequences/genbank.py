@@ -15,13 +15,14 @@ import numpy as np
 
 from seqexpr.errors import InputError
 from seqexpr.sequences.alphabet import DNA, reverse_complement, reverse_complement_letters
-from seqexpr.sequences.annotation import Transcript, lacks_utrs, pick_genes
 from seqexpr.sequences.coding import CodingSequence, CodonTables, Reading, TranslationCounts, as_records, translate
 from seqexpr.sequences.contigs import ContigNames, common_name
 from seqexpr.sequences.fasta import FastaRecord
 from seqexpr.sequences.feature_lines import LeftOut
 from seqexpr.sequences.genbank_genes import Coding, GenbankGene, genes_of
 from seqexpr.sequences.genbank_records import read_records
+from seqexpr.sequences.gene_names import pick_genes
+from seqexpr.sequences.transcripts import Transcript, lacks_utrs
 from seqexpr.sequences.windows import Interval, Tss, place_window
 
 logger = logging.getLogger(__name__)

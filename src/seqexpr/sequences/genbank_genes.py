@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from seqexpr.sequences.annotation import Transcript
 from seqexpr.sequences.coding import start_codons
 from seqexpr.sequences.feature_lines import LeftOut, has_control
 from seqexpr.sequences.genbank_records import GenbankRecord, SeqFeature
+from seqexpr.sequences.transcripts import Transcript
 from seqexpr.sequences.windows import STRANDS, Tss, merged_intervals
 
 _TRANSCRIPTS = ("mRNA", "tRNA", "rRNA", "ncRNA", "tmRNA", "misc_RNA", "precursor_RNA", "prim_transcript")
@@ -294,8 +294,7 @@ def _gene(name: str, features: list[_Feature], record: GenbankRecord) -> Genbank
         whole.strand,
         merged,
         () if cds is None else merged_intervals(cds.parts),
-        False,
-        site.aliases,
+        aliases=site.aliases,
     )
     return GenbankGene(site, chosen, None if cds is None else _coding(cds, record), transcript is not None)
 

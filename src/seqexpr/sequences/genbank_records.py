@@ -74,7 +74,7 @@ def read_records(path: str | Path, left_out: LeftOut) -> Iterator[GenbankRecord]
         yield GenbankRecord(
             _name(path, shown, parsed, number),
             letters,
-            str(parsed.annotations.get("topology")).lower() == "circular",
+            parsed.annotations.get("topology") == "circular",
             _organelle(parsed),
             parsed.features,
         )
