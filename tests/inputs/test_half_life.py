@@ -9,9 +9,8 @@ from hypothesis.extra.numpy import arrays
 
 from seqexpr.errors import InputError
 from seqexpr.inputs.half_life import FEATURES, IDENTITY, LOG10, TRANSFORMS, HalfLifeSchema, read_half_life
-from seqexpr.sequences.annotation import Transcript
 from seqexpr.sequences.genome import Genome
-from seqexpr.sequences.transcripts import half_life_features
+from seqexpr.sequences.transcripts import Transcript, half_life_features
 
 HEADER = "gene\t" + "\t".join(FEATURES) + "\n"
 

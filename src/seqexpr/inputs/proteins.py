@@ -26,7 +26,7 @@ _IN_HEADER = tuple(
                     r"^\S+ (\S+) SGDID:", r"^(\S+)\.(?:[tp][0-9]+|[0-9]+(?:\.p|:pep))(?:\s|$)",
                     r"^(AT[1-5CM]G[0-9]{5})\.[0-9]+(?:\s|$)")
 )  # fmt: skip
-"""Where the headers of databases name a gene. The last ones are ids of transcripts and proteins: g1.t1, G1.p1, SPAC1002.01.1:pep, AT1G01010.1."""
+"""Where the headers of databases name a gene; the last are ids of transcripts (g1.t1, AT1G01010.1)."""
 _GENCODE_PARTS = 2
 """Bars, at least, in an id such as ENSP...|ENST...|ENSG...|OTT...|OTT...|NAME-201|NAME|326."""
 

@@ -24,7 +24,7 @@ _ALIAS_LISTS = ("Alias", "gene_synonym")
 _REFERENCES = ("Dbxref", "db_xref")
 _ABOUT_TRANSCRIPTS = ("Parent", "Derives_from", "gene_id", "transcript_id", "tag", "exception")
 OF_CODING = frozenset({"transl_table", "transl_except"})
-"""Attributes of coding lines, which say how they are translated."""
+"""Attributes of coding lines that say how they are translated."""
 KEPT = frozenset({*_ABOUT_TRANSCRIPTS, *OF_CODING, *_SYMBOLS, *_ALIASES, *_ALIAS_LISTS, *_REFERENCES})
 """Attributes that say something of use."""
 

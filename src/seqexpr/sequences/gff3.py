@@ -52,8 +52,8 @@ class _Parts:
             if len(parents) == 1:
                 self._beside.pop(key, None)
             if kind == "coding":
-                for attribute in OF_CODING & names.keys():
-                    draft.names.setdefault(attribute, names[attribute])
+                for key_ in OF_CODING & names.keys():
+                    draft.names.setdefault(key_, names[key_])
             draft.add(line, kind)
 
     def of_transcripts(self, nodes: dict[_Key, _Node]) -> dict[_Key, Draft]:
