@@ -1,4 +1,5 @@
-"""Prepared datasets: a folder with `manifest.json`, `genes.tsv` and `sequences.safetensors`.
+"""Prepared datasets: a folder with `manifest.json`, `genes.tsv`, `sequences.safetensors` and, made with `translate`,
+`coding.fa.gz`.
 
 Sequences are uint8 tokens read through memory maps, so a dataset of any size opens at once, and a model crops
 the part of the window that it reads. A folder appears whole, by a rename, or not at all.

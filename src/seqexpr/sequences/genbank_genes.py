@@ -294,8 +294,7 @@ def _gene(name: str, features: list[_Feature], record: GenbankRecord) -> Genbank
         whole.strand,
         merged,
         () if cds is None else merged_intervals(cds.parts),
-        False,
-        site.aliases,
+        aliases=site.aliases,
     )
     return GenbankGene(site, chosen, None if cds is None else _coding(cds, record), transcript is not None)
 
