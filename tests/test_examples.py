@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from Bio.Seq import Seq
 
-from seqexpr.inputs.half_life import FEATURES, read_half_life
+from seqexpr.inputs.half_life import FEATURES
+from seqexpr.inputs.half_life_table import read_half_life
 from seqexpr.sequences.alphabet import DNA
 from seqexpr.sequences.annotation import read_annotation
 from seqexpr.sequences.bed import read_bed

@@ -18,7 +18,8 @@ from seqexpr.errors import SeqexprError
 from seqexpr.evaluation.compare import compare, read_baselines, read_held_out
 from seqexpr.evaluation.report.run import read_run
 from seqexpr.evaluation.tables import read_table
-from seqexpr.inputs.half_life import FEATURES, read_half_life
+from seqexpr.inputs.half_life import FEATURES
+from seqexpr.inputs.half_life_table import read_half_life
 from seqexpr.inputs.labels import read_labels
 from seqexpr.manifest import read_manifest
 from seqexpr.models.config import PerceiverConfig

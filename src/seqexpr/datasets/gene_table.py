@@ -12,7 +12,8 @@ import numpy as np
 from seqexpr.datasets.options import PrepareOptions
 from seqexpr.errors import InputError
 from seqexpr.inputs.gene_ids import Side, cleaned
-from seqexpr.inputs.half_life import TRANSFORMS, HalfLifeTable, read_half_life
+from seqexpr.inputs.half_life import TRANSFORMS
+from seqexpr.inputs.half_life_table import HalfLifeTable, read_half_life
 from seqexpr.inputs.labels import LabelTable, read_labels
 from seqexpr.inputs.reference import Reference
 from seqexpr.own_files import is_printable

@@ -14,7 +14,7 @@ import numpy as np
 
 from seqexpr.errors import InputError
 from seqexpr.inputs.expected import expected_records
-from seqexpr.inputs.half_life import read_half_life
+from seqexpr.inputs.half_life_table import read_half_life
 from seqexpr.inputs.reference import Reference
 from seqexpr.inputs.windows import CutWindows, FastaWindows
 from seqexpr.prediction.inputs import InputCounts, InputRecord, InputSources, ModelNeeds, Tokens
