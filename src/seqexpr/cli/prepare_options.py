@@ -75,7 +75,8 @@ Genbank = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="GenBank or EMBL file: windows, TSSs and half-life features at once, and with --translate proteins.",
+        help="GenBank or EMBL file: windows, TSSs and half-life features at once; "
+        "with --translate proteins and coding sequences too.",
         rich_help_panel=_FILES,
     ),
 ]
