@@ -407,6 +407,28 @@ c x gene 25 29 . + . ID=gene-ACTB;Dbxref=GeneID:60,HGNC:HGNC:132,MIM:102630
         assert [site.id for site in read_tss(tmp_path / "a.gff", [name])] == [gene]
 
 
+def test_genes_at_several_places_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    places = (
+        ("a", "chrY", "+"),
+        ("a", "chrX", "+"),
+        ("b", "1", "+"),
+        ("b", "1", "-"),
+        ("c", "1", "+"),
+        ("c", "1", "+"),
+    )
+    annotation(
+        tmp_path,
+        "".join(
+            f'{chrom} x exon 5 9 . {strand} . gene_id "{gene}"; transcript_id "{number}";\n'
+            for number, (gene, chrom, strand) in enumerate(places)
+        ),
+    )
+    assert (
+        "2 genes of several contigs or strands, and one place is used of each (first: a on chrX +, not chrY +)"
+        in caplog.text
+    )
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
