@@ -408,14 +408,7 @@ c x gene 25 29 . + . ID=gene-ACTB;Dbxref=GeneID:60,HGNC:HGNC:132,MIM:102630
 
 
 def test_genes_at_several_places_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    places = (
-        ("a", "chrY", "+"),
-        ("a", "chrX", "+"),
-        ("b", "1", "+"),
-        ("b", "1", "-"),
-        ("c", "1", "+"),
-        ("c", "1", "+"),
-    )
+    places = [("a", "chrY", "+"), ("a", "chrX", "+"), ("b", "1", "+"), ("b", "1", "-"), *[("c", "1", "+")] * 2]
     annotation(
         tmp_path,
         "".join(
