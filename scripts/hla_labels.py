@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seqexpr.sequences.annotation import read_bed
+from seqexpr.sequences.bed import read_bed
 from seqexpr.sequences.genome import Genome
 
 FOLDER = Path(__file__).resolve().parents[1] / "examples" / "hla"

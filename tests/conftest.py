@@ -12,6 +12,8 @@ from hypothesis import settings
 # Set before any test module imports torch, and inherited by the commands that tests start: several test
 # processes share the machine, and one thread each is both faster and reproducible.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Else `train` and `cv` look at how busy the machine is, and say so in a line that no test expects.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 settings.register_profile("seqexpr", deadline=None)  # a busy machine is no fault of the code
 settings.load_profile("seqexpr")

@@ -35,8 +35,9 @@ def table() -> pd.DataFrame:
 
 
 def test_the_examples_in_the_docstrings() -> None:
-    failed, tried = doctest.testmod(api, extraglobs={"seqexpr": seqexpr})
-    assert (failed, tried > 10) == (0, True)
+    modules = [api, *(sys.modules[f"seqexpr.api.{name}"] for name in ("prediction", "datasets", "runs", "comparison"))]
+    results = [doctest.testmod(module) for module in modules]
+    assert (sum(found.failed for found in results), sum(found.attempted for found in results) > 10) == (0, True)
 
 
 def test_the_numbers_are_those_of_the_command(table: pd.DataFrame) -> None:
@@ -109,11 +110,29 @@ def test_what_is_wrong_is_said(options: dict[str, Any], kind: type[Exception], m
         seqexpr.predict(**options)
 
 
-def test_options_that_there_are_not(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="prepare has no option colour"):
-        seqexpr.prepare(tmp_path / "set", colour="red")
-    with pytest.raises(UsageError, match="there is no option colour"):
-        seqexpr.train("synthetic", out=tmp_path / "run", colour="red")
+def test_a_named_task_takes_no_files_and_files_need_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="prepare prot-lung uses fetched sources; omit --label, --out, or the task"):
+        seqexpr.prepare("prot-lung", out=tmp_path / "set", label="a")
+    with pytest.raises(UsageError, match="prepare needs a task, or --out DIR"):
+        seqexpr.prepare(fasta=tmp_path / "w.fa")
+
+
+@pytest.mark.parametrize("test", ["chr8, chr9", ["chr8", "chr9"], ("chr8", "chr9")])
+def test_chromosomes_of_a_part_are_a_text_or_names(test: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from seqexpr.runs import train_run
+
+    asked = []
+    monkeypatch.setattr(train_run, "train_once", lambda experiment, options, *_, **__: asked.append(options))
+    dataset = make_small_dataset(tmp_path / "small")
+    seqexpr.train(dataset, out=tmp_path / "run", label="a", test_chromosomes=test)
+    assert (asked[0].test_chromosomes, asked[0].split) == ((("chr8", "chr9"),), "chromosome")
+    with pytest.raises(UsageError, match="an empty list of chromosomes"):
+        seqexpr.train(dataset, out=tmp_path / "run", label="a", test_chromosomes=" , ")
+
+
+def test_a_run_that_has_not_ended_says_so(tmp_path: Path) -> None:
+    with pytest.raises(MissingDataError, match=r"has no metrics\.json: the run has not ended"):
+        _ = seqexpr.Run(tmp_path).metrics
 
 
 @pytest.mark.slow
@@ -126,7 +145,7 @@ def test_train_cross_validate_and_compare(tmp_path: Path) -> None:
     assert sorted(run.predictions["id"]) == sorted(dataset.ids)
     trained = seqexpr.train(dataset.folder, out=tmp_path / "run", **options)
     assert set(trained.predictions["split"]) == {"valid", "test"}
-    differences = seqexpr.compare(run.folder, metrics=["pearson_r2"], resamples=50)
+    differences = seqexpr.compare(run.folder, metric="pearson_r2", resamples=50)
     assert set(differences["metric"]) == {"pearson_r2"}
     with pytest.raises(UsageError, match="exists already"):
         seqexpr.train(dataset, out=tmp_path / "run", **options)

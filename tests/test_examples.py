@@ -13,9 +13,11 @@ from Bio.Seq import Seq
 from seqexpr.inputs.half_life import FEATURES
 from seqexpr.inputs.half_life_table import read_half_life
 from seqexpr.sequences.alphabet import DNA
-from seqexpr.sequences.annotation import Tss, read_annotation, read_bed
+from seqexpr.sequences.annotation import read_annotation
+from seqexpr.sequences.bed import read_bed
 from seqexpr.sequences.fasta import read_fasta
 from seqexpr.sequences.genome import Genome
+from seqexpr.sequences.windows import Tss
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 SCRIPTS = EXAMPLES.parent / "scripts"

@@ -36,7 +36,7 @@ _HOMES = {
     "list_tasks": "seqexpr.tasks.catalogue",
     "load_model": "seqexpr.models.trained",
     "read_annotation": "seqexpr.sequences.annotation",
-    "read_bed": "seqexpr.sequences.annotation",
+    "read_bed": "seqexpr.sequences.bed",
     "read_fasta": "seqexpr.sequences.fasta",
     "resolve_models": "seqexpr.models.registry",
 }
@@ -52,7 +52,8 @@ if TYPE_CHECKING:
     from seqexpr.models.registry import list_models, resolve_models
     from seqexpr.models.trained import TrainedModel, load_model
     from seqexpr.sequences.alphabet import DNA, PROTEIN
-    from seqexpr.sequences.annotation import read_annotation, read_bed
+    from seqexpr.sequences.annotation import read_annotation
+    from seqexpr.sequences.bed import read_bed
     from seqexpr.sequences.fasta import FastaRecord, read_fasta
     from seqexpr.sequences.genome import Genome
     from seqexpr.sequences.windows import Interval, Tss

@@ -161,14 +161,14 @@ def test_wrong_options_are_one_line_and_leave_nothing(folder, tmp_path, seqexpr,
 @pytest.mark.parametrize(("task", "given", "folds"), [("mrna-human", (), 10), ("x", (), 10), ("x", ("--folds", 3), 3)])
 def test_number_of_folds(seqexpr, monkeypatch, task, given, folds):
     """A task whose own split makes one fold says nothing of cross-validation: 10, as for a folder."""
-    from seqexpr.cli import run_options
+    from seqexpr.api import runs
     from seqexpr.runs import setup
     from seqexpr.tasks.catalogue import named_task
 
     def asked(split, *, folds, **_):
         raise UsageError(f"{folds} folds")
 
-    monkeypatch.setattr(run_options, "begin_run", lambda *_: (None, named_task(task), None))
+    monkeypatch.setattr(runs, "_begin", lambda *_: (None, named_task(task), None))
     monkeypatch.setattr(setup, "RunOptions", asked)
     assert seqexpr("cv", "--task", task, *given).err == f"seqexpr: error: {folds} folds\n"
 

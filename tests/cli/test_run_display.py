@@ -27,7 +27,8 @@ def estimate(value):
 
 def test_plain_line_of_an_epoch(capsys):
     set_up_logging()
-    with RunDisplay(10) as display:
+    with RunDisplay() as display:
+        display.on_begin(10)
         first, other = display.on_fold(0, 5), display.on_fold(3, 5)
         first.on_step(2, 1, 7)
         first.on_epoch(ROW)
@@ -44,7 +45,8 @@ def test_plain_line_of_an_epoch(capsys):
 
 def test_line_of_the_only_training(capsys):
     set_up_logging()
-    with RunDisplay(10) as display:
+    with RunDisplay() as display:
+        display.on_begin(10)
         display.on_epoch({**ROW, "epoch": 0})
         assert capsys.readouterr().err == "composition alone: loss 0.5123, validation r2 0.346, 30.0 s\n"
         display.on_step(2, 1, 7)
@@ -61,7 +63,8 @@ def test_every_running_fold_has_a_live_line(monkeypatch):
     live = Progress(TextColumn("{task.description}"), console=Console(file=written, force_terminal=True, width=100))
     monkeypatch.setattr("seqexpr.cli.run_display._live_progress", lambda: live)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with RunDisplay(10) as display:
+    with RunDisplay() as display:
+        display.on_begin(10)
         lines = {fold: display.on_fold(fold, 3) for fold in (0, 1)}
         lines[0].on_epoch(ROW)
         for line in lines.values():
@@ -82,7 +85,8 @@ def test_durations(seconds, text):
     assert _duration(seconds) == text
 
 
-def run_folder(folder, **options):
+def run_folder(folder, rows, **options):
+    write_json(folder / "metrics.json", rows)
     write_json(folder / "manifest.json", {"kind": "cv", "options": {"permute_labels": False, **options}})
     return folder
 
@@ -116,7 +120,7 @@ def test_the_lead_over_the_strongest_baseline_in_a_line(capsys, tmp_path):
     even = rows_of([("seqexpr", 0.5, None), ("training_mean", 0.5, 0.0)])
     assert lead(even).endswith("[-0.020, +0.010], the data cannot tell which is better")
     set_up_logging()
-    show_results(rows, run_folder(tmp_path))
+    show_results(run_folder(tmp_path, rows))
     assert capsys.readouterr().err.splitlines() == [
         "r2 0.500 (95 % interval 0.400 to 0.600): the predictions explain 50% of the variance between held-out genes",
         "seqexpr minus composition boosted trees: r2 +0.050 [+0.030, +0.060], better",
@@ -127,10 +131,10 @@ def test_the_lead_over_the_strongest_baseline_in_a_line(capsys, tmp_path):
 def test_a_negative_control_says_so(capsys, tmp_path, monkeypatch):
     set_up_logging()
     rows = rows_of([("seqexpr", 0.01, None)])
-    show_results(rows, run_folder(tmp_path, permute_labels=True))
+    show_results(run_folder(tmp_path, rows, permute_labels=True))
     assert capsys.readouterr().err.startswith("negative control: the labels were permuted among the genes")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    show_results(rows, tmp_path)
+    show_results(tmp_path)
     assert "10 held-out genes (all), labels permuted, 95 %" in " ".join(capsys.readouterr().out.split())
 
 
@@ -141,14 +145,14 @@ def test_results_as_tsv_show_the_genes_of_all_folds_only(capsys, tmp_path):
         {"model": "seqexpr", "output": "a", "scope": scope, "n": n, "metrics": metrics}
         for scope, n in (("all", 10), ("fold 0", 5))
     ]
-    show_results(rows, run_folder(tmp_path))
+    show_results(run_folder(tmp_path, rows))
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     header = ["model", "label", "scope", "n", "r2", "pearson_r2", "pearson_r2_low", "pearson_r2_high"]
     header += ["lead", "lead_low", "lead_high"]
     assert lines[0].split("\t") == header
     assert lines[1].split("\t") == ["seqexpr", "a", "all", "10", "0.5000", *[""] * 6]
-    show_results(rows, tmp_path, all_metrics=True)
+    show_results(tmp_path, all_metrics=True)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split("\t")[4:10] == ["r2", "r2_low", "r2_high", *header[5:8]]
     assert lines[1].split("\t")[:10] == ["seqexpr", "a", "all", "10", "0.5000", "0.4000", "0.6000", "", "", ""]
@@ -182,11 +186,11 @@ def test_a_terminal_gets_short_tables(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "100")
     rows = rows_of([("seqexpr", 0.5, None), ("half_life_ridge", 0.4, 0.1)])
-    show_results(rows, run_folder(tmp_path))
+    show_results(run_folder(tmp_path, rows))
     shown = capsys.readouterr().out
     assert "spearman" not in shown and "rmse" not in shown
     assert "half-life ridge" in shown and "+0.100" in shown and "+0.080 to +0.110" in shown
-    show_results(rows, tmp_path, all_metrics=True)
+    show_results(tmp_path, all_metrics=True)
     assert "spearman" in capsys.readouterr().out
 
 
@@ -194,7 +198,7 @@ def test_a_failure_after_the_training_is_exit_code_1(capsys, tmp_path):
     set_up_logging()
     write_json(tmp_path / "failed.json", [{"what": "the report", "error": "ValueError: x", "trace": []}])
     with pytest.raises(typer.Exit) as ended:
-        show_results(rows_of([("seqexpr", 0.5, None)]), run_folder(tmp_path))
+        show_results(run_folder(tmp_path, rows_of([("seqexpr", 0.5, None)])))
     assert ended.value.exit_code == 1
     said = capsys.readouterr()
     assert "seqexpr: error: failed after the training: the report; everything else is there" in said.err

@@ -28,10 +28,13 @@ from seqexpr.models.trained import ModelMetadata, Output, TrainedModel, load_mod
 from seqexpr.runs.folder import first_difference, read_lines
 from seqexpr.sequences.annotation import read_annotation, read_tss
 from seqexpr.sequences.fasta import read_fasta
+from seqexpr.sequences.genbank import read_genbank
 from seqexpr.training.recipe_files import load_recipe
 from seqexpr.training.state import load_state, save_state
 
 from ..evaluation.finished_run import make_run
+from ..genbank_text import feature
+from ..genbank_text import record as as_genbank
 from ..small_dataset import make_small_dataset, tiny_config
 from .mutator import damage
 
@@ -113,6 +116,13 @@ def _read_dataset(folder: Path) -> None:
     dataset.check_content(required=False)
 
 
+def _read_genbank(folder: Path) -> None:
+    found = read_genbank(folder / "r.gb")
+    list(found.proteins())
+    for site in found.sites:
+        found.sequences.placed_window(site, 30, 20)
+
+
 def _network(**changes: object) -> Perceiver:
     torch.manual_seed(0)
     return Perceiver(tiny_config(**changes)).eval()
@@ -175,6 +185,9 @@ TARGETS = {
     "bed": Target(_write("a.bed", _BED), lambda folder: read_tss(folder / "a.bed")),
     "gtf": Target(_write("a.gtf", _GTF), lambda folder: read_annotation(folder / "a.gtf")),
     "gff3": Target(_write("a.gff3", _GFF3), lambda folder: read_annotation(folder / "a.gff3")),
+    "genbank": Target(
+        _write("r.gb", as_genbank(feature("CDS", "join(35..40,1..6)", gene="X"), "circular")), _read_genbank
+    ),
     "labels": Target(_write("l.tsv", _LABELS), lambda folder: read_labels(folder / "l.tsv")),
     "half-life": Target(_write("h.tsv", _HALF_LIFE), lambda folder: read_half_life(folder / "h.tsv")),
     "recipe": Target(

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from seqexpr.errors import InputError
-from seqexpr.inputs.gene_ids import Side, cleaned, nothing_joined, strip_version, unchanged
+from seqexpr.inputs.gene_ids import Side, cleaned, nothing_joined, read_gene_names, strip_version, unchanged
 
 LABELS = Side("labels", "labels.tsv", ["g1", "g2"])
 
@@ -17,6 +19,8 @@ LABELS = Side("labels", "labels.tsv", ["g1", "g2"])
         ("ENSG00000002586.20_PAR_Y", "ENSG00000002586.20_PAR_Y"),
         ("AC011043.1a", "AC011043.1a"),
         ("gene.", "gene."),
+        ("ENSG00000223972.5_2", "ENSG00000223972"),
+        ("NC_000913.3_12", "NC_000913.3_12"),
     ],
 )
 def test_only_a_number_at_the_end_is_a_version(id: str, bare: str) -> None:
@@ -89,3 +93,28 @@ def test_two_versions_of_a_gene_are_refused() -> None:
 )
 def test_files_that_share_no_gene_are_named(sides: list[Side], with_map: bool, message: str) -> None:
     assert str(nothing_joined(sides, with_map)) == message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A\nB b",
+        "\ufeff# genes\r\nA\r\n\r\n  # more\r\nB b  \r\n",
+        "A\tfirst\nB b\tsecond\n",
+        "A,first\nB b,second\n",
+        "A;1\nB b;2\n",
+        "A # the first\nB b\nA\n",
+        '"gene_id","x"\n"A",1\n"B b",2\n',
+        "Gene stable ID\tGene name\nA\tx\nB b\ty\n",
+        "A,B b\n",
+        "A;B b;\n",
+    ],
+)
+def test_lists_of_genes_in_files(tmp_path: Path, text: str) -> None:
+    (tmp_path / "genes.txt").write_bytes(text.encode())
+    assert read_gene_names(str(tmp_path / "genes.txt")) == ("A", "B b")
+
+
+def test_one_gene_next_to_something_else_is_one_gene(tmp_path: Path) -> None:
+    (tmp_path / "genes.txt").write_text("A\tfirst\n")
+    assert read_gene_names(str(tmp_path / "genes.txt")) == ("A",)

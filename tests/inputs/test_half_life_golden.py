@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from seqexpr.inputs.half_life import FEATURES, HalfLifeSchema
-from seqexpr.sequences.annotation import Transcript, read_annotation
+from seqexpr.sequences.annotation import read_annotation
 from seqexpr.sequences.genome import Genome
-from seqexpr.sequences.transcripts import half_life_features
+from seqexpr.sequences.transcripts import Transcript, half_life_features
 
 from ..toy_annotation import (
     CHOSEN,

@@ -37,8 +37,9 @@ def test_a_column_that_is_no_label_lists_those_there_are(table: Path, name: str)
 
 
 def test_close_names_are_suggested(table: Path) -> None:
-    with pytest.raises(InputError, match="did you mean 'lung'"):
-        read_labels(table, ["lungs"])
+    for name in ("lungs", "LUNG"):
+        with pytest.raises(InputError, match="did you mean 'lung'"):
+            read_labels(table, [name])
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,9 @@ def test_close_names_are_suggested(table: Path) -> None:
         ),
         ("id\tlevel\tlevel_sd\ng1\t1\t2\n", "found labels 'level' and 'level_sd'"),
         ("id\tx\ng1\t1\ng1\t2\n", "line 3: found id 'g1' again"),
+        ("gene\tx\x07\ng1\t1\n", "expected a name without control characters"),
+        ("id\tx\ng1\t1,5\n", "found '1,5'; expected a number with a decimal point"),
+        ("id\tx\ng1\t1,234.5\n", "found '1,234.5'; expected a number with a decimal point"),
         ("id\tchrom\ng1\t1\n", "at least one column of labels"),
         ("id\ttss\tx\ng1\t12.5\t1\n", "line 2, column 'tss': found '12.5'; expected a whole number"),
     ],
@@ -77,7 +81,7 @@ def test_a_tss_that_no_dataset_could_hold_is_refused(tmp_path: Path) -> None:
         read_labels(tmp_path / "l.tsv")
 
 
-@pytest.mark.parametrize("cell", ["", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None", "-"])
+@pytest.mark.parametrize("cell", ["", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None", "none", "<NA>", "-"])
 def test_spellings_of_a_missing_value(tmp_path: Path, cell: str) -> None:
     (tmp_path / "l.tsv").write_text(f"id\tx\ng1\t{cell}\ng2\t1\n")
     assert np.isnan(read_labels(tmp_path / "l.tsv").values[:, 0]).tolist() == [True, False]
@@ -97,3 +101,13 @@ def test_skewed_labels_and_mangled_ids_are_warned_of(tmp_path: Path, caplog: pyt
     read_labels(tmp_path / "l.tsv")
     assert "label counts is heavily skewed" in caplog.text and "prepare --log10" in caplog.text
     assert "2 ids look like dates or numbers that a spreadsheet made of gene symbols (first: 1-Mar)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["1-Mar", "Mar-01", "2-Sep", "Sept-02", "01-Mar-2023", "3/1", "3/1/2023", "2023-03-01", "1.23E+05", "43891"],
+)
+def test_dates_that_were_gene_symbols(tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str) -> None:
+    (tmp_path / "l.tsv").write_text(f"id\tx\nTP53\t1\n{name}\t2\n")
+    assert read_labels(tmp_path / "l.tsv").ids == ["TP53", name]
+    assert f"1 ids look like dates or numbers that a spreadsheet made of gene symbols (first: {name})" in caplog.text

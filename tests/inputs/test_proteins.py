@@ -113,3 +113,34 @@ def test_bad_proteins(tmp_path: Path, text: str, genes_of: dict[str, list[str]] 
     with pytest.raises(InputError) as error:
         everything(fasta(tmp_path, text, genes_of))
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("header", "gene"),
+    [
+        ("ENSP1.1 pep chromosome:GRCh38:1:1:2:1 gene:ENSG01.4 transcript:ENST1.1 gene_symbol:TP53", "ENSG01"),
+        ("ENSP1.1 pep gene:ENSG01.4 transcript:ENST1.1 gene_symbol:TP53 description:x", "TP53"),
+        ("ENSP1.1|ENST1.1|ENSG01.4|OTT1|OTT2|TP53-201|TP53|326", "ENSG01"),
+        ("ENSP1.1|ENST1.1|ENSG01.4", "ENSG01"),
+        ("lcl|NC_1.1_prot_NP_1.1_1 [gene=thrL] [locus_tag=b0001]", "b0001"),
+        ("sp|P04637|P53_HUMAN Tumor antigen OS=Homo sapiens OX=9606 GN=TP53 PE=1 SV=4", "TP53"),
+        ("FBpp1 type=protein; loc=X; parent=FBgn0031081,FBtr0070000; length=786", "FBgn0031081"),
+        ("Y74C9A.3.1 wormpep=CE28146 gene=WBGene00022277 locus=homt-1", "WBGene00022277"),
+        ("Potri.001G000200.1.p pacid=1 locus=Potri.001G000200", "Potri.001G000200"),
+        ("YAL001C TFC3 SGDID:S000000001, Chr I", "TFC3"),
+        ("AT1G01010.1 | Symbols: NAC001 | chr1:3631", "AT1G01010"),
+        ("SPAC1002.01.1:pep mrx11|x", "SPAC1002.01"),
+        ("g1.t1", "g1"),
+        ("G1.p1 GENE.G1~~G1.p1 ORF", "G1"),
+    ],
+)
+def test_the_gene_in_the_header_of_a_database(tmp_path: Path, header: str, gene: str) -> None:
+    (tmp_path / "p.fa").write_text(f">{header}\nMKL\n>other.1 gene:other\nMK\n")
+    assert everything(ProteinFasta(tmp_path / "p.fa", None, {gene}, unchanged))[-1] == (gene, "MKL")
+
+
+def test_of_isoforms_the_longest_counts(tmp_path: Path) -> None:
+    (tmp_path / "p.fa").write_text(">AT1G01010.1\nMK\n>AT1G01010.2\nMKLV*\n>AT1G01010.3\nMKL\n")
+    proteins = ProteinFasta(tmp_path / "p.fa", None, {"AT1G01010"}, unchanged)
+    assert everything(proteins) == [("AT1G01010", "MKLV")]
+    assert proteins.notes == ["2 proteins left out: another one of their gene is as long or longer"]

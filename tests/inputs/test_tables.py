@@ -36,7 +36,7 @@ def test_gzip_is_told_by_content_and_csv_by_suffix(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cell", ["inf", "-inf", "1e999", "high", "1_000", "1,5", "0x10", "--1", "٣"])
 def test_what_is_no_number_is_refused_with_its_place(tmp_path: Path, cell: str) -> None:
     table = read_table(write(tmp_path, f"id\tx\ng1\t1\ng2\t{cell}\n"))
-    with pytest.raises(InputError, match=r"line 3, column 'x': found .*; expected a finite number"):
+    with pytest.raises(InputError, match=r"line 3, column 'x': found .*; expected a (finite number|number with)"):
         table.numbers(("x",))
 
 
@@ -103,6 +103,9 @@ def test_any_finite_number_comes_back_exactly(tmp_path: Path, values: list[float
         "#1.2\n1\t1\nstring_external_id\tabundance\n9606.E1\t2\n",
         '"string_external_id"\t"abundance"\n"9606.E1"\t"2"\n',
         "string_external_id,abundance\n9606.E1,2\n",
+        "string_external_id;abundance\n9606.E1;2\n",
+        "#string_external_id,abundance\n9606.E1,2\n",
+        "# made, by us\nstring_external_id,abundance\n9606.E1,2\n",
         "\ufeffstring_external_id\tabundance\r\n9606.E1\t2\r\n",
     ],
 )
@@ -111,6 +114,27 @@ def test_headers_below_comments_and_quoted_cells(tmp_path: Path, text: str) -> N
     table = read_table(tmp_path / "t.tsv")
     assert table.columns == ("string_external_id", "abundance")
     assert table.rows == [["9606.E1", "2"]]
+
+
+@pytest.mark.parametrize("separator", "\t,;")
+def test_a_header_says_what_separates_the_cells_of_a_csv(tmp_path: Path, separator: str) -> None:
+    (tmp_path / "t.csv").write_text(f"id{separator}x\ng{separator}1.5\n")
+    assert read_table(tmp_path / "t.csv").rows == [["g", "1.5"]]
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"PK\x03\x04\x14\0\0\0", "an Excel workbook or a zip archive"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0", "an Excel workbook"),
+        (b"PAR1\x15\x04\x15", "a Parquet file"),
+        (b"id x\ng 1\n", "one column, or columns that spaces separate"),
+    ],
+)
+def test_what_is_no_table_of_text_is_named(tmp_path: Path, content: bytes, found: str) -> None:
+    (tmp_path / "t.tsv").write_bytes(content)
+    with pytest.raises(InputError, match=f"found {found}; expected"):
+        read_table(tmp_path / "t.tsv")
 
 
 def test_a_spreadsheets_utf16_is_named(tmp_path: Path) -> None:

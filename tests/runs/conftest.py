@@ -30,6 +30,9 @@ class SilentObserver:
     def on_fold_done(self, fold: int) -> None:
         self.done.append(fold)
 
+    def on_begin(self, max_epochs: int) -> None:
+        self.max_epochs = max_epochs
+
     def on_stage(self, stage: str) -> None:
         self.stages.append(stage)
 

@@ -3,12 +3,15 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from seqexpr.errors import UsageError
-from seqexpr.models.trained import read_metadata
+from seqexpr.evaluation.tables import read_table
+from seqexpr.models.trained import load_model, read_metadata
+from seqexpr.prediction.rows import predict_members
 from seqexpr.runs.setup import RunOptions, resolve_experiment
 from seqexpr.runs.train_run import train_once
 
@@ -104,3 +107,31 @@ def test_resuming_a_finished_run_changes_nothing(experiment, options, tmp_path, 
     before = (tmp_path / "weights.safetensors").read_bytes()
     train_once(experiment, options, tmp_path, CPU, resume=True, observer=observer)
     assert (tmp_path / "weights.safetensors").read_bytes() == before
+
+
+def test_errors_to_expect_are_calibrated_on_the_validation_genes(experiment, tmp_path, observer, no_audit):
+    """The network of the default recipe has members: their spread and the validation genes' errors give an sd."""
+    assert experiment.config.composition_members > 1
+    many = RunOptions("random", valid_fraction=0.7, test_fraction=0.1, resamples=50)
+    train_once(experiment, many, tmp_path, CPU, resume=False, observer=observer)
+    table = read_table(tmp_path / "predictions.tsv")
+    model = load_model(tmp_path / "weights.safetensors")
+    (output,) = model.metadata.outputs
+    assert output.calibration is not None
+    valid = table[table["split"] == "valid"]
+    errors = valid["label"] - valid["prediction"]
+    assert np.mean((errors / valid["sd"]) ** 2) == pytest.approx(1, abs=0.01)  # as large as said, on these genes
+    # `predict` with the weights says the same of the test genes.
+    test = table[table["split"] == "test"]
+    dataset = experiment.dataset
+    rows = [dataset.ids.index(gene) for gene in test["id"]]
+    members = predict_members(model, dataset, np.array(rows), 16)[:, :, 0]
+    expected = output.calibration.sd(members.mean(axis=0), members.std(axis=0, ddof=1))
+    np.testing.assert_allclose(test["sd"], expected, rtol=1e-4)
+    assert "Calibration of the predicted sd" in (tmp_path / "report.html").read_text()
+
+
+def test_too_few_validation_genes_calibrate_nothing(experiment, options, tmp_path, observer, no_audit):
+    train_once(experiment, options, tmp_path, CPU, resume=False, observer=observer)
+    assert "sd" not in read_table(tmp_path / "predictions.tsv")
+    assert read_metadata(tmp_path / "weights.safetensors").outputs[0].calibration is None

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import gzip
-import io
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,120 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqexpr.errors import InputError
-from seqexpr.sequences.annotation import Transcript, read_annotation, read_bed, read_tss
+from seqexpr.sequences.annotation import read_annotation, read_tss
+from seqexpr.sequences.transcripts import Transcript
 from seqexpr.sequences.windows import Tss
-
-
-def bed(folder: Path, text: str | bytes) -> list[Tss]:
-    path = folder / "tss.bed"
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return read_bed(path)
-
-
-# TSPAN6 and TNMD of hg38; their first transcribed bases, 0-based.
-GOLDEN_BED = "chrX\t100636749\t100636750\tENSG00000000003\t0\t-\nchrX\t100584935\t100584936\tENSG00000000005\t0\t+\n"
-GOLDEN_SITES = [
-    Tss("ENSG00000000003", "chrX", 100_636_750, "-"),
-    Tss("ENSG00000000005", "chrX", 100_584_935, "+"),
-]
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        GOLDEN_BED.encode(),
-        GOLDEN_BED.replace("\n", "\r\n").encode(),
-        gzip.compress(GOLDEN_BED.encode()),
-        GOLDEN_BED.replace("\t", " ").encode(),
-        b"browser position chrX\ntrack name=x\n#chrom start\n\n" + GOLDEN_BED.encode().rstrip(),
-        GOLDEN_BED.replace("-\n", "-\t1\t2\n").encode(),
-    ],
-    ids=["plain", "crlf", "gzip", "spaces", "headers", "extra-columns"],
-)
-def test_bed_of_the_golden_genes(tmp_path: Path, content: bytes) -> None:
-    sites = bed(tmp_path, content)
-    assert sites == GOLDEN_SITES
-    assert [str(site.window(7000, 3500)) for site in sites] == [
-        "chrX:100633250-100643750:-",
-        "chrX:100577935-100588435:+",
-    ]
-
-
-def test_bed_interval_stands_for_its_five_prime_end(tmp_path: Path) -> None:
-    assert [site.boundary for site in bed(tmp_path, "1\t100\t200\ta\t0\t+\n1\t100\t200\tb\t0\t-\n")] == [
-        100,
-        200,
-    ]
-
-
-def test_bed_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(GOLDEN_BED.encode())))
-    assert read_tss("-") == GOLDEN_SITES
-
-
-@pytest.mark.parametrize(
-    ("row", "message"),
-    [
-        ("1 5 6 g 0", "found 5 columns; expected at least 6"),
-        ("1 -5 6 g 0 +", "found coordinate '-5'"),
-        ("1 5 6.5 g 0 +", "found coordinate '6.5'"),
-        ("1 1e3 2000 g 0 +", "found coordinate '1e3'"),
-        ("1 1_0 20 g 0 +", "found coordinate '1_0'"),
-        ("1 5 ٦ g 0 +", "found coordinate '٦'"),
-        (f"1 5 {'9' * 5000} g 0 +", "found coordinate '999"),
-        ("1 5 5 g 0 +", "found end 5 with start 5"),
-        ("1 6 5 g 0 +", "found end 5 with start 6"),
-        ("1 5 6 g 0 .", "found strand '.'; expected"),
-        ("1 5 6 . 0 +", "found name '.'"),
-        ("c\td\t5\t6\tg\t0\t+", "found coordinate 'd'"),
-        ("c d\t5\t6\tg\t0\t+", "found contig 'c d'"),
-        ("1 5 6 g\0 0 +", "found a NUL byte"),
-    ],
-)
-def test_bad_bed_rows(tmp_path: Path, row: str, message: str) -> None:
-    with pytest.raises(InputError, match=message) as error:
-        bed(tmp_path, "#head\n1\t2\t3\tok\t0\t+\n" + (row if "\t" in row else row.replace(" ", "\t")) + "\n")
-    assert ", line 3: " in str(error.value)
-
-
-def test_bad_bed_files(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="found no row"):
-        bed(tmp_path, "#only a header\n")
-    with pytest.raises(InputError, match="name 'g': found a second row"):
-        bed(tmp_path, "1\t2\t3\tg\t0\t+\n1\t5\t6\tg\t0\t+\n")
-    with pytest.raises(InputError, match="not UTF-8"):
-        bed(tmp_path, b"1\t2\t3\t\xff\t0\t+\n")
-    with pytest.raises(InputError, match="cut short"):
-        bed(tmp_path, gzip.compress(GOLDEN_BED.encode())[:-5])
-
-
-names = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=12).filter(
-    lambda name: name != "." and not name.startswith(("#", "track", "browser"))
-)
-
-
-@given(
-    st.dictionaries(
-        names,
-        st.tuples(names, st.integers(0, 10**9), st.integers(1, 10**4), st.sampled_from("+-")),
-        min_size=1,
-        max_size=8,
-    ),
-    st.sampled_from(["\n", "\r\n"]),
-)
-def test_bed_round_trip(
-    tmp_path_factory: pytest.TempPathFactory, rows: dict[str, tuple[str, int, int, str]], newline: str
-) -> None:
-    text = newline.join(
-        f"{chrom}\t{start}\t{start + length}\t{name}\t0\t{strand}"
-        for name, (chrom, start, length, strand) in rows.items()
-    )
-    sites = bed(tmp_path_factory.getbasetemp(), text)
-    assert sites == [
-        Tss(name, chrom, start if strand == "+" else start + length, strand)
-        for name, (chrom, start, length, strand) in rows.items()
-    ]
-
 
 # A gene on each strand; the - gene has a longer transcript (t2) and a canonical one (t1). In GTF the stop
 # codon lies outside the CDS.
@@ -164,8 +51,8 @@ GFF3 = """\
 ACGT
 """
 
-ALPHA = Transcript("t1", "g1.4", "ALPHA", "1", "-", ((100, 300), (600, 800)), ((200, 300), (600, 700)), canonical=True)
-SECOND = Transcript("t3", "g2", "", "2", "+", ((50, 60), (70, 90)), (), canonical=False)
+ALPHA = Transcript("t1", "g1.4", "ALPHA", "1", "-", ((100, 300), (600, 800)), ((200, 300), (600, 700)), tier=2)
+SECOND = Transcript("t3", "g2", "", "2", "+", ((50, 60), (70, 90)), ())
 
 
 def tabs(text: str) -> str:
@@ -227,30 +114,9 @@ def test_choice_of_the_transcript(
 GENES_BED = "1\t5\t6\tENSG01.3\t0\t+\n1\t7\t8\tENSG02\t0\t+\n1\t9\t10\tENSG03.1_PAR_Y\t0\t+\n"
 
 
-@pytest.mark.parametrize(
-    ("wanted", "found"),
-    [
-        (["ENSG01"], ["ENSG01.3"]),
-        (["ENSG01.3"], ["ENSG01.3"]),
-        (["ENSG02.7", "ENSG01"], ["ENSG01.3", "ENSG02"]),
-        (["ENSG03.1_PAR_Y"], ["ENSG03.1_PAR_Y"]),
-        ({"ENSG01.3": 0, "ENSG02": 0}, ["ENSG01.3", "ENSG02"]),
-    ],
-)
-def test_genes_are_picked_with_or_without_version(tmp_path: Path, wanted: list[str], found: list[str]) -> None:
-    (tmp_path / "tss.bed").write_text(GENES_BED)
-    assert [site.id for site in read_tss(tmp_path / "tss.bed", wanted)] == found
-
-
 def test_genes_are_picked_by_symbol(tmp_path: Path) -> None:
     (tmp_path / "a.gtf").write_text(tabs(GTF))
     assert read_tss(tmp_path / "a.gtf", ["ALPHA"]) == [ALPHA.tss]
-
-
-def test_genes_that_are_not_there_are_listed(tmp_path: Path) -> None:
-    (tmp_path / "tss.bed").write_text(GENES_BED)
-    with pytest.raises(InputError, match=r"found no gene ENSG01\.4, NOPE \(2 of 3\)"):
-        read_tss(tmp_path / "tss.bed", ["ENSG01.4", "NOPE", "ENSG02"])
 
 
 def read_tss_of(path: Path, content: str) -> list[Tss]:
@@ -270,36 +136,6 @@ def test_content_decides_the_format(tmp_path: Path) -> None:
     assert len(read_tss(tmp_path / "TSS.BED.GZ")) == 3
 
 
-@pytest.mark.parametrize(
-    ("ids", "name", "found"),
-    [
-        (["ENSG00000223972.5_2"], "ENSG00000223972", ["ENSG00000223972.5_2"]),
-        (["NM_1.3"], "NM_1", ["NM_1.3"]),
-        (["SPAC212.11"], "SPAC212", None),
-        (["AT1G01010.1"], "AT1G01010", None),
-        (["Y74C9A.3"], "Y74C9A", None),
-        (["ENSG1.1", "ENSG1.2"], "ENSG1", None),
-        (["ENSG1", "ENSG1.2"], "ENSG1", ["ENSG1"]),
-    ],
-)
-def test_only_a_version_may_be_left_out(tmp_path: Path, ids: list[str], name: str, found: list[str] | None) -> None:
-    rows = "".join(f"1\t{place}\t{place + 1}\t{gene}\t0\t+\n" for place, gene in enumerate(ids))
-    (tmp_path / "t.bed").write_text(rows)
-    if found is None:
-        with pytest.raises(InputError, match=name):
-            read_tss(tmp_path / "t.bed", [name])
-    else:
-        assert [site.id for site in read_tss(tmp_path / "t.bed", [name])] == found
-
-
-def test_unknown_genes_may_be_allowed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "tss.bed").write_text(GENES_BED)
-    assert [site.id for site in read_tss(tmp_path / "tss.bed", ["NOPE", "ENSG02"], allow_unknown=True)] == ["ENSG02"]
-    assert "no gene NOPE (1 of 2); the others are used" in caplog.text
-    with pytest.raises(InputError, match="no gene NOPE"):
-        read_tss(tmp_path / "tss.bed", ["NOPE"], allow_unknown=True)
-
-
 def test_bed_of_whole_windows_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     rows = "".join(f"1\t{place}\t{place + 60}\tg{place}\t0\t+\n" for place in range(12))
     (tmp_path / "t.bed").write_text(rows)
@@ -307,11 +143,6 @@ def test_bed_of_whole_windows_is_refused(tmp_path: Path, caplog: pytest.LogCaptu
         read_tss(tmp_path / "t.bed", window=60)
     assert len(read_tss(tmp_path / "t.bed", window=61)) == 12
     assert "every row is 60 bp long, as windows are" in caplog.text
-
-
-@pytest.mark.parametrize("name", ["track", "browser", "track_12", "tracking"])
-def test_a_contig_may_be_called_as_a_header_is(tmp_path: Path, name: str) -> None:
-    assert bed(tmp_path, f"track name=x\n{name}\t5\t6\tg\t0\t+\n")[0].chrom == name
 
 
 # Lines as the databases write them, columns separated by spaces, and of each gene its symbol and TSS boundary.
@@ -442,6 +273,77 @@ c x exon 7 9 . + . gene_id "G.1"; transcript_id "T.1"; gene_name "N";
         {"G.1": ("N", 6)},
     ),
     "implied fasta": ("c x exon 5 9 . + . Parent=t\n>c\nACGT\n", {"t": ("", 4)}),
+    "a cds of two parents, of which the file has one": (
+        """c x mRNA 9 99 . + . ID=AT1.1;Parent=AT1
+c x exon 9 99 . + . Parent=AT1.1
+c x CDS 20 30 . + 0 Parent=AT1.1,AT1.1-Protein;
+""",
+        {"AT1": ("", 8)},
+    ),
+    "a cds that derives from its transcript": (
+        """c x gene 9 99 . + . ID=g
+c x mRNA 9 99 . + . ID=t;Parent=g
+c x exon 9 99 . + . Parent=t
+c x CDS 20 30 . + 0 ID=c;Derives_from=t
+""",
+        {"g": ("", 8)},
+    ),
+    "mirbase": (
+        """c . miRNA_primary_transcript 9 99 . + . ID=MI1;Alias=MI1;Name=mir-1
+c . miRNA 20 40 . + . ID=MIMAT1;Name=miR-1-5p;Derives_from=MI1
+""",
+        {"MI1": ("mir-1", 8)},
+    ),
+    "utrs beside exons that lack them": (
+        """c x mRNA 9 99 . + . ID=t
+c x five_prime_UTR 9 19 . + . Parent=t
+c x exon 20 99 . + . Parent=t
+""",
+        {"t": ("", 8)},
+    ),
+    "bare lines of augustus alone": (
+        "c A gene 9 99 . - . g1\nc A transcript 9 99 . - . g1.t1\n",
+        {"g1": ("", 99)},
+    ),
+    "augustus with the transcript's name alone": (
+        """c A gene 9 99 . + . g1
+c A transcript 9 99 . + . g1.t1
+c A CDS 20 30 . + 0 transcript_id "g1.t1";
+""",
+        {"g1": ("", 8)},
+    ),
+    "exons that name their transcript alone": (
+        """c C transcript 9 99 . + . gene_id "g"; transcript_id "t";
+c C exon 19 99 . + . transcript_id "t";
+""",
+        {"g": ("", 18)},
+    ),
+    "a name in exon lines alone": (
+        """c x transcript 5 9 . + . gene_id "g"; transcript_id "t";
+c x exon 5 9 . + . gene_id "g"; transcript_id "t"; gene_name "N";
+""",
+        {"g": ("N", 4)},
+    ),
+    "a name in the lines of another transcript": (
+        """c S exon 5 99 . + . gene_id "MSTRG.1"; transcript_id "MSTRG.1.1";
+c S exon 50 99 . + . gene_id "MSTRG.1"; transcript_id "ENST1"; gene_name "N";
+""",
+        {"MSTRG.1": ("N", 4)},
+    ),
+    "the name of a key within quotes": (
+        'c x exon 5 9 . + . note "x; gene_id y"; gene_id "g"; transcript_id "t";\n',
+        {"g": ("", 4)},
+    ),
+    "a quote within quotes": ('c x exon 5 9 . + . gene_id "g\\"1"; transcript_id "t";\n', {'g"1': ("", 4)}),
+    "spaces around the equals sign, and single quotes": ("c x gene 5 9 . + . ID = 'g'; Name = N\n", {"g": ("N", 4)}),
+    "a custom track": (
+        "track name=x\nbrowser position c\nc x exon 5 9 . + . gene_id G; transcript_id T\n",
+        {"G": ("", 4)},
+    ),
+    "x before a longer y": (
+        "".join(f'{c} x exon 5 {end} . + . gene_id "S"; transcript_id "{c}"\n' for c, end in (("Y", 99), ("X", 9))),
+        {"S": ("", 4)},
+    ),
     "encoded tab": ("c x gene 5 9 . + . ID=g%091\nc x exon 5 9 . + . Parent=g%091\n", {"g%091": ("", 4)}),
 }
 
@@ -454,6 +356,92 @@ def test_dialects(tmp_path: Path, name: str, ending: str) -> None:
     (tmp_path / "a.gff").write_bytes(text.encode())
     found = {site.id: (site.symbol, site.boundary) for site in read_tss(tmp_path / "a.gff")}
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    "contig",
+    [
+        "chr6_GL000250v2_alt",
+        "HSCHR6_MHC_APD_CTG1",
+        "CHR_HG1_PATCH",
+        "chr1_KI270706v1_random",
+        "chr6_mann_hap4",
+        "chrUn_GL000195v1",
+        "Un_KI270742v1",
+        "chr1_ML143341v1_fix",
+        "GL000194.1",
+        "NT_187633.1",
+        "HLA-A*01:01",
+        "MMCHR1_CHORI29_IDD5_1",
+        "scaffold_12",
+        "Zv9_scaffold1",
+        "AABR07024104.1",
+    ],
+)
+@pytest.mark.parametrize("chromosome", ["chr6", "6", "IV", "2L", "NC_000006.12", "CM000668.2", "NC_037328.1"])
+def test_a_gene_is_taken_from_its_chromosome(tmp_path: Path, contig: str, chromosome: str) -> None:
+    lines = (
+        f'{c} x exon 5 {end} . + . gene_id "g"; transcript_id "{c}";\n' for c, end in ((contig, 99), (chromosome, 9))
+    )
+    (found,) = annotation(tmp_path, "".join(lines))
+    assert found.chrom == chromosome
+
+
+@pytest.mark.parametrize(
+    ("name", "gene"),
+    [("FUN24", "Y1"), ("ECK1", "b1"), ("60", "ACTB"), ("GeneID:60", "ACTB"), ("HGNC:132", "ACTB"), ("102630", None)],
+)
+def test_other_names_of_genes(tmp_path: Path, name: str, gene: str | None) -> None:
+    (tmp_path / "a.gff").write_text(
+        tabs(
+            """c x gene 5 9 . + . ID=Y1;Alias=TFC3,FUN24
+c x gene 15 19 . + . ID=gene-b1;gene=thrL;gene_synonym=ECK1
+c x gene 25 29 . + . ID=gene-ACTB;Dbxref=GeneID:60,HGNC:HGNC:132,MIM:102630
+"""
+        )
+    )
+    if gene is None:
+        with pytest.raises(InputError, match="no gene"):
+            read_tss(tmp_path / "a.gff", [name])
+    else:
+        assert [site.id for site in read_tss(tmp_path / "a.gff", [name])] == [gene]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("c x gene 9 99 . + . note=no id", "left out 1 gene lines without ID (first: line 2)"),
+        ('c x exon 9 99 . + . gene_id " "; transcript_id "t"', "left out 1 exon lines without gene_id (first: line 2)"),
+        ("c A transcript 9 99 . + . 2_t", "left out 1 transcripts without gene_id (first: line 2: '2_t')"),
+        ("c A gene 9 99 . + . g9", "left out 1 gene lines without gene_id (first: line 2)"),
+    ],
+)
+def test_features_without_a_name_are_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, line: str, said: str
+) -> None:
+    good = "c x exon 5 9 . + . Parent=good" if "=" in line else 'c x exon 5 9 . + . gene_id "good"; transcript_id "t"'
+    assert [one.gene_id for one in annotation(tmp_path, f"{good}\n{line}\n")] == ["good"]
+    assert said in caplog.text
+
+
+def test_the_coding_segments_of_a_protein_are_its_transcripts(tmp_path: Path) -> None:
+    text = """c x mRNA 9 99 . + . ID=t
+c x exon 9 99 . + . Parent=t
+c x polypeptide 20 30 . + . ID=p;Derives_from=t
+c x CDS 20 30 . + 0 Parent=p
+"""
+    (found,) = annotation(tmp_path, text)
+    assert (found.exons, found.cds) == (((8, 99),), ((19, 30),))
+
+
+def test_a_gene_spliced_together_from_two_places_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    text = "".join(
+        f"c x {feature} {at} . + 0 {attributes};exception=trans-splicing;part={part}\n"
+        for part, at in ((1, "70 99"), (2, "9 19"))
+        for feature, attributes in (("gene", "ID=rps12"), ("CDS", "ID=c;Parent=rps12"))
+    )
+    assert [one.gene_id for one in annotation(tmp_path, text + "c x gene 5 9 . + . ID=good\n")] == ["good"]
+    assert "1 transcripts put together from several places (trans-splicing) (first: rps12" in caplog.text
 
 
 def test_an_annotation_without_utrs_says_that_its_tss_are_start_codons(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqexpr.errors import UsageError
-from seqexpr.sequences.annotation import Transcript, read_annotation
+from seqexpr.sequences.annotation import read_annotation
 from seqexpr.sequences.coding import (
     CodingSequence,
     CodonTables,
@@ -18,7 +18,9 @@ from seqexpr.sequences.coding import (
     splice,
     translate_transcripts,
 )
+from seqexpr.sequences.feature_lines import LeftOut
 from seqexpr.sequences.genome import Genome
+from seqexpr.sequences.transcripts import Transcript
 
 
 def transcript(cds: list[tuple[int, int]], strand: str = "+", chrom: str = "c", **more: object) -> Transcript:
@@ -32,13 +34,13 @@ def translated(
     (folder / "g.fa").write_text(f">{one.chrom}\n{letters}\n")
     counts = TranslationCounts()
     with Genome(folder / "g.fa") as genome:
-        return list(translate_transcripts([one], genome, tables or CodonTables(), counts)), counts
+        return list(translate_transcripts([one], genome, tables or CodonTables(), counts, LeftOut("g"))), counts
 
 
 def test_two_exons_on_both_strands(tmp_path: Path) -> None:
     (found,), counts = translated(tmp_path, "TTATGAAATTTTGGTTAACC", transcript([(2, 8), (12, 18)]))
     assert found == CodingSequence("g", "ATGAAAGGT", "MKG")
-    assert counts.describe() == ["translated 1 coding sequences by codon table 1"]
+    assert counts.describe() == ["translated 1 coding sequence by codon table 1"]
     minus = str(Seq("CCATGAAAGGGTAACC").reverse_complement())
     (found,), counts = translated(tmp_path, minus, transcript([(2, 14)], "-"))
     assert (found.codons, found.protein) == ("ATGAAAGGG", "MKG")
@@ -81,6 +83,62 @@ def test_there_is_no_such_table() -> None:
         CodonTables(7)
 
 
+def test_of_selenocysteine_only_tga_is_one(tmp_path: Path) -> None:
+    assert translated(tmp_path, "ATGTGATAAAAATAA", transcript([(0, 15)], selenoprotein=True))[0] == []
+
+
+@pytest.mark.parametrize(
+    ("letters", "more", "protein"),
+    [
+        ("atgaaannnrgttaa", {}, "MKXX"),  # lower case, N, and a letter for two bases
+        ("AUGAAAUAA", {}, "MK"),
+        ("ATGTGAAAATGA", {"codon_table": 27}, "MWK"),  # TGA is W within and a stop at the end
+        ("ATGAAAT", {}, "MK"),  # at the end of its contig
+        ("ATGA-ATAA", {}, None),
+        ("ATG---TAA", {}, None),
+        ("ATGAAATAA", {"codon_table": 99}, None),
+    ],
+)
+def test_letters_and_tables(tmp_path: Path, letters: str, more: dict[str, int], protein: str | None) -> None:
+    found, _ = translated(tmp_path, letters, transcript([(0, len(letters))], **more))
+    assert [one.protein for one in found] == ([protein] if protein else [])
+
+
+def test_what_is_left_out_is_counted_and_refuses_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "g.fa").write_text(">c\nATGAAATAA\n")
+    whole = transcript([(0, 9)])
+    odd = [
+        transcript([(0, 10)]),
+        transcript([(0, 9)], chrom="lacking"),
+        transcript([(0, 9)], codon_table=99),
+        transcript([(1, 3)]),
+        transcript([(6, 9)]),
+    ]
+    left_out = LeftOut("a.gtf")
+    with Genome(tmp_path / "g.fa") as genome:
+        found = list(translate_transcripts([*odd, whole], genome, CodonTables(), TranslationCounts(), left_out))
+    assert [one.protein for one in found] == ["MK"]
+    assert list(left_out.counts.values()) == [1] * len(odd)
+    assert {what.removeprefix("coding sequences ") for what in left_out.counts} == {
+        "that reach beyond the end of their contig",
+        "on contigs that the genome lacks",
+        "with a codon table that does not exist (transl_table 99)",
+        "with no whole codon",
+        "with a stop codon alone",
+    }
+
+
+@pytest.mark.parametrize("chrom", ["MT", "Mito", "chrM", "NC_001224.1", "mitochondrion"])
+def test_names_of_mitochondria(chrom: str) -> None:
+    assert CodonTables(mitochondrial=3).of(chrom, None) == 3
+    assert CodonTables(mitochondrial=3).of(chrom, 4) == 4
+
+
+@pytest.mark.parametrize("chrom", ["Pt", "ChrC", "chloroplast", "NC_000932.1"])
+def test_names_of_plastids(chrom: str) -> None:
+    assert CodonTables().of(chrom, None) == 11
+
+
 steps = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 12)), min_size=1, max_size=5)
 
 
@@ -110,12 +168,12 @@ def test_yeasts_translated_proteins_are_the_published_ones(shared_data: Path) ->
 
     folder = shared_data / "yeast"
     given_ = {record.id: record.sequence.decode().rstrip("*") for record in read_fasta(folder / "proteins.fa.gz")}
-    counts = TranslationCounts()
+    counts, tables = TranslationCounts(), CodonTables(mitochondrial=3)
     with Genome(folder / "genome.fa.gz") as genome:
         found = {
             one.gene: one.protein
             for one in translate_transcripts(
-                read_annotation(folder / "annotation.gtf.gz"), genome, CodonTables(mitochondrial=3), counts
+                read_annotation(folder / "annotation.gtf.gz"), genome, tables, counts, LeftOut("g")
             )
         }
     both = found.keys() & given_.keys()

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqexpr.errors import InputError
-from seqexpr.sequences.gene_models import GeneModel, Intervals, read_gene_models
+from seqexpr.sequences.gene_models import read_gene_models
+from seqexpr.sequences.transcripts import Intervals, Transcript
 
 
-def models(folder: Path, text: str) -> list[GeneModel]:
+def models(folder: Path, text: str) -> list[Transcript]:
     """Columns are written with spaces in this module, for the reader's sake."""
     path = folder / "models.gtf"
     lines = [line if line.startswith(("#", ">")) else "\t".join(line.split(" ", 8)) for line in text.split("\n")]
@@ -38,8 +39,8 @@ def test_gtf_of_a_minus_strand_gene_by_hand(tmp_path: Path) -> None:
 """,
     )
     assert found == [
-        GeneModel("t1", "g1.4", "ALPHA", "1", "-", ((100, 300), (600, 800)), ((298, 300), (600, 700)), tier=2),
-        GeneModel("t2", "g1.4", "ALPHA", "1", "-", ((100, 900),), (), tier=0),
+        Transcript("t1", "g1.4", "ALPHA", "1", "-", ((100, 300), (600, 800)), ((298, 300), (600, 700)), tier=2),
+        Transcript("t2", "g1.4", "ALPHA", "1", "-", ((100, 900),), (), tier=0),
     ]
 
 
@@ -58,8 +59,8 @@ def test_gff3_with_children_before_parents_and_a_shared_exon(tmp_path: Path) -> 
 """,
     )
     assert found == [
-        GeneModel("t1", "g1", "ALPHA;1", "1", "+", ((100, 300),), ((200, 300),), tier=3),
-        GeneModel("t2", "g1", "ALPHA;1", "1", "+", ((100, 300), (400, 500)), (), tier=0),
+        Transcript("t1", "g1", "ALPHA;1", "1", "+", ((100, 300),), ((200, 300),), tier=3),
+        Transcript("t2", "g1", "ALPHA;1", "1", "+", ((100, 300), (400, 500)), (), tier=0),
     ]
 
 
@@ -104,7 +105,7 @@ def test_one_transcript_id_on_two_contigs(tmp_path: Path) -> None:
 
 def test_gff3_gene_with_coding_segments_alone(tmp_path: Path) -> None:
     text = "c x gene 5 40 . + . ID=gene-b;Name=abc%3BD\nc x CDS 5 40 . + 0 ID=cds1;Parent=gene-b\n"
-    assert models(tmp_path, text) == [GeneModel("b", "b", "abc;D", "c", "+", ((4, 40),), ((4, 40),), tier=0)]
+    assert models(tmp_path, text) == [Transcript("b", "b", "abc;D", "c", "+", ((4, 40),), ((4, 40),), tier=0)]
 
 
 def test_gff3_features_that_are_their_own_ancestors_come_to_an_end(tmp_path: Path) -> None:
@@ -145,7 +146,7 @@ GOOD = '1 x exon 2 3 . + . gene_id "g"; transcript_id "ok";'
         ('1 x exon 5 9 . ? . gene_id "g2"; transcript_id "t";', "strand is neither + nor -"),
         ('1 x exon 5 9 . + . gene_id "g";', "1 exon lines without transcript_id (first: line 3)"),
         ('1 x exon 5 9 . + . gene_id "g"; transcript_id "";', "1 exon lines without transcript_id"),
-        ('1 x exon 5 9 . + . transcript_id "t";', "1 exon lines without gene_id"),
+        ('1 x exon 5 9 . + . transcript_id "t";', "1 transcripts without gene_id (first: line 3"),
         (' x exon 5 9 . + . gene_id "g"; transcript_id "t";', "1 lines without a contig's name"),
         ('1 x exon 5 9 . + . gene_id "a\x1b[31m"; transcript_id "t";', "ids are empty or hold control characters"),
     ],
@@ -266,7 +267,7 @@ def test_gtf_and_gff3_round_trip(
         coding = bases[first:last]
         gene = f"{number}{item.gene}"
         expected.append(
-            GeneModel(name, gene, item.symbol, item.chrom, item.strand, runs(bases), runs(coding), TIERS[item.tag])
+            Transcript(name, gene, item.symbol, item.chrom, item.strand, runs(bases), runs(coding), TIERS[item.tag])
         )
         # GTF keeps the stop codon, the last three coding bases along the strand, out of the CDS.
         cut = len(coding) - 3 if item.strand == "+" else 3
@@ -291,3 +292,25 @@ def test_gtf_and_gff3_round_trip(
         shuffler.shuffle(lines)
         found = models(tmp_path_factory.getbasetemp(), "\n".join(lines))
         assert sorted(found, key=lambda model: model.id) == sorted(expected, key=lambda model: model.id)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        """1 x exon 1 90 . + . gene_id "g"; transcript_id "t";
+1 x CDS 1 90 . + 0 gene_id "g"; transcript_id "t"; transl_except "(pos:9..11,aa:Sec)"; transl_table "2";
+""",
+        """1 x mRNA 1 90 . + . ID=t;Parent=g
+1 x exon 1 90 . + . Parent=t
+1 x CDS 1 90 . + 0 Parent=t;transl_except=(pos:9..11%2Caa:Sec);transl_table=2
+""",
+        """1 x exon 1 90 . + . gene_id "g"; transcript_id "t"; tag "seleno";
+1 x CDS 1 90 . + 0 gene_id "g"; transcript_id "t"; transl_table "2";
+""",
+    ],
+)
+def test_what_says_how_a_coding_sequence_is_translated(tmp_path: Path, text: str) -> None:
+    (found,) = models(tmp_path, text)
+    assert (found.selenoprotein, found.codon_table) == (True, 2)
+    (other,) = models(tmp_path, text.replace("aa:Sec", "aa:Met").replace("seleno", "basic"))
+    assert not other.selenoprotein

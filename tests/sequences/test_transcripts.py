@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqexpr.sequences.annotation import Transcript, lacks_utrs
 from seqexpr.sequences.genome import Genome
-from seqexpr.sequences.transcripts import AnnotatedFeatures, half_life_features, starting_at
+from seqexpr.sequences.transcripts import AnnotatedFeatures, Transcript, half_life_features, lacks_utrs, starting_at
 from seqexpr.sequences.windows import Tss
 
 EXONS, CDS = ((100, 200), (300, 400), (500, 600)), ((350, 400), (500, 550))

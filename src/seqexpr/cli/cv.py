@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqexpr.cli import run_options as options
+from seqexpr.cli.console import set_up_logging, status
 from seqexpr.errors import UsageError
 
 if TYPE_CHECKING:
-    import torch
-
-    from seqexpr.runs.setup import RunOptions
-    from seqexpr.training.experiment import Experiment
+    from seqexpr.api import Run
 
 _READ_BY_MERGE = ("merge", "out", "device", "threads", "all_metrics", "quiet")
 """Parameters that --merge has a use for; all others are in the manifests of the merged runs."""
@@ -140,39 +138,47 @@ def cv(
 
     seqexpr cv --merge runs/lung-cv
     """
+    from seqexpr.cli.run_display import show_results
+
+    set_up_logging(quiet=quiet)
     if merge:
         _refuse_others(context)
-        return _merge(merge, out, device, threads, all_metrics, quiet)
+        return show_results(_merge(merge, out, device, threads), all_metrics=all_metrics)
     if task is None:
         raise UsageError(
             "--task is needed: a named task or a folder made by seqexpr prepare (or --merge, for folds that were run)"
         )
-    if only_fold and resume:
-        raise UsageError("--only-fold always continues what is there; leave out --resume")
-    test, valid = options.chromosome_lists(test_chromosomes), options.chromosome_lists(valid_chromosomes)
-    if valid and not test:
-        raise UsageError("--valid-chromosomes of cv goes with --test-chromosomes, which says what each fold tests")
-    from seqexpr.runs.setup import RunOptions
+    from seqexpr import api
+    from seqexpr.cli.run_display import RunDisplay
 
-    experiment, named, chosen = options.begin_run(
-        task, label, preset, recipe, epochs, batch_size, seed, device, threads, quiet
-    )
-    usual = len(test) or (named.folds if named and named.folds > 1 else 10)
-    kind = split or options.FoldSplit("chromosome" if test else "random")
-    run = RunOptions(
-        kind.value,
-        folds=folds or usual,
-        valid_fraction=valid_fraction,
-        groups_file=groups,
-        permute_labels=permute_labels,
-        test_chromosomes=test,
-        valid_chromosomes=valid,
-    )
-    folder = options.settle_folder(out, "cv", task, experiment.config.preset, resume)
+    with RunDisplay() as display:
+        run = api.cross_validate(
+            task,
+            out=out,
+            folds=folds,
+            label=label or (),
+            preset=preset,
+            recipe=recipe,
+            epochs=epochs,
+            batch_size=batch_size,
+            seed=seed,
+            permute_labels=permute_labels,
+            split=split.value if split else None,
+            groups=groups,
+            valid_fraction=valid_fraction,
+            test_chromosomes=test_chromosomes or (),
+            valid_chromosomes=valid_chromosomes or (),
+            only_folds=only_fold or (),
+            jobs=jobs,
+            resume=resume,
+            device=device.value,
+            threads=threads,
+            observer=display,
+        )
     if only_fold:
-        _run_some(experiment, run, folder, chosen, only_fold, jobs)
+        _show_folds(run)
     else:
-        _run_all(experiment, run, folder, chosen, resume, jobs, all_metrics)
+        show_results(run.folder, all_metrics=all_metrics)
 
 
 def _refuse_others(context: typer.Context) -> None:
@@ -185,51 +191,31 @@ def _refuse_others(context: typer.Context) -> None:
         raise UsageError(f"--merge reads the run's own manifest, and so takes no {named}")
 
 
-def _run_all(
-    experiment: Experiment,
-    run: RunOptions,
-    folder: Path,
-    device: torch.device,
-    resume: bool,
-    jobs: int,
-    all_metrics: bool,
-) -> None:
-    from seqexpr.cli.run_display import RunDisplay, show_results
-    from seqexpr.runs.cross_validation import cross_validate
-
-    with RunDisplay(experiment.recipe.max_epochs) as display:
-        rows = cross_validate(experiment, run, folder, device, resume=resume, observer=display, jobs=jobs)
-    show_results(rows, folder, all_metrics=all_metrics)
-
-
-def _run_some(
-    experiment: Experiment, run: RunOptions, folder: Path, device: torch.device, only: list[int], jobs: int
-) -> None:
+def _show_folds(run: Run) -> None:
+    """Say which folds are done, and what makes the whole run of them."""
     import shlex
 
-    from seqexpr.cli.console import status
-    from seqexpr.cli.run_display import RunDisplay
-    from seqexpr.runs.cross_validation import run_folds
+    from seqexpr.manifest import read_manifest
 
-    with RunDisplay(experiment.recipe.max_epochs) as display:
-        done = run_folds(experiment, run, folder, device, only, observer=display, jobs=jobs)
-    missing = [fold for fold in range(run.folds) if fold not in done]
+    missing = run.missing_folds
+    done = sorted(set(range(read_manifest(run.folder, "cv")["options"]["folds"])) - set(missing))
     states = [
         f"fold{'s' if len(part) > 1 else ''} {', '.join(map(str, part))} {state}"
         for part, state in ((done, "done"), (missing, "missing"))
         if part
     ]
     when = "when all are done, run" if missing else "for the whole run"
-    status(f"{folder}: {', '.join(states)}; {when}: seqexpr cv --merge {shlex.quote(str(folder))}")
+    status(f"{run.folder}: {', '.join(states)}; {when}: seqexpr cv --merge {shlex.quote(str(run.folder))}")
 
 
-def _merge(
-    sources: list[Path], out: Path | None, device: options.Device, threads: int | None, all_metrics: bool, quiet: bool
-) -> None:
-    chosen = options.begin_computing(device, threads, quiet)
-    from seqexpr.cli.run_display import RunDisplay, show_results
+def _merge(sources: list[Path], out: Path | None, device: options.Device, threads: int | None) -> Path:
+    """The whole run of folds that were run; returns its folder."""
+    from seqexpr.cli.run_display import RunDisplay
+    from seqexpr.prediction.device import begin_training, describe_device
     from seqexpr.runs.merging import merge_runs
 
+    chosen = begin_training(device.value, threads)
+    status(f"device: {describe_device(chosen)}")
     with RunDisplay() as display:
-        folder, rows = merge_runs(sources, out, chosen, threads=threads, observer=display)
-    show_results(rows, folder, all_metrics=all_metrics)
+        folder, _ = merge_runs(sources, out, chosen, threads=threads, observer=display)
+    return folder

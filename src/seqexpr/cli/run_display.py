@@ -35,22 +35,18 @@ class RunDisplay:
     """Shows folds, epochs and steps on standard error, with the rate and the time left at most.
 
     An observer of `cv` (whose folds have a line each) and of `train`.
-
-    Args:
-        max_epochs: of each training; 0 where there is none.
     """
 
-    def __init__(self, max_epochs: int = 0) -> None:
-        self._max_epochs = max_epochs
+    def __init__(self) -> None:
+        self._max_epochs = 0
         self._live: Progress | None = None
-        self._single = _TrainingLine("", max_epochs, None)
+        self._single = _TrainingLine("", 0, None)
         self._folds: dict[int, _TrainingLine] = {}
         self._stage: _Stage | None = None
 
     def __enter__(self) -> RunDisplay:
         if sys.stderr.isatty() and logger.isEnabledFor(logging.INFO):
             self._live = _live_progress()
-            self._single = _TrainingLine("", self._max_epochs, self._live)
             StatusHandler.live = self._live.console
             self._live.start()
         return self
@@ -60,6 +56,11 @@ class RunDisplay:
         if self._live:
             self._live.stop()
             StatusHandler.live = None
+
+    def on_begin(self, max_epochs: int) -> None:
+        """A run begins, each of whose trainings has at most so many epochs."""
+        self._max_epochs = max_epochs
+        self._single = _TrainingLine("", max_epochs, self._live)
 
     def on_fold(self, fold: int, folds: int) -> _TrainingLine:
         """A fold begins, and gets a line."""
@@ -171,24 +172,24 @@ class _TrainingLine:
         self._task = None
 
 
-def show_results(rows: list[dict[str, Any]], folder: Path, *, all_metrics: bool = False) -> None:
+def show_results(folder: Path, *, all_metrics: bool = False) -> None:
     """Print the scores over all held-out genes on standard output: short tables on a terminal, else TSV.
 
     Standard error gets what they mean, whether the labels were permuted, and what failed after the training.
 
     Args:
-        rows: of metrics.json.
         folder: of the run.
         all_metrics: all five metrics with their intervals, not r2 and the squared Pearson correlation alone.
 
     Raises:
         typer.Exit: with exit code 1, where something failed after the training.
     """
-    from seqexpr.evaluation.tables import metrics_table
+    from seqexpr.evaluation.tables import metrics_table, read_metrics
     from seqexpr.evaluation.verdict import verdicts
     from seqexpr.manifest import read_manifest
     from seqexpr.runs.folder import read_failures
 
+    rows = read_metrics(folder / "metrics.json")
     control = read_manifest(folder)["options"]["permute_labels"]
     scopes = {row["scope"] for row in rows}
     shown = [row for row in rows if row["scope"] in (("all",) if "all" in scopes else ("valid", "test"))]

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from seqexpr.cli.help import Quiet as Quiet
 from seqexpr.cli.predict_options import Device, Threads
-
-if TYPE_CHECKING:
-    import torch
-
-    from seqexpr.tasks.catalogue import Task as NamedTask
-    from seqexpr.training.experiment import Experiment
 
 LEARNT, DIVISION, RUN, COMPUTING, OUTPUT = (
     "What is learnt",
@@ -161,63 +155,3 @@ class TrainSplit(str, Enum):
     HOMOLOGY = "homology"
     GROUP = "group"
     GIVEN = "given"
-
-
-def chromosome_lists(given: list[str] | None) -> tuple[tuple[str, ...], ...]:
-    """Each text "chr1,chr2" as its names."""
-    lists = tuple(tuple(name.strip() for name in text.split(",") if name.strip()) for text in given or ())
-    if not all(lists):
-        raise typer.BadParameter("an empty list of chromosomes")
-    return lists
-
-
-def settle_folder(out: Path | None, command: str, task: str, preset: str, resume: bool) -> Path:
-    """Where the run goes: --out, or a folder named after the run; it says so if --resume finds nothing there."""
-    from seqexpr.cli.console import logger
-
-    folder = out or Path("runs") / f"{command}-{Path(task).name}-{preset}"
-    if resume and not folder.exists():
-        logger.warning(f"{folder} does not exist: nothing to resume, a new run begins")
-    return folder
-
-
-def begin_run(
-    task: str,
-    label: list[str] | None,
-    preset: str | None,
-    recipe: str,
-    epochs: int | None,
-    batch_size: int | None,
-    seed: int,
-    device: Device,
-    threads: int | None,
-    quiet: bool = False,
-) -> tuple[Experiment, NamedTask | None, torch.device]:
-    """What `train` and `cv` do first: say which device computes, and settle what is learnt.
-
-    Returns:
-        the experiment, the named task (None for a folder), the device.
-    """
-    chosen = begin_computing(device, threads, quiet)
-    from seqexpr.runs.setup import resolve_experiment
-    from seqexpr.tasks.catalogue import named_task
-
-    experiment = resolve_experiment(
-        task, labels=tuple(label or ()), preset=preset, recipe=recipe, epochs=epochs, batch_size=batch_size, seed=seed
-    )
-    return experiment, named_task(task), chosen
-
-
-def begin_computing(device: Device, threads: int | None, quiet: bool = False) -> torch.device:
-    """Set up logging, threads and memory, and say which device computes."""
-    from seqexpr.cli.console import set_up_logging, status
-    from seqexpr.threads import wait_passively_if_busy
-
-    set_up_logging(quiet=quiet)
-    if (share := wait_passively_if_busy()) is not None:
-        status(f"other processes use {share:.0%} of the cores: torch's threads wait for one another without spinning")
-    from seqexpr.prediction.device import begin_training, describe_device
-
-    chosen = begin_training(device.value, threads)
-    status(f"device: {describe_device(chosen)}")
-    return chosen

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from seqexpr.cli import run_options as options
+from seqexpr.cli.console import set_up_logging
 
 
 def train(
@@ -83,27 +84,30 @@ def train(
 
     seqexpr train --task my-dataset --split homology --groups families.tsv --test-fraction 0.2 --out runs/families
     """
+    from seqexpr import api
     from seqexpr.cli.run_display import RunDisplay, show_results
-    from seqexpr.runs.setup import RunOptions
-    from seqexpr.runs.train_run import train_once
 
-    test, valid = (
-        options.chromosome_lists([names] if names else None) for names in (test_chromosomes, valid_chromosomes)
-    )
-    experiment, named, chosen = options.begin_run(
-        task, label, preset, recipe, epochs, batch_size, seed, device, threads, quiet
-    )
-    usual = "chromosome" if test or valid else named.split if named else "random"
-    run = RunOptions(
-        (split or options.TrainSplit(usual)).value,
-        valid_fraction=valid_fraction,
-        test_fraction=test_fraction,
-        groups_file=groups,
-        permute_labels=permute_labels,
-        test_chromosomes=test,
-        valid_chromosomes=valid,
-    )
-    folder = options.settle_folder(out, "train", task, experiment.config.preset, resume)
-    with RunDisplay(experiment.recipe.max_epochs) as display:
-        rows = train_once(experiment, run, folder, chosen, resume=resume, observer=display)
-    show_results(rows, folder, all_metrics=all_metrics)
+    set_up_logging(quiet=quiet)
+    with RunDisplay() as display:
+        run = api.train(
+            task,
+            out=out,
+            label=label or (),
+            preset=preset,
+            recipe=recipe,
+            epochs=epochs,
+            batch_size=batch_size,
+            seed=seed,
+            permute_labels=permute_labels,
+            split=split.value if split else None,
+            groups=groups,
+            valid_fraction=valid_fraction,
+            test_fraction=test_fraction,
+            test_chromosomes=test_chromosomes or (),
+            valid_chromosomes=valid_chromosomes or (),
+            resume=resume,
+            device=device.value,
+            threads=threads,
+            observer=display,
+        )
+    show_results(run.folder, all_metrics=all_metrics)

@@ -1,4 +1,5 @@
-"""Prepared datasets: a folder with `manifest.json`, `genes.tsv` and `sequences.safetensors`.
+"""Prepared datasets: a folder with `manifest.json`, `genes.tsv`, `sequences.safetensors` and, made with `translate`,
+`coding.fa.gz`.
 
 Sequences are uint8 tokens read through memory maps, so a dataset of any size opens at once, and a model crops
 the part of the window that it reads. A folder appears whole, by a rename, or not at all.
@@ -130,7 +131,8 @@ class PreparedDataset:
             InputError: the content has changed since, or no checksum of it was written down.
         """
         written = self.manifest.get("content") or {}
-        found = {name: self._sha256(name) for name in (_GENES, _SEQUENCES)}
+        further = [name for name in written if Path(name).name == name]  # coding sequences, where there are some
+        found = {name: self._sha256(name) for name in dict.fromkeys((_GENES, _SEQUENCES, *further))}
         for name, digest in found.items():
             expected = written.get(name)
             if expected and digest != expected:
@@ -260,6 +262,7 @@ class DatasetWriter:
         self._window = {"upstream": upstream, "downstream": downstream} if upstream + downstream else None
         self._with_protein = with_protein
         self._force = force
+        self._files = [_GENES, _SEQUENCES]
 
     def __enter__(self) -> DatasetWriter:
         recover_folder(self.folder)
@@ -319,7 +322,8 @@ class DatasetWriter:
         self.ids.append(id)
 
     def path_of(self, name: str) -> Path:
-        """Where to write a further file of the dataset, before `finish`."""
+        """Where to write a further file of the dataset, before `finish`, which notes its checksum."""
+        self._files.append(name)
         return self._temporary / name
 
     def finish(self, genes: pd.DataFrame, manifest: dict[str, Any]) -> None:
@@ -346,10 +350,10 @@ class DatasetWriter:
             "records": len(self.ids),
             "window": self._window,
             "proteins": self._with_protein,
-            "content": {name: sha256_file(self._temporary / name) for name in (_GENES, _SEQUENCES)},
+            "content": {name: sha256_file(self._temporary / name) for name in self._files},
         }
         write_json(self._temporary / "manifest.json", {**manifest, **own})
-        for name in (_GENES, _SEQUENCES):
+        for name in self._files:
             with (self._temporary / name).open("rb+") as file:
                 os.fsync(file.fileno())
         self._appear()

@@ -27,7 +27,7 @@ class PrepareOptions(GeneOptions):
     downstream: int | None = None
     """Bases stored from the TSS boundary on; None as above."""
     translate: bool = False
-    """Make the proteins from `genome` and `annotation` (or `tss`, a GTF or GFF3), or take those of `genbank`."""
+    """Make proteins and coding sequences, from `genome` and `annotation` (or `tss`, a GTF or GFF3) or `genbank`."""
     codon_table: int = STANDARD_TABLE
     """NCBI's number of the codon table, for contigs other than mitochondria and plastids."""
     mito_table: int = MITOCHONDRIAL_TABLE

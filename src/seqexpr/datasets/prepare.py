@@ -33,9 +33,10 @@ from seqexpr.sequences.coding import (
     as_records,
     translate_transcripts,
 )
+from seqexpr.sequences.feature_lines import LeftOut
 from seqexpr.sequences.streams import open_input
 
-_RULES = 2
+_RULES = 3
 """Number of the rules by which files become a dataset; one made by others is not reused."""
 
 CODING_FILE = "coding.fa.gz"
@@ -108,25 +109,29 @@ def _open_sequences(join: _Join) -> None:
 
 
 def _translation(join: _Join) -> Translation:
-    """The proteins of the annotated genes."""
+    """The proteins of the annotated genes, and their coding sequences."""
     options = join.options
     reference = join.reference
-    if reference.genbank is not None:
-        return Translation(reference.genbank.proteins(), str(options.genbank), join.clean)
-    assert reference.genome is not None and reference.transcripts is not None
     tables = CodonTables(options.codon_table, options.mito_table)
     counts = TranslationCounts()
-    found = list(translate_transcripts(reference.transcripts, reference.genome, tables, counts))
+    file = options.genbank or options.annotation or options.tss or "-"
+    left_out = LeftOut(file)
+    if reference.genbank is not None:
+        sequences = reference.genbank.coding_sequences(tables, counts, left_out)
+    else:
+        assert reference.genome is not None and reference.transcripts is not None
+        sequences = translate_transcripts(reference.transcripts, reference.genome, tables, counts, left_out)
+    found = list(sequences)
     if not found:
-        raise InputError(
-            options.annotation or options.tss or "-", found="no coding sequence that translates", expected="CDS lines"
-        )
-    translation = Translation(as_records(found), str(options.annotation or options.tss), join.clean)
-    translation.coding = {join.clean(one.gene): one.codons for one in found}
+        raise left_out.error("no coding sequence", "coding sequences (CDS) that translate")
+    left_out.report()
+    translation = Translation(as_records(found), str(file), join.clean)
+    translation.coding = {join.clean(one.gene): one.codons for one in found if one.codons}
     translation.notes = counts.describe()
     if counts.mitochondrial:
         translation.notes.append(
-            f"mitochondrial genes are translated by codon table {options.mito_table} (--mito-table)"
+            f"{counts.mitochondrial:,} of them are mitochondrial and translated by codon table {options.mito_table} "
+            "(--mito-table)"
         )
     return translation
 

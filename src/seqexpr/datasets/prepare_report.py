@@ -56,6 +56,24 @@ class PrepareReport:
     reused: bool = False
     """Whether the dataset was there already."""
 
+    def describe(self) -> list[str]:
+        """What was joined and what was changed, in lines for the user."""
+        lines = [
+            f"{source.role}: {source.joined:,} of {source.records:,} used ({source.file})" for source in self.sources
+        ]
+        if self.upstream + self.downstream:
+            changed = "; ".join(self.letters.describe()) or "all used as given"
+            lines.append(
+                f"windows: {self.upstream:,} bp upstream and {self.downstream:,} bp downstream of the TSS; {changed}"
+            )
+        lines += [f"label {name}: {count:,} genes" for name, count in self.labels.items()]
+        if self.half_life:
+            known = ", ".join(f"{name} {count:,}" for name, count in self.half_life.items())
+            lines.append(f"half-life features known: {known}")
+        lines += [f"note: {note}" for note in self.notes]
+        done = "are there already, from the same files and options," if self.reused else "prepared"
+        return [*lines, f"{self.genes:,} genes {done} in {self.folder}"]
+
 
 def existing_report(folder: Path, described: dict[str, Any]) -> PrepareReport:
     """The report of the dataset in `folder`, which was made from these files and options.

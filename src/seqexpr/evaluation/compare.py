@@ -5,8 +5,11 @@ The predictions of held-out genes are read back from a run folder, or from a tab
 
 from __future__ import annotations
 
+import logging
+import math
+import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,11 @@ from seqexpr.errors import InputError, MissingDataError, UsageError
 from seqexpr.evaluation.metrics import METRICS, PairedMetric, paired_metrics
 from seqexpr.inputs.tables import TextTable, read_table
 from seqexpr.manifest import read_manifest
+
+logger = logging.getLogger(__name__)
+
+COLUMNS = ("run", "label", "n", "metric", "first", "other", "difference", "low", "high", "first_better")
+"""Of a table of comparisons; `run` is the one that the first is compared with."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,7 @@ class HeldOut:
         return table[["id", "label", "prediction"]]
 
 
-def read_held_out(path: str | Path) -> HeldOut:
+def read_held_out(path: str | os.PathLike[str]) -> HeldOut:
     """Predictions of a run of `cv` or `train`, or of a table.
 
     Args:
@@ -85,7 +93,7 @@ def read_held_out(path: str | Path) -> HeldOut:
     return HeldOut(str(path), str(file), predicted, manifest, part)
 
 
-def read_baselines(folder: str | Path) -> list[HeldOut]:
+def read_baselines(folder: str | os.PathLike[str]) -> list[HeldOut]:
     """Predictions of a run's baselines, each under its own name.
 
     Raises:
@@ -122,9 +130,9 @@ def _rest(folder: Path, manifest: dict[str, Any]) -> str:
     return shlex.join(command if "--resume" in command else [*command, "--resume"])
 
 
-def _models(path: str | Path) -> dict[str, pd.DataFrame]:
+def _models(path: str | os.PathLike[str]) -> dict[str, pd.DataFrame]:
     """The table's labelled genes by model ("" where it has no such column)."""
-    text = read_table(path)
+    text = read_table(os.fspath(path))
     if absent := [name for name in ("label", "prediction") if name not in text.columns[1:]]:
         found = f"no column {' and no column '.join(absent)}"
         raise InputError(path, record="header", found=found, expected="an id column, [output,] label and prediction")
@@ -174,6 +182,80 @@ class Comparison:
     """Genes that only the first was tested on, which are left out."""
     only_other: int
     metrics: dict[str, PairedMetric]
+
+
+def compare_runs(
+    first: str | os.PathLike[str],
+    others: Sequence[str | os.PathLike[str]] = (),
+    *,
+    names: Sequence[str] = METRICS,
+    output: str | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+    advance: Callable[[int], None] = lambda models: None,
+) -> list[Comparison]:
+    """Compare the first run or table with each of the others, or a run with its baselines where there are none.
+
+    What a reader must know of a run, and which genes are left out, is logged.
+
+    Args:
+        first, others: run folders, or tables as `read_held_out` takes them.
+        names, output, resamples, seed: as for `compare`.
+        advance: gets the number of the others that were compared since the last call.
+
+    Raises:
+        UsageError, InputError, MissingDataError: as `read_held_out`, `read_baselines` and `compare`.
+    """
+    one = read_held_out(first)
+    tested = [read_held_out(other) for other in others] or read_baselines(first)
+    for run in [one, *tested] if others else [one]:
+        _log_what(run)
+    comparisons = []
+    for other in tested:
+        made = compare(one, other, names=names, output=output, resamples=resamples, seed=seed)
+        _log_about(one, other, made, output)
+        comparisons += made
+        advance(1)
+    return comparisons
+
+
+def comparison_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """One row of `COLUMNS` for each metric; None where a number is not defined."""
+    rows = []
+    for name, paired in comparison.metrics.items():
+        numbers = (paired.first, paired.other, *paired.difference.to_dict().values(), paired.first_better)
+        known = [None if number is None or math.isnan(number) else number for number in numbers]
+        cells = (comparison.other, comparison.output, comparison.n, name, *known)
+        rows.append(dict(zip(COLUMNS, cells, strict=True)))
+    return rows
+
+
+def _log_what(tested: HeldOut) -> None:
+    """What a reader must know of one run before believing its numbers."""
+    if tested.part == "valid":
+        logger.warning("%s has no test genes: its validation genes chose the epoch, and flatter it", tested.name)
+    if tested.permuted:
+        logger.warning("%s is a negative control: its labels were permuted among the genes", tested.name)
+
+
+def _log_about(first: HeldOut, other: HeldOut, made: Iterable[Comparison], output: str | None) -> None:
+    """What is compared and what is left out."""
+    if difference := split_difference(first, other):
+        logger.warning(
+            "%s and %s used different splits (%s): they learnt from different genes, so the comparison is not one of "
+            "models alone",
+            *(first.name, other.name, difference),
+        )
+    for comparison in made:
+        of = f"{comparison.output}: " if comparison.output else ""
+        sides = [(comparison.only_first, first.name), (comparison.only_other, other.name)]
+        if alone := ", ".join(f"{count:,} only in {name}" for count, name in sides if count):
+            genes = "1 gene" if comparison.n == 1 else f"{comparison.n:,} genes"
+            logger.info("%s%s in both, %s (left out)", of, genes, alone)
+    if output is None and first.names_outputs and other.names_outputs:
+        for one, two in ((first, other), (other, first)):
+            if absent := [name for name in one.outputs if name not in two.outputs]:
+                logger.info("only in %s (left out): %s", one.name, ", ".join(absent))
 
 
 def compare(

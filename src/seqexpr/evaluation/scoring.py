@@ -122,7 +122,7 @@ def baseline_rows(
     experiment: Experiment,
     splits: Sequence[Split],
     predicted: Mapping[str, np.ndarray],
-    columns: Mapping[str, np.ndarray | str],
+    columns: Mapping[str, Any],
 ) -> pd.DataFrame:
     """The table `baselines.tsv`: predictions.tsv's columns, and the baseline's name as `model` before the output.
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from seqexpr.files import atomic_path
-from seqexpr.own_files import read_own_table
+from seqexpr.own_files import list_of, mapping, maybe, number, read_json, read_own_table, record, text, whole
 
 
 def prediction_rows(
@@ -19,9 +19,11 @@ def prediction_rows(
     predicted: np.ndarray,
     labels: np.ndarray,
     names: Sequence[str],
+    *,
+    sd: np.ndarray | None = None,
     **columns: Any,
 ) -> pd.DataFrame:
-    """Predictions as a long table: id, chrom, the given columns, output, label, prediction.
+    """Predictions as a long table: id, chrom, the given columns, output, label, prediction and sd, where it is known.
 
     Args:
         genes: the dataset's genes.
@@ -29,6 +31,7 @@ def prediction_rows(
         predicted: (n, outputs).
         labels: of all genes, (genes, outputs); missing ones stay empty in the table.
         names: of the outputs.
+        sd: errors to expect (n, outputs), NaN where they are not known.
         columns: further columns, one value for all rows (fold=3) or one for each (n,).
     """
     chosen = genes.iloc[indices]
@@ -41,6 +44,7 @@ def prediction_rows(
                 "output": name,
                 "label": labels[indices, column],
                 "prediction": predicted[:, column],
+                **({} if sd is None or np.isnan(sd).all() else {"sd": sd[:, column]}),
             }
         )
         for column, name in enumerate(names)
@@ -104,6 +108,26 @@ def values_of(table: pd.DataFrame, ids: Sequence[str], names: Sequence[str], tes
     if len(table) != len(tested) * len(names) or not np.isfinite(values[tested]).all():
         raise ValueError("predictions of other genes, or some that are not finite")
     return values
+
+
+ESTIMATE = record({"value": maybe(number)}, {"low": maybe(number), "high": maybe(number)})
+"""A metric with its interval, as `metrics.json` and `audit.json` hold it."""
+
+_SCORE = record(
+    {"model": text, "output": text, "scope": text, "n": whole(0), "metrics": mapping(ESTIMATE)},
+    {"difference": maybe(mapping(ESTIMATE))},
+)
+"""A row of metrics.json."""
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The rows of a run's `metrics.json`.
+
+    Raises:
+        InputError: the file is damaged; what is wrong is named.
+    """
+    rows: list[dict[str, Any]] = read_json(path, "the metrics of a run", list_of(_SCORE))
+    return rows
 
 
 _METRICS = ("r2", "pearson_r2", "spearman", "rmse", "high_expressed_found")

@@ -12,11 +12,15 @@ from seqexpr.errors import InputError, UsageError
 from seqexpr.sequences.feature_lines import has_control
 from seqexpr.sequences.streams import read_lines
 
-_VERSION = re.compile(r"\.\d+$")
+_VERSION = re.compile(r"\.\d+$|(?<=[0-9]{11})\.\d+_\d+$")
+
+
+_COMMENT = re.compile(r"(?:^|\s)#.*")
+_SEPARATOR = re.compile(r"[\t,;]")
 
 
 def strip_version(id: str) -> str:
-    """The id without a version suffix: ENSG00000000003.15 -> ENSG00000000003."""
+    """The id without its version: ENSG00000000003.15 -> ENSG00000000003; so for GENCODE's .15_2."""
     return _VERSION.sub("", id)
 
 
@@ -25,13 +29,18 @@ def unchanged(id: str) -> str:
     return id
 
 
-_HEADINGS = ("gene", "genes", "gene_id", "gene_name", "symbol", "id", "name")
+_HEADINGS = frozenset(
+    {"gene", "genes", "geneid", "gene_id", "gene id", "gene_name", "gene name", "gene_symbol", "gene symbol", "symbol",
+     "hgnc_symbol", "approved symbol", "ensembl_gene_id", "gene stable id", "gene stable id version", "locus_tag", "id",
+     "name"}
+)  # fmt: skip
 
 
 def read_gene_names(genes: str | None) -> tuple[str, ...] | None:
     """Read the value of --genes: names with commas between, or a file (- is standard input) with one on each line.
 
-    Of a file's lines the first column counts; comments (#), blank lines and a heading are left out.
+    Of a file's lines the first column counts, before a tab, comma or semicolon; a file of one line may be a list.
+    Comments (#), blank lines and a heading are left out.
 
     Raises:
         UsageError: a list without a name.
@@ -46,8 +55,10 @@ def read_gene_names(genes: str | None) -> tuple[str, ...] | None:
             lines = [line.decode("utf-8") for _, line in read_lines(genes)]
         except UnicodeDecodeError:
             raise InputError(genes, found="bytes that are not UTF-8", expected="one gene on each line") from None
-        names = [line.split("\t")[0] for line in lines if not line.startswith("#")]
-        if names and names[0].strip().lower() in _HEADINGS and len(names) > 1:
+        kept_lines = [line for line in (_COMMENT.sub("", line) for line in lines) if line.strip()]
+        cells = [_SEPARATOR.split(line) for line in kept_lines]
+        names = cells[0] if len(cells) == 1 and "\t" not in kept_lines[0] else [row[0] for row in cells]
+        if len(names) > 1 and names[0].strip().strip('"').lower() in _HEADINGS:
             names = names[1:]
     kept = tuple(dict.fromkeys(name.strip().strip('"') for name in names if name.strip()))
     if odd := next((name for name in kept if has_control(name)), None):

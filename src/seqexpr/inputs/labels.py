@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seqexpr.errors import InputError
-from seqexpr.inputs.tables import MISSING, TextTable, parse_number, read_table
+from seqexpr.inputs.tables import MISSING, TextTable, has_comma, parse_number, read_table
 from seqexpr.sequences.feature_lines import MOST_DIGITS, has_control
 
 if TYPE_CHECKING:
@@ -27,9 +27,10 @@ _SUFFIXES = ("_sd", "_spread")
 """What `predict` adds to the name of an output."""
 _GENES_TO_JUDGE = 20
 _MOST_SKEWED = 5.0
-_MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
+_MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sept?|oct|nov|dec"
 _MANGLED = re.compile(
-    rf"(?:[0-9]{{1,2}}-(?:{_MONTHS})|(?:{_MONTHS})-[0-9]{{1,2}}|[0-9]{{1,2}}/[0-9]{{1,2}}/[0-9]{{2,4}}"
+    rf"(?:[0-9]{{1,2}}-(?:{_MONTHS})(?:-[0-9]{{2,4}})?|(?:{_MONTHS})-[0-9]{{1,4}}"
+    r"|[0-9]{1,2}/[0-9]{1,2}(?:/[0-9]{2,4})?|[0-9]{4}-[0-9]{2}-[0-9]{2}(?: 00:00:00)?"
     r"|[0-9]+(?:\.[0-9]+)?e[+-]?[0-9]+|4[0-9]{4})",
     re.IGNORECASE,
 )
@@ -151,7 +152,8 @@ def _label_columns(table: TextTable, columns: Sequence[str] | None) -> tuple[str
         columns = possible
     for name in columns:
         if name not in possible:
-            close = difflib.get_close_matches(name, possible, n=1)
+            folded = {one.lower(): one for one in reversed(possible)}
+            close = [folded[one] for one in difflib.get_close_matches(name.lower(), folded, n=1)]
             raise InputError(
                 table.file,
                 record="header",
@@ -160,6 +162,9 @@ def _label_columns(table: TextTable, columns: Sequence[str] | None) -> tuple[str
             )
     chosen = tuple(dict.fromkeys(columns))
     for name in chosen:
+        if has_control(name):
+            expected = "a name without control characters"
+            raise InputError(table.file, record="header", found=f"a label {name!r}", expected=expected)
         for suffix in _SUFFIXES:
             if f"{name}{suffix}" in chosen:
                 raise InputError(
@@ -176,7 +181,7 @@ def _check_text(table: TextTable, names: Sequence[str]) -> None:
     """Say which column is text, and how to choose others."""
     texts = []
     for name in names:
-        cells = [cell for cell in table.column(name) if cell not in MISSING]
+        cells = [cell for cell in table.column(name) if cell not in MISSING and not has_comma(cell)]
         if cells and not any(parse_number(cell) is not None for cell in cells[:_GENES_TO_JUDGE]):
             texts.append((name, cells[0]))
     if texts:

@@ -22,10 +22,14 @@ _SELENOCYSTEINE = PROTEIN.letters.index("U") + 1
 _IN_HEADER = tuple(
     re.compile(pattern)
     for pattern in (r"\bgene:(\S+)", r"\[locus_tag=([^\]]+)\]", r"\bparent=(FBgn[0-9]+)", r"\[gene=([^\]]+)\]",
-                    r"\bgene_symbol:(\S+)", r"\bgene=(\S+)")
+                    r"\bgene_symbol:(\S+)", r"\bgene=(\S+)", r"\blocus=(\S+)", r"\bGN=(\S+)",
+                    r"^\S+ (\S+) SGDID:", r"^(\S+)\.(?:[tp][0-9]+|[0-9]+(?:\.p|:pep))(?:\s|$)",
+                    r"^(AT[1-5CM]G[0-9]{5})\.[0-9]+(?:\s|$)")
 )  # fmt: skip
-_GENCODE_PARTS = 5
-"""Bars in an id such as ENSP...|ENST...|ENSG...|OTT...|OTT...|NAME-201|NAME|326."""
+"""Where the headers of databases name a gene. The last ones are ids of transcripts and proteins: g1.t1, G1.p1,
+SPAC1002.01.1:pep, AT1G01010.1."""
+_GENCODE_PARTS = 2
+"""Bars, at least, in an id such as ENSP...|ENST...|ENSG...|OTT...|OTT...|NAME-201|NAME|326."""
 
 MAP_COLUMNS = ("protein_id", "uniprot", "accession")
 """Names that the protein column of a map may have; the first of these that is there counts."""
@@ -225,7 +229,7 @@ class ProteinFasta:
             )
 
     def _gene_in_header(self, record: FastaRecord) -> str | None:
-        """The gene that a header of Ensembl, GENCODE, RefSeq or FlyBase names, where the tables know it."""
+        """The gene that the header of a database names, where the tables know it."""
         header = f"{record.id} {record.description}"
         named = [match[1] for pattern in _IN_HEADER for match in pattern.finditer(header)]
         if record.id.count("|") >= _GENCODE_PARTS:

@@ -1,9 +1,10 @@
 """Text tables of genes, one row per gene: the rules that label, half-life and protein-map files share.
 
-A table is tab-separated (comma-separated when its name ends in .csv or .csv.gz, or its header has commas and no tab),
-UTF-8, gzipped or not, with a header line. Comment lines (#) before the header are left out, and where the last of
-them is the header itself (PaxDb), it counts as such. Cells may be quoted. An empty cell and the words of `MISSING` are
-missing values; infinities and text where a number belongs are errors.
+A table is separated by tabs; by commas when its name ends in .csv or .csv.gz, or its header has commas and no tab; by
+semicolons when its header has these alone. It is UTF-8, gzipped or not, with a header line. Comment lines (#) before
+the header are left out, and where the last of them is the header itself (PaxDb), it counts as such. Cells may be
+quoted. An empty cell and the words of `MISSING` are missing values; infinities and text where a number belongs are
+errors.
 """
 
 from __future__ import annotations
@@ -21,9 +22,16 @@ import numpy as np
 from seqexpr.errors import InputError
 from seqexpr.sequences.streams import read_blocks
 
-MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "n/a", "na", "NULL", "null", "None", "-")
+MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "n/a", "na", "NULL", "null", "None", "none", "<NA>", "-")
 _NO_IDS = ("", "NA", "NaN", "nan")
 
+_WITH_COMMA = re.compile(r"[+-]?[0-9][0-9.' ]*,[0-9,.]*[0-9]")
+_FORMATS = {
+    b"PK\x03\x04": "an Excel workbook or a zip archive",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook",
+    b"PAR1": "a Parquet file",
+}
+"""First bytes of tables that are no text."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
@@ -87,6 +95,8 @@ class TextTable:
         value = parse_number(cell)
         if value is None:
             expected = "a finite number, or an empty cell or NA for a missing value"
+            if has_comma(cell):
+                expected = "a number with a decimal point, without separators of thousands"
             raise self.cell_error(row, name, repr(cell[:40]), expected)
         return value
 
@@ -101,6 +111,11 @@ def parse_number(cell: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def has_comma(cell: str) -> bool:
+    """Whether a cell is a number with a decimal comma, or with commas between thousands."""
+    return _WITH_COMMA.fullmatch(cell) is not None
+
+
 def read_table(path: str | Path) -> TextTable:
     """Read a whole table; "-" is standard input.
 
@@ -110,11 +125,11 @@ def read_table(path: str | Path) -> TextTable:
     """
     text, skipped = _without_comments(_read_text(path))
     first = text.partition("\n")[0]
-    comma = str(path).lower().removesuffix(".gz").endswith(".csv") or ("\t" not in first and "," in first)
+    separator = _separator(first, is_csv=str(path).lower().removesuffix(".gz").endswith(".csv"))
     reader = csv.reader(
         io.StringIO(text, newline=None),
-        delimiter="," if comma else "\t",
-        quoting=csv.QUOTE_MINIMAL if comma else csv.QUOTE_NONE,
+        delimiter=separator,
+        quoting=csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL,
     )
     rows, lines = [], []
     try:
@@ -127,8 +142,19 @@ def read_table(path: str | Path) -> TextTable:
     if not rows:
         raise InputError(path, found="an empty file", expected="a table with a header line")
     columns = tuple(rows[0])
-    _check_shape(path, columns, rows, lines, "commas" if comma else "tabs")
+    _check_shape(path, columns, rows, lines, _SEPARATORS[separator])
     return TextTable(str(path), columns, rows[1:], lines[1:])
+
+
+_SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
+
+
+def _separator(header: str, *, is_csv: bool) -> str:
+    if "," in header and (is_csv or "\t" not in header):
+        return ","
+    if ";" in header and "\t" not in header:
+        return ";"
+    return "," if is_csv and "\t" not in header else "\t"
 
 
 def _cell(text: str) -> str:
@@ -148,9 +174,11 @@ def _without_comments(text: str) -> tuple[str, int]:
     if lines[0].startswith(("#1.2", "#1.3")):  # GCT: a version, then the table's size
         return "\n".join(lines[count + 1 :]), count + 1
     last = lines[count - 1].removeprefix("#").strip()
-    fields = lines[count].split("\t") if count < len(lines) else []
+    first = lines[count] if count < len(lines) else ""
+    separator = _separator(first, is_csv=False)
+    fields = first.split(separator)
     is_data = any(_NUMBER.fullmatch(field.strip()) for field in fields[1:])
-    if len(fields) > 1 and len(last.split("\t")) == len(fields) and is_data:
+    if len(fields) > 1 and len(last.split(separator)) == len(fields) and is_data:
         return "\n".join([last, *lines[count:]]), count - 1
     return "\n".join(lines[count:]), count
 
@@ -162,7 +190,7 @@ def _check_shape(
         raise InputError(
             path,
             record="header",
-            found="one column",
+            found="one column" + (", or columns that spaces separate" if " " in columns[0] else ""),
             expected=f"an id column and values, separated by {separator}",
         )
     times = Counter(columns)
@@ -195,6 +223,8 @@ def _check_shape(
 
 def _read_text(path: str | Path) -> str:
     data = b"".join(read_blocks(path))
+    if (found := _FORMATS.get(data[:4])) is not None:
+        raise InputError(path, found=found, expected="a text table (.tsv or .csv)")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise InputError(path, found="UTF-16 text, as spreadsheets save it", expected="a UTF-8 table")
     if b"\0" in data:

@@ -55,7 +55,7 @@ class Calibration:
         Levels are means of groups of equally many genes, about 150 in each, 3 to 12 groups.
 
         Raises:
-            ValueError: fewer than 30 genes, or predictions or spreads that do not vary.
+            ValueError: fewer than 30 genes, predictions that do not vary, or no errors.
         """
         if len(actual) < 30:
             raise ValueError(f"{len(actual)} genes are too few to calibrate on")

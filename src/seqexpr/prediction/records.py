@@ -60,7 +60,7 @@ def _expect(
     if isinstance(reader, CutWindows):
         counts.expected = len(reader.sites)
     elif reader is None and genbank is not None and not sources.has_proteins:
-        counts.expected = sum(site.id in genbank.translations for site in genbank.sites)
+        counts.expected, counts.expected_is_exact = sum(site.id in genbank.coding for site in genbank.sites), False
     else:
         file = sources.proteins if reader is None else sources.fasta
         found = expected_records(file) if file is not None else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ from filelock import FileLock, Timeout
 from seqexpr.errors import SeqexprError
 from seqexpr.evaluation.scoring import own_rows
 from seqexpr.evaluation.tables import prediction_rows, write_table
+from seqexpr.models.calibration import Calibration
 from seqexpr.models.trained import save_model
-from seqexpr.prediction.rows import predict_rows
+from seqexpr.prediction.rows import predict_members
 from seqexpr.runs.folder import fold_folder, is_done, mark_done
 from seqexpr.runs.observers import FoldObserver
 from seqexpr.training.experiment import Experiment, Split
@@ -26,6 +27,18 @@ from seqexpr.training.trainer import EVALUATION_BATCH, Observer, train
 logger = logging.getLogger(__name__)
 
 WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class HeldOutPredictions:
+    """What a trained network says of the genes that it did not learn from."""
+
+    values: np.ndarray
+    """float64 (genes, outputs), NaN for the training genes."""
+    sd: np.ndarray
+    """The error to expect, calibrated on the validation genes; NaN where the network has no members."""
+    scores: list[dict[str, Any]]
+    """Rows of `metrics.json`."""
 
 
 def train_and_predict(
@@ -37,7 +50,7 @@ def train_and_predict(
     *,
     name: str,
     scope: str,
-) -> tuple[np.ndarray, list[dict[str, Any]]]:
+) -> HeldOutPredictions:
     """Train on one split, or continue in `folder`, and write `weights.safetensors` with its numbers.
 
     Args:
@@ -50,16 +63,25 @@ def train_and_predict(
         scope: of the test genes, as the weights' numbers call them.
 
     Returns:
-        predictions of the validation and test genes, float64 (genes, outputs), NaN for all others; and the numbers.
+        predictions of the validation and test genes, with their numbers.
     """
     result = train(experiment, split, folder, device, name=name, observer=observer)
     logger.info("%s: %s", name, result.choice())
     own = np.full((len(experiment.dataset), len(experiment.labels)), np.nan)
+    spread, sd = own.copy(), own.copy()
     for part in (split.valid, split.test):
         if len(part):
-            own[part] = predict_rows(result.model, experiment.dataset, part, EVALUATION_BATCH[device.type])
-    rows = own_rows(experiment, split, own, scope=scope, resamples=experiment.options["resamples"])
+            members = predict_members(result.model, experiment.dataset, part, EVALUATION_BATCH[device.type])
+            own[part] = members.mean(axis=0)
+            if len(members) > 1:
+                spread[part] = members.std(axis=0, ddof=1)
     metadata = result.model.metadata
+    outputs = list(metadata.outputs)
+    for column, calibration in enumerate(_calibrations(experiment, split.valid, own, spread)):
+        if calibration is not None:
+            outputs[column] = replace(outputs[column], calibration=calibration)
+            sd[:, column] = calibration.sd(own[:, column], spread[:, column])
+    rows = own_rows(experiment, split, own, scope=scope, resamples=experiment.options["resamples"])
     training = {
         **metadata.training,
         "task": experiment.task,
@@ -67,9 +89,24 @@ def train_and_predict(
         "test_genes": len(split.test),
         "metrics": rows,
     }
-    result.model.metadata = replace(metadata, training=training)
+    result.model.metadata = replace(metadata, outputs=tuple(outputs), training=training)
     save_model(folder / WEIGHTS, result.model)
-    return own, rows
+    return HeldOutPredictions(own, sd, rows)
+
+
+def _calibrations(
+    experiment: Experiment, valid: np.ndarray, own: np.ndarray, spread: np.ndarray
+) -> list[Calibration | None]:
+    """For each output, how far predictions of the validation genes are off; None where too few tell."""
+    found: list[Calibration | None] = []
+    for column, actual in enumerate(experiment.values()[valid].T):
+        predicted, apart = own[valid, column], spread[valid, column]
+        known = np.isfinite(actual) & np.isfinite(apart)
+        try:
+            found.append(Calibration.fit(actual[known], predicted[known], apart[known]))
+        except ValueError:
+            found.append(None)
+    return found
 
 
 def run_fold(
@@ -107,9 +144,10 @@ def run_fold(
             if not is_done(target):
                 training = observer.on_fold(fold, folds)
                 scope = f"fold {fold}"
-                own, _ = train_and_predict(experiment, split, target, device, training, name=scope, scope=scope)
+                held_out = train_and_predict(experiment, split, target, device, training, name=scope, scope=scope)
                 genes, values = experiment.dataset.genes, experiment.values()
-                table = prediction_rows(genes, split.test, own[split.test], values, experiment.labels, fold=fold)
+                tested, sd = held_out.values[split.test], held_out.sd[split.test]
+                table = prediction_rows(genes, split.test, tested, values, experiment.labels, sd=sd, fold=fold)
                 write_table(target / "predictions.tsv", table)
                 mark_done(target)
                 observer.on_fold_done(fold)

@@ -10,6 +10,9 @@ from seqexpr.training.trainer import Observer
 class StageObserver(Protocol):
     """Hears what is done besides training."""
 
+    def on_begin(self, max_epochs: int) -> None:
+        """A run begins, each of whose trainings has at most so many epochs."""
+
     def on_stage(self, stage: str) -> None:
         """What is done from now on, in a few words."""
 
@@ -33,6 +36,9 @@ class FoldObserver(StageObserver, Protocol):
 
 class SilentObserver:
     """An observer that shows nothing; logging says what matters."""
+
+    def on_begin(self, max_epochs: int) -> None:
+        """Nothing."""
 
     def on_stage(self, stage: str) -> None:
         """Nothing."""

@@ -14,7 +14,7 @@ from seqexpr.evaluation.scoring import mean_rows
 from seqexpr.evaluation.tables import prediction_rows
 from seqexpr.manifest import describe_run
 from seqexpr.runs.finish import finish_run
-from seqexpr.runs.fold_run import train_and_predict
+from seqexpr.runs.fold_run import HeldOutPredictions, train_and_predict
 from seqexpr.runs.folder import check_free, start_run
 from seqexpr.runs.observers import RunObserver
 from seqexpr.runs.setup import RunOptions, divide_once
@@ -48,10 +48,12 @@ def train_once(
         epoch.
     """
     check_free(folder, "train", resume=resume)
+    observer.on_begin(experiment.recipe.max_epochs)
     experiment, split = divide_once(experiment, options, observer)
     manifest = describe_run("train", experiment.to_dict())
     start_run(folder, {**manifest, "device": device.type, "threads": torch.get_num_threads()}, resume=resume)
-    own, known = train_and_predict(experiment, split, folder, device, observer, name=folder.name, scope="test")
+    held_out = train_and_predict(experiment, split, folder, device, observer, name=folder.name, scope="test")
+    own, known = held_out.values, held_out.scores
     valid = [row for row in known if row["scope"] == "valid"]
     tested = np.full_like(own, np.nan)
     tested[split.test] = own[split.test]
@@ -59,7 +61,7 @@ def train_once(
         folder,
         experiment,
         [split],
-        _predictions(experiment, split, own),
+        _predictions(experiment, split, held_out),
         tested,
         device,
         observer,
@@ -71,10 +73,14 @@ def train_once(
     )
 
 
-def _predictions(experiment: Experiment, split: Split, own: np.ndarray) -> pd.DataFrame:
+def _predictions(experiment: Experiment, split: Split, held_out: HeldOutPredictions) -> pd.DataFrame:
     """The table `predictions.tsv`: validation genes, then test genes."""
     genes, values, names = experiment.dataset.genes, experiment.values(), experiment.labels
     parts: Sequence[tuple[str, np.ndarray]] = (("valid", split.valid), ("test", split.test))
     return pd.concat(
-        [prediction_rows(genes, rows, own[rows], values, names, split=part) for part, rows in parts if len(rows)]
+        [
+            prediction_rows(genes, rows, held_out.values[rows], values, names, sd=held_out.sd[rows], split=part)
+            for part, rows in parts
+            if len(rows)
+        ]
     )

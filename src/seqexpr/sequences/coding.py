@@ -1,4 +1,4 @@
-"""Splice the coding sequence of a transcript out of the genome and translate it by its contig's codon table.
+"""Splice coding sequences out of the genome and translate them by the codon table of their contig.
 
 The codon tables are NCBI's, as Biopython has them. What a table, a phase or a sequence leaves open is never guessed: a
 coding sequence that does not translate is left out and counted.
@@ -6,26 +6,26 @@ coding sequence that does not translate is left out and counted.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
+from typing import Any
 
-from seqexpr.errors import InputError, UsageError
-from seqexpr.sequences.annotation import Transcript
+from seqexpr.errors import UsageError
 from seqexpr.sequences.contigs import common_name
 from seqexpr.sequences.fasta import FastaRecord
 from seqexpr.sequences.feature_lines import LeftOut
 from seqexpr.sequences.genome import Genome
+from seqexpr.sequences.transcripts import Transcript
 from seqexpr.sequences.windows import Interval
-
-logger = logging.getLogger(__name__)
 
 STANDARD_TABLE = 1
 MITOCHONDRIAL_TABLE = 2
 """Of vertebrates; yeast's is 3, mold's 4, that of invertebrates 5."""
 PLASTID_TABLE = 11
+
+_SELENOCYSTEINE_CODON = "TGA"
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,36 @@ class CodonTables:
 
     def __post_init__(self) -> None:
         for number in (self.nuclear, self.mitochondrial, self.plastid):
-            _table(number)
+            if start_codons(number) is None:
+                numbers = ", ".join(map(str, sorted(_tables())))
+                raise UsageError(f"there is no codon table {number}; NCBI's tables are {numbers}")
 
-    def of(self, transcript: Transcript) -> int:
-        """The table of a transcript: the annotation's `transl_table`, else its contig's."""
-        if transcript.codon_table is not None:
-            return transcript.codon_table
-        kind = common_name(transcript.chrom)
-        return {"MT": self.mitochondrial, "PT": self.plastid}.get(kind, self.nuclear)
+    def of(self, contig: str, given: int | None) -> int:
+        """The table of a coding sequence.
+
+        Args:
+            contig: name of its contig.
+            given: the number that the annotation gives, which counts before the contig's; None: it gives none.
+        """
+        if given is not None:
+            return given
+        return {"MT": self.mitochondrial, "PT": self.plastid}.get(common_name(contig), self.nuclear)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a spliced coding sequence is read."""
+
+    table: int
+    phase: int = 0
+    """Bases before the first whole codon."""
+    from_start: bool = True
+    """Whether it has its beginning: only then a start codon is M."""
+    exceptions: Mapping[int, str] = field(default_factory=dict)
+    """Residues that the annotation gives by the number of the codon from 0, "*" for a stop; a stop that the
+    poly(A) tail completes is a codon of one or two letters."""
+    selenoprotein: bool = False
+    """Whether every TGA within is selenocysteine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +80,7 @@ class CodingSequence:
 
     gene: str
     codons: str
-    """Letters of whole codons, from the first one on, without the stop."""
+    """Letters of whole codons, from the first one on, without the stop; "" where only the protein is known."""
     protein: str
     """One residue for each codon."""
 
@@ -76,10 +98,15 @@ class TranslationCounts:
     unknown: int = 0
     """With codons that hold unknown letters, which become X."""
     mitochondrial: int = 0
+    """Of mitochondria, where the annotation names no codon table: `CodonTables.mitochondrial` is taken."""
+    differing: int = 0
+    """Whose protein the file gives too, and another one: the file's is taken."""
     tables: set[int] = field(default_factory=set)
 
     def describe(self) -> list[str]:
-        """One line about all of them."""
+        """One line about all of them; none where nothing was translated."""
+        if not self.translated:
+            return []
         said = [
             f"{count:,} {what}"
             for count, what in (
@@ -87,15 +114,13 @@ class TranslationCounts:
                 (self.no_stop, "without a stop codon"),
                 (self.incomplete, "whose length is no multiple of three"),
                 (self.unknown, "with unknown codons (X)"),
-                (self.mitochondrial, "of mitochondria"),
+                (self.differing, "whose protein in the file is another one (the file's is taken)"),
             )
             if count
         ]
+        what = f"{self.translated:,} coding sequence{'' if self.translated == 1 else 's'}"
         tables = ", ".join(map(str, sorted(self.tables)))
-        return [
-            f"translated {self.translated:,} coding sequences by codon table {tables}"
-            + (f": {', '.join(said)}" if said else "")
-        ]
+        return [f"translated {what} by codon table {tables}" + (f": {', '.join(said)}" if said else "")]
 
 
 def translate_transcripts(
@@ -103,105 +128,132 @@ def translate_transcripts(
     genome: Genome,
     tables: CodonTables,
     counts: TranslationCounts,
+    left_out: LeftOut,
 ) -> Iterator[CodingSequence]:
     """Translate the coding sequence of each coding transcript, in their order.
 
-    A first codon that the table has as a start is M. A stop within the protein leaves it out, but for selenocysteine
-    (U) where the annotation tags it.
+    A first codon that the table has as a start is M. A coding sequence that lies off its contig, has a stop within
+    (but for selenocysteine, U, where the annotation tags it) or a codon table that does not exist is left out.
 
     Args:
         transcripts: one of each gene.
         genome: what they are spliced out of.
         tables: codon tables by the kind of contig.
         counts: filled while the stream runs.
-
-    Raises:
-        InputError: a coding sequence that lies outside its contig, or a codon table that does not exist.
+        left_out: counts what is left out, for the caller to report.
     """
-    left_out = LeftOut(genome.path)
+    lengths = genome.contigs
     for transcript in transcripts:
         if not transcript.cds:
             continue
-        if genome.find(transcript.chrom) is None:
-            left_out.add("coding sequences on contigs that the genome lacks", f"{transcript.gene_id}")
+        contig = genome.find(transcript.chrom)
+        example = f"{transcript.gene_id}, transcript {transcript.id}"
+        if contig is None:
+            left_out.add("coding sequences on contigs that the genome lacks", example)
             continue
-        spliced = splice(transcript, genome)[transcript.phase :]
-        number = tables.of(transcript)
-        found = _translated(transcript, spliced, number, counts)
+        if transcript.cds[-1][1] > lengths[contig]:
+            left_out.add("coding sequences that reach beyond the end of their contig", example)
+            continue
+        reading = Reading(
+            tables.of(transcript.chrom, transcript.codon_table),
+            transcript.phase,
+            transcript.phase == 0,
+            selenoprotein=transcript.selenoprotein,
+        )
+        found = translate(transcript.gene_id, splice(transcript, genome), reading, counts)
         if isinstance(found, str):
-            left_out.add(f"coding sequences with {found}", f"{transcript.gene_id}, transcript {transcript.id}")
+            left_out.add(f"coding sequences with {found}", example)
             continue
-        counts.translated += 1
-        counts.tables.add(number)
-        counts.mitochondrial += common_name(transcript.chrom) == "MT"
+        counts.mitochondrial += transcript.codon_table is None and common_name(transcript.chrom) == "MT"
         yield found
-    left_out.report()
 
 
 def splice(transcript: Transcript, genome: Genome) -> str:
     """The coding sequence of a transcript, 5' to 3' on its strand, upper case; stop codon as annotated."""
     parts = [Interval(transcript.chrom, start, end, transcript.strand) for start, end in transcript.cds]
     ordered = parts if transcript.strand == "+" else parts[::-1]
-    return b"".join(genome.letters(part) for part in ordered).decode("ascii").replace("U", "T")
+    return b"".join(genome.letters(part) for part in ordered).decode("ascii")
 
 
-def _translated(transcript: Transcript, spliced: str, number: int, counts: TranslationCounts) -> CodingSequence | str:
-    """The coding sequence, or why it is left out."""
+def translate(gene: str, spliced: str, reading: Reading, counts: TranslationCounts) -> CodingSequence | str:
+    """Translate one coding sequence.
+
+    Args:
+        gene: its id.
+        spliced: letters 5' to 3', upper case, from the annotated beginning to the annotated end.
+        reading: how it is read.
+        counts: filled where it translates.
+
+    Returns:
+        The coding sequence, or why it does not translate.
+    """
+    starts = start_codons(reading.table)
+    if starts is None:
+        return f"a codon table that does not exist (transl_table {reading.table})"
+    letters = spliced[reading.phase :].replace("U", "T")
+    whole = letters[: len(letters) // 3 * 3]
+    residues = _residues(whole, reading.table)
+    if residues is None:
+        return "letters that are not DNA"
+    if reading.selenoprotein:
+        inner = range(len(residues) - 1)
+        residues[:-1] = ["U" if whole[3 * at : 3 * at + 3] == _SELENOCYSTEINE_CODON else residues[at] for at in inner]
+    for at, residue in reading.exceptions.items():
+        if 0 <= at < len(residues):
+            residues[at] = residue
+    completed = reading.exceptions.get(len(residues)) == "*"  # of a codon that is not whole
+    stopped = residues[-1:] == ["*"]
+    if stopped:
+        residues.pop()
+        whole = whole[:-3]
+    if not residues:
+        return "a stop codon alone" if stopped else "no whole codon"
+    if "*" in residues:
+        return "a stop codon within (another codon table, or frame?)"
+    begins = reading.from_start and not reading.phase and whole[:3] in starts
+    if begins and 0 not in reading.exceptions:
+        residues[0] = "M"
+    counts.translated += 1
+    counts.tables.add(reading.table)
+    counts.no_start += not begins
+    counts.no_stop += not (stopped or completed)
+    counts.incomplete += len(letters) % 3 > 0 and not completed
+    counts.unknown += "X" in residues
+    return CodingSequence(gene, whole, "".join(residues))
+
+
+def _residues(whole: str, table: int) -> list[str] | None:
+    """A residue for each codon, "*" for stops; None where the letters are not DNA."""
+    from Bio import BiopythonWarning
+    from Bio.Data.CodonTable import TranslationError
     from Bio.Seq import Seq
 
-    whole = spliced[: len(spliced) // 3 * 3]
-    if not whole:
-        return "no whole codon"
-    starts = _table(number)
-    protein = str(Seq(whole).translate(table=number))
-    stopped = protein.endswith("*")
-    if stopped:
-        protein, whole = protein[:-1], whole[:-3]
-    if not protein:
-        return "a stop codon alone"
-    if transcript.selenoprotein:
-        protein = "".join("U" if letter == "*" else letter for letter in protein)
-    if "*" in protein:
-        return "a stop codon within (another codon table, or frame?)"
-    if transcript.phase == 0 and whole[:3] in starts:
-        protein = "M" + protein[1:]
-    else:
-        counts.no_start += 1
-    counts.no_stop += not stopped
-    counts.incomplete += len(spliced) % 3 > 0
-    counts.unknown += "X" in protein
-    return CodingSequence(transcript.gene_id, whole, protein)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BiopythonWarning)  # of codons that are both a stop and an amino acid
+        try:
+            residues = list(str(Seq(whole).translate(table=table, gap=None)))
+        except TranslationError:
+            return None
+    stops = _tables()[table].stop_codons
+    if residues and whole[-3:] in stops:  # Biopython reads such a codon as the amino acid, at the end too
+        residues[-1] = "*"
+    return residues
+
+
+def start_codons(number: int) -> frozenset[str] | None:
+    """The start codons of a codon table, or None where there is no table of this number."""
+    table = _tables().get(number)
+    return None if table is None else frozenset(table.start_codons)
 
 
 @lru_cache
-def _table(number: int) -> frozenset[str]:
-    """The start codons of a codon table.
-
-    Raises:
-        UsageError: there is no table of this number.
-    """
+def _tables() -> Mapping[int, Any]:
     from Bio.Data import CodonTable
 
-    table = CodonTable.unambiguous_dna_by_id.get(number)
-    if table is None:
-        numbers = ", ".join(map(str, sorted(CodonTable.unambiguous_dna_by_id)))
-        raise UsageError(f"there is no codon table {number}; NCBI's tables are {numbers}")
-    return frozenset(table.start_codons)
+    return CodonTable.unambiguous_dna_by_id
 
 
 def as_records(sequences: Iterable[CodingSequence]) -> Iterator[FastaRecord]:
     """The proteins as records of a FASTA file."""
     for number, one in enumerate(sequences, start=1):
         yield FastaRecord(one.gene, "", one.protein.encode("ascii"), number)
-
-
-def check_codon_table(path: str | Path, gene: str, number: int) -> None:
-    """Check a `transl_table` that a file gives.
-
-    Raises:
-        InputError: there is no such table.
-    """
-    try:
-        _table(number)
-    except UsageError as error:
-        raise InputError(path, record=repr(gene), found=f"transl_table {number}", expected=str(error)) from None

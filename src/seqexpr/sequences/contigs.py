@@ -1,4 +1,4 @@
-"""Find a contig under the name that another database gives it: chr1, 1, Chr01, NC_000001.11, M, MT, Mito."""
+"""Find a contig under the name that another database gives it: chr1, 1, Chr01, NC_000001.11, CM000663.2, M, Mito."""
 
 from __future__ import annotations
 
@@ -14,40 +14,58 @@ _VERSION = re.compile(r"\.[0-9]+$")
 _MITOCHONDRION = frozenset({"M", "MT", "MITO", "MITOCHONDRION", "MITOCHONDRIA", "MTDNA", "MITOCHONDRION_GENOME"})
 _PLASTID = frozenset({"PT", "PLTD", "CHLOROPLAST", "PLASTID"})
 _ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII", "XIII", "XIV", "XV", "XVI")
+_WORM = ("I", "II", "III", "IV", "V", "X")
+_FASTA_ID = re.compile(r"(?:^|\|)(?:ref|gb|emb|dbj|tpg|lcl)\|([^|]+)\|?$")
+"""NCBI's FASTA ids, such as ref|NC_001133| and gi|568815597|ref|NC_000001.11|."""
+_UCSC = re.compile(r"^(?:chr)?(?:Un|[0-9]+|[A-Z])_([A-Z]{2,4}[0-9]{6,})v([0-9]+)(?:_(?:random|alt|fix))?$")
+"""UCSC's names of unplaced and alternative contigs, chr1_KI270706v1_random, hold their accession, KI270706.1."""
 _MISSING = ("", "na", ".", "-")
 
 
-def _series(first: int, names: Iterable[str], kind: str = "NC") -> dict[str, str]:
-    return {f"{kind}_{number:06d}": name for number, name in enumerate(names, first)}
+def _series(letters: str, first: int, names: Iterable[str]) -> dict[str, str]:
+    return {f"{letters}{number:06d}": name for number, name in enumerate(names, first)}
 
 
 def _numbers(last: int) -> list[str]:
     return [str(number) for number in range(1, last + 1)]
 
 
-# Accessions of chromosomes in NCBI's RefSeq, without their versions, which tell assemblies apart.
+# Accessions of chromosomes in RefSeq (NC_, NT_) and GenBank, without their versions, which tell assemblies apart.
 _ACCESSIONS = {
-    **_series(1, [*_numbers(22), "X", "Y"]),  # human
-    "NC_012920": "MT",
-    **_series(67, [*_numbers(19), "X", "Y"]),  # mouse
-    "NC_005089": "MT",
-    **_series(51336, [*_numbers(20), "X", "Y"]),  # rat, mRatBN7.2
-    "NC_001665": "MT",
-    **_series(7112, _numbers(25)),  # zebrafish
+    **_series("NC_", 1, [*_numbers(22), "X", "Y"]),  # human
+    **_series("CM", 663, [*_numbers(22), "X", "Y"]),
+    "NC_012920": "MT", "J01415": "MT",
+    **_series("NC_", 67, [*_numbers(19), "X", "Y"]),  # mouse
+    **_series("CM", 994, [*_numbers(19), "X", "Y"]),
+    "NC_005089": "MT", "AY172335": "MT",
+    **_series("NC_", 51336, [*_numbers(20), "X", "Y"]),  # rat, mRatBN7.2
+    **_series("CM", 26974, [*_numbers(20), "X", "Y"]),
+    "NC_001665": "MT", "AY172581": "MT",
+    **_series("NC_", 7112, _numbers(25)),  # zebrafish
+    **_series("CM", 2885, _numbers(25)),
     "NC_002333": "MT",
-    **_series(1133, _ROMAN),  # yeast
-    "NC_001224": "MT",
-    **_series(3279, ["I", "II", "III", "IV", "V", "X"]),  # worm
+    **_series("NC_", 1133, _ROMAN),  # yeast
+    "BK006934": "VIII", **_series("BK", 6935, [name for name in _ROMAN if name != "VIII"]),
+    "NC_001224": "MT", "AJ011856": "MT",
+    **_series("NC_", 3279, _WORM),  # worm
+    **_series("BX", 284601, _WORM),
     "NC_001328": "MT",
     "NT_033779": "2L", "NT_033778": "2R", "NT_037436": "3L", "NT_033777": "3R",  # fly
     "NC_004353": "4", "NC_004354": "X", "NC_024512": "Y", "NC_024511": "MT",
+    "AE014134": "2L", "AE013599": "2R", "AE014296": "3L", "AE014297": "3R",
+    "AE014135": "4", "AE014298": "X", "CP007106": "Y", "KJ947872": "MT",
     "NC_003070": "1", "NC_003071": "2", "NC_003074": "3", "NC_003075": "4", "NC_003076": "5",  # Arabidopsis
+    **_series("CP", 2684, _numbers(5)),
     "NC_037304": "MT", "NC_000932": "PT",
 }  # fmt: skip
 
 
 def common_name(name: str) -> str:
     """Reduce a contig's name to what databases agree on: "chr01", "1" and "NC_000001.11" all give "1"."""
+    if (match := _FASTA_ID.search(name)) is not None:
+        name = match[1]
+    if (match := _UCSC.match(name)) is not None:
+        return f"{match[1]}.{match[2]}"
     accession = _ACCESSIONS.get(_VERSION.sub("", name))
     if accession is not None:
         return accession

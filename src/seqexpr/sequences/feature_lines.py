@@ -18,6 +18,8 @@ MOST_DIGITS = 18
 COLUMNS = 9
 
 _PHASES = {b"1": 1, b"2": 2}
+_BROWSER_LINES = ([b"track"], [b"browser"])
+"""First words of the headers that the UCSC browser takes before GTF lines."""
 _STRANDS = {strand.encode(): strand for strand in STRANDS}
 
 
@@ -85,6 +87,8 @@ def read_feature_lines(lines: Iterable[tuple[int, bytes]], left_out: LeftOut) ->
 def _parse(number: int, line: bytes, left_out: LeftOut) -> FeatureLine | None:
     columns = line.split(b"\t", COLUMNS - 1)  # attributes may hold tabs
     if len(columns) < COLUMNS:
+        if columns[0].split()[:1] in _BROWSER_LINES:
+            return None
         count = len(columns)
         left_out.add(
             "lines without the 9 columns of GTF and GFF3, separated by tabs",

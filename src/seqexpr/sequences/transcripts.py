@@ -1,18 +1,17 @@
-"""Compute the half-life features of a transcript from its exons, its coding sequence and the genome.
+"""One transcript of a gene, and the half-life features that follow from it and the genome.
 
 docs/half-life.md defines every feature, with an example by hand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
 
-from seqexpr.sequences.annotation import FEW_UTRS, Transcript, lacks_utrs
 from seqexpr.sequences.windows import Interval, Tss
 
 FEATURES = (
@@ -25,6 +24,57 @@ FEATURES = (
     "utr3_gc",
     "orf_exon_density",
 )
+
+FEW_UTRS = 0.01
+"""Share of the coding transcripts with a UTR below which an annotation is one without UTRs."""
+
+Intervals = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """One transcript of a gene; intervals are 0-based half-open, ascending and apart from each other."""
+
+    id: str
+    gene_id: str
+    symbol: str
+    chrom: str
+    strand: str
+    exons: Intervals
+    cds: Intervals
+    """Coding segments, stop codon included; empty for a non-coding transcript."""
+    tier: int = 0
+    """The tag that makes it the main one of its gene: 3 Ensembl_canonical, 2 MANE_Select, 1 RefSeq Select, 0 none."""
+    aliases: tuple[str, ...] = field(default=(), compare=False)
+    """Other names of the gene, by which a user may ask for it."""
+    phase: int = field(default=0, compare=False)
+    """Bases before the first whole codon of the coding sequence, for one that is incomplete there."""
+    codon_table: int | None = field(default=None, compare=False)
+    """NCBI's number of the codon table that the annotation gives; None where it gives none."""
+    selenoprotein: bool = field(default=False, compare=False)
+    """Tagged `seleno`, or with a `transl_except` of Sec: a TGA within is selenocysteine."""
+
+    @property
+    def tss(self) -> Tss:
+        """The TSS of the gene: the 5' end of this transcript."""
+        extent = Interval(self.chrom, self.exons[0][0], self.exons[-1][1], self.strand)
+        return Tss(self.gene_id, self.chrom, extent.five_prime, self.strand, self.symbol, self.aliases)
+
+    @property
+    def starts_at_start_codon(self) -> bool:
+        """Whether the transcript is coding and has no 5'UTR."""
+        if not self.cds:
+            return False
+        return self.exons[0][0] == self.cds[0][0] if self.strand == "+" else self.exons[-1][1] == self.cds[-1][1]
+
+
+def lacks_utrs(transcripts: Iterable[Transcript]) -> bool:
+    """Whether an annotation gives no 5'UTRs, so that its TSSs are in truth start codons.
+
+    Such files may hold a few all the same (yeast's has 3 in 6,600): fewer than one in a hundred do not count.
+    """
+    coding = [transcript.starts_at_start_codon for transcript in transcripts if transcript.cds]
+    return bool(coding) and sum(coding) > (1 - FEW_UTRS) * len(coding)
 
 
 def half_life_features(

@@ -160,6 +160,26 @@ class TaskReport:
         """What was left out, and where a choice was made."""
         return list(self.dataset.manifest.get("notes", ()))
 
+    def describe(self) -> list[str]:
+        """The counts at each join next to the paper's, and the notes, in lines for the user."""
+        if self.reused:
+            made = self.dataset.manifest.get("created", "")[:10]
+            lines = [f"{self.task}: reused, prepared from the same files on {made}"]
+        elif self.base:
+            done = "reused" if self.base.reused else "prepared first"
+            lines = [f"{self.base.task}: {done}, for its DNA windows"]
+        else:
+            lines = []
+        if counts := self.counts:
+            width = max(len(count.what) for count in counts)
+            lines.append(f"{'genes with':<{width}}  {'here':>8}  {'the paper':>9}")
+            for count in counts:
+                paper = "" if count.paper is None else f"{count.paper:,}"
+                lines.append(f"{count.what:<{width}}  {count.genes:>8,}  {paper:>9}".rstrip())
+        lines += [f"note: {note}" for note in self.notes]
+        done = "are" if self.reused else "prepared"
+        return [*lines, f"{len(self.dataset):,} genes {done} in {self.dataset.folder}"]
+
 
 def prepare_task(
     name: str, *, force: bool = False, min_cases: int = 1, advance: Advance = lambda genes: None

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from seqexpr.errors import InputError
-from seqexpr.evaluation.tables import read_table
+from seqexpr.evaluation.tables import ESTIMATE, read_metrics, read_table
 from seqexpr.manifest import EPOCH, read_manifest
 from seqexpr.models.trained import read_metadata
 from seqexpr.own_files import (
@@ -22,7 +22,6 @@ from seqexpr.own_files import (
     mapping,
     maybe,
     name,
-    number,
     read_json,
     read_json_lines,
     read_own_table,
@@ -92,7 +91,8 @@ def read_run(folder: Path) -> Run:
     if manifest.get("kind") not in KINDS:
         found = f"a folder of kind {manifest.get('kind')!r}"
         raise InputError(folder, found=found, expected="the run folder of train or cv")
-    rows = _read_list(folder / "metrics.json", "the metrics of a run", _SCORE)
+    scores = folder / "metrics.json"
+    rows = read_metrics(scores) if scores.exists() else []
     audit = _read_audit(folder / "audit.json")
     history, predictions = _read_history(folder), _read_predictions(folder)
     failures = _read_list(folder / "failed.json", "what failed in a run", _FAILURE)
@@ -182,17 +182,10 @@ def _read_predictions(folder: Path) -> pd.DataFrame:
     return table.dropna(subset=["label", "prediction"])
 
 
-_ESTIMATE = record({"value": maybe(number)}, {"low": maybe(number), "high": maybe(number)})
-_SCORE = record(
-    {"model": text, "output": text, "scope": text, "n": whole(0), "metrics": mapping(_ESTIMATE)},
-    {"difference": maybe(mapping(_ESTIMATE))},
-)
-"""A row of metrics.json."""
-
 _FAILURE = record({"what": text, "error": text})
 """An entry of failed.json."""
 
-_SIDE = maybe(record({"n": whole(0), "pearson_r2": _ESTIMATE}, {"r2": _ESTIMATE}))
+_SIDE = maybe(record({"n": whole(0), "pearson_r2": ESTIMATE}, {"r2": ESTIMATE}))
 _COUNTED = record(
     {
         "overlap": name,

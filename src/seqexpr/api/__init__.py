@@ -1,0 +1,18 @@
+"""The verbs of the command line for Python: their options are keyword arguments, their results are DataFrames.
+
+The commands call these verbs. `predict` alone has an engine below both (`prediction.session`), since the command writes
+rows as they come and the verb gives a table.
+
+>>> import seqexpr
+>>> seqexpr.predict({"a": "ACGT" * 2625}).columns.tolist()
+['id', 'mrna', 'mrna_sd']
+"""
+
+from __future__ import annotations
+
+from seqexpr.api.comparison import compare
+from seqexpr.api.datasets import prepare
+from seqexpr.api.prediction import Model, load, predict
+from seqexpr.api.runs import Run, cross_validate, train
+
+__all__ = ["Model", "Run", "compare", "cross_validate", "load", "predict", "prepare", "train"]

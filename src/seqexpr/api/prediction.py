@@ -1,0 +1,215 @@
+"""Predict from Python: `predict` for one call, `load` for many calls of one model."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from seqexpr.api.arguments import Path_, gene_names
+from seqexpr.inputs.in_memory import Sequences, given_sequences
+from seqexpr.prediction.inputs import InputSources
+from seqexpr.prediction.session import Session, load_predictor, open_session, start_session
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from seqexpr.models.trained import ModelMetadata
+    from seqexpr.prediction.predictor import Predictor
+
+logger = logging.getLogger(__name__)
+
+
+def predict(
+    sequences: Sequences | None = None,
+    *,
+    tss_at: int | Literal["center"] | None = None,
+    genome: Path_ | None = None,
+    tss: Path_ | None = None,
+    genes: str | Sequence[str] | None = None,
+    genbank: Path_ | None = None,
+    proteins: Sequences | None = None,
+    half_life: Path_ | None = None,
+    annotation: Path_ | None = None,
+    contig_aliases: Path_ | None = None,
+    skip_missing_contigs: bool = False,
+    allow_unknown_genes: bool = False,
+    model: str | Path_ | Sequence[str | Path_] | None = None,
+    symbol: bool = False,
+    device: str = "auto",
+    batch_size: int | Literal["auto"] = "auto",
+    threads: int | None = None,
+    allow_partial: bool = False,
+) -> pd.DataFrame:
+    """Predict expression levels: one row for each gene, its id and then the levels, in the order of the input.
+
+    >>> windows = {"low": "AT" * 5250, "high": "GC" * 5250}
+    >>> table = predict(windows)
+    >>> table["id"].tolist()
+    ['low', 'high']
+    >>> bool(table["mrna"].iloc[0] < table["mrna"].iloc[1])
+    True
+
+    Args:
+        sequences: DNA windows: a FASTA file; a mapping or Series from id to sequence; a list of sequences, whose ids
+            are then 1, 2, ...; one sequence as text; or tokens, uint8 (genes, length). Each has exactly the model's
+            length (10,500 for `human-mrna`), or `tss_at` says where its TSS lies.
+        tss_at: offset of the TSS in every sequence, or "center".
+        genome, tss: cut windows from a genome at each TSS of a BED, GTF or GFF3 file.
+        genes: symbols or ids to pick; a file with one on each line.
+        genbank: a GenBank or EMBL file instead.
+        proteins: as `sequences`, for models that read proteins. Alone they may be given as `sequences` too, where their
+            letters tell them from DNA.
+        half_life: table of half-life features.
+        annotation: GTF or GFF3 to compute them from.
+        contig_aliases: table of further names of contigs.
+        skip_missing_contigs: leave out genes on contigs that the genome lacks, however many.
+        allow_unknown_genes: leave out names in `genes` that are not there.
+        model: a name, a weights file or a run folder; several are an ensemble. Default: `human-mrna`, for proteins
+            alone `human-prot`.
+        symbol: add the gene's symbol as a second column.
+        device: "auto", "cpu", "cuda" or "mps".
+        batch_size: records in a forward pass.
+        threads: that compute on a CPU. Default: the cores that this process may use.
+        allow_partial: take the finished folds of a cross-validation that is not finished.
+
+    Returns:
+        The columns `id`, `symbol` if asked for, one for each output, and its spread or error where the model gives one.
+
+    Raises:
+        UsageError, InputError, MissingDataError, DeviceError: as the command does; the text says what to change.
+    """
+    path, records = given_sequences(sequences)
+    protein_path, protein_records = given_sequences(proteins, of_proteins=True)
+    sources = InputSources(
+        fasta=path,
+        windows=records,
+        tss_at=tss_at,
+        genome=_text(genome),
+        tss=_text(tss),
+        genes=gene_names(genes),
+        genbank=_text(genbank),
+        proteins=protein_path,
+        protein_records=protein_records,
+        half_life=_text(half_life),
+        annotation=_text(annotation),
+        contig_aliases=_text(contig_aliases),
+        skip_missing_contigs=skip_missing_contigs,
+        allow_unknown_genes=allow_unknown_genes,
+    )
+    sources.check()
+    session = open_session(
+        sources.by_letters(),
+        _models(model),
+        device=device,
+        batch_size=batch_size,
+        threads=threads,
+        allow_partial=allow_partial,
+    )
+    return _frame(session, symbol)
+
+
+@dataclass
+class Model:
+    """A model that is loaded once and predicts many times; `load` makes it.
+
+    >>> model = load("human-mrna")
+    >>> model.outputs
+    ('mrna',)
+    >>> len(model.predict(["ACGT" * 2625, "GGCC" * 2625]))
+    2
+    """
+
+    name: str
+    predictor: Predictor
+    """What computes; its `models` hold the networks."""
+    metadata: ModelMetadata
+    """What the (first) model reads and gives, and how it was trained."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the predicted quantities."""
+        return self.predictor.needs.outputs
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Bases that the model reads before the TSS and from it on; (0, 0) where it reads no DNA."""
+        return self.predictor.needs.upstream, self.predictor.needs.downstream
+
+    def predict(
+        self,
+        sequences: Sequences | None = None,
+        *,
+        proteins: Sequences | None = None,
+        tss_at: int | Literal["center"] | None = None,
+        half_life: Path_ | None = None,
+    ) -> pd.DataFrame:
+        """Predict for sequences, as `seqexpr.predict` does."""
+        path, records = given_sequences(sequences)
+        protein_path, protein_records = given_sequences(proteins, of_proteins=True)
+        sources = InputSources(
+            fasta=path,
+            windows=records,
+            tss_at=tss_at,
+            proteins=protein_path,
+            protein_records=protein_records,
+            half_life=_text(half_life),
+        )
+        sources.check()
+        sources = sources.by_letters()
+        sources.check_fit(self.predictor.needs)
+        return _frame(start_session(sources, self.predictor, self.name, self.metadata), symbol=False)
+
+
+def load(
+    model: str | Path_ | Sequence[str | Path_] = "human-mrna", *, device: str = "auto", threads: int | None = None
+) -> Model:
+    """Load a model by name, weights file or run folder; several are an ensemble.
+
+    Args:
+        model: as for `predict`.
+        device: "auto", "cpu", "cuda" or "mps".
+        threads: that compute on a CPU. Default: the cores that this process may use.
+
+    Raises:
+        MissingDataError: no such model; the text names those that are near.
+        InputError: damaged weights.
+        DeviceError: the device is absent.
+    """
+    from seqexpr.models.registry import resolve_models
+
+    names = _models(model)
+    predictor = load_predictor(resolve_models(list(names)), device, threads=threads)
+    return Model(", ".join(names), predictor, predictor.models[0].metadata)
+
+
+def _frame(session: Session, symbol: bool) -> pd.DataFrame:
+    import pandas as pd
+
+    rows: list[list[Any]] = []
+    with closing(session.stream) as predictions:
+        for one in predictions:
+            cells: list[Any] = [one.id, session.counts.symbols.get(one.id, "")] if symbol else [one.id]
+            for place, value in enumerate(one.values):
+                cells.append(float(value))
+                if one.sd is not None:
+                    cells.append(float(one.sd[place]))
+            rows.append(cells)
+    if (warning := session.warning()) is not None:
+        logger.warning("%s", warning)
+    return pd.DataFrame(rows, columns=["id", *(["symbol"] if symbol else []), *session.columns])
+
+
+def _text(path: Path_ | None) -> str | None:
+    return None if path is None else os.fspath(path)
+
+
+def _models(model: str | Path_ | Sequence[str | Path_] | None) -> tuple[str, ...]:
+    if model is None:
+        return ()
+    if isinstance(model, str | os.PathLike):
+        return (os.fspath(model),)
+    return tuple(os.fspath(one) for one in model)
