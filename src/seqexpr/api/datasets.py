@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from seqexpr.api.arguments import Path_, gene_names, names, path
+from seqexpr.api.arguments import Path_, Table, gene_names, names, path, table
 from seqexpr.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,14 +33,14 @@ def prepare(
     upstream: int | None = None,
     downstream: int | None = None,
     proteins: Path_ | None = None,
-    protein_map: Path_ | None = None,
+    protein_map: Table | None = None,
     translate: bool = False,
     codon_table: int = 1,
     mito_table: int = 2,
-    labels: Path_ | None = None,
+    labels: Table | None = None,
     label: str | Sequence[str] = (),
     log10: float | None = None,
-    half_life: Path_ | None = None,
+    half_life: Table | None = None,
     annotation: Path_ | None = None,
     strip_versions: bool = False,
     min_cases: int | None = None,
@@ -73,13 +73,13 @@ def prepare(
         genbank: a GenBank or EMBL file instead, which gives windows, half-life features and proteins.
         upstream, downstream: bases stored before the TSS and from it on. Default: 10,000 each.
         proteins: FASTA of proteins.
-        protein_map: table with `gene_id` and `protein_id`, `uniprot` or `accession`.
+        protein_map: table, a file or a DataFrame, with `gene_id` and `protein_id`, `uniprot` or `accession`.
         translate: make the proteins, and the coding sequences, from genome and annotation.
         codon_table, mito_table: NCBI's numbers of the codon tables of the nucleus and of mitochondria.
-        labels: table of labels, gene id first.
+        labels: table of labels, gene id first; a file, or a DataFrame whose ids are the index or the first column.
         label: the columns to keep. Default: all.
         log10: take log10(label + this number) of every label.
-        half_life: table of half-life features.
+        half_life: table of half-life features, as `labels`.
         annotation: GTF or GFF3 to compute them from.
         strip_versions: drop version suffixes of ids, such as `.15`, before joining.
         min_cases: with a task of CPTAC, leave out genes that are measured in fewer cases.
@@ -98,32 +98,33 @@ def prepare(
         raise UsageError("--min-cases goes with a task whose labels are means over CPTAC's cases")
     if task is None and out is None:
         raise UsageError("prepare needs a task, or --out DIR and files of your own; see seqexpr prepare --help")
-    if genes == "-":
-        check_standard_input(genes, *map(path, (fasta, genbank, proteins, half_life, labels, *{tss, annotation})))
     given: dict[str, Any] = {
-        "fasta": path(fasta),
+        "fasta": path(fasta, "fasta"),
         "tss_at": tss_at,
-        "genome": path(genome),
-        "tss": path(tss),
+        "genome": path(genome, "genome"),
+        "tss": path(tss, "tss"),
         "genes": gene_names(genes),
         "allow_unknown_genes": allow_unknown_genes,
-        "contig_aliases": path(contig_aliases),
+        "contig_aliases": path(contig_aliases, "contig_aliases"),
         "skip_missing_contigs": skip_missing_contigs,
-        "genbank": path(genbank),
+        "genbank": path(genbank, "genbank"),
         "upstream": upstream,
         "downstream": downstream,
-        "proteins": path(proteins),
-        "protein_map": path(protein_map),
+        "proteins": path(proteins, "proteins"),
+        "protein_map": table(protein_map, "protein_map"),
         "translate": translate,
         "codon_table": codon_table,
         "mito_table": mito_table,
-        "labels": path(labels),
+        "labels": table(labels, "labels"),
         "label_columns": names(label),
         "log10": log10,
-        "half_life": path(half_life),
-        "annotation": path(annotation),
+        "half_life": table(half_life, "half_life"),
+        "annotation": path(annotation, "annotation"),
         "strip_versions": strip_versions,
     }
+    if genes == "-":
+        files = (given[name] for name in ("fasta", "genbank", "proteins", "half_life", "labels"))
+        check_standard_input(genes, *files, *{given["tss"], given["annotation"]})
     if task is not None:
         usual = {field.name: field.default for field in fields(PrepareOptions)}
         unread = [name for name, value in given.items() if value != usual[name]] + ["out"] * (out is not None)
@@ -135,7 +136,7 @@ def prepare(
         made = prepare_task(task, force=force, min_cases=min_cases or 1, advance=advance)
         _log(made.describe())
         return made.dataset
-    report = build(PrepareOptions(out=Path(out or "."), **given, force=force))
+    report = build(PrepareOptions(out=path(out, "out") or Path(), **given, force=force))
     _log(report.describe())
     return PreparedDataset.open(report.folder)
 

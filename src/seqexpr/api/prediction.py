@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from seqexpr.api.arguments import Path_, gene_names
+from seqexpr.api.arguments import Path_, Table, gene_names, path_text, table
+from seqexpr.errors import UsageError
 from seqexpr.inputs.in_memory import Sequences, given_sequences
-from seqexpr.prediction.inputs import InputSources
+from seqexpr.prediction.inputs import InputSources, half_life_line
 from seqexpr.prediction.session import Session, load_predictor, open_session, start_session
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def predict(
     genes: str | Sequence[str] | None = None,
     genbank: Path_ | None = None,
     proteins: Sequences | None = None,
-    half_life: Path_ | None = None,
+    half_life: Table | None = None,
     annotation: Path_ | None = None,
     contig_aliases: Path_ | None = None,
     skip_missing_contigs: bool = False,
@@ -63,7 +64,7 @@ def predict(
         genbank: a GenBank or EMBL file instead.
         proteins: as `sequences`, for models that read proteins. Alone they may be given as `sequences` too, where their
             letters tell them from DNA.
-        half_life: table of half-life features.
+        half_life: table of half-life features: a file, or a DataFrame whose ids are the index or the first column.
         annotation: GTF or GFF3 to compute them from.
         contig_aliases: table of further names of contigs.
         skip_missing_contigs: leave out genes on contigs that the genome lacks, however many.
@@ -88,15 +89,15 @@ def predict(
         fasta=path,
         windows=records,
         tss_at=tss_at,
-        genome=_text(genome),
-        tss=_text(tss),
+        genome=path_text(genome, "genome"),
+        tss=path_text(tss, "tss"),
         genes=gene_names(genes),
-        genbank=_text(genbank),
+        genbank=path_text(genbank, "genbank"),
         proteins=protein_path,
         protein_records=protein_records,
-        half_life=_text(half_life),
-        annotation=_text(annotation),
-        contig_aliases=_text(contig_aliases),
+        half_life=table(half_life, "half_life"),
+        annotation=path_text(annotation, "annotation"),
+        contig_aliases=path_text(contig_aliases, "contig_aliases"),
         skip_missing_contigs=skip_missing_contigs,
         allow_unknown_genes=allow_unknown_genes,
     )
@@ -145,7 +146,7 @@ class Model:
         *,
         proteins: Sequences | None = None,
         tss_at: int | Literal["center"] | None = None,
-        half_life: Path_ | None = None,
+        half_life: Table | None = None,
     ) -> pd.DataFrame:
         """Predict for sequences, as `seqexpr.predict` does."""
         path, records = given_sequences(sequences)
@@ -156,7 +157,7 @@ class Model:
             tss_at=tss_at,
             proteins=protein_path,
             protein_records=protein_records,
-            half_life=_text(half_life),
+            half_life=table(half_life, "half_life"),
         )
         sources.check()
         sources = sources.by_letters()
@@ -198,13 +199,11 @@ def _frame(session: Session, symbol: bool) -> pd.DataFrame:
                 if one.sd is not None:
                     cells.append(float(one.sd[place]))
             rows.append(cells)
+    if (missing := half_life_line(session.counts, session.sources, session.needs)) is not None:
+        logger.info("%s", missing)
     if (warning := session.warning()) is not None:
         logger.warning("%s", warning)
     return pd.DataFrame(rows, columns=["id", *(["symbol"] if symbol else []), *session.columns])
-
-
-def _text(path: Path_ | None) -> str | None:
-    return None if path is None else os.fspath(path)
 
 
 def _models(model: str | Path_ | Sequence[str | Path_] | None) -> tuple[str, ...]:
@@ -212,4 +211,6 @@ def _models(model: str | Path_ | Sequence[str | Path_] | None) -> tuple[str, ...
         return ()
     if isinstance(model, str | os.PathLike):
         return (os.fspath(model),)
+    if not isinstance(model, Iterable) or not all(isinstance(one, str | os.PathLike) for one in model):
+        raise UsageError(f"model is a {type(model).__name__}; expected a name, a path, or a list of these")
     return tuple(os.fspath(one) for one in model)

@@ -138,7 +138,7 @@ def read_gene_tables(options: PrepareOptions, clean: Callable[[str], str], refer
         for name in labels.names:
             if name == "id" or name in FEATURES or not is_printable(name):
                 raise InputError(
-                    options.labels,
+                    str(options.labels),
                     record="header",
                     found=f"a label named {name!r}",
                     expected="a name of its own, without control characters",

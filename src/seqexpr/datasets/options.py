@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from seqexpr.errors import UsageError
-from seqexpr.inputs.options import File, GeneOptions
+from seqexpr.inputs.options import GeneOptions, Table
 from seqexpr.inputs.windows import check_window
 from seqexpr.sequences.coding import MITOCHONDRIAL_TABLE, STANDARD_TABLE
 
@@ -32,9 +32,9 @@ class PrepareOptions(GeneOptions):
     """NCBI's number of the codon table, for contigs other than mitochondria and plastids."""
     mito_table: int = MITOCHONDRIAL_TABLE
     """That of mitochondria."""
-    protein_map: File | None = None
+    protein_map: Table | None = None
     """Table with `gene_id` and `protein_id`, `uniprot` or `accession`."""
-    labels: File | None = None
+    labels: Table | None = None
     """Table of labels, gene id first."""
     label_columns: tuple[str, ...] = ()
     """Label columns to keep; empty: all."""

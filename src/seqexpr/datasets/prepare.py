@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from seqexpr.files import sha256_file
 from seqexpr.inputs.gene_ids import Side, nothing_joined, strip_version, unchanged
 from seqexpr.inputs.proteins import ProteinFasta, Translation, read_protein_map
 from seqexpr.inputs.reference import Reference
+from seqexpr.inputs.tables import TextTable
 from seqexpr.inputs.windows import CutWindows, DnaCounts, FastaWindows
 from seqexpr.manifest import describe_run
 from seqexpr.sequences.alphabet import DNA, PROTEIN
@@ -216,10 +217,10 @@ def _report(join: _Join, ids: list[str], features: Features | None, upstream: in
 
 def _described(options: PrepareOptions) -> dict[str, Any]:
     """What decides the dataset, as the manifest holds it: options, and files with their checksums."""
-    values = asdict(options)
+    values = {one.name: getattr(options, one.name) for one in fields(options)}
     return {
         "options": {
-            **{name: str(value) if isinstance(value, Path) else value for name, value in values.items()},
+            **{name: str(value) if isinstance(value, Path | TextTable) else value for name, value in values.items()},
             "rules": _RULES,
         },
         "sources": [describe_file(role, path) for role, path in options.files().items()],
@@ -245,8 +246,10 @@ def _manifest(join: _Join, report: PrepareReport, features: Features | None) -> 
     }
 
 
-def describe_file(role: str, path: str | Path) -> dict[str, Any]:
+def describe_file(role: str, path: str | Path | TextTable) -> dict[str, Any]:
     """A source as the manifest names it; standard input and pipes cannot be read twice, so they have no checksum."""
+    if isinstance(path, TextTable):
+        return {"role": role, "file": path.file, "bytes": None, "sha256": path.sha256()}
     if str(path) == "-" or Path(path).is_fifo():
         return {"role": role, "file": str(path), "bytes": None, "sha256": None}
     open_input(path).close()  # a file that is not there is told as everywhere else

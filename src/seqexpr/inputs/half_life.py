@@ -16,8 +16,9 @@ z-scores, and a model that was trained on them `expects_z_scores`. docs/half-lif
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,53 @@ _TRANSFORM_OF = dict(zip(FEATURES, TRANSFORMS, strict=True))
 def is_length(name: str) -> bool:
     """Whether a feature is a length or the density of junctions, not a GC content."""
     return _TRANSFORM_OF.get(name) == LOG10
+
+
+@dataclass
+class MissingFeatures:
+    """Counts which half-life features are missing, and for how many genes.
+
+    >>> MissingFeatures.in_genes(np.array([[np.nan, 900.0], [np.nan, np.nan]]), 2, ("utr5_len", "cds_len")).describe()
+    'half-life features missing: all 2 for 1 of 2 genes; utr5_len for 1'
+    """
+
+    names: tuple[str, ...]
+    genes: int = 0
+    whole: int = 0
+    """Genes of which no feature is known."""
+    others: Counter[str] = field(default_factory=Counter)
+    """The other genes without a feature, by its name."""
+
+    @classmethod
+    def in_genes(cls, values: np.ndarray | None, genes: int, names: Sequence[str] = FEATURES) -> MissingFeatures:
+        """Count them in the features (genes, features) of some genes, NaN where missing; None where there are none."""
+        counts = cls(tuple(names))
+        for row in np.full((genes, len(names)), np.nan) if values is None else values:
+            counts.add(row)
+        return counts
+
+    def add(self, row: np.ndarray) -> None:
+        """Count one gene's features (n,), NaN where missing."""
+        self.genes += 1
+        missing = np.isnan(row)
+        if missing.all():
+            self.whole += 1
+        elif missing.any():
+            self.others.update(name for name, absent in zip(self.names, missing, strict=True) if absent)
+
+    def describe(self) -> str | None:
+        """Say which are missing, and for how many genes; None where all are known."""
+        by_count: dict[int, list[str]] = {}
+        for name in self.names:
+            by_count.setdefault(self.others[name], []).append(name)
+        parts = [(f"all {len(self.names)}", self.whole)] if self.whole else []
+        parts += [(", ".join(by_count[count]), count) for count in sorted(by_count, reverse=True) if count]
+        if not parts:
+            return None
+        (what, count), *more = parts
+        of = f"{count:,} of {self.genes:,}" if count < self.genes else f"all {self.genes:,}"
+        of = "the one gene" if self.genes == 1 else f"{of} genes"
+        return "; ".join([f"half-life features missing: {what} for {of}", *(f"{a} for {b:,}" for a, b in more)])
 
 
 @dataclass(frozen=True)

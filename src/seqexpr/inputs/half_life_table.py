@@ -49,11 +49,13 @@ class HalfLifeTable:
         return rows
 
 
-def read_half_life(path: str | Path, names: Sequence[str] = FEATURES, *, z_scores: bool = False) -> HalfLifeTable:
+def read_half_life(
+    source: str | Path | TextTable, names: Sequence[str] = FEATURES, *, z_scores: bool = False
+) -> HalfLifeTable:
     """Read a table: the gene id first, then exactly the columns `names`, in that order.
 
     Args:
-        path: the table.
+        source: the table.
         names: its columns after the id.
         z_scores: values are z-scores as in Xpresso's tables, for a model that `expects_z_scores`; else raw.
 
@@ -62,12 +64,12 @@ def read_half_life(path: str | Path, names: Sequence[str] = FEATURES, *, z_score
             are expected, a negative length or density or a GC content outside 0 to 1; where z-scores are, values
             that can only be raw; or a defect of the table itself.
     """
-    table = read_table(path)
+    table = read_table(source)
     _check_columns(table, tuple(names))
     ids = table.ids()
     values = table.numbers(tuple(names))
     (_check_z_scores if z_scores else _check_raw)(table, names, values)
-    return HalfLifeTable(str(path), ids, tuple(names), values)
+    return HalfLifeTable(table.file, ids, tuple(names), values)
 
 
 def _check_columns(table: TextTable, names: tuple[str, ...]) -> None:

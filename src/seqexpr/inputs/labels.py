@@ -27,6 +27,11 @@ _SUFFIXES = ("_sd", "_spread")
 """What `predict` adds to the name of an output."""
 _GENES_TO_JUDGE = 20
 _MOST_SKEWED = 5.0
+# Levels are skewed less where there are few of them. But a logarithm of levels is seldom skewed so, its largest value
+# is no multiple of the middle one, and below these: 40 is the logarithm to base 2 of a million millions.
+_SKEWED = 1.5
+_TIMES_THE_MEDIAN = 10.0
+_LARGEST_LOGARITHM = 40.0
 _MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sept?|oct|nov|dec"
 _MANGLED = re.compile(
     rf"(?:[0-9]{{1,2}}-(?:{_MONTHS})(?:-[0-9]{{2,4}})?|(?:{_MONTHS})-[0-9]{{1,4}}"
@@ -55,14 +60,16 @@ class LabelTable:
     annotations: pd.DataFrame
 
 
-def read_labels(path: str | Path, columns: Sequence[str] | None = None, *, log10: float | None = None) -> LabelTable:
-    """Read labels from a TSV file (CSV by suffix; gzipped or not; "-" is standard input) with a header.
+def read_labels(
+    source: str | Path | TextTable, columns: Sequence[str] | None = None, *, log10: float | None = None
+) -> LabelTable:
+    """Read labels from a TSV file (CSV by suffix; gzipped or not; "-" is standard input) with a header, or a table.
 
     The first column is the gene id. Without `columns`, all columns but the `ANNOTATIONS` are labels. A warning says
     which labels are heavily skewed, and which ids a spreadsheet has turned into dates or numbers.
 
     Args:
-        path: the table.
+        source: the table, or its file.
         columns: the labels to keep.
         log10: take log10(label + this); None keeps labels as they are.
 
@@ -73,7 +80,7 @@ def read_labels(path: str | Path, columns: Sequence[str] | None = None, *, log10
     """
     import pandas as pd
 
-    table = read_table(path)
+    table = read_table(source)
     names = _label_columns(table, columns)
     ids = table.ids()
     known = [name for name in table.columns[1:] if name in ANNOTATIONS]
@@ -87,9 +94,10 @@ def read_labels(path: str | Path, columns: Sequence[str] | None = None, *, log10
     _check_ids(table, ids)
     if log10 is not None:
         values = _logarithms(table, names, values, log10)
-    else:
-        _check_skew(table, names, values)
-    return LabelTable(str(path), ids, names, values, annotations)
+    for name, column in zip(names, values.T, strict=True):
+        if (problem := label_problem(name, column)) is not None:
+            logger.warning("%s: %s", table.file, problem)
+    return LabelTable(table.file, ids, names, values, annotations)
 
 
 def _logarithms(table: TextTable, names: tuple[str, ...], values: np.ndarray, added: float) -> np.ndarray:
@@ -98,22 +106,43 @@ def _logarithms(table: TextTable, names: tuple[str, ...], values: np.ndarray, ad
         row, column = bad[0]
         expected = f"a value above {-added:g}, of which --log10 takes the logarithm (are these logarithms already?)"
         raise table.cell_error(row, names[column], f"{values[row, column]:g}", expected)
+    for name, column in zip(names, values.T, strict=True):
+        negative = np.flatnonzero(column < 0)
+        if negative.size:
+            logger.warning(
+                "%s: label %s is negative in %s of %s rows (first: %s %s, %g), as levels are not, and --log10 took the "
+                "logarithm all the same (are these logarithms already?)",
+                *(table.file, name, f"{negative.size:,}", f"{len(column):,}"),
+                *(table.line, table.lines[negative[0]], column[negative[0]]),
+            )
     return np.asarray(np.log10(values + added))
 
 
-def _check_skew(table: TextTable, names: tuple[str, ...], values: np.ndarray) -> None:
-    for name, column in zip(names, values.T, strict=True):
-        known = column[~np.isnan(column)]
-        sd = known.std() if known.size else 0.0
-        if known.size < _GENES_TO_JUDGE or sd == 0 or known.min() < 0:
-            continue
-        skewness = float((((known - known.mean()) / sd) ** 3).mean())
-        if skewness > _MOST_SKEWED:
-            logger.warning(
-                "%s: label %s is heavily skewed (skewness %.1f), as counts and abundances are: "
-                "networks learn their logarithm better (prepare --log10)",
-                *(table.file, name, skewness),
-            )
+def label_problem(name: str, values: np.ndarray) -> str | None:
+    """Say in words what makes a label hard to learn: one value for every gene, or levels that are heavily skewed.
+
+    >>> label_problem("tpm", np.full(20, 5.0))
+    'label tpm is 5 for every gene: there is nothing to learn'
+
+    Args:
+        name: of the label.
+        values: float64 (genes,), NaN where missing.
+    """
+    known = values[~np.isnan(values)]
+    if known.size < _GENES_TO_JUDGE:
+        return None
+    if known.min() == known.max():
+        return f"label {name} is {known[0]:g} for every gene: there is nothing to learn"
+    if known.min() < 0:
+        return None
+    skewness = float((((known - known.mean()) / known.std()) ** 3).mean())
+    beyond = max(_TIMES_THE_MEDIAN * float(np.median(known)), _LARGEST_LOGARITHM)
+    if skewness > _MOST_SKEWED or (skewness > _SKEWED and known.max() > beyond):
+        return (
+            f"label {name} is heavily skewed (skewness {skewness:.1f}), as counts and abundances are: "
+            "networks learn their logarithm better (prepare --log10)"
+        )
+    return None
 
 
 def _check_ids(table: TextTable, ids: Sequence[str]) -> None:

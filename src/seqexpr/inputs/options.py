@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import ClassVar
 
 from seqexpr.errors import UsageError
+from seqexpr.inputs.tables import TextTable
 from seqexpr.inputs.windows import TssAt, check_tss_at
 
 File = str | Path
 """A file as the user names it; "-" is standard input."""
+
+Table = File | TextTable
+"""A table: its file, or what a DataFrame held."""
 
 _STANDARD_INPUT = ("-", "/dev/stdin")
 
@@ -40,7 +44,7 @@ class GeneOptions:
     """GenBank or EMBL file: windows, TSSs, proteins and half-life features at once."""
     proteins: File | None = None
     """FASTA of proteins."""
-    half_life: File | None = None
+    half_life: Table | None = None
     """Table of half-life features."""
     annotation: File | None = None
     """GTF or GFF3 to compute half-life features from."""
@@ -117,12 +121,12 @@ class GeneOptions:
         except OSError:  # one of them is absent, which its reader says
             return False
 
-    def files(self) -> dict[str, File]:
-        """The files given, by option."""
+    def files(self) -> dict[str, Table]:
+        """The files and tables given, by option."""
         return {name: getattr(self, name) for name in self.file_options if getattr(self, name) is not None}
 
 
-def check_standard_input(*files: File | None) -> None:
+def check_standard_input(*files: Table | None) -> None:
     """Check that at most one of these inputs is standard input, which can be read only once.
 
     Raises:

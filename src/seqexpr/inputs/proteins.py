@@ -12,7 +12,7 @@ import numpy as np
 
 from seqexpr.errors import InputError
 from seqexpr.inputs.gene_ids import strip_version
-from seqexpr.inputs.tables import MISSING, read_table
+from seqexpr.inputs.tables import MISSING, TextTable, read_table
 from seqexpr.sequences.alphabet import PROTEIN
 from seqexpr.sequences.fasta import FastaRecord, read_fasta, uniprot_accession
 
@@ -35,7 +35,7 @@ MAP_COLUMNS = ("protein_id", "uniprot", "accession")
 """Names that the protein column of a map may have; the first of these that is there counts."""
 
 
-def read_protein_map(path: str | Path) -> dict[str, list[str]]:
+def read_protein_map(path: str | Path | TextTable) -> dict[str, list[str]]:
     """Read which genes each protein belongs to: {protein id: [gene ids]}, in the file's order.
 
     The table has a column `gene_id` and one of `MAP_COLUMNS`. A gene has one protein; a protein may belong to
@@ -48,7 +48,7 @@ def read_protein_map(path: str | Path) -> dict[str, list[str]]:
     protein_column = next((name for name in MAP_COLUMNS if name in table.columns), None)
     if "gene_id" not in table.columns or protein_column is None:
         raise InputError(
-            path,
+            table.file,
             record="header",
             found=f"columns {', '.join(table.columns)}",
             expected=f"gene_id and one of {', '.join(MAP_COLUMNS)}",
@@ -61,7 +61,7 @@ def read_protein_map(path: str | Path) -> dict[str, list[str]]:
             continue
         if gene in seen:
             raise InputError(
-                path,
+                table.file,
                 record=f"line {line}",
                 found=f"gene {gene!r} again (first on line {seen[gene]})",
                 expected="one protein per gene",
@@ -69,7 +69,7 @@ def read_protein_map(path: str | Path) -> dict[str, list[str]]:
         seen[gene] = line
         genes.setdefault(protein, []).append(gene)
     if not genes:
-        raise InputError(path, found="no row with both a gene and a protein", expected="one row per gene")
+        raise InputError(table.file, found="no row with both a gene and a protein", expected="one row per gene")
     return genes
 
 

@@ -4,18 +4,21 @@ A table is separated by tabs; by commas when its name ends in .csv or .csv.gz, o
 semicolons when its header has these alone. It is UTF-8, gzipped or not, with a header line. Comment lines (#) before
 the header are left out, and where the last of them is the header itself (PaxDb), it counts as such. Cells may be
 quoted. An empty cell and the words of `MISSING` are missing values; infinities and text where a number belongs are
-errors.
+errors. A DataFrame becomes the same kind of table, by the same rules.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
+import json
 import math
 import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +46,15 @@ class TextTable:
     columns: tuple[str, ...]
     rows: list[list[str]]
     lines: list[int]
+    line: str = "line"
+    """What `lines` counts, for messages."""
+
+    def __str__(self) -> str:
+        return self.file
+
+    def sha256(self) -> str:
+        """A checksum of the cells and the columns' names."""
+        return hashlib.sha256(json.dumps([self.columns, self.rows]).encode()).hexdigest()
 
     def column(self, name: str) -> list[str]:
         """The cells of one column, from top to bottom."""
@@ -61,15 +73,15 @@ class TextTable:
             if gene in _NO_IDS:
                 raise InputError(
                     self.file,
-                    record=f"line {line}",
+                    record=f"{self.line} {line}",
                     found=f"the id {gene!r}" if gene else "an empty id",
                     expected="a gene id in the first column",
                 )
             if gene in first_line:
                 raise InputError(
                     self.file,
-                    record=f"line {line}",
-                    found=f"id {gene!r} again (first on line {first_line[gene]})",
+                    record=f"{self.line} {line}",
+                    found=f"id {gene!r} again (first on {self.line} {first_line[gene]})",
                     expected="one row per id",
                 )
             first_line[gene] = line
@@ -102,7 +114,8 @@ class TextTable:
 
     def cell_error(self, row: int, name: str, found: str, expected: str) -> InputError:
         """The error about the cell in a row, counted from 0, and the column `name`."""
-        return InputError(self.file, record=f"line {self.lines[row]}, column {name!r}", found=found, expected=expected)
+        record = f"{self.line} {self.lines[row]}, column {name!r}"
+        return InputError(self.file, record=record, found=found, expected=expected)
 
 
 def parse_number(cell: str) -> float | None:
@@ -116,13 +129,58 @@ def has_comma(cell: str) -> bool:
     return _WITH_COMMA.fullmatch(cell) is not None
 
 
-def read_table(path: str | Path) -> TextTable:
-    """Read a whole table; "-" is standard input.
+def frame_table(frame: Any, name: str) -> TextTable:
+    """The table that a DataFrame or a named Series holds.
+
+    Its ids are the index, where that has a name or holds text; else they are the first column.
+
+    Args:
+        frame: from pandas.
+        name: what messages call it.
+
+    Raises:
+        InputError: no rows, no column beside the ids, columns without names of their own, or ids that are fractions.
+    """
+    import pandas as pd
+
+    if isinstance(frame, pd.Series):
+        frame = frame.to_frame("value" if frame.name is None else frame.name)
+    if not len(frame.columns):
+        raise InputError(name, found="no column", expected="gene ids and values")
+    by_place = frame.index.names == [None] and pd.api.types.is_numeric_dtype(frame.index.dtype)
+    if not by_place:
+        if isinstance(frame.index, pd.MultiIndex):
+            raise InputError(name, found="an index of several levels", expected="gene ids in the index or first column")
+        frame = frame.set_axis(frame.index.rename(_free_name(frame)), axis=0).reset_index()
+    elif pd.api.types.is_float_dtype(frame.dtypes.iloc[0]):
+        found = f"numbers in the first column, {str(frame.columns[0])!r}"
+        raise InputError(name, found=found, expected="gene ids in the index or first column")
+    missing = frame.isna().to_numpy()
+    rows = [
+        ["" if absent else _cell(str(value)) for value, absent in zip(values, absents, strict=True)]
+        for values, absents in zip(frame.itertuples(index=False, name=None), missing, strict=True)
+    ]
+    columns, numbers = tuple(str(column).strip() for column in frame.columns), list(range(1, len(rows) + 1))
+    _check_shape(name, columns, [list(columns), *rows], [0, *numbers], "the frame")
+    return TextTable(name, columns, rows, numbers, "row")
+
+
+def _free_name(frame: Any) -> str:
+    """The index's name; "id" or, where that is a column, "index" for one without."""
+    name = frame.index.name
+    return str(name) if name is not None else "index" if "id" in frame.columns else "id"
+
+
+def read_table(source: str | Path | TextTable) -> TextTable:
+    """Read a whole table; "-" is standard input. A table that is in memory is given back.
 
     Raises:
         InputError: the file is absent, empty, binary, cut short or not rectangular, or its header is
             missing or names a column twice.
     """
+    if isinstance(source, TextTable):
+        return source
+    path = source
     text, skipped = _without_comments(_read_text(path))
     first = text.partition("\n")[0]
     separator = _separator(first, is_csv=str(path).lower().removesuffix(".gz").endswith(".csv"))

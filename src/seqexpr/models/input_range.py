@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,8 +23,9 @@ MOST_USUAL = 0.03
 
 _COMPOSITION = "composition of the sequence"
 _FEWEST_TO_COMPARE = 50
-_MOST_IN_A_QUARTER = 0.75
-"""Share of the genes of a stream in one outer quarter of the training genes that tells of another kind of genes."""
+_FEWEST_TO_JUDGE = 3
+_MOST_AT_AN_EDGE = 0.75
+"""Share of the genes of a stream at one edge of the training genes that tells of another kind of genes."""
 _FEWEST_GENES = 100
 """Genes of which a covariance can be learnt."""
 _C, _G = 2, 3
@@ -215,16 +217,22 @@ class RangeCounts:
     by_feature: dict[str, int] = field(default_factory=dict)
     examples: dict[str, float] = field(default_factory=dict)
     """A value outside, of the first such gene."""
-    known: dict[str, int] = field(default_factory=dict)
-    below: dict[str, int] = field(default_factory=dict)
-    """Genes below the lower quartile of the training genes, by feature."""
-    above: dict[str, int] = field(default_factory=dict)
-    """Genes above the upper one."""
+    known: Counter[str] = field(default_factory=Counter)
+    """Genes of which a feature is known."""
+    quarter: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Genes in an outer quarter of the training genes, by feature and by side, "below" or "above"."""
+    edge: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Genes in an outer twentieth, likewise."""
 
     def __post_init__(self) -> None:
         low, high = np.array(self.range.low), np.array(self.range.high)
+        lower, upper = np.array(self.range.lower), np.array(self.range.upper)
         margin = MARGIN * (high - low)
         self._low, self._high = low - margin, high + margin
+        self._quarter = {"below": lower, "above": upper}
+        # Of a normal distribution the outer twentieth begins in the middle between quarter and extreme.
+        self._edge = {"below": (low + lower) / 2, "above": (high + upper) / 2}
+        self._is_share = (low >= 0) & (high <= 1)
         self._places = {name: place for place, name in enumerate(self.range.names)}
 
     def add(self, parts: Sequence[tuple[Sequence[str], np.ndarray]]) -> None:
@@ -239,32 +247,40 @@ class RangeCounts:
                 place = self._places.get(title)
                 if place is None or not np.isfinite(value):
                     continue
-                self.known[title] = self.known.get(title, 0) + 1
-                if value < self.range.lower[place]:
-                    self.below[title] = self.below.get(title, 0) + 1
-                elif value > self.range.upper[place]:
-                    self.above[title] = self.above.get(title, 0) + 1
+                self.known[title] += 1
+                for counts, bounds in ((self.quarter, self._quarter), (self.edge, self._edge)):
+                    counts[title, "below"] += bool(value < bounds["below"][place])
+                    counts[title, "above"] += bool(value > bounds["above"][place])
                 if value < self._low[place] or value > self._high[place]:
                     found = True
                     self.by_feature[title] = self.by_feature.get(title, 0) + 1
                     self.examples.setdefault(title, float(value))
         self.outside += found
 
-    def _shift(self) -> tuple[float, int, str, str, float] | None:
-        """The feature in which most genes lie in one outer quarter of the training genes, where that is not chance."""
+    def _shift(self) -> tuple[int, int, str, str] | None:
+        """Where most genes lie at one edge of the training genes, and this is not chance.
+
+        Many genes are judged by an outer quarter, few by an outer twentieth, and these by shares alone: lengths are too
+        skewed for the guess where it begins.
+
+        Returns:
+            the genes there, those whose feature is known, and in words that feature and the part of the training genes.
+        """
         found = []
         for place, name in enumerate(self.range.names):
-            known = self.known.get(name, 0)
-            if known < _FEWEST_TO_COMPARE or self.range.lower[place] == self.range.upper[place]:
+            known = self.known[name]
+            many = known >= _FEWEST_TO_COMPARE
+            if known < _FEWEST_TO_JUDGE or self.range.lower[place] == self.range.upper[place]:
                 continue
-            for counts, side, bound in (
-                (self.below, "low", self.range.lower[place]),
-                (self.above, "high", self.range.upper[place]),
-            ):
-                count = counts.get(name, 0)
-                found.append((count / known, count, name, side, bound))
+            if not many and not self._is_share[place]:
+                continue
+            counts, bounds = (self.quarter, self._quarter) if many else (self.edge, self._edge)
+            for side in ("below", "above"):
+                count = counts[name, side]
+                said = f"{name} is {side} {bounds[side][place]:.3g}"
+                found.append((count / known, count, known, said, "a quarter" if many else "a twentieth"))
         worst = max(found, default=None)
-        return worst if worst is not None and worst[0] > _MOST_IN_A_QUARTER else None
+        return None if worst is None or worst[0] <= _MOST_AT_AN_EDGE else worst[1:]
 
     def _is_foreign(self, titles: Sequence[str], values: np.ndarray) -> bool:
         """Whether the shares among these features are further from the training genes' than theirs."""
@@ -277,22 +293,27 @@ class RangeCounts:
 
     def describe(self, model: str, species: str = "") -> str | None:
         """A line about the genes outside and the feature in which most are; None where that is usual."""
+        trained = f"what {model} was trained on" + (f", genes of {species}" if species else "")
         if (shift := self._shift()) is not None:
-            share, count, name, side, bound = shift
-            where = f" ({species})" if species else ""
-            side = "below" if side == "low" else "above"
+            count, known, said, share = shift
             return (
-                f"{count:,} of {self.known[name]:,} genes ({share:.0%}) lie {side} {bound:.3g} in {name}, as only a "
-                f"quarter of the genes do that {model} was trained on{where}: predictions for them are extrapolations"
+                f"{_lie(count, known)} at the edge of {trained}, or beyond it: {said}, as in only {share} of those; "
+                "predictions for them are extrapolations"
             )
         if self.outside <= MOST_USUAL * self.genes:
             return None
         worst = max(self.by_feature, key=lambda name: self.by_feature[name])
-        where = f" ({species})" if species else ""
-        said = f"{self.outside:,} of {self.genes:,} genes lie outside what {model} was trained on{where}: {worst}, "
-        said += f"{self.by_feature[worst]:,} genes"
-        if worst == _COMPOSITION:
-            return said
-        place = self._places[worst]
-        known = f"{self.range.low[place]:.3g} to {self.range.high[place]:.3g}"
-        return f"{said}, such as {self.examples[worst]:.3g} where it was {known}"
+        said = f"{_lie(self.outside, self.genes)} outside {trained}: {worst}"
+        if worst != _COMPOSITION:
+            place = self._places[worst]
+            low, high = self.range.low[place], self.range.high[place]
+            said += f", such as {self.examples[worst]:.3g} where it was {low:.3g} to {high:.3g}"
+        return f"{said}, in {_genes(self.by_feature[worst])}"
+
+
+def _genes(count: int) -> str:
+    return f"{count:,} gene{'' if count == 1 else 's'}"
+
+
+def _lie(count: int, genes: int) -> str:
+    return f"{count:,} of {_genes(genes)} {'lies' if count == 1 else 'lie'}"

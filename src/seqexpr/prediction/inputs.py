@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from seqexpr.errors import UsageError
+from seqexpr.inputs.half_life import MissingFeatures
 from seqexpr.inputs.options import GeneOptions
 from seqexpr.inputs.proteins import ProteinCounts
 from seqexpr.inputs.windows import DnaCounts
@@ -146,11 +147,11 @@ class InputSources(GeneOptions):
         if needs.window_length and not self.has_dna:
             raise UsageError("the model reads DNA: give --fasta, or --genome with --tss")
         if self.has_dna and not needs.window_length and not self.genbank and not self.annotation:
-            raise UsageError(f"the model reads no DNA: leave {'--fasta' if self.has_fasta else '--genome/--tss'} out")
+            raise UsageError(f"the model reads no DNA: leave {self._named('fasta') or '--genome and --tss'} out")
         if needs.protein_length and not (self.has_proteins or self.genbank):
             raise UsageError("the model reads proteins: give --proteins")
         if self.has_proteins and not needs.protein_length:
-            raise UsageError("the model reads no proteins: leave --proteins out")
+            raise UsageError(f"the model reads no proteins: leave {self._named('proteins')} out")
         if (self.half_life or self.annotation) and not needs.half_life_names:
             option = "--half-life" if self.half_life else "--annotation"
             raise UsageError(f"the model reads no half-life features: leave {option} out")
@@ -161,6 +162,14 @@ class InputSources(GeneOptions):
                 "some models of the ensemble read raw half-life features, others z-scores as in Xpresso's tables; no "
                 "table serves both: run them one by one, or leave --half-life out"
             )
+
+    def _named(self, role: Literal["fasta", "proteins"]) -> str:
+        """The sequences of a role as the user knows them, who may have given them without an option; "" for none."""
+        if not (self.has_fasta if role == "fasta" else self.has_proteins):
+            return ""
+        what = "windows" if role == "fasta" else "proteins"
+        file = getattr(self, role)
+        return f"the {what} of {'standard input' if file == '-' else file}" if file else f"the {what} given"
 
     @property
     def has_fasta(self) -> bool:
@@ -192,6 +201,17 @@ class InputCounts:
     unused_proteins: int = 0
     """Proteins without a window of their id."""
     half_life_absent: int = 0
-    """Records without a row in the half-life table."""
-    half_life_incomplete: int = 0
-    """Records whose row lacks some features."""
+    """Records without a row in the half-life table or annotation."""
+    half_life: MissingFeatures = field(default_factory=lambda: MissingFeatures(()))
+    """Features that are missing; of no features where no model reads them."""
+
+
+def half_life_line(counts: InputCounts, sources: InputSources, needs: ModelNeeds) -> str | None:
+    """A line about half-life features that are missing, complete when the stream has ended; None for none."""
+    missing = counts.half_life.describe()
+    if missing is None:
+        return None
+    can_be_computed = any(f".{suffix}" in str(sources.tss).lower() for suffix in ("gtf", "gff"))
+    if can_be_computed and not (sources.half_life or sources.annotation) and needs.half_life_scale == "raw":
+        missing += f" (--annotation {sources.tss} computes them)"
+    return f"{missing}; the model predicts from the rest"

@@ -6,6 +6,7 @@ of another order, proteins wait for their window, on disk where they are many.
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ import numpy as np
 
 from seqexpr.errors import InputError
 from seqexpr.inputs.expected import expected_records
+from seqexpr.inputs.half_life import MissingFeatures
 from seqexpr.inputs.half_life_table import read_half_life
 from seqexpr.inputs.reference import Reference
 from seqexpr.inputs.windows import CutWindows, FastaWindows
@@ -25,6 +27,8 @@ from seqexpr.sequences.windows import Tss
 if TYPE_CHECKING:
     from seqexpr.sequences.genbank import GenbankFile
 
+
+logger = logging.getLogger(__name__)
 
 _MOST_WAITING = 16 << 20
 """Bytes of proteins without their window that are held in memory; more are on disk."""
@@ -40,16 +44,19 @@ def read_records(sources: InputSources, needs: ModelNeeds, counts: InputCounts) 
 
     Raises:
         InputError: a file or a record is not as it should be. Options, genes and contigs are checked when this is
-            called, records when it is their turn; records before them have been yielded.
+            called, and that some gene has half-life features, where genes are known before they are read; records when
+            it is their turn, and records before them have been yielded.
     """
     reference = Reference(sources, window=needs.window_length)
     reader = reference.windows(needs.upstream, needs.downstream, sources.windows) if needs.window_length else None
     sites = reader.sites if isinstance(reader, CutWindows) else reference.sites
     if reader is not None:
         counts.dna = reader.counts
-    counts.symbols = {site.id: site.symbol for site in sites}
+    counts.symbols = {one.gene_id: one.symbol for one in reference.transcripts or () if one.symbol}
+    counts.symbols |= {site.id: site.symbol for site in sites if site.symbol}
     _expect(sources, counts, reader, reference.genbank)
     half_life = _half_life(sources, needs, counts, reference, sites)
+    half_life.check_joined([site.id for site in sites] if isinstance(reader, CutWindows) else _ids(sources))
     return _records(_sequences(reader, sources, needs, counts, reference.genbank), half_life, counts)
 
 
@@ -68,13 +75,19 @@ def _expect(
             counts.expected, counts.expected_is_exact = found
 
 
+def _ids(sources: InputSources) -> list[str] | None:
+    """Ids of sequences in memory; None where they come as they are read."""
+    given = sources.windows or sources.protein_records
+    return [record.id for record in given] if isinstance(given, tuple) else None
+
+
 def _records(
     sequences: Iterator[tuple[str, Tokens | None, Tokens | None]], half_life: _HalfLife, counts: InputCounts
 ) -> Iterator[InputRecord]:
     for name, dna, protein in sequences:
         counts.records += 1
         yield InputRecord(name, dna, protein, half_life.row(name))
-    half_life.check_joined()
+    half_life.warn_unjoined()
 
 
 def _half_life(
@@ -104,9 +117,10 @@ class _HalfLife:
         rows: Mapping[str, np.ndarray] | AnnotatedFeatures | None,
     ) -> None:
         self._counts = counts
-        self._file = sources.half_life or sources.annotation or sources.genbank or "-"
+        self._file = str(sources.half_life or sources.annotation or sources.genbank or "-")
         self._last = ""
         self._unknown = np.full(len(needs.half_life_names), np.nan)
+        counts.half_life = MissingFeatures(needs.half_life_names)
         self._rows = rows
         self._example = next(iter(rows), "") if isinstance(rows, dict) else ""
 
@@ -114,30 +128,35 @@ class _HalfLife:
         """float64 (8,), NaN = unknown, or None when no model reads half-life features."""
         if not len(self._unknown):
             return None
-        if self._rows is None:
-            return self._unknown
         self._last = name
-        row = self._rows.get(name)
+        row = None if self._rows is None else self._rows.get(name)
         self._counts.half_life_absent += row is None
-        if row is None:
-            return self._unknown
-        self._counts.half_life_incomplete += bool(np.isnan(row).any())
-        return row
+        self._counts.half_life.add(self._unknown if row is None else row)
+        return self._unknown if row is None else row
 
-    def check_joined(self) -> None:
-        """At the stream's end: a table without a row for any record is a mistake.
+    def check_joined(self, ids: Sequence[str] | None) -> None:
+        """Refuse a table without a row for any of the genes that will come, where they are known.
 
         Raises:
-            InputError: there are such a table and records.
+            InputError: it is such a table.
         """
+        if self._rows is not None and ids and not any(name in self._rows for name in ids):
+            found = self._unjoined(len(ids), ids[0])
+            raise InputError(self._file, found=found, expected="half-life features of the genes predicted")
+
+    def warn_unjoined(self) -> None:
+        """At the stream's end, say that the table had no row for any record: the rows that are written stand."""
         if self._rows is not None and 0 < self._counts.records == self._counts.half_life_absent:
-            example = f" (for instance {self._example!r})" if self._example else ""
-            raise InputError(
-                self._file,
-                found=f"none of the {self._counts.records:,} records (for instance {self._last!r}) among its "
-                f"{len(self._rows):,} ids{example}, so 0 genes joined",
-                expected="half-life features of the genes predicted",
-            )
+            logger.warning("%s: %s", self._file, self._unjoined(self._counts.records, self._last))
+
+    def _unjoined(self, records: int, instance: str) -> str:
+        assert self._rows is not None
+        example = f" (for instance {self._example!r})" if self._example else ""
+        genes = "the one record" if records == 1 else f"none of the {records:,} records"
+        return (
+            f"{genes} ({'' if records == 1 else 'for instance '}{instance!r}) "
+            f"{'is not ' if records == 1 else ''}among its {len(self._rows):,} ids{example}, so 0 genes joined"
+        )
 
 
 def _sequences(

@@ -85,7 +85,7 @@ def open_session(
     chosen = sources if isinstance(sources, InputSources) else sources(needs)
     chosen.check_fit(needs)
 
-    name, first = paths[0].stem, metadata[0]
+    name, first = _title(paths[0]), metadata[0]
 
     def say(device: str) -> None:
         if announce is not None:
@@ -93,6 +93,14 @@ def open_session(
 
     predictor = load_predictor(paths, device, batch_size, threads, say)
     return start_session(chosen, predictor, name, first)
+
+
+def _title(weights: Path) -> str:
+    """What a user calls these weights: their file, or the run, of which they may be a fold."""
+    folder = weights.absolute().parent
+    if weights.name != "weights.safetensors":
+        return weights.stem
+    return folder.parent.parent.name if folder.parent.name == "folds" else folder.name
 
 
 def load_predictor(

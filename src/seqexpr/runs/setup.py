@@ -21,9 +21,12 @@ from seqexpr.errors import UsageError
 from seqexpr.evaluation.baselines import check_available
 from seqexpr.evaluation.folds import SplitKind, inner_validation, make_folds, split_once
 from seqexpr.evaluation.homology import grouped_genes
+from seqexpr.inputs.half_life import MissingFeatures
+from seqexpr.inputs.labels import label_problem
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.runs.folder import data_digests, folds_digest
 from seqexpr.runs.observers import StageObserver
+from seqexpr.sequences.transcripts import FEATURES
 from seqexpr.tasks.catalogue import Task, named_task, open_task_dataset
 from seqexpr.training.batches import largest_shift
 from seqexpr.training.experiment import Experiment, Split, labelled
@@ -98,6 +101,9 @@ def resolve_experiment(
             f"recipe {chosen.name}: output_weights name {', '.join(unknown)}, but the labels are "
             f"{', '.join(dataset.label_names)}"
         )
+    for name in names:
+        if (problem := label_problem(name, dataset.genes[name].to_numpy(dtype=float))) is not None:
+            logger.warning("%s: %s", dataset.folder, problem)
     config = _narrowed(chosen.fit(network), dataset)
     _check_shift(dataset, config, chosen)
     return Experiment(dataset, names, config, chosen, seed, task)
@@ -133,8 +139,10 @@ def _network(dataset: PreparedDataset, preset: str, outputs: int) -> PerceiverCo
     ):
         if reads and not has:
             raise UsageError(f"{preset} reads what {dataset.folder} does not hold; prepare it with {option}")
-    if config.reads_half_life and not dataset.half_life_names:
-        logger.warning("the dataset holds no half-life features: they count as unknown for every gene")
+    if config.reads_half_life:
+        missing = MissingFeatures.in_genes(dataset.half_life(), len(dataset), dataset.half_life_names or FEATURES)
+        if said := missing.describe():
+            logger.log(logging.WARNING if missing.whole == missing.genes else logging.INFO, "%s", said)
     return config
 
 

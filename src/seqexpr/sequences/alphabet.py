@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from seqexpr.errors import InputError
+from seqexpr.errors import InputError, UsageError
 
 PAD = 0
 """The token of padding and, for DNA, of every base that is not known."""
@@ -45,11 +45,16 @@ class Alphabet:
         """The number of tokens, PAD included."""
         return len(self.letters) + 1
 
-    def encode(self, sequence: bytes, *, file: str | PathLike[str] = "-", record: str | None = None) -> np.ndarray:
+    def encode(
+        self, sequence: bytes | str, *, file: str | PathLike[str] = "sequence", record: str | None = None
+    ) -> np.ndarray:
         """Tokens of a sequence.
 
+        >>> DNA.encode("ACGTN").tolist()
+        [1, 2, 3, 4, 0]
+
         Args:
-            sequence: letters without white space, n bytes.
+            sequence: n letters without white space, as bytes or text.
             file, record: where the sequence came from, for the error.
 
         Returns:
@@ -57,7 +62,15 @@ class Alphabet:
 
         Raises:
             InputError: a letter is foreign to the alphabet, or the sequence is plainly of another kind.
+            UsageError: it is neither bytes nor text.
         """
+        if isinstance(sequence, str):
+            sequence = sequence.encode("latin-1", "replace")  # a byte a letter, so that positions are right
+        elif not isinstance(sequence, bytes):
+            found = type(sequence).__name__
+            raise UsageError(
+                f"a {self._title} sequence is a {found}; expected text or bytes, such as {self.letters[:4]!r}"
+            )
         tokens = np.frombuffer(bytearray(sequence.translate(self.table)), dtype=np.uint8)
         if tokens.size and tokens.max() == _FOREIGN:
             raise self._foreign(sequence, int(np.argmax(tokens == _FOREIGN)), file, record)
@@ -112,9 +125,12 @@ class Alphabet:
             file,
             record=record,
             found=f"{shown} at position {at + 1:,} of {len(sequence):,}{hint}",
-            expected=f"a {'DNA' if self.name == 'dna' else self.name} sequence"
-            f" (letters {self.letters}, others accepted: {self.ambiguous})",
+            expected=f"a {self._title} sequence (letters {self.letters}, others accepted: {self.ambiguous})",
         )
+
+    @property
+    def _title(self) -> str:
+        return "DNA" if self.name == "dna" else self.name
 
     @staticmethod
     def _distinct(sequence: bytes) -> str:
