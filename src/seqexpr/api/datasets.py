@@ -90,7 +90,7 @@ def prepare(
         UsageError, InputError, MissingDataError, NetworkError, OSError: as the command does.
     """
     from seqexpr.datasets.dataset import PreparedDataset
-    from seqexpr.datasets.options import PrepareOptions
+    from seqexpr.datasets.options import PrepareOptions, option_of
     from seqexpr.datasets.prepare import prepare as build
     from seqexpr.inputs.options import check_standard_input
 
@@ -129,7 +129,7 @@ def prepare(
         usual = {field.name: field.default for field in fields(PrepareOptions)}
         unread = [name for name, value in given.items() if value != usual[name]] + ["out"] * (out is not None)
         if unread:
-            options = sorted(f"--{_OPTIONS.get(name, name).replace('_', '-')}" for name in unread)
+            options = sorted(map(option_of, unread))
             raise UsageError(f"prepare {task} uses fetched sources; omit {', '.join(options)}, or the task")
         from seqexpr.tasks.build import prepare_task
 
@@ -139,10 +139,6 @@ def prepare(
     report = build(PrepareOptions(out=path(out, "out") or Path(), **given, force=force))
     _log(report.describe())
     return PreparedDataset.open(report.folder)
-
-
-_OPTIONS = {"label_columns": "label"}
-"""Settings that have another name than their option."""
 
 
 def _log(lines: Sequence[str]) -> None:

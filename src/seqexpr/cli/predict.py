@@ -81,8 +81,8 @@ def predict(
         if sources.fasta is None:
             named = "standard input" if windows == "-" else windows
             status(f"{named}: proteins, by their letters; they are read as with --proteins")
-    if symbol and not (tss or genbank):
-        raise UsageError("--symbol shows symbols of --tss or --genbank, which are not given")
+    if symbol and not (tss or genbank or annotation):
+        raise UsageError("--symbol shows symbols of --tss, --annotation or --genbank, which are not given")
     chosen_format = choose_format(out, format.value if format else None)
     session = open_session(
         _example_of(sources) if example else sources,

@@ -145,7 +145,9 @@ Threads = Annotated[
 Symbol = Annotated[
     bool,
     typer.Option(
-        "--symbol", help="Add the gene's symbol as a second column, where --tss gives one.", rich_help_panel=_RESULT
+        "--symbol",
+        help="Add the gene's symbol as a second column, where --tss or --annotation gives one.",
+        rich_help_panel=_RESULT,
     ),
 ]
 Out = Annotated[

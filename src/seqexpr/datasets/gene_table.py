@@ -53,6 +53,8 @@ class GeneTables:
     label_rows: dict[str, int] = field(default_factory=dict)
     labelled: set[str] | None = None
     """Genes with at least one label; None without a table of labels."""
+    unlabelled: int = 0
+    """Rows of labels without a value."""
     half_life: HalfLifeTable | None = None
     transcripts: dict[str, Transcript] | None = None
     annotated: AnnotatedFeatures | None = None
@@ -148,6 +150,7 @@ def read_gene_tables(options: PrepareOptions, clean: Callable[[str], str], refer
         tables.labels = labels
         tables.label_rows = {gene: row for row, gene in enumerate(ids)}
         tables.labelled = {gene for gene, present in zip(ids, measured, strict=True) if present}
+        tables.unlabelled = len(ids) - len(tables.labelled)
     if options.half_life is not None:
         table = read_half_life(options.half_life)
         ids = cleaned(Side("half-life features", str(options.half_life), table.ids), clean)

@@ -12,6 +12,15 @@ from seqexpr.inputs.windows import check_window
 from seqexpr.sequences.coding import MITOCHONDRIAL_TABLE, STANDARD_TABLE
 
 
+def option_of(setting: str) -> str:
+    """The option of the command line that gives a setting.
+
+    >>> option_of("label_columns"), option_of("tss_at")
+    ('--label', '--tss-at')
+    """
+    return "--label" if setting == "label_columns" else f"--{setting.replace('_', '-')}"
+
+
 @dataclass(frozen=True)
 class PrepareOptions(GeneOptions):
     """What to prepare and from which files.

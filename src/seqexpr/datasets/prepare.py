@@ -18,10 +18,12 @@ import numpy as np
 from seqexpr.datasets.dataset import DatasetWriter, check_target
 from seqexpr.datasets.gene_table import Features, GeneTables, read_gene_tables
 from seqexpr.datasets.options import PrepareOptions
-from seqexpr.datasets.prepare_report import PrepareReport, SourceCount, existing_report
-from seqexpr.errors import InputError
+from seqexpr.datasets.prepare_report import PrepareReport, SourceCount, existing_report, many_unjoined
+from seqexpr.errors import InputError, UsageError
 from seqexpr.files import sha256_file
 from seqexpr.inputs.gene_ids import Side, nothing_joined, strip_version, unchanged
+from seqexpr.inputs.half_life import MissingFeatures
+from seqexpr.inputs.labels import read_labels
 from seqexpr.inputs.proteins import ProteinFasta, Translation, read_protein_map
 from seqexpr.inputs.reference import Reference
 from seqexpr.inputs.tables import TextTable
@@ -68,7 +70,12 @@ def prepare(options: PrepareOptions) -> PrepareReport:
     """
     check_target(options.out, force=True)  # is it a place for a dataset at all
     if not options.force and (options.out / "manifest.json").is_file():
-        return existing_report(options.out, _described(options))
+        try:
+            return existing_report(options.out, _described(options))
+        except UsageError:
+            if options.labels is not None and options.label_columns:
+                read_labels(options.labels, options.label_columns)  # a label that is not there is the nearer fault
+            raise
     clean = strip_version if options.strip_versions else unchanged
     with ExitStack() as stack:
         window = 0 if options.upstream is None or options.downstream is None else options.upstream + options.downstream
@@ -188,17 +195,21 @@ def _check_optional(join: _Join, ids: list[str]) -> None:
 
 def _report(join: _Join, ids: list[str], features: Features | None, upstream: int, downstream: int) -> PrepareReport:
     genes = set(ids)
+    show = many_unjoined(join.sides, genes)
     sources = [
-        SourceCount(side.role, side.file, len(side.ids), len(genes & set(side.ids)))
-        for side in [*join.sides, *_optional_sides(join)]
+        SourceCount.of(side, genes, show=show, without_value=join.tables.unlabelled if side.role == "labels" else 0)
+        for side in join.sides
     ]
+    rows = Side("the dataset", "", ids)
+    for side in _optional_sides(join):
+        show = many_unjoined([rows, side], genes & set(side.ids))
+        sources.append(SourceCount.of(side, genes, show=show))
     labels = join.tables.label_counts(ids)
     half_life = {} if features is None else features.counts()
     notes = []
     if join.tables.labels is None:
         notes.append("no labels: the dataset can be predicted on, not trained on")
     notes += [f"label {name}: no gene has a value" for name, count in labels.items() if not count]
-    notes += [f"half-life feature {name}: no gene has a value" for name, count in half_life.items() if not count]
     if join.proteins is not None:
         notes += [*join.proteins.counts.describe(), *join.proteins.notes]
     return PrepareReport(
@@ -210,6 +221,7 @@ def _report(join: _Join, ids: list[str], features: Features | None, upstream: in
         tuple(sources),
         labels,
         half_life,
+        None if features is None else MissingFeatures.in_genes(features.values, len(ids), features.names).describe(),
         join.dna.counts if join.dna is not None else DnaCounts(),
         tuple(notes),
     )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from seqexpr.datasets.dataset import PreparedDataset
+from seqexpr.datasets.options import option_of
 from seqexpr.errors import InputError, UsageError
+from seqexpr.inputs.gene_ids import Side
+from seqexpr.inputs.half_life import MissingFeatures
 from seqexpr.inputs.windows import DnaCounts
 
 _NOT_CONTENT = (
@@ -27,6 +31,15 @@ _NOT_CONTENT = (
 """Options that do not decide what a dataset holds: where it goes, and files, whose checksums do."""
 
 
+_EXAMPLES = 3
+_SIZEABLE = 0.1
+
+
+def many_unjoined(sides: Sequence[Side], genes: Set[str]) -> bool:
+    """Whether each of these sides has a sizeable part that is not among `genes`: ids may be spelt differently."""
+    return len(sides) > 1 and all(sum(id not in genes for id in side.ids) > _SIZEABLE * len(side.ids) for side in sides)
+
+
 @dataclass(frozen=True)
 class SourceCount:
     """One file's part in the join: its records and how many of the dataset's genes come from them."""
@@ -35,6 +48,27 @@ class SourceCount:
     file: str
     records: int
     joined: int
+    without_value: int = 0
+    """Rows of labels that have no value; they are not among the records."""
+    unjoined: tuple[str, ...] = ()
+    """Some of the ids that are not used, where on each side a sizeable part is not."""
+
+    @classmethod
+    def of(cls, side: Side, genes: Set[str], *, show: bool, without_value: int = 0) -> SourceCount:
+        """Count the ids of `side` that are among `genes`, and with `show` name some that are not."""
+        others = [id for id in dict.fromkeys(side.ids) if id not in genes] if show else []
+        joined = len(genes & set(side.ids))
+        return cls(side.role, side.file, len(side.ids), joined, without_value, tuple(others[:_EXAMPLES]))
+
+    def describe(self) -> str:
+        """What was used of the file."""
+        rows = self.records + self.without_value
+        said = f"{self.role}: {self.joined:,} of {rows:,} used ({self.file})"
+        if self.without_value:
+            said += f"; {self.without_value:,} {'has' if self.without_value == 1 else 'have'} no value"
+        if self.unjoined:
+            said += f"; {self.records - self.joined:,} not joined, for instance {', '.join(map(repr, self.unjoined))}"
+        return said
 
 
 @dataclass(frozen=True)
@@ -51,6 +85,8 @@ class PrepareReport:
     """Genes with a value, per label."""
     half_life: dict[str, int]
     """Genes with a value, per feature; empty without half-life features."""
+    missing_features: str | None
+    """Which features are missing and for how many genes, in words; None where none is."""
     letters: DnaCounts
     notes: tuple[str, ...] = ()
     reused: bool = False
@@ -58,9 +94,7 @@ class PrepareReport:
 
     def describe(self) -> list[str]:
         """What was joined and what was changed, in lines for the user."""
-        lines = [
-            f"{source.role}: {source.joined:,} of {source.records:,} used ({source.file})" for source in self.sources
-        ]
+        lines = [source.describe() for source in self.sources]
         if self.upstream + self.downstream:
             changed = "; ".join(self.letters.describe()) or "all used as given"
             lines.append(
@@ -68,8 +102,7 @@ class PrepareReport:
             )
         lines += [f"label {name}: {count:,} genes" for name, count in self.labels.items()]
         if self.half_life:
-            known = ", ".join(f"{name} {count:,}" for name, count in self.half_life.items())
-            lines.append(f"half-life features known: {known}")
+            lines.append(self.missing_features or f"half-life features: all {len(self.half_life)} for every gene")
         lines += [f"note: {note}" for note in self.notes]
         done = "are there already, from the same files and options," if self.reused else "prepared"
         return [*lines, f"{self.genes:,} genes {done} in {self.folder}"]
@@ -100,9 +133,12 @@ def existing_report(folder: Path, described: dict[str, Any]) -> PrepareReport:
             dataset.upstream,
             dataset.downstream,
             dataset.has_protein,
-            tuple(SourceCount(**entry) for entry in manifest["joins"]),
+            tuple(
+                SourceCount(**{**entry, "unjoined": tuple(entry.get("unjoined", ()))}) for entry in manifest["joins"]
+            ),
             dict(manifest["label_counts"]),
             dict(manifest["half_life_counts"]),
+            MissingFeatures.in_genes(dataset.half_life(), len(dataset), dataset.half_life_names).describe(),
             DnaCounts(**manifest["letters"]),
             tuple(manifest["notes"]),
             reused=True,
@@ -120,7 +156,7 @@ def _differing(manifest: dict[str, Any], described: dict[str, Any]) -> str:
     parts = [f"another file for --{role.replace('_', '-')}" for role in files]
     before, after = manifest["options"], described["options"]
     options = [name for name in after if name not in _NOT_CONTENT and before.get(name) != _listed(after[name])]
-    return ", ".join(parts + [f"another --{name.replace('_', '-')}" for name in options])
+    return ", ".join(parts + [f"another {option_of(name)}" for name in options])
 
 
 def _checksums(described: dict[str, Any]) -> dict[str, str | None]:

@@ -24,7 +24,11 @@ logger = logging.getLogger(__name__)
 _FARTHEST_Z_SCORE = 15.0
 _MOST_BROKEN = 0.5
 _SHORT = 30.0
-# A mean over transcripts may be broken; it is not so short, as a logarithm is, or a length in kilobases.
+# A mean over transcripts may be broken; it is not so short, as a logarithm is, or a length in kilobases. Rounded to
+# whole numbers, these are told by coding sequences: the median of a few genes is never so short.
+_FEWEST = 3
+# A gene with introns has a junction at least, a mean over transcripts perhaps less: so few are a density per base.
+_FEWEST_JUNCTIONS = 0.1
 
 # So many genes without one value below the average were not scaled by their average.
 _GENES_TO_JUDGE = 20
@@ -112,6 +116,28 @@ def _check_units(table: TextTable, names: Sequence[str], values: np.ndarray) -> 
             raise table.cell_error(row, name, found, "raw lengths in bases")
 
 
+def _check_coding(table: TextTable, names: Sequence[str], values: np.ndarray) -> None:
+    """Find out coding sequences that are too short, and densities that are not per kilobase."""
+    if "cds_len" not in names:
+        return
+    lengths = values[:, list(names).index("cds_len")]
+    known = np.flatnonzero(lengths > 0)
+    if known.size >= _FEWEST and np.median(lengths[known]) < _SHORT:
+        found = (
+            f"{lengths[known[0]]:g}, and {np.median(lengths[known]):g} in the median gene (a logarithm, or kilobases?)"
+        )
+        raise table.cell_error(int(known[0]), "cds_len", found, "raw lengths in bases")
+    if "orf_exon_density" not in names:
+        return
+    density = values[:, list(names).index("orf_exon_density")]
+    known = np.flatnonzero((lengths > 0) & (density > 0))
+    junctions = density[known] * lengths[known] / 1000
+    if known.size >= _FEWEST and np.median(junctions) < _FEWEST_JUNCTIONS:
+        row = int(known[0])
+        found = f"{density[row]:g}, which is {junctions[0]:.2g} exon junctions in {lengths[row]:g} bases (per base?)"
+        raise table.cell_error(row, "orf_exon_density", found, "exon junctions per kilobase of the coding sequence")
+
+
 def _check_raw(table: TextTable, names: Sequence[str], values: np.ndarray) -> None:
     _check_units(table, names, values)
     for j, name in enumerate(names):
@@ -122,6 +148,7 @@ def _check_raw(table: TextTable, names: Sequence[str], values: np.ndarray) -> No
         if bad.size:
             expected = "a raw value of at least 0, not a z-score" if top > 1 else "a GC fraction between 0 and 1"
             raise table.cell_error(bad[0], name, f"{values[bad[0], j]:g}", expected)
+    _check_coding(table, names, values)
 
 
 def _check_z_scores(table: TextTable, names: Sequence[str], values: np.ndarray) -> None:

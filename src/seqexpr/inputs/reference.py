@@ -51,9 +51,10 @@ class Reference:
             self.genbank = read_genbank(options.genbank, options.genes, allow_unknown=options.allow_unknown_genes)
             self.transcripts, self.sites = tuple(self.genbank.transcripts.values()), self.genbank.sites
         annotation = options.annotation or (options.tss if translating else None)
-        if annotation is not None:
-            self.transcripts = read_annotation(annotation)  # millions of lines in GENCODE
         self._measured = options.tss is not None and annotation != options.tss and not options.one_annotation
+        if annotation is not None:
+            gives_tss = options.tss is not None and not self._measured
+            self.transcripts = read_annotation(annotation, gives_tss=gives_tss)  # millions of lines in GENCODE
         if options.tss is not None:
             if self._measured:
                 sites = read_tss(options.tss, window=window)

@@ -348,14 +348,20 @@ def tensors_file(path: str | Path) -> Path:
 
 
 def load_model(path: str | Path, device: str | torch.device = "cpu", name: str | None = None) -> TrainedModel:
-    """Weights from a file, ready to predict on `device`.
+    """Weights from a file or by their name in `list_models`, ready to predict on `device`.
+
+    A file goes before weights of its name. `seqexpr.load` takes run folders and ensembles too.
 
     Raises:
+        MissingDataError: neither a file nor a name, with the names that are near.
         InputError: not a whole safetensors file, or not one that this version of seqexpr wrote, or tensors that do
             not fit the config in it.
     """
     from seqexpr.models.perceiver import Perceiver
+    from seqexpr.models.registry import resolve_models
 
+    if isinstance(path, str) and not Path(path).exists():
+        (path,) = resolve_models([path])
     file, metadata, columns = _find(path)
     tensors = load_tensors(file, _EXPECTED)
     described = "the tensors that its own config describes"

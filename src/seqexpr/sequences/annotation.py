@@ -38,7 +38,7 @@ _CHROMOSOME = re.compile(r"[0-9]{1,2}[A-Z]{0,2}|[IVX]+[LR]?|[XYZWU]|MT|PT|(?:NC_
 _Rank = tuple[int, int, int, int, str, str, int]
 
 
-def read_annotation(path: str | Path) -> list[Transcript]:
+def read_annotation(path: str | Path, *, gives_tss: bool = True) -> list[Transcript]:
     """Choose one transcript for each gene of a GTF or GFF3 file, genes in the file's order.
 
     The choice: on a chromosome before another contig, an alternative or unplaced one last, and on X before Y, which
@@ -46,13 +46,17 @@ def read_annotation(path: str | Path) -> list[Transcript]:
     longest transcript, then the first id. Transcripts that cannot be used are left out. Warnings count them, by reason,
     and the genes that lie on several contigs or strands.
 
+    Args:
+        path: the file, or "-".
+        gives_tss: whether TSSs are taken from it: a warning then says where they are start codons.
+
     Raises:
         InputError: nothing in the file can be used.
     """
-    return _read_annotation(path, read_lines(path))
+    return _read_annotation(path, read_lines(path), gives_tss=gives_tss)
 
 
-def _read_annotation(path: str | Path, lines: Iterable[tuple[int, bytes]]) -> list[Transcript]:
+def _read_annotation(path: str | Path, lines: Iterable[tuple[int, bytes]], *, gives_tss: bool) -> list[Transcript]:
     best: dict[str, tuple[_Rank, Transcript]] = {}
     elsewhere: dict[str, str] = {}
     symbols: dict[str, str] = {}  # some files name the gene in the lines of another transcript
@@ -76,7 +80,7 @@ def _read_annotation(path: str | Path, lines: Iterable[tuple[int, bytes]]) -> li
             *(path, "1 gene" if len(elsewhere) == 1 else f"{len(elsewhere):,} genes"),
             *(gene, _side(best[gene][1]), other),
         )
-    if lacks_utrs(chosen):
+    if gives_tss and lacks_utrs(chosen):
         logger.warning("%s: the annotation has no 5'UTRs, so the TSS of a coding gene is its start codon", path)
     return chosen
 
@@ -105,7 +109,7 @@ def read_tss(
     if _looks_like_bed(path, head):
         sites = read_bed_lines(path, chained, window)
     else:
-        sites = [transcript.tss for transcript in _read_annotation(path, chained)]
+        sites = [transcript.tss for transcript in _read_annotation(path, chained, gives_tss=True)]
     return sites if genes is None else pick_genes(path, sites, genes, allow_unknown=allow_unknown)
 
 
