@@ -117,9 +117,13 @@ EPOCH = record({"epoch": whole(0)}, {"train_loss": number, "valid_loss": number,
 """A line of metrics.jsonl."""
 
 CV_OPTIONS = record(
-    dict.fromkeys(
-        ("task", "labels", "dataset", "model", "digests", "seed", "folds", "resamples", "permute_labels"), anything
-    )
+    {
+        **dict.fromkeys(
+            ("task", "labels", "model", "recipe", "seed", "folds", "resamples", "permute_labels"), anything
+        ),
+        "dataset": record({"folder": text}),
+        "digests": record({"folds": text}),
+    }
 )
 """The options that the manifest of a run of `cv` must have for its folds to be put together."""
 

@@ -11,8 +11,9 @@ import pytest
 
 from seqexpr.errors import InputError, UsageError
 from seqexpr.evaluation.tables import prediction_rows, read_table, write_table
+from seqexpr.finished import is_done, mark_done
 from seqexpr.manifest import read_manifest
-from seqexpr.runs.folder import check_free, is_done, mark_done, read_lines, start_run, write_lines
+from seqexpr.runs.folder import check_free, read_lines, start_run, write_lines
 
 
 def manifest(**options):

@@ -14,7 +14,7 @@ import typer
 
 from seqexpr.cli.console import logger, plural, progress, set_up_logging, status
 from seqexpr.cli.help import Quiet
-from seqexpr.errors import UsageError
+from seqexpr.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from seqexpr.evaluation.compare import Comparison, HeldOut
@@ -159,7 +159,7 @@ def _rows(comparison: Comparison) -> list[dict[str, Any]]:
     rows = []
     for name, paired in comparison.metrics.items():
         numbers = (paired.first, paired.other, *paired.difference.to_dict().values(), paired.first_better)
-        known = [None if number is None or math.isnan(number) else number for number in numbers]
+        known = [number if number is not None and math.isfinite(number) else None for number in numbers]
         cells = (comparison.other, comparison.output, comparison.n, name, *known)
         rows.append(dict(zip(_COLUMNS, cells, strict=True)))
     return rows
@@ -186,7 +186,7 @@ def _print_rich(first: str, comparisons: list[Comparison]) -> None:
     for output, n in dict.fromkeys((comparison.output, comparison.n) for comparison in comparisons):
         shown = [comparison for comparison in comparisons if (comparison.output, comparison.n) == (output, n)]
         of = f"{output}: " if output else ""
-        title = f"{of}{first} (first) over {n:,} genes\npaired bootstrap, 95 % intervals"
+        title = f"{printable(of)}{printable(first)} (first) over {n:,} genes\npaired bootstrap, 95 % intervals"
         table = Table(title=Text(title), box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
         table.add_column("other", min_width=12, overflow="fold")  # a long path is folded, never cut
         table.add_column("metric")
@@ -195,7 +195,7 @@ def _print_rich(first: str, comparisons: list[Comparison]) -> None:
         for comparison in shown:
             for place, row in enumerate(_rows(comparison)):
                 name = _read_name(comparison.other) if place == 0 else ""
-                table.add_row(Text(name), row["metric"].replace("_", " "), *_cells(row))
+                table.add_row(Text(printable(name)), row["metric"].replace("_", " "), *_cells(row))
             table.add_section()
         console.print(table)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqexpr.cli.help import Command, Group
+from seqexpr.errors import printable
 
 if TYPE_CHECKING:
     from seqexpr.models.registry import ModelEntry
@@ -53,9 +54,8 @@ def show_command(
         lines = _card(read_metadata(path))
         if number:
             typer.echo()
-        typer.echo(f"model: {path.stem}\nfile: {path}")
-        for line in lines:
-            typer.echo(line)
+        for line in (f"model: {path.stem}", f"file: {path}", *lines):
+            typer.echo(printable(line))
 
 
 @models.command("path", cls=Command)
@@ -154,8 +154,9 @@ def _nested(title: str, values: dict[str, Any], indent: int = 0) -> list[str]:
 def _print_table(rows: list[tuple[str, ...]]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(*_COLUMNS, box=None)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(printable(cell)) for cell in row))
     Console().print(table)

@@ -30,6 +30,7 @@ from seqexpr.files import (
     temporary_prefix,
     write_json,
 )
+from seqexpr.inputs.half_life import IDENTITY, LOG10
 from seqexpr.inputs.labels import ANNOTATIONS
 from seqexpr.manifest import DATASET, read_manifest
 from seqexpr.own_files import check_shape, is_printable, read_own_table
@@ -43,6 +44,9 @@ GENE_COLUMNS = ("id", *ANNOTATIONS)
 
 _GENES = "genes.tsv"
 _SEQUENCES = "sequences.safetensors"
+
+_LARGEST_NUMBER = 1e30
+"""No label and no feature is larger: networks compute in float32."""
 
 
 class PreparedDataset:
@@ -63,8 +67,13 @@ class PreparedDataset:
         self._read_head()
         self._store = TokenStore(self.folder / _SEQUENCES)
         self.genes = _read_genes(self.folder / _GENES, (*self.label_names, *self.half_life_names))
+        self._check_numbers()
         self._check_genes()
         self.ids: list[str] = self.genes["id"].tolist()
+        if self.manifest.get("records", len(self.ids)) != len(self.ids):
+            found = f"{len(self.ids)} genes in genes.tsv"
+            expected = f"{self.manifest['records']}, as manifest.json says; prepare the dataset again"
+            raise InputError(self.folder, found=found, expected=expected)
         stored = (self._store.records, self._store.window, self._store.has_protein)
         if stored != (len(self.ids), self.upstream + self.downstream, self.has_protein):
             raise InputError(
@@ -101,6 +110,14 @@ class PreparedDataset:
         self.half_life_names: tuple[str, ...] = tuple(half_life["names"]) if half_life else ()
         self.half_life_transforms: tuple[str, ...] = tuple(half_life["transforms"]) if half_life else ()
         columns = (*GENE_COLUMNS, *self.label_names, *self.half_life_names)
+        for place, transform in enumerate(self.half_life_transforms):
+            if transform not in (LOG10, IDENTITY):
+                raise InputError(
+                    self.folder / "manifest.json",
+                    record=f"key 'half_life.transforms[{place}]'",
+                    found=repr(transform[:60]),
+                    expected=f"{LOG10} or {IDENTITY}",
+                )
         if len(set(columns)) != len(columns) or len(self.half_life_names) != len(self.half_life_transforms):
             raise InputError(
                 self.folder / "manifest.json",
@@ -110,6 +127,26 @@ class PreparedDataset:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def _check_numbers(self) -> None:
+        """Numbers that float32 holds, and no feature below 0 of which a logarithm is taken."""
+        logged = {
+            name
+            for name, transform in zip(self.half_life_names, self.half_life_transforms, strict=True)
+            if transform == LOG10
+        }
+        for name in (*self.label_names, *self.half_life_names):
+            values = self.genes[name].to_numpy(dtype=np.float64)
+            least = 0.0 if name in logged else -_LARGEST_NUMBER
+            bad = (values < least) | (values > _LARGEST_NUMBER)  # NaN, which is missing, is neither
+            if bad.any():
+                row = int(bad.argmax())
+                raise InputError(
+                    self.folder / _GENES,
+                    record=f"line {row + 2}, column {name!r}",
+                    found=f"{values[row]:g}",
+                    expected=f"a number from {least:g} to {_LARGEST_NUMBER:g}, or an empty cell",
+                )
 
     def _check_genes(self) -> None:
         """Labels that were edited after `prepare` are not those that the manifest describes; a check costs nothing."""

@@ -12,6 +12,9 @@ import pandas as pd
 from seqexpr.files import atomic_path
 from seqexpr.own_files import read_own_table
 
+LARGEST = 1e30
+"""No prediction is larger: the square of a difference still is a number."""
+
 
 def prediction_rows(
     genes: pd.DataFrame,
@@ -101,7 +104,7 @@ def values_of(table: pd.DataFrame, ids: Sequence[str], names: Sequence[str], tes
     rows, columns = places_of(table, ids, names)
     values = np.full((len(ids), len(names)), np.nan)
     values[rows, columns] = table["prediction"]
-    if len(table) != len(tested) * len(names) or not np.isfinite(values[tested]).all():
+    if len(table) != len(tested) * len(names) or not (np.abs(values[tested]) <= LARGEST).all():
         raise ValueError("predictions of other genes, or some that are not finite")
     return values
 

@@ -16,9 +16,10 @@ from filelock import FileLock, Timeout
 from seqexpr.errors import SeqexprError
 from seqexpr.evaluation.scoring import own_rows
 from seqexpr.evaluation.tables import prediction_rows, write_table
+from seqexpr.finished import is_done, mark_done
 from seqexpr.models.trained import save_model
 from seqexpr.prediction.rows import predict_rows
-from seqexpr.runs.folder import fold_folder, is_done, mark_done
+from seqexpr.runs.folder import fold_folder
 from seqexpr.runs.observers import FoldObserver
 from seqexpr.training.experiment import Experiment, Split
 from seqexpr.training.trainer import EVALUATION_BATCH, Observer, train
@@ -111,7 +112,7 @@ def run_fold(
                 genes, values = experiment.dataset.genes, experiment.values()
                 table = prediction_rows(genes, split.test, own[split.test], values, experiment.labels, fold=fold)
                 write_table(target / "predictions.tsv", table)
-                mark_done(target)
+                mark_done(target, ("predictions.tsv", "metrics.jsonl"))
                 observer.on_fold_done(fold)
     except Timeout:
         return False

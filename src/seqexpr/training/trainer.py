@@ -361,6 +361,9 @@ class _Trainer:
             "rows": self.rows,
         }
         save_state(self.folder / "checkpoint", groups, self.optimizer, progress)
+        self._write_metrics()
+
+    def _write_metrics(self) -> None:
         with atomic_path(self.folder / "metrics.jsonl") as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
 
@@ -387,6 +390,7 @@ class _Trainer:
         self.best = {key: value.to(self.device) for key, value in groups["best"].items()}
         self.best_epoch, self.best_score = progress["best_epoch"], progress["best_score"]
         self.rows = progress["rows"]
+        self._write_metrics()  # a process that was killed may have left the file without the last epoch, or damaged
 
 
 @torch.no_grad()
