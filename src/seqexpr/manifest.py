@@ -116,6 +116,15 @@ _RUN = record({}, {"options": _RUN_OPTIONS})
 EPOCH = record({"epoch": whole(0)}, {"train_loss": number, "valid_loss": number, "valid_r2": number})
 """A line of metrics.jsonl."""
 
+ESTIMATE = record({"value": maybe(number)}, {"low": maybe(number), "high": maybe(number)})
+"""A metric with its interval."""
+
+SCORE = record(
+    {"model": text, "output": text, "scope": text, "n": whole(0), "metrics": mapping(ESTIMATE)},
+    {"difference": maybe(mapping(ESTIMATE))},
+)
+"""A row of metrics.json, and of the numbers that a run's weights carry."""
+
 CV_OPTIONS = record(
     {
         **dict.fromkeys(

@@ -129,11 +129,12 @@ def _card(metadata: ModelMetadata) -> list[str]:
 def _scores(metrics: Any) -> list[str]:
     """The numbers of a run's weights, one line for each output and part."""
     lines = []
-    for row in metrics if isinstance(metrics, list) else []:
-        found = row.get("metrics", {}).get("pearson_r2", {}) if isinstance(row, dict) else {}
+    for row in metrics or []:
+        found = row["metrics"].get("pearson_r2", {})
         if found.get("value") is not None:
-            interval = "" if found.get("low") is None else f" [{found['low']:.3f}, {found['high']:.3f}]"
-            of = f"{row.get('output')}, {row.get('scope')}, {row.get('n'):,} genes"
+            low, high = found.get("low"), found.get("high")
+            interval = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
+            of = f"{row['output']}, {row['scope']}, {row['n']:,} genes"
             lines.append(f"  {of}: squared Pearson {found['value']:.3f}{interval}")
     return ["held-out numbers:", *lines] if lines else []
 

@@ -30,7 +30,7 @@ from seqexpr.files import (
     temporary_prefix,
     write_json,
 )
-from seqexpr.inputs.half_life import IDENTITY, LOG10
+from seqexpr.inputs.half_life import IDENTITY, LOG10, TRANSFORMS
 from seqexpr.inputs.labels import ANNOTATIONS
 from seqexpr.manifest import DATASET, read_manifest
 from seqexpr.own_files import check_shape, is_printable, read_own_table
@@ -110,14 +110,13 @@ class PreparedDataset:
         self.half_life_names: tuple[str, ...] = tuple(half_life["names"]) if half_life else ()
         self.half_life_transforms: tuple[str, ...] = tuple(half_life["transforms"]) if half_life else ()
         columns = (*GENE_COLUMNS, *self.label_names, *self.half_life_names)
-        for place, transform in enumerate(self.half_life_transforms):
-            if transform not in (LOG10, IDENTITY):
-                raise InputError(
-                    self.folder / "manifest.json",
-                    record=f"key 'half_life.transforms[{place}]'",
-                    found=repr(transform[:60]),
-                    expected=f"{LOG10} or {IDENTITY}",
-                )
+        if half_life and self.half_life_transforms not in (TRANSFORMS, (IDENTITY,) * len(TRANSFORMS)):
+            raise InputError(
+                self.folder / "manifest.json",
+                record="key 'half_life.transforms'",
+                found=", ".join(self.half_life_transforms),
+                expected=f"{', '.join(TRANSFORMS)}; or {IDENTITY} for all",
+            )
         if len(set(columns)) != len(columns) or len(self.half_life_names) != len(self.half_life_transforms):
             raise InputError(
                 self.folder / "manifest.json",

@@ -13,7 +13,7 @@ import pandas as pd
 
 from seqexpr.errors import InputError
 from seqexpr.evaluation.tables import read_table
-from seqexpr.manifest import EPOCH, read_manifest
+from seqexpr.manifest import EPOCH, ESTIMATE, SCORE, read_manifest
 from seqexpr.models.trained import read_metadata
 from seqexpr.own_files import (
     Shape,
@@ -22,7 +22,6 @@ from seqexpr.own_files import (
     mapping,
     maybe,
     name,
-    number,
     read_json,
     read_json_lines,
     read_own_table,
@@ -182,17 +181,10 @@ def _read_predictions(folder: Path) -> pd.DataFrame:
     return table.dropna(subset=["label", "prediction"])
 
 
-_ESTIMATE = record({"value": maybe(number)}, {"low": maybe(number), "high": maybe(number)})
-_SCORE = record(
-    {"model": text, "output": text, "scope": text, "n": whole(0), "metrics": mapping(_ESTIMATE)},
-    {"difference": maybe(mapping(_ESTIMATE))},
-)
-"""A row of metrics.json."""
-
 _FAILURE = record({"what": text, "error": text})
 """An entry of failed.json."""
 
-_SIDE = maybe(record({"n": whole(0), "pearson_r2": _ESTIMATE}, {"r2": _ESTIMATE}))
+_SIDE = maybe(record({"n": whole(0), "pearson_r2": ESTIMATE}, {"r2": ESTIMATE}))
 _COUNTED = record(
     {
         "overlap": name,
@@ -217,7 +209,7 @@ def read_scores(path: Path) -> list[dict[str, Any]]:
     Raises:
         InputError: the file is damaged; the key is named.
     """
-    return _read_list(path, "the metrics of a run", _SCORE)
+    return _read_list(path, "the metrics of a run", SCORE)
 
 
 def read_audit(path: Path) -> list[dict[str, Any]]:
