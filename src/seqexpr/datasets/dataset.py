@@ -7,9 +7,9 @@ the part of the window that it reads. A folder appears whole, by a rename, or no
 from __future__ import annotations
 
 import csv
+import errno
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -27,7 +27,7 @@ from seqexpr.files import (
     remove_abandoned,
     replace_folder,
     sha256_file,
-    temporary_prefix,
+    temporary_path,
     write_json,
 )
 from seqexpr.inputs.half_life import IDENTITY, LOG10, TRANSFORMS
@@ -305,16 +305,18 @@ class DatasetWriter:
         self.folder = named.resolve()
         remove_abandoned(self.folder)
         self._new_parents = [parent for parent in self.folder.parents if not parent.exists()]
+        self._temporary = temporary_path(self.folder)
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
-            name = tempfile.mkdtemp(prefix=temporary_prefix(self.folder), suffix=".tmp", dir=self.folder.parent)
+            self._temporary.mkdir(mode=0o700)
         except OSError as error:
             self._remove_parents()
+            if isinstance(error, FileExistsError):  # a file where the folder's parent should be
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(named)) from error
             raise OSError(error.errno, error.strerror, str(named)) from error
-        self._temporary = Path(name)
         self._held = ExitStack()
-        self._held.enter_context(held_folder(self._temporary))
         try:
+            self._held.enter_context(held_folder(self._temporary))
             length = sum(self._window.values()) if self._window else 0
             self._store = TokenStoreWriter(self._temporary / _SEQUENCES, length, self._with_protein)
         except BaseException:
@@ -391,7 +393,7 @@ class DatasetWriter:
         self._appear()
 
     def _appear(self) -> None:
-        self._temporary.chmod(ordinary_mode(0o777))  # mkdtemp makes folders private; datasets are ordinary folders
+        self._temporary.chmod(ordinary_mode(0o777))  # private so far; datasets are ordinary folders
         if self.folder.exists() and not any(self.folder.iterdir()):
             self.folder.rmdir()
         replace_folder(self._temporary, self.folder)
