@@ -86,6 +86,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     if said := {INTERRUPTED: "interrupted", TERMINATED: "terminated"}.get(code):
         _say(f"{PROGRAM}: {said}")
     _end_streams()
+    if signal.getsignal(signal.SIGTERM) is _terminate and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # while Python tidies up, an exception would be a traceback
     return code
 
 

@@ -303,7 +303,7 @@ class DatasetWriter:
     def __enter__(self) -> DatasetWriter:
         recover_folder(self.folder)
         check_target(self.folder, self._force)
-        named = self.folder
+        self._named = named = self.folder
         # The real path: the folder lands where it was meant to whatever happens to the process, a link stays a link.
         self.folder = named.resolve()
         remove_abandoned(self.folder)
@@ -333,7 +333,7 @@ class DatasetWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(self.folder)  # a full disk does not say by itself which file it stopped
+            error.filename = str(self._named)  # a full disk does not say by itself which file it stopped
         try:
             self._store.__exit__(kind)
         finally:

@@ -167,8 +167,9 @@ def _claim(target: Path, manifest: dict[str, Any]) -> bool:
         os.link(prepared, target)
     except FileExistsError:
         return False
-    except OSError:
+    except OSError as error:
         if not prepared.exists():  # not even that could be written
+            error.filename = str(target)
             raise
         return _claim_by_rename(prepared, target, manifest)
     finally:
