@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from seqexpr.evaluation.baselines import BaselineFeatures, applicable_baselines, training_mean
-from seqexpr.evaluation.metrics import metrics_row, paired_metrics
+from seqexpr.evaluation.metrics import METRICS, metrics_row, paired_metrics
 from seqexpr.evaluation.tables import prediction_rows
 from seqexpr.models.perceiver import Perceiver
 from seqexpr.models.trained import ModelMetadata, Output, TrainedModel
@@ -171,7 +171,9 @@ def score(
         could not be scored, which take nothing away from the others.
     """
     values, tested = experiment.values(), tested_rows(splits)
-    stored = {(row["output"], row["model"], row["scope"]): dict(row) for row in known}
+    stored = {
+        (row["output"], row["model"], row["scope"]): dict(row) for row in known if set(METRICS) <= row["metrics"].keys()
+    }
     rows: list[dict[str, Any]] = []
     failed: dict[str, Exception] = {}
     total = len(predictions) * len(experiment.labels)
