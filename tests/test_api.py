@@ -18,6 +18,7 @@ from seqexpr import api
 from seqexpr.errors import InputError, MissingDataError, UsageError
 from seqexpr.sequences.alphabet import DNA
 from seqexpr.sequences.fasta import read_fasta
+from seqexpr.sequences.transcripts import FEATURES
 
 from .small_dataset import make_small_dataset
 
@@ -160,3 +161,49 @@ def test_sequences_that_are_proteins_by_their_letters() -> None:
     named = seqexpr.predict(proteins={"a": "MKVLAAGIVGLCAKAYLEQ"})
     assert seqexpr.predict({"a": "MKVLAAGIVGLCAKAYLEQ"}).equals(named)
     assert seqexpr.load("human-prot").predict({"a": "MKVLAAGIVGLCAKAYLEQ"}).equals(named)
+
+
+def test_tables_may_be_dataframes(windows: dict[str, str], tmp_path: Path) -> None:
+    row = [100.0, 900, 5000, 400, 0.5, 0.5, 0.45, 5.5]
+    indexed = pd.DataFrame([row, [np.nan] * 8], columns=list(FEATURES), index=list(windows)[:2])
+    file = tmp_path / "h.tsv"
+    indexed.to_csv(file, sep="\t", index_label="id")
+    expected = seqexpr.predict(windows, half_life=file)
+    assert not expected.equals(seqexpr.predict(windows))
+    for frame in (indexed, indexed.rename_axis("gene").reset_index(), indexed.rename_axis("id")):
+        pd.testing.assert_frame_equal(seqexpr.predict(windows, half_life=frame), expected)
+
+    labels = pd.Series(range(len(windows)), index=list(windows), name="level")
+    made = seqexpr.prepare(
+        out=tmp_path / "d", fasta=_fasta(tmp_path, windows), tss_at=7000, labels=labels, half_life=file
+    )
+    assert made.labels(["level"])[:, 0].tolist() == list(range(len(windows)))
+    again = seqexpr.prepare(
+        out=tmp_path / "d", fasta=_fasta(tmp_path, windows), tss_at=7000, labels=labels.to_frame(), half_life=file
+    )
+    assert again.ids == made.ids
+    with pytest.raises(UsageError, match="another file for --labels"):
+        seqexpr.prepare(
+            out=tmp_path / "d", fasta=_fasta(tmp_path, windows), tss_at=7000, labels=labels + 1, half_life=file
+        )
+
+
+def _fasta(folder: Path, windows: dict[str, str]) -> Path:
+    (folder / "w.fa").write_text("".join(f">{name}\n{text}\n" for name, text in windows.items()))
+    return folder / "w.fa"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"half_life": ["a"]}, "half_life is a list; expected a path or a DataFrame"),
+        ({"half_life": pd.DataFrame()}, r"half_life \(a DataFrame\): found no column"),
+        ({"half_life": pd.DataFrame({"x": [0.5], "y": [1]})}, "found numbers in the first column, 'x'"),
+        ({"half_life": pd.DataFrame({"id": ["a", "a"], "utr5_len": 1})}, "half-life|found"),
+        ({"genome": 5}, "genome is a int; expected a path"),
+        ({"model": 5}, "model is a int; expected a name, a path"),
+    ],
+)
+def test_what_is_no_table_or_path_is_said(options: dict[str, Any], message: str, windows: dict[str, str]) -> None:
+    with pytest.raises((InputError, UsageError), match=message):
+        seqexpr.predict(windows, **options)

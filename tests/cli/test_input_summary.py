@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from seqexpr.cli.input_summary import summarise
+from seqexpr.inputs.half_life import MissingFeatures
 from seqexpr.inputs.proteins import ProteinCounts
 from seqexpr.inputs.windows import DnaCounts
 from seqexpr.prediction.inputs import InputCounts, InputSources, ModelNeeds
@@ -54,24 +56,37 @@ def test_what_was_changed_is_said_and_nothing_else(counts: dict[str, Any], line:
     assert summarise(InputCounts(**counts), InputSources(fasta="x.fa"), SEQUENCES) == [line]
 
 
-def test_missing_half_life_features_are_said() -> None:
+def missing(*rows: list[float]) -> MissingFeatures:
+    return MissingFeatures.in_genes(np.array(rows), len(rows), HALF_LIFE.half_life_names)
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([[NAN, 900]], "utr5_len for the one gene"),
+        ([[NAN, 900], [NAN, NAN], [20, NAN], [NAN, 3]], "all 2 for 1 of 4 genes; utr5_len for 2; cds_len for 1"),
+        ([[NAN, 900], [NAN, 600]], "utr5_len for all 2 genes"),
+        ([[NAN, NAN], [NAN, NAN], [NAN, NAN]], "all 2 for all 3 genes"),
+    ],
+)
+def test_missing_half_life_features_are_named(rows: list[list[float]], said: str) -> None:
     table = InputSources(fasta="x.fa", half_life="h.tsv")
-    counts = InputCounts(records=2_000, half_life_absent=1_200, half_life_incomplete=1)
-    assert summarise(counts, table, HALF_LIFE)[1:] == [
-        f"half-life features: 1,200 of 2,000 genes not in the table, 1 with missing features; {MEAN}"
-    ]
-    incomplete = InputCounts(records=1, half_life_incomplete=1)
-    assert summarise(incomplete, table, HALF_LIFE)[1:] == [
-        f"half-life features: 0 of 1 gene not in the table, 1 with missing features; {MEAN}"
-    ]
-    assert summarise(InputCounts(records=1), table, HALF_LIFE)[1:] == []
+    counts = InputCounts(records=len(rows), half_life=missing(*rows))
+    assert summarise(counts, table, HALF_LIFE)[1:] == [f"half-life features missing: {said}; {MEAN}"]
 
 
-def test_half_life_without_a_table_is_said_where_a_model_reads_it() -> None:
-    counts = InputCounts(records=3, half_life_absent=3)
-    assert summarise(counts, InputSources(fasta="x.fa"), HALF_LIFE)[1:] == [f"half-life features: none given; {MEAN}"]
+def test_half_life_features_that_are_known_or_not_read_are_not_spoken_of() -> None:
+    table = InputSources(fasta="x.fa", half_life="h.tsv")
+    assert summarise(InputCounts(records=1, half_life=missing([20, 900])), table, HALF_LIFE)[1:] == []
+    assert summarise(InputCounts(records=3), InputSources(fasta="x.fa"), SEQUENCES)[1:] == []
+
+
+def test_an_annotation_that_would_give_half_life_features_is_named() -> None:
+    counts = InputCounts(records=1, half_life=missing([NAN, NAN]))
     genes = InputSources(genome="g.fa", tss="genes.gtf")
     assert summarise(counts, genes, HALF_LIFE)[1:] == [
-        f"half-life features: none given; --annotation genes.gtf would compute them; {MEAN}"
+        f"half-life features missing: all 2 for the one gene (--annotation genes.gtf computes them); {MEAN}"
     ]
-    assert summarise(counts, InputSources(fasta="x.fa"), SEQUENCES)[1:] == []

@@ -282,3 +282,52 @@ def test_real_proteins_join_by_their_map(shared_data: Path, tmp_path: Path) -> N
         )
     )
     assert report.genes == 9_317
+
+
+def _many(folder: Path, *, misspelt: int, empty: int = 0) -> None:
+    (folder / "many.fa").write_text("".join(f">g{n}\nACGTACGT\n" for n in range(60)))
+    names = [f"x{n}" if n < misspelt else f"g{n}" for n in range(60)]
+    rows = [f"{name}\t{'' if n >= 60 - empty else n}\n" for n, name in enumerate(names)]
+    (folder / "many.tsv").write_text("id\tlevel\n" + "".join(rows))
+    (folder / "many_half_life.tsv").write_text(
+        HALF_LIFE + "".join(f"{name}" + "\t99" * 4 + "\t0.5" * 4 + "\n" for name in names)
+    )
+
+
+def test_ids_that_do_not_join_are_named_on_each_side(files: Path) -> None:
+    _many(files, misspelt=30)
+    report, _ = run(files, fasta="many.fa", tss_at=4, labels="many.tsv")
+    said = [source.describe() for source in report.sources]
+    assert said[0].startswith("the windows: 30 of 60 used") and "not joined, for instance 'g0', 'g1', 'g2'" in said[0]
+    assert said[1].startswith("labels: 30 of 60 used") and "30 not joined, for instance 'x0', 'x1', 'x2'" in said[1]
+    again = prepare(PrepareOptions(out=files / "out", fasta=files / "many.fa", tss_at=4, labels=files / "many.tsv"))
+    assert again.reused and again.sources == report.sources
+
+
+def test_ids_are_not_named_where_one_side_joins_as_a_whole(files: Path) -> None:
+    _many(files, misspelt=0)
+    (files / "few.tsv").write_text("id\tlevel\ng3\t1\ng4\t2\n")
+    report, _ = run(files, fasta="many.fa", tss_at=4, labels="few.tsv")
+    assert all("not joined" not in source.describe() for source in report.sources)
+
+
+def test_half_life_features_of_other_ids_are_named(files: Path) -> None:
+    _many(files, misspelt=30)
+    report, _ = run(files, fasta="many.fa", tss_at=4, half_life="many_half_life.tsv")
+    assert report.sources[1].describe().endswith("30 not joined, for instance 'x0', 'x1', 'x2'")
+    assert "half-life features missing: all 8 for 30 of 60 genes" in report.describe()
+
+
+def test_rows_without_a_value_are_counted(files: Path) -> None:
+    _many(files, misspelt=0, empty=7)
+    report, _ = run(files, fasta="many.fa", tss_at=4, labels="many.tsv")
+    assert report.sources[1].describe() == f"labels: 53 of 60 used ({files / 'many.tsv'}); 7 have no value"
+
+
+def test_a_dataset_of_another_label_is_told_by_the_option_and_a_misspelt_label_as_such(files: Path) -> None:
+    given: dict[str, Any] = {"fasta": "windows.fa", "tss_at": 4, "labels": "labels.tsv"}
+    run(files, **given, label_columns=("lung",))
+    with pytest.raises(UsageError, match="made with another --label; choose"):
+        run(files, **given, label_columns=("brain",))
+    with pytest.raises(InputError, match="no label column 'brian'"):
+        run(files, **given, label_columns=("brian",))

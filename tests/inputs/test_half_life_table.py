@@ -64,6 +64,20 @@ def test_lengths_in_other_units_are_found_out(tmp_path: Path, lengths: str, colu
         read_half_life(write(tmp_path, HEADER + rows))
 
 
+@pytest.mark.parametrize(
+    ("row", "column", "found"),
+    [
+        ("0\t2\t20\t1\t0.5\t0.5\t0.5\t5", "cds_len", r"found 2, and 2 in the median gene \(a logarithm, or kilo"),
+        ("2\t3\t4\t3\t0.5\t0.5\t0.5\t5", "cds_len", r"found 3, and 3 in the median gene \(a logarithm, or kilo"),
+        ("90\t1000\t9000\t900\t0.5\t0.5\t0.5\t0.005", "orf_exon_density", r"found 0\.005, .* \(per base\?\)"),
+    ],
+)
+def test_whole_numbers_in_other_units_and_densities_per_base(tmp_path: Path, row: str, column: str, found: str) -> None:
+    with pytest.raises(InputError, match=f"line 2, column '{column}': {found}"):
+        read_half_life(write(tmp_path, table_of(3, row)))
+    assert len(read_half_life(write(tmp_path, table_of(2, row))).ids) == 2  # of two genes it is not certain
+
+
 def test_lengths_that_are_means_are_lengths(tmp_path: Path) -> None:
     table = read_half_life(write(tmp_path, HEADER + "g1\t120.5\t1500.25\t20000\t900\t0.5\t0.5\t0.5\t5\n"))
     assert table.values[0, 0] == 120.5

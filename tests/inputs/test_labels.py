@@ -100,7 +100,40 @@ def test_skewed_labels_and_mangled_ids_are_warned_of(tmp_path: Path, caplog: pyt
     (tmp_path / "l.tsv").write_text("id\tcounts\n" + "".join(rows) + "1-Mar\t2\n2.31E+19\t2\n")
     read_labels(tmp_path / "l.tsv")
     assert "label counts is heavily skewed" in caplog.text and "prepare --log10" in caplog.text
-    assert "2 ids look like dates or numbers that a spreadsheet made of gene symbols (first: 1-Mar)" in caplog.text
+    assert (
+        "2 of 62 ids look like dates or numbers that a spreadsheet made of gene symbols (first: 1-Mar)" in caplog.text
+    )
+
+
+def _labels(folder: Path, values: np.ndarray) -> Path:
+    path = folder / "l.tsv"
+    path.write_text("id\tx\n" + "".join(f"g{number}\t{value:.6g}\n" for number, value in enumerate(values)))
+    return path
+
+
+@pytest.mark.parametrize("genes", [60, 2000])
+@pytest.mark.parametrize("seed", range(5))
+def test_levels_are_found_to_be_skewed_and_their_logarithms_are_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, genes: int, seed: int
+) -> None:
+    tpm = 10 ** np.random.default_rng(seed).normal(1, 1, genes)
+    silent = np.where(np.random.default_rng(seed).random(genes) < 0.8, 0, tpm)  # a tissue in which most are off
+    for scale in (np.log2(tpm + 1), np.log10(tpm + 0.1), np.log(tpm + 1), np.log2(silent + 1), np.log10(silent + 1)):
+        read_labels(_labels(tmp_path, scale))
+    read_labels(_labels(tmp_path, tpm), log10=1)
+    assert caplog.text == ""
+    read_labels(_labels(tmp_path, tpm))
+    assert "label x is heavily skewed" in caplog.text
+
+
+def test_a_label_of_one_value_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    read_labels(_labels(tmp_path, np.full(30, 2.5)))
+    assert "label x is 2.5 for every gene: there is nothing to learn" in caplog.text
+
+
+def test_logarithms_of_negative_levels_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    read_labels(_labels(tmp_path, np.array([3.0, -0.5, 7.0, -0.25])), log10=1)
+    assert "label x is negative in 2 of 4 rows (first: line 3, -0.5)" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -110,4 +143,6 @@ def test_skewed_labels_and_mangled_ids_are_warned_of(tmp_path: Path, caplog: pyt
 def test_dates_that_were_gene_symbols(tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str) -> None:
     (tmp_path / "l.tsv").write_text(f"id\tx\nTP53\t1\n{name}\t2\n")
     assert read_labels(tmp_path / "l.tsv").ids == ["TP53", name]
-    assert f"1 ids look like dates or numbers that a spreadsheet made of gene symbols (first: {name})" in caplog.text
+    assert (
+        f"1 of 2 ids look like dates or numbers that a spreadsheet made of gene symbols (first: {name})" in caplog.text
+    )

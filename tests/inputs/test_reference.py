@@ -93,3 +93,12 @@ def test_genes_are_picked_of_the_tss_alone(files: Path) -> None:
     assert [site.id for site in one.sites] == ["PLUS"]
     assert isinstance(one.sites[0], Tss)
     assert len(one.transcripts or ()) == len(FEATURES_BY_HAND)
+
+
+def test_start_codons_are_no_tss_where_tsss_are_measured(files: Path, caplog: pytest.LogCaptureFixture) -> None:
+    lines = as_gtf().splitlines(keepends=True)
+    (files / "cds.gtf").write_text("".join(line for line in lines if "\texon\t" not in line))
+    opened(files, genome="toy.fa", tss="t.bed", annotation="cds.gtf", contig_aliases="aliases.tsv")
+    assert "start codon" not in caplog.text
+    opened(files, genome="toy.fa", tss="cds.gtf", annotation="cds.gtf")
+    assert "the TSS of a coding gene is its start codon" in caplog.text

@@ -53,12 +53,31 @@ def test_genes_unlike_those_are_counted_with_the_worst_feature() -> None:
     counts = counted(windows(400, 0.5), seen)
     assert 10 <= counts.outside <= 12
     said = counts.describe("m", "human")
-    assert said is not None and "of 40 genes lie outside what m was trained on (human): " in said
+    assert said is not None and "of 40 genes lie outside what m was trained on, genes of human: " in said
 
 
 def test_genes_that_differ_as_a_whole_are_reported() -> None:
     said = counted(windows(400, 0.5), windows(300, 0.44, seed=1)).describe("m", "human")
-    assert said is not None and "in GC" in said and "as only a quarter of the genes do that m was trained on" in said
+    assert (
+        said is not None
+        and " of 300 genes lie at the edge of what m was trained on, genes of human, or beyond it: GC " in said
+    )
+    assert "is below 0.4" in said and "as in only a quarter of those" in said
+
+
+def test_a_few_genes_are_judged_one_by_one() -> None:
+    learnt = windows(400, 0.5)
+    said = counted(learnt, windows(3, 0.4, seed=1)).describe("m")
+    assert said is not None and "3 of 3 genes lie at the edge of what m was trained on, or beyond it: GC" in said
+    assert "as in only a twentieth of those" in said
+    warned = [counted(learnt, windows(4, 0.5, seed=seed)).describe("m") for seed in range(2, 42)]
+    assert sum(one is not None for one in warned) <= 2
+
+
+def test_one_gene_is_one_gene() -> None:
+    said = counted(windows(400, 0.5), np.concatenate([windows(19, 0.5, seed=1), windows(1, 0.9, seed=2)])).describe("m")
+    assert said is not None and said.startswith("1 of 20 genes lies outside what m was trained on: ")
+    assert said.endswith("in 1 gene")
 
 
 def test_composition_is_judged_as_a_whole() -> None:

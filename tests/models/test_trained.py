@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from seqexpr.errors import InputError
+from seqexpr.errors import InputError, MissingDataError
 from seqexpr.inputs.half_life import FEATURES, TRANSFORMS, HalfLifeSchema
 from seqexpr.models.calibration import Calibration
 from seqexpr.models.config import PerceiverConfig
@@ -419,3 +419,10 @@ def test_whole_numbers_are_no_weights(model, tmp_path):
     save_file({**tensors, "output.bias": tensors["output.bias"].int()}, path, metadata=header)
     with pytest.raises(InputError, match=r"'output.bias': found shape \(\d\) of whole numbers"):
         load_model(path)
+
+
+def test_weights_are_loaded_by_their_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_model("human-prot-paxdb").metadata.config.reads_protein
+    with pytest.raises(MissingDataError, match="did you mean 'human-mrna'"):
+        load_model("human-mrn")

@@ -78,9 +78,9 @@ def test_options_that_do_not_fit_together(options: dict[str, Any], message: str)
     ("preset", "options", "message"),
     [
         ("dna-perceiver", {"proteins": "p.fa"}, "reads DNA: give --fasta"),
-        ("dna-perceiver", {"fasta": "a.fa", "proteins": "p.fa"}, "reads no proteins: leave --proteins out"),
-        ("protein-perceiver", {"fasta": "a.fa"}, "reads no DNA: leave --fasta out"),
-        ("protein-perceiver", {"genome": "g.fa", "tss": "t.bed"}, "reads no DNA: leave --genome/--tss out"),
+        ("dna-perceiver", {"fasta": "a.fa", "proteins": "p.fa"}, "reads no proteins: leave the proteins of p.fa out"),
+        ("protein-perceiver", {"fasta": "a.fa"}, "reads no DNA: leave the windows of a.fa out"),
+        ("protein-perceiver", {"genome": "g.fa", "tss": "t.bed"}, "reads no DNA: leave --genome and --tss out"),
         ("protein-perceiver", {"proteins": "p.fa", "half_life": "h.tsv"}, "leave --half-life out"),
         ("dna-protein-perceiver", {"fasta": "a.fa"}, "reads proteins: give --proteins"),
     ],

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import random
 import tracemalloc
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from seqexpr.errors import InputError
-from seqexpr.inputs.half_life import FEATURES
+from seqexpr.inputs.half_life import FEATURES, MissingFeatures
 from seqexpr.inputs.windows import DnaCounts
 from seqexpr.prediction.inputs import InputCounts, InputRecord, InputSources, ModelNeeds
 from seqexpr.prediction.records import pair_by_id, read_records
+from seqexpr.sequences.fasta import FastaRecord
+
+from .. import toy_annotation
 
 DNA = ModelNeeds(("mrna",), upstream=6, downstream=4, protein_length=0, half_life_names=())
 HALF_LIFE = ModelNeeds(("mrna",), upstream=6, downstream=4, protein_length=0, half_life_names=FEATURES)
@@ -154,7 +158,8 @@ def test_half_life_rows_are_joined_and_what_is_missing_is_counted(tmp_path: Path
     np.testing.assert_array_equal(a.half_life, [1, 2, 3, 4, np.nan, np.nan, 0.7, 8])
     np.testing.assert_array_equal(b.half_life, [np.nan] * 8)
     np.testing.assert_array_equal(c.half_life, [1, 2, 3, 4, 0.5, 0.6, 0.7, 8])
-    assert counts == InputCounts(records=3, expected=3, half_life_absent=1, half_life_incomplete=1)
+    missing = MissingFeatures(FEATURES, 3, 1, Counter(utr5_gc=1, cds_gc=1))
+    assert counts == InputCounts(records=3, expected=3, half_life_absent=1, half_life=missing)
 
 
 def test_the_table_is_on_the_models_scale(tmp_path: Path) -> None:
@@ -174,7 +179,7 @@ def test_the_table_is_on_the_models_scale(tmp_path: Path) -> None:
 def test_without_a_table_half_life_is_unknown(tmp_path: Path) -> None:
     (a,), counts = read(HALF_LIFE, fasta=write(tmp_path / "w.fa", ">a\nACGTACGTAC\n"))
     np.testing.assert_array_equal(a.half_life, [np.nan] * 8)
-    assert counts == InputCounts(records=1, expected=1)
+    assert counts == InputCounts(records=1, expected=1, half_life=MissingFeatures(FEATURES, 1, 1))
 
 
 def test_windows_and_proteins_are_paired_by_id_or_accession(tmp_path: Path) -> None:
@@ -267,8 +272,33 @@ def test_dna_in_place_of_proteins_is_an_error(tmp_path: Path) -> None:
         read(PROTEIN, proteins=write(tmp_path / "p.fa", f">a\n{'ACGT' * 10}\n"))
 
 
-def test_a_half_life_table_of_other_genes_is_an_error(tmp_path: Path) -> None:
+def test_a_half_life_table_of_other_genes_is_warned_of_at_the_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     fasta = write(tmp_path / "w.fa", ">a\nACGTACGTAC\n>b\nACGTACGTAC\n")
     table = write(tmp_path / "h.tsv", "\t".join(["gene_id", *FEATURES]) + "\nc\t1\t2\t3\t4\t.5\t.6\t.7\t8\n")
-    with pytest.raises(InputError, match=r"h\.tsv: found none of the 2 records .*'b'.* among its 1 ids .*'c'"):
-        read(HALF_LIFE, fasta=fasta, half_life=table)
+    assert len(read(HALF_LIFE, fasta=fasta, half_life=table)[0]) == 2
+    assert (
+        "h.tsv: none of the 2 records (for instance 'b') among its 1 ids (for instance 'c'), so 0 genes" in caplog.text
+    )
+
+
+def test_a_half_life_table_of_other_genes_is_an_error_where_genes_are_known_beforehand(tmp_path: Path) -> None:
+    table = write(tmp_path / "h.tsv", "\t".join(["gene_id", *FEATURES]) + "\nc\t1\t2\t3\t4\t.5\t.6\t.7\t8\n")
+    genome = write(tmp_path / "g.fa", ">chr1\n" + "ACGT" * 10 + "\n")
+    bed = write(tmp_path / "t.bed", "chr1\t9\t10\ta\t0\t+\nchr1\t20\t21\tb\t0\t+\n")
+    in_memory = InputSources(windows=(FastaRecord("a", "", b"ACGTACGTAC", 1),), half_life=table)
+    for sources, found in (
+        (InputSources(genome=genome, tss=bed, half_life=table), "none of the 2 records .*'a'.* among its 1 ids .*'c'"),
+        (in_memory, "the one record .*'a'.* is not among its 1 ids .*'c'"),
+    ):
+        with pytest.raises(InputError, match=rf"h\.tsv: found {found}"):
+            read_records(sources, HALF_LIFE, InputCounts())  # before the first record
+
+
+def test_symbols_come_from_the_annotation_where_a_bed_has_none(tmp_path: Path) -> None:
+    genome = write(tmp_path / "toy.fa", toy_annotation.GENOME)
+    bed = write(tmp_path / "t.bed", "toy\t11\t12\tPLUS\t0\t+\ntoy\t30\t31\tNEW\t0\t+\n")
+    gtf = write(tmp_path / "a.gtf", toy_annotation.as_gtf())
+    _, counts = read(HALF_LIFE, genome=genome, tss=bed, annotation=gtf)
+    assert (counts.symbols["PLUS"], counts.symbols["NEW"]) == ("plus", "")

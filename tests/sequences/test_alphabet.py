@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqexpr.errors import InputError
+from seqexpr.errors import InputError, UsageError
 from seqexpr.sequences.alphabet import ALPHABETS, DNA, PROTEIN, Alphabet, reverse_complement, reverse_complement_letters
 
 dna_tokens = st.lists(st.integers(0, 4), max_size=50).map(lambda tokens: np.array(tokens, dtype=np.uint8))
@@ -97,3 +98,16 @@ def test_reverse_complement_of_letters_keeps_what_they_stand_for() -> None:
 @given(dna_tokens)
 def test_reverse_complement_twice_is_the_same(tokens: np.ndarray) -> None:
     assert reverse_complement(reverse_complement(tokens)).tolist() == tokens.tolist()
+
+
+def test_text_is_encoded_as_bytes_are() -> None:
+    np.testing.assert_array_equal(DNA.encode("acgtN"), DNA.encode(b"acgtN"))
+    np.testing.assert_array_equal(PROTEIN.encode("MKV"), PROTEIN.encode(b"MKV"))
+    with pytest.raises(InputError, match="byte 0xe9 at position 3 of 3"):
+        DNA.encode("ACé")
+
+
+@pytest.mark.parametrize("sequence", [5, None, ["A"], np.zeros(3)])
+def test_what_is_no_sequence_is_said(sequence: Any) -> None:
+    with pytest.raises(UsageError, match=r"a DNA sequence is a .*; expected text or bytes, such as 'ACGT'"):
+        DNA.encode(sequence)

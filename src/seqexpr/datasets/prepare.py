@@ -173,7 +173,8 @@ def _sides(join: _Join) -> list[Side]:
     if join.proteins is not None:
         sides.append(Side("proteins", join.proteins.file, join.proteins.ids))
     if join.tables.labels is not None:
-        sides.append(Side("labels", str(options.labels), sorted(join.tables.labelled or ())))
+        ids = [gene for gene in join.tables.label_rows if gene in (join.tables.labelled or ())]
+        sides.append(Side("labels", str(options.labels), ids))
     return sides
 
 

@@ -149,8 +149,8 @@ def _check_ids(table: TextTable, ids: Sequence[str]) -> None:
     mangled = [name for name in ids if _MANGLED.fullmatch(name)]
     if mangled and len(mangled) < len(ids):
         logger.warning(
-            "%s: %s ids look like dates or numbers that a spreadsheet made of gene symbols (first: %s)",
-            *(table.file, f"{len(mangled):,}", mangled[0]),
+            "%s: %s of %s ids look like dates or numbers that a spreadsheet made of gene symbols (first: %s)",
+            *(table.file, f"{len(mangled):,}", f"{len(ids):,}", mangled[0]),
         )
     for name, line in zip(ids, table.lines, strict=True):
         if has_control(name):

@@ -53,7 +53,7 @@ def read_records(sources: InputSources, needs: ModelNeeds, counts: InputCounts) 
     if reader is not None:
         counts.dna = reader.counts
     counts.symbols = {one.gene_id: one.symbol for one in reference.transcripts or () if one.symbol}
-    counts.symbols |= {site.id: site.symbol for site in sites if site.symbol}
+    counts.symbols |= {site.id: site.symbol or counts.symbols.get(site.id, "") for site in sites}
     _expect(sources, counts, reader, reference.genbank)
     half_life = _half_life(sources, needs, counts, reference, sites)
     half_life.check_joined([site.id for site in sites] if isinstance(reader, CutWindows) else _ids(sources))
@@ -130,7 +130,7 @@ class _HalfLife:
             return None
         self._last = name
         row = None if self._rows is None else self._rows.get(name)
-        self._counts.half_life_absent += row is None
+        self._counts.half_life_absent += self._rows is not None and row is None
         self._counts.half_life.add(self._unknown if row is None else row)
         return self._unknown if row is None else row
 
