@@ -81,7 +81,9 @@ def test_windows_give_a_row_each_and_all_is_told(
     for line, wanted in zip(done.out.splitlines()[1:], expected, strict=True):
         assert line.split("\t")[0] == wanted.split("\t")[0]
         assert float(line.split("\t")[1]) == pytest.approx(float(wanted.split("\t")[1]), rel=1e-5)
-    assert done.err == (f"{device_line}11 records: all used as given\nhalf-life features: none given; {AVERAGE}\n")
+    assert done.err == (
+        f"{device_line}11 records: all used as given\nhalf-life features missing: all 8 for all 11 genes; {AVERAGE}\n"
+    )
 
 
 def test_standard_input_gzip_and_files_give_the_same(windows: Path, weights: Weights, seqexpr: Command) -> None:
@@ -183,7 +185,7 @@ def test_half_life_is_read_and_what_is_missing_is_told(
     assert levels["g4"] == pytest.approx(by_hand(weights(), bases(4), half_life=partly), rel=1e-4)
     assert levels["g5"] == pytest.approx(by_hand(weights(), bases(5)), rel=1e-4)
     assert done.err.splitlines()[-1] == (
-        f"half-life features: 9 of 11 genes not in the table, 1 with missing features; {AVERAGE}"
+        f"half-life features missing: all 8 for 9 of 11 genes; cds_len, intron_len for 1; {AVERAGE}"
     )
 
 
@@ -221,7 +223,7 @@ def test_raw_features_are_no_z_scores(tmp_path: Path, windows: Path, weights: We
 def test_the_examples_raw_features_are_left_out_for_a_model_of_z_scores(seqexpr: Command, weights: Weights) -> None:
     done = seqexpr("predict", "--example", "--model", weights(upstream=7000, downstream=3500, z_scores=True))
     assert (done.code, len(rows(done.out))) == (0, 12)
-    assert "half-life features: none given" in done.err
+    assert "half-life features missing: all 8 for all 12 genes" in done.err
 
 
 @pytest.fixture
@@ -487,7 +489,7 @@ def test_bad_weights(tmp_path: Path, windows: Path, weights: Weights, seqexpr: C
         ([], "no input: give a FASTA"),
         (["--fasta", "{w}", "--genome", "g.fa", "--tss", "t.bed"], "are sources of the same windows"),
         (["--genome", "g.fa", "--model", "{m}"], "--genome needs --tss"),
-        (["--fasta", "{w}", "--model", "{p}"], "reads no DNA: leave --fasta out"),
+        (["--fasta", "{w}", "--model", "{p}"], "reads no DNA: leave the windows of "),
         (["--proteins", "{w}", "--model", "{m}"], "reads DNA: give --fasta"),
         (["--fasta", "{w}", "--model", "{m}", "--model", "{p}"], "must predict the same"),
         (["--fasta", "{w}", "--model", "{m}", "--tss-at", "middle"], "neither an offset"),

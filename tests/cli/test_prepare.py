@@ -26,11 +26,11 @@ def test_counts_go_to_stderr_and_nothing_to_stdout(files: Path, seqexpr: Callabl
     assert (done.code, done.out) == (0, "")
     assert done.err == (
         "the windows: 1 of 3 used (windows.fa)\n"
-        "labels: 1 of 1 used (labels.tsv)\n"
+        "labels: 1 of 2 used (labels.tsv); 1 has no value\n"
         "windows: 2 bp upstream and 3 bp downstream of the TSS; "
         "1 unknown base in 1 window\n"
-        "label level: 1 genes\n"
-        "1 genes prepared in set\n"
+        "label level: 1 gene\n"
+        "1 gene prepared in set\n"
     )
     assert json.loads(Path("set/manifest.json").read_text())["labels"] == ["level"]
 
@@ -72,7 +72,7 @@ def test_the_same_again_is_reused(files: Path, seqexpr: Callable[..., Any]) -> N
     again = seqexpr(*arguments[:2], "moved.fa", *arguments[3:], "--out", "set")  # the same bytes under another name
     assert (first.code, again.code, again.out) == (0, 0, "")
     assert again.err == first.err.replace(
-        "1 genes prepared in", "1 genes are there already, from the same files and options, in"
+        "1 gene prepared in", "1 genes are there already, from the same files and options, in"
     )
     assert {path: path.stat().st_mtime_ns for path in Path("set").iterdir()} == written
 

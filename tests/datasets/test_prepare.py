@@ -290,7 +290,7 @@ def _many(folder: Path, *, misspelt: int, empty: int = 0) -> None:
     rows = [f"{name}\t{'' if n >= 60 - empty else n}\n" for n, name in enumerate(names)]
     (folder / "many.tsv").write_text("id\tlevel\n" + "".join(rows))
     (folder / "many_half_life.tsv").write_text(
-        HALF_LIFE + "".join(f"{name}" + "\t99" * 4 + "\t0.5" * 4 + "\n" for name in names)
+        HALF_LIFE + "".join(f"{name}" + "\t99" * 4 + "\t0.5" * 3 + "\t20\n" for name in names)
     )
 
 

@@ -100,12 +100,18 @@ class PrepareReport:
             lines.append(
                 f"windows: {self.upstream:,} bp upstream and {self.downstream:,} bp downstream of the TSS; {changed}"
             )
-        lines += [f"label {name}: {count:,} genes" for name, count in self.labels.items()]
+        lines += [f"label {name}: {_genes(count)}" for name, count in self.labels.items()]
         if self.half_life:
             lines.append(self.missing_features or f"half-life features: all {len(self.half_life)} for every gene")
         lines += [f"note: {note}" for note in self.notes]
-        done = "are there already, from the same files and options," if self.reused else "prepared"
-        return [*lines, f"{self.genes:,} genes {done} in {self.folder}"]
+        done = "prepared"
+        if self.reused:
+            done = f"{'is' if self.genes == 1 else 'are'} there already, from the same files and options,"
+        return [*lines, f"{_genes(self.genes)} {done} in {self.folder}"]
+
+
+def _genes(count: int) -> str:
+    return f"{count:,} gene{'' if count == 1 else 's'}"
 
 
 def existing_report(folder: Path, described: dict[str, Any]) -> PrepareReport:
