@@ -207,3 +207,17 @@ def _fasta(folder: Path, windows: dict[str, str]) -> Path:
 def test_what_is_no_table_or_path_is_said(options: dict[str, Any], message: str, windows: dict[str, str]) -> None:
     with pytest.raises((InputError, UsageError), match=message):
         seqexpr.predict(windows, **options)
+
+
+def test_a_table_of_other_genes_is_an_error_before_sequences_in_memory_are_computed(windows: dict[str, str]) -> None:
+    frame = pd.DataFrame([[100.0, 900, 5000, 400, 0.5, 0.5, 0.45, 5.5]], columns=list(FEATURES), index=["other"])
+    with pytest.raises(InputError, match="found none of the 12 records .* among its 1 ids .*'other'"):
+        seqexpr.predict(windows, half_life=frame)
+
+
+def test_missing_half_life_features_are_logged_in_the_words_of_the_command(
+    windows: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "seqexpr"):
+        seqexpr.predict(windows, threads=1)
+    assert "half-life features missing: all 8 for all 12 genes; the model predicts from the rest" in caplog.text

@@ -72,7 +72,7 @@ def test_the_same_again_is_reused(files: Path, seqexpr: Callable[..., Any]) -> N
     again = seqexpr(*arguments[:2], "moved.fa", *arguments[3:], "--out", "set")  # the same bytes under another name
     assert (first.code, again.code, again.out) == (0, 0, "")
     assert again.err == first.err.replace(
-        "1 gene prepared in", "1 genes are there already, from the same files and options, in"
+        "1 gene prepared in", "1 gene is there already, from the same files and options, in"
     )
     assert {path: path.stat().st_mtime_ns for path in Path("set").iterdir()} == written
 

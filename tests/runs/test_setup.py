@@ -191,3 +191,23 @@ def test_a_jitter_without_room_is_said(dataset, caplog):
     caplog.clear()
     _check_shift(dataset, plain.config, plain.recipe.changed(tss_jitter=60))
     assert not caplog.records
+
+
+def _with_columns(dataset, monkeypatch, columns):
+    changed = copy.copy(dataset)
+    changed.genes = dataset.genes.assign(**columns)
+    monkeypatch.setattr("seqexpr.runs.setup.open_task_dataset", lambda task, preset: changed)
+
+
+def test_a_skewed_label_is_said_for_those_who_learn_it(dataset, monkeypatch, caplog):
+    _with_columns(dataset, monkeypatch, {"a": 10 ** np.random.default_rng(0).normal(1, 1, len(dataset))})
+    resolve_experiment(str(dataset.folder), labels=("b",))
+    assert "skewed" not in caplog.text
+    resolve_experiment(str(dataset.folder), labels=("a",))
+    assert f"{dataset.folder}: label a is heavily skewed" in caplog.text and "prepare --log10" in caplog.text
+
+
+def test_half_life_features_that_no_gene_has_are_said_in_the_words_of_predict(dataset, monkeypatch, caplog):
+    _with_columns(dataset, monkeypatch, dict.fromkeys(dataset.half_life_names, np.nan))
+    resolve_experiment(str(dataset.folder), labels=("a",))
+    assert "half-life features missing: all 8 for all 48 genes" in caplog.text

@@ -133,7 +133,7 @@ class InputSources(GeneOptions):
             return self
         records = iter(read_fasta(self.fasta) if self.windows is None and self.fasta else self.windows or ())
         first = next(records)
-        again = chain([first], records)
+        again = self.windows if isinstance(self.windows, tuple) else chain([first], records)
         if not looks_like_protein(first.sequence.rstrip(b"*.")):
             return replace(self, windows=again)
         return replace(self, fasta=None, windows=None, proteins=self.fasta, protein_records=again)
