@@ -211,7 +211,7 @@ def test_what_is_no_table_or_path_is_said(options: dict[str, Any], message: str,
 
 def test_a_table_of_other_genes_is_an_error_before_sequences_in_memory_are_computed(windows: dict[str, str]) -> None:
     frame = pd.DataFrame([[100.0, 900, 5000, 400, 0.5, 0.5, 0.45, 5.5]], columns=list(FEATURES), index=["other"])
-    with pytest.raises(InputError, match="found none of the 12 records .* among its 1 ids .*'other'"):
+    with pytest.raises(InputError, match=r"found none of the 12 records .* among its 1 ids .*'other'"):
         seqexpr.predict(windows, half_life=frame)
 
 
