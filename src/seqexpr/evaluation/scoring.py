@@ -7,6 +7,7 @@ network was trained or validated on, and predicts exactly the genes that the net
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,9 @@ MODEL = "seqexpr"
 
 UNTRAINED = "untrained model"
 
+_MOST_FITS = 8
+"""Baselines that are fitted at once, each of which holds copies of all genes' features."""
+
 Progress = Callable[[str, int, int], None]
 """Hears what is computed now, how many parts are done, and how many there are."""
 
@@ -46,6 +50,7 @@ def predict_baselines(
     device: torch.device,
     *,
     known: Mapping[str, np.ndarray] | None = None,
+    at_once: int = 1,
     progress: Progress = no_progress,
 ) -> tuple[dict[str, np.ndarray], dict[str, Exception]]:
     """Predict the tested genes by each baseline and by the network before training.
@@ -55,6 +60,7 @@ def predict_baselines(
         splits: the test genes of each, and the genes that its baselines learn from.
         device: for the untrained network.
         known: predictions of baselines that are computed already.
+        at_once: fits that run at the same time, one thread each; their digits do not depend on it.
         progress: hears of each baseline.
 
     Returns:
@@ -65,7 +71,7 @@ def predict_baselines(
     features = BaselineFeatures(experiment.dataset, config.upstream, config.downstream, config.protein_length)
     makers: dict[str, Callable[[], np.ndarray]] = {
         baseline.name: lambda baseline=baseline: _predict_baseline(  # type: ignore[misc]
-            baseline.fit_predict, features, experiment, splits
+            baseline.fit_predict, features, experiment, splits, min(at_once, _MOST_FITS)
         )
         for baseline in applicable_baselines(features)
     }
@@ -85,17 +91,35 @@ def predict_baselines(
 
 
 def _predict_baseline(
-    fit_predict: Callable[..., np.ndarray], features: BaselineFeatures, experiment: Experiment, splits: Sequence[Split]
+    fit_predict: Callable[..., np.ndarray],
+    features: BaselineFeatures,
+    experiment: Experiment,
+    splits: Sequence[Split],
+    at_once: int,
 ) -> np.ndarray:
+    """Fit on each split and label, some at once with a thread each.
+
+    Threads that share one fit wait for one another, which takes ten times as long where other processes use the cores;
+    and with one thread a fit gives the same digits everywhere.
+    """
+    from threadpoolctl import threadpool_limits
+
     values = experiment.values()
     table = np.full(values.shape, np.nan)
-    for split in splits:
-        for column in range(values.shape[1]):
-            seen = split.seen[~np.isnan(values[split.seen, column])]
+
+    def fit(split: Split, column: int) -> None:
+        seen = split.seen[~np.isnan(values[split.seen, column])]
+        with threadpool_limits(1):
             found = fit_predict(features, values[:, column], seen, split.test, experiment.seed)
-            if not np.isfinite(found).all():
-                raise ValueError(f"{int((~np.isfinite(found)).sum())} of {len(found)} predictions are not finite")
-            table[split.test, column] = found
+        if not np.isfinite(found).all():
+            raise ValueError(f"{int((~np.isfinite(found)).sum())} of {len(found)} predictions are not finite")
+        table[split.test, column] = found
+
+    fits = [(split, column) for split in splits for column in range(values.shape[1])]
+    # BLAS has one setting for all threads: it is set, and set back, around them all.
+    with threadpool_limits(1), ThreadPoolExecutor(at_once) as pool:
+        for done in [pool.submit(fit, *one) for one in fits]:
+            done.result()
     return table
 
 

@@ -90,8 +90,11 @@ def finish_run(
     if len(tested_rows(splits)):
         stored = _stored_baselines(folder, experiment, splits)
         observer.on_stage(f"baselines on the same {'folds' if len(splits) > 1 else 'genes'}")
+        at_once = torch.get_num_threads()
         with torch_threads(threads):
-            baselines, failed = predict_baselines(experiment, splits, device, known=stored, progress=observer.on_part)
+            baselines, failed = predict_baselines(
+                experiment, splits, device, known=stored, at_once=at_once, progress=observer.on_part
+            )
         failures |= {f"the baseline {name}": error for name, error in failed.items()}
         if baselines:
             write_table(folder / BASELINES, baseline_rows(experiment, splits, baselines, columns))
