@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import gzip
+import os
 import random
+import threading
 import tracemalloc
 from collections import Counter
 from dataclasses import replace
@@ -272,28 +274,34 @@ def test_dna_in_place_of_proteins_is_an_error(tmp_path: Path) -> None:
         read(PROTEIN, proteins=write(tmp_path / "p.fa", f">a\n{'ACGT' * 10}\n"))
 
 
-def test_a_half_life_table_of_other_genes_is_warned_of_at_the_end(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    fasta = write(tmp_path / "w.fa", ">a\nACGTACGTAC\n>b\nACGTACGTAC\n")
-    table = write(tmp_path / "h.tsv", "\t".join(["gene_id", *FEATURES]) + "\nc\t1\t2\t3\t4\t.5\t.6\t.7\t8\n")
-    assert len(read(HALF_LIFE, fasta=fasta, half_life=table)[0]) == 2
-    assert (
-        "h.tsv: none of the 2 records (for instance 'b') among its 1 ids (for instance 'c'), so 0 genes" in caplog.text
-    )
-
-
-def test_a_half_life_table_of_other_genes_is_an_error_where_genes_are_known_beforehand(tmp_path: Path) -> None:
+def test_a_half_life_table_of_other_genes_is_an_error_before_the_first_record(tmp_path: Path) -> None:
     table = write(tmp_path / "h.tsv", "\t".join(["gene_id", *FEATURES]) + "\nc\t1\t2\t3\t4\t.5\t.6\t.7\t8\n")
     genome = write(tmp_path / "g.fa", ">chr1\n" + "ACGT" * 10 + "\n")
     bed = write(tmp_path / "t.bed", "chr1\t9\t10\ta\t0\t+\nchr1\t20\t21\tb\t0\t+\n")
+    fasta = write(tmp_path / "w.fa", ">a\nACGTACGTAC\n>b\nACGTACGTAC\n")
     in_memory = InputSources(windows=(FastaRecord("a", "", b"ACGTACGTAC", 1),), half_life=table)
+    both = "none of the 2 records .*'a'.* among its 1 ids .*'c'"
     for sources, found in (
-        (InputSources(genome=genome, tss=bed, half_life=table), "none of the 2 records .*'a'.* among its 1 ids .*'c'"),
+        (InputSources(genome=genome, tss=bed, half_life=table), both),
+        (InputSources(fasta=fasta, half_life=table), both),
         (in_memory, "the one record .*'a'.* is not among its 1 ids .*'c'"),
     ):
         with pytest.raises(InputError, match=rf"h\.tsv: found {found}"):
-            read_records(sources, HALF_LIFE, InputCounts())  # before the first record
+            read_records(sources, HALF_LIFE, InputCounts())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_of_genes_that_come_through_a_pipe_it_is_an_error_at_the_end(tmp_path: Path) -> None:
+    table = write(tmp_path / "h.tsv", "\t".join(["gene_id", *FEATURES]) + "\nc\t1\t2\t3\t4\t.5\t.6\t.7\t8\n")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=(">a\nACGTACGTAC\n>b\nACGTACGTAC\n",))
+    writer.start()
+    records = read_records(InputSources(fasta=str(pipe), half_life=table), HALF_LIFE, InputCounts())
+    assert [next(records).id, next(records).id] == ["a", "b"]
+    with pytest.raises(InputError, match=r"h\.tsv: found none of the 2 records .*'b'.* among its 1 ids"):
+        next(records)
+    writer.join()
 
 
 def test_symbols_come_from_the_annotation_where_a_bed_has_none(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ of another order, proteins wait for their window, on disk where they are many.
 
 from __future__ import annotations
 
-import logging
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,8 +27,6 @@ from seqexpr.sequences.windows import Tss
 if TYPE_CHECKING:
     from seqexpr.sequences.genbank import GenbankFile
 
-
-logger = logging.getLogger(__name__)
 
 _MOST_WAITING = 16 << 20
 """Bytes of proteins without their window that are held in memory; more are on disk."""
@@ -56,7 +54,7 @@ def read_records(sources: InputSources, needs: ModelNeeds, counts: InputCounts) 
     counts.symbols |= {site.id: site.symbol or counts.symbols.get(site.id, "") for site in sites}
     _expect(sources, counts, reader, reference.genbank)
     half_life = _half_life(sources, needs, counts, reference, sites)
-    half_life.check_joined([site.id for site in sites] if isinstance(reader, CutWindows) else _ids(sources))
+    half_life.check_joined((site.id for site in sites) if isinstance(reader, CutWindows) else _ids(sources))
     return _records(_sequences(reader, sources, needs, counts, reference.genbank), half_life, counts)
 
 
@@ -75,10 +73,13 @@ def _expect(
             counts.expected, counts.expected_is_exact = found
 
 
-def _ids(sources: InputSources) -> list[str] | None:
-    """Ids of sequences in memory; None where they come as they are read."""
+def _ids(sources: InputSources) -> Iterator[str]:
+    """Ids of the records that will come; none where they come through a pipe, which is read once."""
     given = sources.windows or sources.protein_records
-    return [record.id for record in given] if isinstance(given, tuple) else None
+    file = sources.fasta or sources.proteins
+    if given is None and file is not None and Path(file).is_file():
+        given = read_fasta(file)
+    return (record.id for record in given) if isinstance(given, tuple | Iterator) else iter(())
 
 
 def _records(
@@ -87,7 +88,7 @@ def _records(
     for name, dna, protein in sequences:
         counts.records += 1
         yield InputRecord(name, dna, protein, half_life.row(name))
-    half_life.warn_unjoined()
+    half_life.check_stream()
 
 
 def _half_life(
@@ -134,29 +135,40 @@ class _HalfLife:
         self._counts.half_life.add(self._unknown if row is None else row)
         return self._unknown if row is None else row
 
-    def check_joined(self, ids: Sequence[str] | None) -> None:
-        """Refuse a table without a row for any of the genes that will come, where they are known.
+    def check_joined(self, ids: Iterable[str]) -> None:
+        """Refuse a table without a row for any of the genes that will come, as far as they are known.
 
         Raises:
             InputError: it is such a table.
         """
-        if self._rows is not None and ids and not any(name in self._rows for name in ids):
-            found = self._unjoined(len(ids), ids[0])
-            raise InputError(self._file, found=found, expected="half-life features of the genes predicted")
+        if self._rows is None:
+            return
+        count, first = 0, ""
+        for name in ids:
+            if name in self._rows:
+                return
+            count, first = count + 1, first or name
+        if count:
+            raise self._unjoined(count, first)
 
-    def warn_unjoined(self) -> None:
-        """At the stream's end, say that the table had no row for any record: the rows that are written stand."""
+    def check_stream(self) -> None:
+        """At the end of a pipe, refuse a table that had no row for any record.
+
+        Raises:
+            InputError: it is such a table.
+        """
         if self._rows is not None and 0 < self._counts.records == self._counts.half_life_absent:
-            logger.warning("%s: %s", self._file, self._unjoined(self._counts.records, self._last))
+            raise self._unjoined(self._counts.records, self._last)
 
-    def _unjoined(self, records: int, instance: str) -> str:
+    def _unjoined(self, records: int, instance: str) -> InputError:
         assert self._rows is not None
         example = f" (for instance {self._example!r})" if self._example else ""
         genes = "the one record" if records == 1 else f"none of the {records:,} records"
-        return (
+        found = (
             f"{genes} ({'' if records == 1 else 'for instance '}{instance!r}) "
             f"{'is not ' if records == 1 else ''}among its {len(self._rows):,} ids{example}, so 0 genes joined"
         )
+        return InputError(self._file, found=found, expected="half-life features of the genes predicted")
 
 
 def _sequences(
