@@ -19,6 +19,7 @@ import pandas as pd
 
 from seqexpr.errors import InputError, MissingDataError, UsageError
 from seqexpr.evaluation.metrics import METRICS, PairedMetric, paired_metrics
+from seqexpr.evaluation.tables import current_name
 from seqexpr.inputs.tables import TextTable, read_table
 from seqexpr.manifest import read_manifest
 
@@ -111,7 +112,7 @@ def read_baselines(folder: str | os.PathLike[str]) -> list[HeldOut]:
             raise UsageError(f"{folder} has no baselines, for it has no test genes; name a second run to compare with")
         command = shlex.join(["seqexpr", "cv", "--merge", str(folder)])
         raise MissingDataError(f"{folder} has no baselines.tsv; run: {command}")
-    return [HeldOut(name, str(file), table, manifest) for name, table in _models(file).items()]
+    return [HeldOut(current_name(name), str(file), table, manifest) for name, table in _models(file).items()]
 
 
 def _run_manifest(folder: Path) -> dict[str, Any]:

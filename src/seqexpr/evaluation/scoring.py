@@ -16,6 +16,7 @@ import torch
 from seqexpr.evaluation.baselines import BaselineFeatures, applicable_baselines, training_mean
 from seqexpr.evaluation.metrics import metrics_row, paired_metrics
 from seqexpr.evaluation.tables import prediction_rows
+from seqexpr.evaluation.verdict import spoken
 from seqexpr.models.perceiver import Perceiver
 from seqexpr.models.trained import ModelMetadata, Output, TrainedModel
 from seqexpr.prediction.rows import predict_rows
@@ -25,7 +26,7 @@ from seqexpr.training.trainer import EVALUATION_BATCH
 MODEL = "seqexpr"
 """The trained network in `metrics.json`; every other model there is a baseline."""
 
-UNTRAINED = "untrained model"
+UNTRAINED = "untrained_model"
 
 Progress = Callable[[str, int, int], None]
 """Hears what is computed now, how many parts are done, and how many there are."""
@@ -76,7 +77,7 @@ def predict_baselines(
         if known is not None and name in known:
             predicted[name] = known[name]
             continue
-        progress(name.replace("half_life", "half-life").replace("_", " "), done, len(makers))
+        progress(spoken(name), done, len(makers))
         try:
             predicted[name] = make()
         except Exception as error:
