@@ -273,7 +273,7 @@ def learning_curve(history: pd.DataFrame, measure: str) -> str:
                 axes.plot([known["epoch"].iloc[best]], [values[best]], "o", color=ACCENT_COLOUR, markersize=4)
         axes.set_xlabel("epoch")
         axes.set_title("loss" if is_loss else "validation r²")
-        axes.locator_params(axis="x", integer=True)
+        axes.locator_params(axis="x", integer=True, min_n_ticks=1)
         if is_loss:
             axes.legend(loc="best", fontsize=8)
         return _svg(figure)
