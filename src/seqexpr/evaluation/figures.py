@@ -213,7 +213,7 @@ def errors_by_chromosome(chroms: Sequence[str], errors: np.ndarray) -> str:
     boxes = [(name, groups[name]) for name in sorted(shown, key=natural_order)]
     if rest:
         boxes.append((f"{len(rest):,} others", np.concatenate([groups[name] for name in rest])))
-    with _figure(_WIDTH, 0.8 + 0.2 * len(boxes)) as figure:
+    with _figure(_WIDTH, 0.8 + 0.2 * max(len(boxes), 6)) as figure:
         axes = figure.add_subplot()
         axes.axvline(0, color=ACCENT_COLOUR, linewidth=1.1, linestyle=(0, (5, 3)))
         for place, (_, part) in enumerate(boxes):
