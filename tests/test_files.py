@@ -35,8 +35,25 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, error):
     assert [path.name for path in tmp_path.iterdir()] == ["result.txt"]
 
 
+@pytest.mark.parametrize("step", ["open", "close", "fsync", "replace"])
+def test_a_signal_at_any_step_leaves_no_temporary_file(tmp_path, monkeypatch, step):
+    """SIGTERM and Ctrl-C raise between any two steps: also just after the file was made."""
+    owner = Path if step == "replace" else os
+    real = getattr(owner, step)
+
+    def interrupted(*arguments, **options):
+        real(*arguments, **options)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, step, interrupted)
+        with pytest.raises(KeyboardInterrupt), atomic_path(tmp_path / "result.txt") as temporary:
+            temporary.touch()
+    assert [path.name for path in tmp_path.iterdir() if path.name != "result.txt"] == []
+
+
 def test_a_folder_that_is_not_there_is_an_os_error(tmp_path):
-    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "absent" / "x"):
+    with pytest.raises(FileNotFoundError, match=r"absent/x'$"), atomic_path(tmp_path / "absent" / "x"):
         raise AssertionError("the block must not run")
 
 

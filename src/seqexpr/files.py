@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,18 +33,18 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
         OSError: the folder cannot be written, or the disk is full; its `filename` is then `target`.
     """
     target = Path(target)
-    handle, name = tempfile.mkstemp(prefix=temporary_prefix(target), suffix=".tmp", dir=target.parent or Path())
-    os.close(handle)
-    temporary = Path(name)
+    temporary = temporary_path(target)  # the name before the file: whatever signal comes, it is known what to remove
     try:
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         yield temporary
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())
-        temporary.chmod(ordinary_mode(0o666))  # mkstemp makes files private; results are ordinary files
+        temporary.chmod(ordinary_mode(0o666))  # private so far; results are ordinary files
         temporary.replace(target)
         _fsync_folder(target.parent)
     except OSError as error:
-        if error.errno in DISK_ERRORS and (error.filename is None or str(error.filename) == name):
+        unnamed = error.filename is None and error.errno in DISK_ERRORS
+        if unnamed or str(error.filename) == str(temporary):
             error.filename = str(target)  # a full disk does not say by itself which file it stopped
         raise
     finally:
@@ -66,6 +66,11 @@ def _read_umask() -> int:
 _UMASK = _read_umask()
 
 
+def temporary_path(target: Path) -> Path:
+    """A name beside `target` that nobody has, for what is to take its place."""
+    return target.with_name(f"{temporary_prefix(target)}{uuid.uuid4().hex}.tmp")
+
+
 def temporary_prefix(target: Path) -> str:
     """How the name of a temporary file for `target` starts: hidden, and short enough for any file system."""
     return f".{target.name[:_KEPT_OF_NAME]}."
@@ -78,7 +83,7 @@ def replace_folder(new: Path, target: Path) -> None:
     that is killed just then leaves it there; `recover_folder` puts it back.
 
     Args:
-        new: a folder beside `target`, named by `tempfile.mkdtemp` with `temporary_prefix` and ".tmp". It is gone
+        new: a folder beside `target`, with a name of `temporary_path`. It is gone
             afterwards, and the old folder with it.
         target: a folder that may be absent.
 

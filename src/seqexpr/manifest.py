@@ -116,10 +116,23 @@ _RUN = record({}, {"options": _RUN_OPTIONS})
 EPOCH = record({"epoch": whole(0)}, {"train_loss": number, "valid_loss": number, "valid_r2": number})
 """A line of metrics.jsonl."""
 
+ESTIMATE = record({"value": maybe(number)}, {"low": maybe(number), "high": maybe(number)})
+"""A metric with its interval."""
+
+SCORE = record(
+    {"model": text, "output": text, "scope": text, "n": whole(0), "metrics": mapping(ESTIMATE)},
+    {"difference": maybe(mapping(ESTIMATE))},
+)
+"""A row of metrics.json, and of the numbers that a run's weights carry."""
+
 CV_OPTIONS = record(
-    dict.fromkeys(
-        ("task", "labels", "dataset", "model", "digests", "seed", "folds", "resamples", "permute_labels"), anything
-    )
+    {
+        **dict.fromkeys(
+            ("task", "labels", "model", "recipe", "seed", "folds", "resamples", "permute_labels"), anything
+        ),
+        "dataset": record({"folder": text}),
+        "digests": record({"folds": text}),
+    }
 )
 """The options that the manifest of a run of `cv` must have for its folds to be put together."""
 

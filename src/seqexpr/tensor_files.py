@@ -138,6 +138,30 @@ def load_tensors(path: str | Path, expected: str, *, with_gaps: Collection[str] 
     return tensors
 
 
+def check_tensors(
+    path: str | Path, found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], expected: str
+) -> None:
+    """Check that there are the tensors that a network has: by name, shape, and whether they are whole numbers.
+
+    Raises:
+        InputError: naming the first that differs, what was found and what was expected.
+    """
+    for name in sorted(wanted.keys() | found.keys()):
+        where = f"tensor {name[:80]!r}"
+        if name not in found or name not in wanted:
+            described = "no such tensor" if name in wanted else "a tensor of another network"
+            raise InputError(path, record=where, found=described, expected=expected)
+        one, other = _kind(found[name]), _kind(wanted[name])
+        if one != other:
+            raise InputError(path, record=where, found=one, expected=f"{other}: {expected}")
+
+
+def _kind(tensor: torch.Tensor) -> str:
+    """For instance "shape (64, 15) of floats"."""
+    of = "floats" if tensor.is_floating_point() else "whole numbers"
+    return f"shape ({', '.join(map(str, tensor.shape))}) of {of}"
+
+
 def tensor_digest(tensor: torch.Tensor) -> str:
     """SHA-256 of a tensor's bytes as they are stored."""
     import torch

@@ -32,14 +32,16 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     """
     expected = "a TOML file"
     try:
-        size = Path(path).stat().st_size
-        content = "" if size > _LARGEST else Path(path).read_text(encoding="utf-8")
+        with Path(path).open("rb") as file:
+            data = file.read(_LARGEST + 1)  # a device may never end
+        content = data.decode("utf-8").replace("\r\n", "\n")
     except OSError as problem:
         raise InputError(path, found=problem.strerror or "an unreadable file", expected=expected) from None
     except ValueError as problem:
         raise InputError(path, found=f"text that is not TOML ({problem})", expected=expected) from None
-    if size > _LARGEST:
-        raise InputError(path, found=f"{size:,} bytes", expected=f"{expected} of at most {_LARGEST:,}")
+    if len(data) > _LARGEST:
+        found = f"more than {_LARGEST:,} bytes"
+        raise InputError(path, found=found, expected=f"{expected} of at most {_LARGEST:,} bytes")
     odd = _ODD_VALUE.search(content)
     key = f"key {odd['key']!r}" if odd else None
     too_deep = InputError(
@@ -58,7 +60,21 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         raise InputError(path, found=f"text that is not TOML ({problem})", expected=expected) from None
     if _is_deeper(settings, _DEEPEST):
         raise too_deep
+    if huge := _huge_number(settings):
+        found = "a number beyond 64 bits"
+        raise InputError(path, record=f"key {huge!r}", found=found, expected="a setting that fits")
     return settings
+
+
+def _huge_number(value: Any, key: str = "") -> str:
+    """The key of a whole number beyond what TOML allows (64 bits), which Python may not even be able to show."""
+    if isinstance(value, dict):
+        inner = [(f"{key}.{name}" if key else name, entry) for name, entry in value.items()]
+    elif isinstance(value, list):
+        inner = [(key, entry) for entry in value]
+    else:
+        return key if isinstance(value, int) and value.bit_length() > 64 else ""
+    return next((found for name, entry in inner if (found := _huge_number(entry, name))), "")
 
 
 def _is_deeper(value: Any, levels: int) -> bool:

@@ -173,3 +173,14 @@ def test_closed_streams_are_no_bug(weights: Callable[..., Path]) -> None:
         done = subprocess.run(["sh", "-c", f'"$@" {closed}', "sh", *command], capture_output=True, text=True)
         assert (done.returncode, done.stdout) == (code, "")
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("arguments", ["models list", "models path human-mrna", "fetch --list", "--version"])
+def test_a_standard_output_that_takes_no_more_is_named(arguments):
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "seqexpr", *arguments.split()], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert result.returncode == 3
+    assert "standard output: No space left on device" in result.stderr

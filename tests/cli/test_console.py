@@ -85,7 +85,7 @@ def test_a_terminal_sees_total_rate_and_time_left() -> None:
     code = (
         "import time\nfrom seqexpr.cli.console import progress, set_up_logging\nset_up_logging()\n"
         "with progress('predict', 'records', total=900, about=True) as advance:\n"
-        "    for _ in range(30):\n        advance(20)\n        time.sleep(0.02)\n"
+        "    for _ in range(70):\n        advance(10)\n        time.sleep(0.02)\n"
     )
     ours, theirs = pty.openpty()
     terminal = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}

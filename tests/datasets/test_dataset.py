@@ -11,6 +11,8 @@ from seqexpr.errors import InputError, UsageError
 from seqexpr.inputs.half_life import FEATURES, TRANSFORMS
 from seqexpr.manifest import describe_run
 
+from ..small_dataset import make_small_dataset
+
 IDS = ["g1", "NA", "g3"]
 HALF_LIFE = {"names": list(FEATURES), "transforms": list(TRANSFORMS)}
 
@@ -175,6 +177,7 @@ def _edit(folder: Path, column: str, cell: str) -> None:
         ("level", "99", "SHA-256"),
         ("level", "1_0", "column 'level': found '1_0'"),
         ("level", "nan", "column 'level': found 'nan'"),
+        ("level", "1e300", "line 2, column 'level': found 1e\\+300"),
         ("tss", "1.5", "column 'tss': found '1.5'"),
         ("tss", "1e30", "column 'tss'"),
         ("id", "g3", "the id 'g3' again"),
@@ -201,6 +204,7 @@ def test_genes_that_were_edited_are_refused(tmp_path: Path, column: str, cell: s
         ("window", {"upstream": 10**30, "downstream": 4}),
         ("proteins", "yes"),
         ("half_life", {"names": ["a"], "transforms": []}),
+        ("half_life", {"names": ["a"], "transforms": ["square"]}),
         ("content", {"genes.tsv": 3}),
         ("options", None),
     ],
@@ -248,3 +252,18 @@ def test_a_store_that_claims_more_than_it_holds_is_refused(tmp_path: Path) -> No
             with pytest.raises(InputError, match=r"sequences\.safetensors"):
                 PreparedDataset.open(tmp_path / "set")
         path.write_bytes(data)
+
+
+def test_a_number_of_records_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "set")
+    path = tmp_path / "set" / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "records": 77}))
+    with pytest.raises(InputError, match=r"genes.tsv; expected 77"):
+        PreparedDataset.open(tmp_path / "set")
+
+
+def test_a_feature_below_zero_has_no_logarithm(tmp_path: Path) -> None:
+    dataset = make_small_dataset(tmp_path / "set")
+    _edit(dataset.folder, dataset.half_life_names[0], "-1")
+    with pytest.raises(InputError, match=f"line 2, column '{dataset.half_life_names[0]}': found -1; expected a number"):
+        PreparedDataset.open(dataset.folder)

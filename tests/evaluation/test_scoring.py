@@ -134,6 +134,17 @@ def test_a_feature_that_no_training_gene_has_is_left_out_of_the_trees(small):
     assert all(np.isfinite(values).all() for values in predicted.values())
 
 
+def test_fits_at_once_give_the_same_digits(tmp_path):
+    dataset = make_small_dataset(tmp_path / "small")
+    learnt = Experiment(dataset, ("a", "b"), tiny_config(outputs=2), Recipe("r"), 0)
+    rows = np.arange(len(dataset))
+    splits = [fold(number, rows[number::4], rows[rows % 4 != number]) for number in range(4)]
+    alone, together = (predict_baselines(learnt, splits, torch.device("cpu"), at_once=count)[0] for count in (1, 8))
+    assert {"composition_ridge", "composition_boosted_trees"} <= set(alone)
+    for name, values in alone.items():
+        np.testing.assert_array_equal(values, together[name])
+
+
 def test_a_baseline_that_fails_is_named_and_the_others_are_there(small, monkeypatch):
     def broken(*_):
         raise ValueError("no trees today")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import gzip
 import json
 import random
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,18 +20,23 @@ from seqexpr.datasets.dataset import PreparedDataset
 from seqexpr.errors import SeqexprError
 from seqexpr.evaluation.compare import compare, read_baselines, read_held_out
 from seqexpr.evaluation.report.run import read_run
-from seqexpr.evaluation.tables import read_table
+from seqexpr.evaluation.tables import prediction_rows, read_table, write_table
+from seqexpr.files import write_json
+from seqexpr.finished import mark_done
 from seqexpr.inputs.half_life import FEATURES
 from seqexpr.inputs.half_life_table import read_half_life
 from seqexpr.inputs.labels import read_labels
-from seqexpr.manifest import read_manifest
+from seqexpr.manifest import describe_run, read_manifest
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.models.perceiver import Perceiver
 from seqexpr.models.trained import ModelMetadata, Output, TrainedModel, load_model, save_model
-from seqexpr.runs.folder import first_difference, read_lines
+from seqexpr.runs.folder import first_difference, fold_folder, read_lines, write_lines
+from seqexpr.runs.merging import _find_folds, _like_manifests, _stored_experiment
+from seqexpr.runs.setup import RunOptions, divide_into_folds, resolve_experiment
 from seqexpr.sequences.annotation import read_annotation, read_tss
 from seqexpr.sequences.fasta import read_fasta
 from seqexpr.sequences.genbank import read_genbank
+from seqexpr.training.experiment import Experiment
 from seqexpr.training.recipe_files import load_recipe
 from seqexpr.training.state import load_state, save_state
 
@@ -59,7 +67,7 @@ def try_damaged(target: Target, sound: Path, work: Path, seed: int) -> None:
     generator = random.Random(seed)
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(sound, work)
-    files = sorted(path for path in work.rglob("*") if path.is_file() and path.name != ".done")
+    files = sorted(path for path in work.rglob("*") if path.is_file())
     chosen = generator.choice(files)
     chosen.write_bytes(damage(chosen.read_bytes(), generator, chosen.name))
     try:
@@ -165,7 +173,7 @@ def _read_run(folder: Path) -> None:
     for read in (
         lambda: read_run(run),
         lambda: [compare(read_held_out(run), other, resamples=2) for other in read_baselines(run)],
-        lambda: (read_table(run / "predictions.tsv"), read_lines(run / "metrics.jsonl")),
+        lambda: read_table(run / "predictions.tsv"),
         lambda: first_difference(read_manifest(run), {"kind": "cv", "options": {"a": 1}}),
     ):
         try:
@@ -174,6 +182,41 @@ def _read_run(folder: Path) -> None:
             problems.append(problem)
     if problems:
         raise problems[0]
+
+
+def _make_folds(folder: Path) -> None:
+    """Two folds of a `cv` that are trained and not yet put together; nothing is trained, and no gene is predicted."""
+    options = RunOptions("random", folds=2, valid_fraction=0.2, resamples=2)
+    plain, splits = divide_into_folds(_experiment(_dataset_of_folds()), options)
+    write_json(folder / "manifest.json", {**describe_run("cv", plain.to_dict()), "threads": 1})
+    for split in splits:
+        target = fold_folder(folder, split.number)
+        target.mkdir(parents=True)
+        own, values = np.full((len(split.test), 1), 0.5), plain.values()
+        genes, names = plain.dataset.genes, plain.labels
+        table = prediction_rows(genes, split.test, own, values, names, fold=split.number)
+        write_table(target / "predictions.tsv", table)
+        write_lines(target / "metrics.jsonl", [{"epoch": 1, "train_loss": 1.0, "valid_loss": 1.0, "valid_r2": 0.0}])
+        mark_done(target, ("predictions.tsv", "metrics.jsonl"))
+
+
+def _experiment(folder: Path) -> Experiment:
+    return resolve_experiment(str(folder), labels=("a",), preset="dna-perceiver", recipe="paper", epochs=1)
+
+
+@cache
+def _dataset_of_folds() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="seqexpr-fuzz-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return make_small_dataset(folder / "ds").folder
+
+
+def _read_folds(folder: Path) -> None:
+    (manifest,) = manifests = _like_manifests([folder])
+    folders = _find_folds([folder], manifest)
+    _stored_experiment(manifests, folders, folder)
+    for part in folders.values():
+        read_lines(part / "metrics.jsonl")
 
 
 TARGETS = {
@@ -198,6 +241,7 @@ TARGETS = {
     "weights": Target(_make_weights, _read_weights),
     "state": Target(_make_state, _read_state),
     "run": Target(_make_run, _read_run),
+    "folds": Target(_make_folds, _read_folds),
 }
 
 

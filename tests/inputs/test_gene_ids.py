@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -118,3 +121,21 @@ def test_lists_of_genes_in_files(tmp_path: Path, text: str) -> None:
 def test_one_gene_next_to_something_else_is_one_gene(tmp_path: Path) -> None:
     (tmp_path / "genes.txt").write_text("A\tfirst\n")
     assert read_gene_names(str(tmp_path / "genes.txt")) == ("A",)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no named pipes")
+def test_a_list_from_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor(1) as other:
+        other.submit((tmp_path / "pipe").write_text, "# genes\nA\nB\n")
+        assert read_gene_names(str(tmp_path / "pipe")) == ("A", "B")
+
+
+def test_a_list_that_is_not_there_and_a_folder_named_like_a_gene(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputError, match=r"genes\.txt: found no such file; expected a list of genes"):
+        read_gene_names("genes.txt")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "TP53").mkdir()
+    assert read_gene_names("TP53") == ("TP53",)

@@ -62,7 +62,8 @@ def test_without_a_genome_the_databases_names_of_a_contig_are_one(files: Path) -
 def test_genes_on_contigs_that_the_genome_lacks_keep_their_lengths(
     files: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (files / "a.gtf").write_text(as_gtf() + as_gtf().split("\n")[0].replace("toy", "scaffold_9"))
+    extra = as_gtf().split("\n")[0].replace("toy", "scaffold_9").replace("PLUS", "EXTRA")
+    (files / "a.gtf").write_text(as_gtf() + extra)
     with caplog.at_level(logging.WARNING):
         np.testing.assert_allclose(
             features(opened(files, genome="toy.fa", annotation="a.gtf"))["PLUS"], FEATURES_BY_HAND["PLUS"], rtol=1e-6

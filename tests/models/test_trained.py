@@ -79,6 +79,11 @@ def test_metadata_is_read_without_torch(model, tmp_path):
     assert result.stdout == "mrna False\n"
 
 
+def _header(path):
+    with safe_open(str(path), framework="np") as handle:
+        return handle.metadata()
+
+
 def rewrite(path, change):
     """The same tensors with other metadata."""
 
@@ -126,7 +131,7 @@ def test_tensors_of_another_network_are_refused(model, tmp_path):
     path = tmp_path / "m.safetensors"
     save_model(path, model)
     rewrite(path, lambda stored: stored["config"].update(latents=9))
-    with pytest.raises(InputError, match=r"size mismatch.*expected the tensors that its own config describes"):
+    with pytest.raises(InputError, match=r"'latents': found shape \(8, 16\) of floats; expected shape \(9, 16\)"):
         load_model(path)
 
 
@@ -380,3 +385,37 @@ def test_the_bundled_weights_hold_checksums():
     from seqexpr.tensor_files import read_metadata as header
 
     assert all(CHECKSUMS in header(tensors_file(entry.path), "weights") for entry in list_models())
+
+
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [
+        ("names", lambda values: values[::-1]),
+        ("names", lambda values: ["x", *values[1:]]),
+        ("transforms", lambda values: values[::-1]),
+    ],
+)
+def test_half_life_features_of_another_order_are_refused(model, tmp_path, key, change):
+    save_model(tmp_path / "m.safetensors", model)
+    path = tmp_path / "m.safetensors"
+    rewrite(path, lambda stored: stored["half_life"].update({key: change(stored["half_life"][key])}))
+    with pytest.raises(InputError, match=f"half-life {'features' if key == 'names' else key}"):
+        read_metadata(tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize("numbers", [5, [5], [{"metrics": 5}], [{"metrics": {"pearson_r2": {"value": "x"}}}]])
+def test_numbers_of_a_run_that_are_none_are_refused(model, tmp_path, numbers):
+    save_model(tmp_path / "m.safetensors", model)
+    rewrite(tmp_path / "m.safetensors", lambda stored: stored["training"].update(metrics=numbers))
+    with pytest.raises(InputError, match=r"key 'training\.metrics"):
+        read_metadata(tmp_path / "m.safetensors")
+
+
+def test_whole_numbers_are_no_weights(model, tmp_path):
+    path = tmp_path / "m.safetensors"
+    save_model(path, model)
+    header = {key: value for key, value in _header(path).items() if key != "sha256"}
+    tensors = load_file(path)
+    save_file({**tensors, "output.bias": tensors["output.bias"].int()}, path, metadata=header)
+    with pytest.raises(InputError, match=r"'output.bias': found shape \(\d\) of whole numbers"):
+        load_model(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -120,8 +121,6 @@ def test_weights_of_a_fold_tell_what_those_of_train_tell(experiment, whole, tmp_
 
 
 def test_predictions_that_changed_make_all_else_stale(experiment, whole, tmp_path, no_audit):
-    import shutil
-
     folder = tmp_path / "run"
     shutil.copytree(whole, folder)
     text = (folder / "predictions.tsv").read_text()
@@ -148,3 +147,27 @@ def test_chromosomes_that_are_tested_and_those_that_choose_the_epoch(experiment,
     assert {row["n"] for row in rows if row["scope"] == "all"} == {24}
     stored = json.loads((tmp_path / "manifest.json").read_text())["options"]
     assert stored["test_chromosomes"] == [["chr1", "2"], ["3"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("metrics.json", '"value": ', '"value": 0.'),
+        ("metrics.json", '"value": ', '"value": "x", "was": '),
+        ("metrics.json", '"metrics": {', '"metrics": null, "was": {'),
+        ("metrics.json", "[", "[" * 100_000),
+        ("audit.json", '"tested": ', '"tested": 1'),
+        ("audit.json", '"tested": ', '"tested": -'),
+        ("baselines.tsv", "\ttraining_mean\t", "\tx\t"),
+        ("metrics.jsonl", '"epoch": ', '"epoch": "x", "was": '),
+    ],
+)
+def test_results_that_were_changed_are_computed_again(name, old, new, experiment, whole, tmp_path, caplog):
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    (folder / name).write_text((folder / name).read_text().replace(old, new, 1))
+    train_once(experiment, OPTIONS, folder, CPU, resume=True, observer=SilentObserver())
+    if name != "metrics.jsonl":
+        assert f"{name}" in caplog.text and "it is computed again" in caplog.text
+    for result in (*RESULTS, "metrics.jsonl", ".done"):
+        assert (folder / result).read_bytes() == (whole / result).read_bytes(), result

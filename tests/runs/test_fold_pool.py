@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import pickle
 import signal
+from pathlib import Path
 
 import pytest
 import torch
 
 from seqexpr.errors import DeviceError, InputError
 from seqexpr.runs.cross_validation import run_folds
-from seqexpr.runs.fold_pool import portable, restored
+from seqexpr.runs.fold_pool import PACKAGE, portable, restored, work
 from seqexpr.runs.setup import RunOptions, resolve_experiment
 
 from .conftest import SilentObserver
@@ -60,3 +62,21 @@ def test_a_killed_worker_is_told_from_a_bug_and_ends_the_others(dataset, tmp_pat
     with pytest.raises(DeviceError, match=r"^fold \d: its process was killed, .* try fewer --jobs$"):
         run_folds(experiment, options, tmp_path / "run", torch.device("cpu"), [0, 2], observer=Killer(), jobs=2)
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGTERM")
+def test_a_worker_that_is_ending_ignores_sigterm():
+    """Raised while Python tidies up, the exception would be printed as a traceback."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    package, threads = logging.getLogger(PACKAGE), torch.get_num_threads()
+    handlers, level = list(package.handlers), package.level
+    ours, theirs = multiprocessing.Pipe()
+    ours.send(None)
+    try:
+        work(theirs, None, 2, Path(), "cpu", threads, False, logging.WARNING)
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+    finally:
+        package.handlers = handlers
+        package.setLevel(level)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -11,8 +11,9 @@ import pytest
 
 from seqexpr.errors import InputError, UsageError
 from seqexpr.evaluation.tables import prediction_rows, read_table, write_table
+from seqexpr.finished import is_done, mark_done
 from seqexpr.manifest import read_manifest
-from seqexpr.runs.folder import check_free, is_done, mark_done, read_lines, start_run, write_lines
+from seqexpr.runs.folder import check_free, read_failures, read_lines, start_run, write_lines
 
 
 def manifest(**options):
@@ -122,6 +123,29 @@ def test_prediction_table_is_long_and_survives_the_disk(tmp_path):
     }
     write_table(tmp_path / "p.tsv", table)
     pd.testing.assert_frame_equal(read_table(tmp_path / "p.tsv"), table, check_dtype=False, check_exact=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "found no epoch"),
+        ('{"epoch": 1}\n{"epoch": 1}\n', "line 2: found epoch 1 after epoch 1"),
+        ('{"epoch": 2}\n{"epoch": 1}\n', "line 2: found epoch 1 after epoch 2"),
+        ('{"epoch": 1}\n{"epoch": 2, "train_loss": NaN}\n', "line 2: found the number NaN"),
+        ('{"epoch": 1}\n{"ep', "line 2"),
+    ],
+)
+def test_epochs_of_a_whole_fold_are_all_there_and_in_order(content, said, tmp_path):
+    (tmp_path / "metrics.jsonl").write_text(content)
+    with pytest.raises(InputError, match=said):
+        read_lines(tmp_path / "metrics.jsonl")
+
+
+@pytest.mark.parametrize("content", ["{}", '["a"]', "[{}]", "[" * 100_000, "x"])
+def test_a_damaged_list_of_failures_is_named(content, tmp_path):
+    (tmp_path / "failed.json").write_text(content)
+    with pytest.raises(InputError, match=r"failed\.json"):
+        read_failures(tmp_path)
 
 
 def test_lines_round_trip(tmp_path):

@@ -227,10 +227,58 @@ def test_the_untrained_network_has_the_threads_of_a_fold_and_the_audit_all(folds
 def test_damaged_folds_are_found_out(folds, tmp_path):
     folder = part(folds, tmp_path / "run", 0, 1, 2)
     shutil.copy(folder / "folds/0/predictions.tsv", folder / "folds/1/predictions.tsv")
-    with pytest.raises(InputError, match="expected each gene in one fold at most"):
+    with pytest.raises(InputError, match=r"folds/1/predictions.tsv, line 2, id .*: found fold 0; expected fold 1"):
         merge([folder])
     run_of_old = json.loads((folder / "manifest.json").read_text())
     del run_of_old["options"]["digests"]
     (folder / "manifest.json").write_text(json.dumps(run_of_old))
     with pytest.raises(InputError, match="a run without digests of its data"):
+        merge([folder])
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "said"),
+    [
+        ("id", "g999", "a gene that the dataset does not have"),
+        ("fold", "2", "found fold 2; expected fold 1"),
+        ("output", "c", "found output 'c'; expected one of a, b"),
+        ("label", "77", "found label 77.0; expected .* as in the dataset"),
+        ("chrom", "9", "found chrom '9'"),
+        ("prediction", "1e300", "found prediction 1e.300"),
+        ("prediction", "", "found prediction nan"),
+        ("prediction", "0.5", "found SHA-256"),
+    ],
+)
+def test_each_cell_of_a_folds_predictions_is_checked(folds, tmp_path, column, cell, said):
+    folder = part(folds, tmp_path / "run", 0, 1, 2)
+    path = folder / "folds/1/predictions.tsv"
+    head, first, *rest = path.read_text().splitlines()
+    cells = first.split("\t")
+    cells[head.split("\t").index(column)] = cell
+    path.write_text("\n".join([head, "\t".join(cells), *rest]) + "\n")
+    with pytest.raises(InputError, match=rf"folds/1/predictions\.tsv.*{said}"):
+        merge([folder])
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("recipe",), {}),
+        (("recipe", "batch_size"), "x"),
+        (("recipe", "betas"), [0.9]),
+        (("recipe", "model"), []),
+        (("recipe", "unheard_of"), 1),
+        (("dataset",), {}),
+        (("digests",), {}),
+    ],
+)
+def test_a_damaged_manifest_is_named(folds, tmp_path, keys, value):
+    folder = part(folds, tmp_path / "run", 0, 1, 2)
+    stored = json.loads((folder / "manifest.json").read_text())
+    inner = stored["options"]
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = value
+    (folder / "manifest.json").write_text(json.dumps(stored))
+    with pytest.raises(InputError, match=rf"manifest\.json.*{keys[-1]}"):
         merge([folder])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -8,12 +9,14 @@ import pandas as pd
 import pytest
 
 from seqexpr.datasets.dataset import DatasetWriter
-from seqexpr.errors import MissingDataError, UsageError
+from seqexpr.errors import InputError, MissingDataError, UsageError
 from seqexpr.models.config import PRESETS, PerceiverConfig
 from seqexpr.runs.setup import _check_shift, _narrowed, resolve_experiment
 from seqexpr.tasks import catalogue as tasks
 from seqexpr.tasks.catalogue import RULES, find_task, open_task_dataset, task_folder
 from seqexpr.tasks.synthetic import make_synthetic
+
+from ..small_dataset import make_small_dataset
 
 
 def test_folder_with_everything_gets_the_two_input_preset(dataset):
@@ -72,6 +75,15 @@ def test_a_recipe_that_does_not_fit(dataset, tmp_path, text, said):
         resolve_experiment(
             str(dataset.folder), labels=("a",), preset="dna-perceiver", recipe=str(tmp_path / "mine.toml")
         )
+
+
+@pytest.mark.parametrize("settings", [{"preset": []}, {"outputs": 7}, {"latents": -5}, {"unheard_of": 1}])
+def test_odd_settings_of_a_network_in_a_datasets_manifest_are_named(tmp_path, settings):
+    folder = make_small_dataset(tmp_path / "small").folder
+    stored = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**stored, "model": settings}))
+    with pytest.raises(InputError, match=r"manifest\.json, key 'model': found"):
+        resolve_experiment(str(folder), labels=("a",), preset="dna-perceiver")
 
 
 def test_an_unknown_preset_is_said_to_be_one(dataset):

@@ -288,6 +288,24 @@ c x CDS 20 30 . + 0 ID=c;Derives_from=t
 """,
         {"g": ("", 8)},
     ),
+    "genes of an operon": (
+        """c x operon 5 99 . + . ID=O
+c x gene 5 9 . + . ID=A;Parent=O
+c x CDS 5 9 . + 0 ID=c;Parent=A
+c x gene 15 99 . + . ID=B;Parent=O
+c x mRNA 20 99 . + . ID=t;Parent=B
+c x exon 20 99 . + . Parent=t
+""",
+        {"A": ("", 4), "B": ("", 19)},
+    ),
+    "a transcript of two genes": (
+        """c x gene 5 9 . + . ID=A
+c x gene 15 99 . + . ID=B
+c x mRNA 5 99 . + . ID=t;Parent=A,B
+c x exon 5 99 . + . Parent=t
+""",
+        {"A": ("", 4), "B": ("", 14)},
+    ),
     "mirbase": (
         """c . miRNA_primary_transcript 9 99 . + . ID=MI1;Alias=MI1;Name=mir-1
 c . miRNA 20 40 . + . ID=MIMAT1;Name=miR-1-5p;Derives_from=MI1
@@ -405,6 +423,21 @@ c x gene 25 29 . + . ID=gene-ACTB;Dbxref=GeneID:60,HGNC:HGNC:132,MIM:102630
             read_tss(tmp_path / "a.gff", [name])
     else:
         assert [site.id for site in read_tss(tmp_path / "a.gff", [name])] == [gene]
+
+
+def test_genes_at_several_places_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    places = [("a", "chrY", "+"), ("a", "chrX", "+"), ("b", "1", "+"), ("b", "1", "-"), *[("c", "1", "+")] * 2]
+    annotation(
+        tmp_path,
+        "".join(
+            f'{chrom} x exon 5 9 . {strand} . gene_id "{gene}"; transcript_id "{number}";\n'
+            for number, (gene, chrom, strand) in enumerate(places)
+        ),
+    )
+    assert (
+        "2 genes of several contigs or strands, and one place is used of each (first: a on chrX +, not chrY +)"
+        in caplog.text
+    )
 
 
 @pytest.mark.parametrize(

@@ -130,3 +130,11 @@ def test_bed_round_trip(
 def test_a_contig_may_be_called_as_a_header_is(tmp_path: Path, name: str) -> None:
     for row in (f"{name}\t5\t6\tg\t0\t+", f"{name} 5 6 g 0 +"):
         assert bed(tmp_path, f"track name=x\n{row}\n")[0].chrom == name
+
+
+@pytest.mark.parametrize(("lengths", "told"), [((20, 20), True), ((20, 21), False), ((1, 1), False), ((20,), False)])
+def test_rows_of_one_length_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, lengths: tuple[int, ...], told: bool
+) -> None:
+    bed(tmp_path, "".join(f"1\t5\t{5 + length}\tg{row}\t0\t+\n" for row, length in enumerate(lengths)))
+    assert ("every row is 20 bp long, as windows are" in caplog.text) == told

@@ -47,3 +47,14 @@ def test_a_damaged_file_is_refused(tmp_path):
     (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:50])
     with pytest.raises(InputError, match="damaged"):
         load_state(tmp_path, optimizer)
+
+
+@pytest.mark.parametrize(("key", "value"), [("eps", "x"), ("betas", [0.9]), ("weight_decay", None), ("lr", "x")])
+def test_settings_of_another_optimiser_are_refused(tmp_path, key, value):
+    layer, optimizer = stepped("adam", 1)
+    before = optimizer.param_groups[0][key]
+    optimizer.param_groups[0][key] = value
+    save_state(tmp_path, {"network": layer.state_dict()}, optimizer, {})
+    optimizer.param_groups[0][key] = before
+    with pytest.raises(InputError, match=key):
+        load_state(tmp_path, optimizer)

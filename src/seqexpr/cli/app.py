@@ -86,6 +86,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     if said := {INTERRUPTED: "interrupted", TERMINATED: "terminated"}.get(code):
         _say(f"{PROGRAM}: {said}")
     _end_streams()
+    if signal.getsignal(signal.SIGTERM) is _terminate and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # while Python tidies up, an exception would be a traceback
     return code
 
 
@@ -136,12 +138,23 @@ def _place(error: OSError) -> str:
     """The file that an error of the system is about."""
     if error.filename is not None:
         return os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else str(error.filename)
+    if _is_from_printing(error):
+        return "standard output"
     try:
         sys.stdout.flush()  # what could not be written is still there, and fails once more
     except OSError as again:
         if again.errno == error.errno:
             return "standard output"
     return "input or output"
+
+
+def _is_from_printing(error: OSError) -> bool:
+    """Whether it was raised by writing to standard output, which commands alone do, by themselves or by a library."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return module.split(".")[0] in ("typer", "rich") or module.startswith(f"{PROGRAM}.cli.")
 
 
 def _is_out_of_memory(error: Exception) -> bool:

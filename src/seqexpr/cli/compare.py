@@ -12,7 +12,7 @@ import typer
 
 from seqexpr.cli.console import progress, set_up_logging, status
 from seqexpr.cli.help import Quiet
-from seqexpr.errors import UsageError
+from seqexpr.errors import UsageError, printable
 
 
 class Metric(str, Enum):
@@ -136,7 +136,7 @@ def _print_rich(first: str, rows: list[dict[str, Any]]) -> None:
     console = Console()
     for (label, n), shown in _grouped(rows, "label", "n"):
         of = f"{label}: " if label else ""
-        title = f"{of}{first} (first) over {n:,} genes\npaired bootstrap, 95 % intervals"
+        title = f"{printable(of)}{printable(first)} (first) over {n:,} genes\npaired bootstrap, 95 % intervals"
         table = Table(title=Text(title), box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
         table.add_column("other", min_width=12, overflow="fold")  # a long path is folded, never cut
         table.add_column("metric")
@@ -145,7 +145,7 @@ def _print_rich(first: str, rows: list[dict[str, Any]]) -> None:
         for (run,), of_run in _grouped(shown, "run"):
             for place, row in enumerate(of_run):
                 name = _read_name(run) if place == 0 else ""
-                table.add_row(Text(name), row["metric"].replace("_", " "), *_cells(row))
+                table.add_row(Text(printable(name)), row["metric"].replace("_", " "), *_cells(row))
             table.add_section()
         console.print(table)
 

@@ -23,7 +23,8 @@ PROGRAM = "seqexpr"
 logger = logging.getLogger(f"{PROGRAM}.cli")
 
 _PLAIN_LINE_SECONDS = 30.0
-_MANY_A_SECOND = 10
+_SECONDS_TO_JUDGE = 1.0
+_TEXT_WIDTH = 72
 
 Advance = Callable[[int], None]
 """Tells a progress display that so many more items are done."""
@@ -115,15 +116,20 @@ class PlainProgress:
         if now - self._last < _PLAIN_LINE_SECONDS:
             return
         self._last = now
-        rate = self._done / (now - self._begin)
-        left = ""
-        if self._total is not None and rate > 0:
-            left = f", {_in_words(max(0, self._total - self._done) / rate)} left"
-        status(f"{self._what}: {self._done:,}{self._of} {self._unit}, {rate:.1f} per second{left}")
+        pace = _pace(self._done, now - self._begin, self._total)
+        status(f"{self._what}: {self._done:,}{self._of} {self._unit}, {pace}")
 
 
 def _of_total(total: int | None, about: bool) -> str:
-    return f" of {'about ' if about else ''}{total:,}" if total else ""
+    if not total:
+        return ""
+    return f" of about {float(f'{total:.3g}'):,.0f}" if about else f" of {total:,}"
+
+
+def _pace(done: float, seconds: float, total: int | None) -> str:
+    rate = done / seconds
+    left = f", {_in_words(max(0, total - done) / rate)} left" if total else ""
+    return f"{rate:,.1f} per second{left}"
 
 
 def _in_words(seconds: float) -> str:
@@ -137,21 +143,22 @@ def _in_words(seconds: float) -> str:
 @contextmanager
 def _live_progress(what: str, unit: str, total: int | None, about: bool) -> Iterator[Advance]:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+    from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task
+    from rich.table import Column
     from rich.text import Text
 
     class Pace(ProgressColumn):
-        """Items a second, and the time left where the total is known."""
+        """What is done, items a second since the beginning, as they come in bursts, and the time left if known."""
 
         def render(self, task: Task) -> Text:
-            if not task.speed:
-                return Text("")
-            left = f", {_in_words(task.time_remaining)} left" if task.time_remaining is not None else ""
-            return Text(f"{task.speed:,.{0 if task.speed >= _MANY_A_SECOND else 1}f} per second{left}")
+            seconds = task.elapsed or 0.0
+            judged = task.completed and seconds >= _SECONDS_TO_JUDGE
+            pace = f", {_pace(task.completed, seconds, total)}" if judged else ""
+            return Text(f"{what}: {task.completed:,.0f}{_of_total(total, about)} {unit}{pace}")
 
     console = Console(stderr=True)
-    counted = f"{what}: {{task.completed:,.0f}}{_of_total(total, about)} {unit},"
-    columns = [SpinnerColumn(), *([BarColumn()] if total else []), TextColumn(counted), Pace()]
+    whole = Column(no_wrap=True, min_width=_TEXT_WIDTH)  # a narrow terminal cuts the bar
+    columns = [SpinnerColumn(), Pace(table_column=whole), *([BarColumn()] if total else [])]
     with Progress(*columns, console=console, transient=True) as display:
         task = display.add_task(what, total=total)
         StatusHandler.live = console

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqexpr.cli.help import Command, Group
+from seqexpr.errors import printable
 
 if TYPE_CHECKING:
     from seqexpr.models.registry import ModelEntry
@@ -53,9 +54,8 @@ def show_command(
         lines = _card(read_metadata(path))
         if number:
             typer.echo()
-        typer.echo(f"model: {path.stem}\nfile: {path}")
-        for line in lines:
-            typer.echo(line)
+        for line in (f"model: {path.stem}", f"file: {path}", *lines):
+            typer.echo(printable(line))
 
 
 @models.command("path", cls=Command)
@@ -129,11 +129,12 @@ def _card(metadata: ModelMetadata) -> list[str]:
 def _scores(metrics: Any) -> list[str]:
     """The numbers of a run's weights, one line for each output and part."""
     lines = []
-    for row in metrics if isinstance(metrics, list) else []:
-        found = row.get("metrics", {}).get("pearson_r2", {}) if isinstance(row, dict) else {}
+    for row in metrics or []:
+        found = row["metrics"].get("pearson_r2", {})
         if found.get("value") is not None:
-            interval = "" if found.get("low") is None else f" [{found['low']:.3f}, {found['high']:.3f}]"
-            of = f"{row.get('output')}, {row.get('scope')}, {row.get('n'):,} genes"
+            low, high = found.get("low"), found.get("high")
+            interval = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
+            of = f"{row['output']}, {row['scope']}, {row['n']:,} genes"
             lines.append(f"  {of}: squared Pearson {found['value']:.3f}{interval}")
     return ["held-out numbers:", *lines] if lines else []
 
@@ -154,8 +155,9 @@ def _nested(title: str, values: dict[str, Any], indent: int = 0) -> list[str]:
 def _print_table(rows: list[tuple[str, ...]]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(*_COLUMNS, box=None)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(printable(cell)) for cell in row))
     Console().print(table)

@@ -8,9 +8,9 @@ the part of the window that it reads. A folder appears whole, by a rename, or no
 from __future__ import annotations
 
 import csv
+import errno
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -28,9 +28,10 @@ from seqexpr.files import (
     remove_abandoned,
     replace_folder,
     sha256_file,
-    temporary_prefix,
+    temporary_path,
     write_json,
 )
+from seqexpr.inputs.half_life import IDENTITY, LOG10, TRANSFORMS
 from seqexpr.inputs.labels import ANNOTATIONS
 from seqexpr.manifest import DATASET, read_manifest
 from seqexpr.own_files import check_shape, is_printable, read_own_table
@@ -44,6 +45,9 @@ GENE_COLUMNS = ("id", *ANNOTATIONS)
 
 _GENES = "genes.tsv"
 _SEQUENCES = "sequences.safetensors"
+
+_LARGEST_NUMBER = 1e30
+"""No label and no feature is larger: networks compute in float32."""
 
 
 class PreparedDataset:
@@ -64,8 +68,13 @@ class PreparedDataset:
         self._read_head()
         self._store = TokenStore(self.folder / _SEQUENCES)
         self.genes = _read_genes(self.folder / _GENES, (*self.label_names, *self.half_life_names))
+        self._check_numbers()
         self._check_genes()
         self.ids: list[str] = self.genes["id"].tolist()
+        if self.manifest.get("records", len(self.ids)) != len(self.ids):
+            found = f"{len(self.ids)} genes in genes.tsv"
+            expected = f"{self.manifest['records']}, as manifest.json says; prepare the dataset again"
+            raise InputError(self.folder, found=found, expected=expected)
         stored = (self._store.records, self._store.window, self._store.has_protein)
         if stored != (len(self.ids), self.upstream + self.downstream, self.has_protein):
             raise InputError(
@@ -102,6 +111,13 @@ class PreparedDataset:
         self.half_life_names: tuple[str, ...] = tuple(half_life["names"]) if half_life else ()
         self.half_life_transforms: tuple[str, ...] = tuple(half_life["transforms"]) if half_life else ()
         columns = (*GENE_COLUMNS, *self.label_names, *self.half_life_names)
+        if half_life and self.half_life_transforms not in (TRANSFORMS, (IDENTITY,) * len(TRANSFORMS)):
+            raise InputError(
+                self.folder / "manifest.json",
+                record="key 'half_life.transforms'",
+                found=", ".join(self.half_life_transforms),
+                expected=f"{', '.join(TRANSFORMS)}; or {IDENTITY} for all",
+            )
         if len(set(columns)) != len(columns) or len(self.half_life_names) != len(self.half_life_transforms):
             raise InputError(
                 self.folder / "manifest.json",
@@ -111,6 +127,26 @@ class PreparedDataset:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def _check_numbers(self) -> None:
+        """Numbers that float32 holds, and no feature below 0 of which a logarithm is taken."""
+        logged = {
+            name
+            for name, transform in zip(self.half_life_names, self.half_life_transforms, strict=True)
+            if transform == LOG10
+        }
+        for name in (*self.label_names, *self.half_life_names):
+            values = self.genes[name].to_numpy(dtype=np.float64)
+            least = 0.0 if name in logged else -_LARGEST_NUMBER
+            bad = (values < least) | (values > _LARGEST_NUMBER)  # NaN, which is missing, is neither
+            if bad.any():
+                row = int(bad.argmax())
+                raise InputError(
+                    self.folder / _GENES,
+                    record=f"line {row + 2}, column {name!r}",
+                    found=f"{values[row]:g}",
+                    expected=f"a number from {least:g} to {_LARGEST_NUMBER:g}, or an empty cell",
+                )
 
     def _check_genes(self) -> None:
         """Labels that were edited after `prepare` are not those that the manifest describes; a check costs nothing."""
@@ -267,21 +303,23 @@ class DatasetWriter:
     def __enter__(self) -> DatasetWriter:
         recover_folder(self.folder)
         check_target(self.folder, self._force)
-        named = self.folder
+        self._named = named = self.folder
         # The real path: the folder lands where it was meant to whatever happens to the process, a link stays a link.
         self.folder = named.resolve()
         remove_abandoned(self.folder)
         self._new_parents = [parent for parent in self.folder.parents if not parent.exists()]
+        self._temporary = temporary_path(self.folder)
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
-            name = tempfile.mkdtemp(prefix=temporary_prefix(self.folder), suffix=".tmp", dir=self.folder.parent)
+            self._temporary.mkdir(mode=0o700)
         except OSError as error:
             self._remove_parents()
+            if isinstance(error, FileExistsError):  # a file where the folder's parent should be
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(named)) from error
             raise OSError(error.errno, error.strerror, str(named)) from error
-        self._temporary = Path(name)
         self._held = ExitStack()
-        self._held.enter_context(held_folder(self._temporary))
         try:
+            self._held.enter_context(held_folder(self._temporary))
             length = sum(self._window.values()) if self._window else 0
             self._store = TokenStoreWriter(self._temporary / _SEQUENCES, length, self._with_protein)
         except BaseException:
@@ -295,7 +333,7 @@ class DatasetWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(self.folder)  # a full disk does not say by itself which file it stopped
+            error.filename = str(self._named)  # a full disk does not say by itself which file it stopped
         try:
             self._store.__exit__(kind)
         finally:
@@ -359,7 +397,7 @@ class DatasetWriter:
         self._appear()
 
     def _appear(self) -> None:
-        self._temporary.chmod(ordinary_mode(0o777))  # mkdtemp makes folders private; datasets are ordinary folders
+        self._temporary.chmod(ordinary_mode(0o777))  # private so far; datasets are ordinary folders
         if self.folder.exists() and not any(self.folder.iterdir()):
             self.folder.rmdir()
         replace_folder(self._temporary, self.folder)

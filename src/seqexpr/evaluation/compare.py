@@ -20,6 +20,7 @@ import pandas as pd
 from seqexpr.errors import InputError, MissingDataError, UsageError
 from seqexpr.evaluation.metrics import METRICS, PairedMetric, paired_metrics
 from seqexpr.evaluation.tables import current_name
+from seqexpr.finished import check_result
 from seqexpr.inputs.tables import TextTable, read_table
 from seqexpr.manifest import read_manifest
 
@@ -74,7 +75,7 @@ def read_held_out(path: str | os.PathLike[str]) -> HeldOut:
             prediction, and output where it holds several.
 
     Raises:
-        InputError: not a run, or a table that is not as it should be.
+        InputError: not a run, or a table that is not as it should be, or not as the run wrote it.
         MissingDataError: a run that has not ended.
     """
     folder = Path(path)
@@ -87,6 +88,7 @@ def read_held_out(path: str | os.PathLike[str]) -> HeldOut:
         command = _rest(folder, manifest)
         raise MissingDataError(f"{folder} has no predictions.tsv: the run has not ended; run: {command}")
     (predicted,) = _models(file).values()
+    check_result(file)
     part = ""
     if "split" in predicted:
         part = "test" if (predicted["split"] == "test").any() else "valid"
@@ -112,7 +114,9 @@ def read_baselines(folder: str | os.PathLike[str]) -> list[HeldOut]:
             raise UsageError(f"{folder} has no baselines, for it has no test genes; name a second run to compare with")
         command = shlex.join(["seqexpr", "cv", "--merge", str(folder)])
         raise MissingDataError(f"{folder} has no baselines.tsv; run: {command}")
-    return [HeldOut(current_name(name), str(file), table, manifest) for name, table in _models(file).items()]
+    models = _models(file)
+    check_result(file)
+    return [HeldOut(current_name(name), str(file), table, manifest) for name, table in models.items()]
 
 
 def _run_manifest(folder: Path) -> dict[str, Any]:

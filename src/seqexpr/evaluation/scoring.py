@@ -7,6 +7,7 @@ network was trained or validated on, and predicts exactly the genes that the net
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import pandas as pd
 import torch
 
 from seqexpr.evaluation.baselines import BaselineFeatures, applicable_baselines, training_mean
-from seqexpr.evaluation.metrics import metrics_row, paired_metrics
+from seqexpr.evaluation.metrics import METRICS, metrics_row, paired_metrics
 from seqexpr.evaluation.tables import prediction_rows
 from seqexpr.evaluation.verdict import spoken
 from seqexpr.models.perceiver import Perceiver
@@ -27,6 +28,9 @@ MODEL = "seqexpr"
 """The trained network in `metrics.json`; every other model there is a baseline."""
 
 UNTRAINED = "untrained_model"
+
+_MOST_FITS = 8
+"""Baselines that are fitted at once, each of which holds copies of all genes' features."""
 
 Progress = Callable[[str, int, int], None]
 """Hears what is computed now, how many parts are done, and how many there are."""
@@ -47,6 +51,7 @@ def predict_baselines(
     device: torch.device,
     *,
     known: Mapping[str, np.ndarray] | None = None,
+    at_once: int = 1,
     progress: Progress = no_progress,
 ) -> tuple[dict[str, np.ndarray], dict[str, Exception]]:
     """Predict the tested genes by each baseline and by the network before training.
@@ -56,6 +61,7 @@ def predict_baselines(
         splits: the test genes of each, and the genes that its baselines learn from.
         device: for the untrained network.
         known: predictions of baselines that are computed already.
+        at_once: fits that run at the same time, one thread each; their digits do not depend on it.
         progress: hears of each baseline.
 
     Returns:
@@ -66,7 +72,7 @@ def predict_baselines(
     features = BaselineFeatures(experiment.dataset, config.upstream, config.downstream, config.protein_length)
     makers: dict[str, Callable[[], np.ndarray]] = {
         baseline.name: lambda baseline=baseline: _predict_baseline(  # type: ignore[misc]
-            baseline.fit_predict, features, experiment, splits
+            baseline.fit_predict, features, experiment, splits, min(at_once, _MOST_FITS)
         )
         for baseline in applicable_baselines(features)
     }
@@ -86,17 +92,35 @@ def predict_baselines(
 
 
 def _predict_baseline(
-    fit_predict: Callable[..., np.ndarray], features: BaselineFeatures, experiment: Experiment, splits: Sequence[Split]
+    fit_predict: Callable[..., np.ndarray],
+    features: BaselineFeatures,
+    experiment: Experiment,
+    splits: Sequence[Split],
+    at_once: int,
 ) -> np.ndarray:
+    """Fit on each split and label, some at once with a thread each.
+
+    Threads that share one fit wait for one another, which takes ten times as long where other processes use the cores;
+    and with one thread a fit gives the same digits everywhere.
+    """
+    from threadpoolctl import threadpool_limits
+
     values = experiment.values()
     table = np.full(values.shape, np.nan)
-    for split in splits:
-        for column in range(values.shape[1]):
-            seen = split.seen[~np.isnan(values[split.seen, column])]
+
+    def fit(split: Split, column: int) -> None:
+        seen = split.seen[~np.isnan(values[split.seen, column])]
+        with threadpool_limits(1):
             found = fit_predict(features, values[:, column], seen, split.test, experiment.seed)
-            if not np.isfinite(found).all():
-                raise ValueError(f"{int((~np.isfinite(found)).sum())} of {len(found)} predictions are not finite")
-            table[split.test, column] = found
+        if not np.isfinite(found).all():
+            raise ValueError(f"{int((~np.isfinite(found)).sum())} of {len(found)} predictions are not finite")
+        table[split.test, column] = found
+
+    fits = [(split, column) for split in splits for column in range(values.shape[1])]
+    # BLAS has one setting for all threads: it is set, and set back, around them all.
+    with threadpool_limits(1), ThreadPoolExecutor(at_once) as pool:
+        for done in [pool.submit(fit, *one) for one in fits]:
+            done.result()
     return table
 
 
@@ -172,7 +196,9 @@ def score(
         could not be scored, which take nothing away from the others.
     """
     values, tested = experiment.values(), tested_rows(splits)
-    stored = {(row["output"], row["model"], row["scope"]): dict(row) for row in known}
+    stored = {
+        (row["output"], row["model"], row["scope"]): dict(row) for row in known if set(METRICS) <= row["metrics"].keys()
+    }
     rows: list[dict[str, Any]] = []
     failed: dict[str, Exception] = {}
     total = len(predictions) * len(experiment.labels)

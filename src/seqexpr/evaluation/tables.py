@@ -10,7 +10,11 @@ import numpy as np
 import pandas as pd
 
 from seqexpr.files import atomic_path
-from seqexpr.own_files import list_of, mapping, maybe, number, read_json, read_own_table, record, text, whole
+from seqexpr.manifest import SCORE
+from seqexpr.own_files import list_of, read_json, read_own_table
+
+LARGEST = 1e30
+"""No prediction is larger: the square of a difference still is a number."""
 
 
 def prediction_rows(
@@ -111,28 +115,18 @@ def values_of(table: pd.DataFrame, ids: Sequence[str], names: Sequence[str], tes
     rows, columns = places_of(table, ids, names)
     values = np.full((len(ids), len(names)), np.nan)
     values[rows, columns] = table["prediction"]
-    if len(table) != len(tested) * len(names) or not np.isfinite(values[tested]).all():
+    if len(table) != len(tested) * len(names) or not (np.abs(values[tested]) <= LARGEST).all():
         raise ValueError("predictions of other genes, or some that are not finite")
     return values
 
 
-ESTIMATE = record({"value": maybe(number)}, {"low": maybe(number), "high": maybe(number)})
-"""A metric with its interval, as `metrics.json` and `audit.json` hold it."""
-
-_SCORE = record(
-    {"model": text, "output": text, "scope": text, "n": whole(0), "metrics": mapping(ESTIMATE)},
-    {"difference": maybe(mapping(ESTIMATE))},
-)
-"""A row of metrics.json."""
-
-
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows of a run's `metrics.json`.
+    """The rows of a run's `metrics.json`; none where there is no such file.
 
     Raises:
         InputError: the file is damaged; what is wrong is named.
     """
-    rows: list[dict[str, Any]] = read_json(path, "the metrics of a run", list_of(_SCORE))
+    rows: list[dict[str, Any]] = read_json(path, "the metrics of a run", list_of(SCORE)) if path.exists() else []
     return [{**row, "model": current_name(row["model"])} for row in rows]
 
 

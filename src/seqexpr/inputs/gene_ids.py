@@ -17,6 +17,8 @@ _VERSION = re.compile(r"\.\d+$|(?<=[0-9]{11})\.\d+_\d+$")
 
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 _SEPARATOR = re.compile(r"[\t,;]")
+_FILE_NAMES = (".txt", ".tsv", ".csv", ".list", ".lst", ".gz")
+"""Ends of names that no gene has."""
 
 
 def strip_version(id: str) -> str:
@@ -44,12 +46,15 @@ def read_gene_names(genes: str | None) -> tuple[str, ...] | None:
 
     Raises:
         UsageError: a list without a name.
-        InputError: a file without one, or with names that are no text.
+        InputError: a file that is not there, without a name, or with names that are no text.
     """
     if genes is None:
         return None
     names = genes.split(",")
-    in_file = genes == "-" or os.path.isfile(genes)  # Path.is_file refuses a list that is too long for a name
+    # A pipe, <(...), is no regular file; and Path refuses a list that is too long for a name.
+    in_file = genes == "-" or (os.path.exists(genes) and not os.path.isdir(genes))
+    if not in_file and len(names) == 1 and genes.lower().endswith(_FILE_NAMES):
+        raise InputError(genes, found="no such file", expected="a list of genes")
     if in_file:
         try:
             lines = [line.decode("utf-8") for _, line in read_lines(genes)]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from seqexpr.errors import InputError, MissingDataError
+from seqexpr.finished import is_done
 from seqexpr.manifest import read_manifest
 from seqexpr.paths import cache_folder
 
@@ -86,7 +87,7 @@ def _of_run(folder: Path, allow_partial: bool) -> list[Path]:
     pattern = f"folds/*/weights{SUFFIX}" if kind == "cv" else f"weights{SUFFIX}"
     found = sorted(folder.glob(pattern))
     if kind == "cv" and not allow_partial:
-        _check_whole(folder, manifest, [path for path in found if (path.parent / ".done").exists()])
+        _check_whole(folder, manifest, [path for path in found if is_done(path.parent)])
     if not found:
         raise InputError(folder, found=f"no {pattern}", expected="a finished run of `seqexpr train` or `seqexpr cv`")
     return found

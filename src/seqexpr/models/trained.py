@@ -16,7 +16,8 @@ import numpy as np
 
 from seqexpr.errors import InputError, SeqexprError
 from seqexpr.files import atomic_path
-from seqexpr.inputs.half_life import HalfLifeSchema
+from seqexpr.inputs.half_life import IDENTITY, TRANSFORMS, HalfLifeSchema
+from seqexpr.manifest import SCORE
 from seqexpr.models.calibration import Calibration
 from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig
 from seqexpr.models.input_range import InputRange
@@ -38,7 +39,8 @@ from seqexpr.own_files import (
     whole,
 )
 from seqexpr.sequences.alphabet import ALPHABETS
-from seqexpr.tensor_files import CHECKSUMS, check_metadata, load_tensors, save_tensors
+from seqexpr.sequences.transcripts import FEATURES
+from seqexpr.tensor_files import CHECKSUMS, check_metadata, check_tensors, load_tensors, save_tensors
 from seqexpr.tensor_files import read_metadata as read_header
 
 if TYPE_CHECKING:
@@ -143,7 +145,7 @@ _METADATA = record(
                 }
             )
         ),
-        "training": mapping(anything),
+        "training": record({}, {"metrics": list_of(SCORE)}),
         "card": mapping(anything),
     }
 )
@@ -229,6 +231,10 @@ class ModelMetadata:
             raise ValueError(f"two outputs are named {twice[0]!r}")
         if self.half_life and len(self.half_life.names) != HALF_LIFE_FEATURES:
             raise ValueError(f"{len(self.half_life.names)} half-life features, not {HALF_LIFE_FEATURES}")
+        if self.half_life and self.half_life.names != FEATURES:
+            raise ValueError(f"half-life features {', '.join(self.half_life.names)}, not {', '.join(FEATURES)}")
+        if self.half_life and self.half_life.transforms not in (TRANSFORMS, (IDENTITY,) * HALF_LIFE_FEATURES):
+            raise ValueError(f"half-life transforms {', '.join(self.half_life.transforms)}")
         if self.half_life and not self.config.reads_half_life:
             raise ValueError("half-life features of a network that reads none")
 
@@ -365,10 +371,11 @@ def load_model(path: str | Path, device: str | torch.device = "cpu", name: str |
         raise InputError(file, found=f"{found:,} numbers", expected=expected)
     network = Perceiver(metadata.config)
     try:
-        network.load_state_dict(_of_outputs(tensors, columns))
-    except (IndexError, KeyError, RuntimeError) as problem:
-        first = str(problem).splitlines()[-1].strip()
-        raise InputError(path, found=first, expected=described) from None
+        chosen = _of_outputs(tensors, columns)
+    except (IndexError, KeyError) as problem:
+        raise InputError(path, found=f"no such outputs ({problem})", expected=described) from None
+    check_tensors(file, chosen, network.state_dict(), described)
+    network.load_state_dict(chosen)
     network.to(device).eval()
     return TrainedModel(name or Path(path).stem, network, metadata)
 

@@ -8,9 +8,9 @@ computes only what is not there yet.
 from __future__ import annotations
 
 import errno
-import json
+import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +21,24 @@ import torch
 from seqexpr.errors import InputError
 from seqexpr.evaluation.audit import audit_overlap, audit_stage
 from seqexpr.evaluation.report import write_report
+from seqexpr.evaluation.report.run import read_audit
 from seqexpr.evaluation.scoring import MODEL, baseline_rows, predict_baselines, score, tested_rows
 from seqexpr.evaluation.tables import (
     metrics_table,
+    read_metrics,
     read_table,
     table_text,
     values_of,
     write_table,
 )
 from seqexpr.files import write_json
+from seqexpr.finished import DONE, check_result, mark_done
 from seqexpr.runs.fold_run import torch_threads
-from seqexpr.runs.folder import DONE, keep_failures, mark_done
+from seqexpr.runs.folder import keep_failures
 from seqexpr.runs.observers import StageObserver
 from seqexpr.training.experiment import Experiment, Split
+
+logger = logging.getLogger(__name__)
 
 PREDICTIONS, BASELINES, AUDIT, METRICS = "predictions.tsv", "baselines.tsv", "audit.json", "metrics.json"
 METRICS_TABLE, REPORT = "metrics.tsv", "report.html"
@@ -85,15 +90,18 @@ def finish_run(
     if len(tested_rows(splits)):
         stored = _stored_baselines(folder, experiment, splits)
         observer.on_stage(f"baselines on the same {'folds' if len(splits) > 1 else 'genes'}")
+        at_once = torch.get_num_threads()
         with torch_threads(threads):
-            baselines, failed = predict_baselines(experiment, splits, device, known=stored, progress=observer.on_part)
+            baselines, failed = predict_baselines(
+                experiment, splits, device, known=stored, at_once=at_once, progress=observer.on_part
+            )
         failures |= {f"the baseline {name}": error for name, error in failed.items()}
         if baselines:
             write_table(folder / BASELINES, baseline_rows(experiment, splits, baselines, columns))
         observer.on_stage(audit_stage(experiment.dataset))
         failures |= _audit(folder, experiment, splits, own, observer)
         observer.on_stage("bootstrap intervals")
-        kept = [row for row in _stored_list(folder / METRICS) if row.get("model") in (MODEL, *stored)]
+        kept = [row for row in _stored_list(folder / METRICS, read_metrics) if row["model"] in (MODEL, *stored)]
         scored, failed = score(
             experiment,
             splits,
@@ -116,14 +124,19 @@ def finish_run(
         failures["the report"] = error
         keep_failures(folder, failures)
     if not failures:
-        mark_done(folder)
+        mark_done(folder, (PREDICTIONS, BASELINES, AUDIT, METRICS))
     return rows
 
 
 def _renew(folder: Path, predictions: pd.DataFrame) -> None:
     """Write the predictions; where others were there, all that was made of them goes first."""
     path, text = folder / PREDICTIONS, table_text(predictions)
-    if path.exists() and path.read_bytes() == text.encode():
+    if path.is_file() and path.read_bytes() == text.encode():
+        for name in (BASELINES, AUDIT, METRICS):
+            try:
+                check_result(folder / name)
+            except (InputError, OSError) as problem:
+                _leave_out(folder / name, problem)
         (folder / DONE).unlink(missing_ok=True)
         return
     for name in _DERIVED:
@@ -131,33 +144,45 @@ def _renew(folder: Path, predictions: pd.DataFrame) -> None:
     write_table(path, predictions)
 
 
+def _leave_out(path: Path, problem: Exception) -> None:
+    """Remove what an earlier attempt wrote, so that it is computed again."""
+    if path.is_file():
+        logger.warning("%s; it is computed again", problem)
+        path.unlink()
+
+
 def _stored_baselines(folder: Path, experiment: Experiment, splits: Sequence[Split]) -> dict[str, np.ndarray]:
     """Baselines that an earlier attempt has computed; a table that is not whole is computed again."""
+    path = folder / BASELINES
+    if not path.exists():
+        return {}
     try:
-        table = read_table(folder / BASELINES)
+        table = read_table(path)
         return {
             str(model): values_of(part, experiment.dataset.ids, experiment.labels, tested_rows(splits))
             for model, part in table.groupby("model", sort=False)
         }
-    except (OSError, ValueError, KeyError, InputError):
-        return {}
+    except InputError as problem:
+        _leave_out(path, problem)
+    except (ValueError, KeyError):
+        _leave_out(path, InputError(path, found="baselines of other genes or labels", expected="those of this run"))
+    return {}
 
 
-def _stored_list(path: Path) -> list[dict[str, Any]]:
+def _stored_list(path: Path, read: Callable[[Path], list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """The rows of a JSON file that an earlier attempt has written; none where it cannot be read."""
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read(path)
+    except InputError as problem:
+        _leave_out(path, problem)
         return []
-    whole = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
-    return rows if whole else []
 
 
 def _audit(
     folder: Path, experiment: Experiment, splits: Sequence[Split], own: np.ndarray, observer: StageObserver
 ) -> dict[str, Exception]:
     """Write `audit.json` unless it is there; a search that MMseqs2 was missing for is made once it is installed."""
-    stored = _stored_list(folder / AUDIT)
+    stored = _stored_list(folder / AUDIT, read_audit)
     skipped = any("MMseqs2" in str(entry.get("skipped", "")) for entry in stored)
     if stored and not (skipped and shutil.which("mmseqs")):
         return {}

@@ -65,16 +65,19 @@ def work(
     torch.set_num_threads(threads)
     keep_freed_memory()
     relay = _FoldRelay(connection)
-    with suppress(BrokenPipeError, EOFError):  # the parent is gone
-        while (split := connection.recv()) is not None:
-            try:
-                done = run_fold(experiment, split, folds, folder, torch.device(device), relay, wait=wait)
-            except BrokenPipeError:
-                raise
-            except Exception as error:
-                connection.send(("failed", *portable(error)))
-                return
-            connection.send(("next", done))
+    try:
+        with suppress(BrokenPipeError, EOFError):  # the parent is gone
+            while (split := connection.recv()) is not None:
+                try:
+                    done = run_fold(experiment, split, folds, folder, torch.device(device), relay, wait=wait)
+                except BrokenPipeError:
+                    raise
+                except Exception as error:
+                    connection.send(("failed", *portable(error)))
+                    return
+                connection.send(("next", done))
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends: an exception now would only make a traceback
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:

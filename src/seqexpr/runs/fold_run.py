@@ -16,10 +16,11 @@ from filelock import FileLock, Timeout
 from seqexpr.errors import SeqexprError
 from seqexpr.evaluation.scoring import own_rows
 from seqexpr.evaluation.tables import prediction_rows, write_table
+from seqexpr.finished import is_done, mark_done
 from seqexpr.models.calibration import Calibration
 from seqexpr.models.trained import save_model
 from seqexpr.prediction.rows import predict_members
-from seqexpr.runs.folder import fold_folder, is_done, mark_done
+from seqexpr.runs.folder import fold_folder
 from seqexpr.runs.observers import FoldObserver
 from seqexpr.training.experiment import Experiment, Split
 from seqexpr.training.trainer import EVALUATION_BATCH, Observer, train
@@ -149,7 +150,7 @@ def run_fold(
                 tested, sd = held_out.values[split.test], held_out.sd[split.test]
                 table = prediction_rows(genes, split.test, tested, values, experiment.labels, sd=sd, fold=fold)
                 write_table(target / "predictions.tsv", table)
-                mark_done(target)
+                mark_done(target, ("predictions.tsv", "metrics.jsonl"))
                 observer.on_fold_done(fold)
     except Timeout:
         return False

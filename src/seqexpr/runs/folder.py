@@ -15,6 +15,7 @@ import traceback
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from seqexpr.datasets.dataset import PreparedDataset
 from seqexpr.errors import InputError, SeqexprError, UsageError
 from seqexpr.files import atomic_path, write_json
 from seqexpr.manifest import EPOCH, read_manifest
-from seqexpr.own_files import read_json_lines
+from seqexpr.own_files import list_of, read_json, read_json_lines, record, text
 
 logger = logging.getLogger(__name__)
 
@@ -111,9 +112,6 @@ def folds_digest(fold_of: np.ndarray) -> str:
     return hashlib.sha256(fold_of.astype("<i8").tobytes()).hexdigest()
 
 
-DONE = ".done"
-"""There once everything is whole: trained, scored, audited and reported, and nothing failed."""
-
 FAILURES = "failed.json"
 """What could not be computed after the training; absent where nothing failed."""
 
@@ -169,8 +167,9 @@ def _claim(target: Path, manifest: dict[str, Any]) -> bool:
         os.link(prepared, target)
     except FileExistsError:
         return False
-    except OSError:
+    except OSError as error:
         if not prepared.exists():  # not even that could be written
+            error.filename = str(target)
             raise
         return _claim_by_rename(prepared, target, manifest)
     finally:
@@ -195,17 +194,6 @@ def fold_folder(folder: Path, fold: int) -> Path:
     return folder / "folds" / str(fold)
 
 
-def is_done(folder: Path) -> bool:
-    """Whether everything in the folder is whole."""
-    return (folder / DONE).exists()
-
-
-def mark_done(folder: Path) -> None:
-    """The last file of a run."""
-    with atomic_path(folder / DONE):
-        pass
-
-
 def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
     """JSON Lines, atomically."""
     with atomic_path(path) as temporary:
@@ -218,7 +206,15 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     Raises:
         InputError: the file is damaged; the line is named.
     """
-    return read_json_lines(path, "the metrics of a training", EPOCH)
+    expected = "the metrics of a training"
+    rows = read_json_lines(path, expected, EPOCH)
+    if not rows:
+        raise InputError(path, found="no epoch", expected=expected)
+    for line, (before, row) in enumerate(pairwise(rows), start=2):
+        if row["epoch"] <= before["epoch"]:
+            found = f"epoch {row['epoch']} after epoch {before['epoch']}"
+            raise InputError(path, record=f"line {line}", found=found, expected=f"epochs in order: {expected}")
+    return rows
 
 
 def keep_failures(folder: Path, failures: Mapping[str, Exception]) -> None:
@@ -236,13 +232,9 @@ def keep_failures(folder: Path, failures: Mapping[str, Exception]) -> None:
 def read_failures(folder: Path) -> list[str]:
     """What failed in a run after its training, one name each; none where it is whole."""
     path = folder / FAILURES
-    try:
-        return [str(row["what"]) for row in json.loads(path.read_text(encoding="utf-8"))]
-    except FileNotFoundError:
+    if not path.exists():
         return []
-    except (ValueError, TypeError, KeyError):
-        found = "text that is not what seqexpr writes there"
-        raise InputError(path, found=found, expected="a list of what failed in a run") from None
+    return [row["what"] for row in read_json(path, "what failed in a run", list_of(record({"what": text})))]
 
 
 def describe(error: Exception) -> str:

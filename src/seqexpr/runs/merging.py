@@ -7,6 +7,7 @@ computed from their stored predictions and the dataset.
 from __future__ import annotations
 
 import errno
+import math
 import os
 import shlex
 import shutil
@@ -23,8 +24,9 @@ import torch
 from seqexpr.datasets.dataset import PreparedDataset
 from seqexpr.errors import InputError, MissingDataError, UsageError
 from seqexpr.evaluation.scoring import tested_rows
-from seqexpr.evaluation.tables import places_of, read_table, values_of
+from seqexpr.evaluation.tables import LARGEST, places_of, read_table, values_of
 from seqexpr.files import temporary_prefix, write_json
+from seqexpr.finished import check_result, is_done
 from seqexpr.manifest import CV_OPTIONS, read_manifest
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.own_files import check_shape, record
@@ -35,7 +37,6 @@ from seqexpr.runs.folder import (
     first_difference,
     fold_folder,
     folds_digest,
-    is_done,
     read_lines,
     write_lines,
 )
@@ -43,7 +44,7 @@ from seqexpr.runs.observers import StageObserver
 from seqexpr.runs.setup import permute_labels
 from seqexpr.tasks.catalogue import open_task_dataset
 from seqexpr.training.experiment import Experiment, Split, labelled
-from seqexpr.training.recipe import Recipe
+from seqexpr.training.recipe import stored_recipe
 
 _MANIFEST = record({"options": CV_OPTIONS})
 _DIGESTED = {"ids_and_labels": "genes or labels", "inputs": "sequences or half-life features"}
@@ -147,7 +148,7 @@ def fold_command(manifest: Mapping[str, Any], folds: Sequence[int], folder: Path
 def _like_manifests(sources: Sequence[Path]) -> list[dict[str, Any]]:
     """The manifests of runs that are about the same."""
     first, *others = manifests = [read_manifest(source, "cv") for source in sources]
-    if "digests" not in first["options"]:
+    if "options" in first and "digests" not in first["options"]:
         found, expected = "a run without digests of its data", "a run of this version of seqexpr; run the folds again"
         raise InputError(sources[0] / MANIFEST, found=found, expected=expected)
     for source, manifest in zip(sources, manifests, strict=True):
@@ -203,9 +204,10 @@ def _stored_experiment(
             source, found="folds that test other genes than planned", expected="the folds of the run's manifest"
         )
     try:
-        config, recipe = PerceiverConfig.from_dict(options["model"]), Recipe.from_dict(options["recipe"])
+        config = PerceiverConfig.from_dict(options["model"])
     except UsageError as problem:
         raise InputError(source / MANIFEST, found=str(problem), expected="the network that was trained") from None
+    recipe = stored_recipe(options["recipe"], str(source / MANIFEST))
     described = {"resamples": options["resamples"]}
     experiment = Experiment(dataset, names, config, recipe, options["seed"], options["task"], described)
     values, nobody = experiment.values(), np.empty(0, np.int64)
@@ -233,21 +235,61 @@ def _collect(
 
     Genes that no fold tests have NaN and the fold -1.
     """
-    table = pd.concat([read_table(folder / "predictions.tsv") for folder in folders.values()])
+    table = pd.concat([_read_fold(folder, fold, dataset, names) for fold, folder in folders.items()])
     try:
-        if "fold" not in table:
-            raise KeyError("fold")
         rows, columns = places_of(table, dataset.ids, names)
         values = values_of(table, dataset.ids, names, np.unique(rows))
     except (KeyError, ValueError):
         raise InputError(
             next(iter(folders.values())).parent,
-            found="predictions of other genes or labels than the dataset's",
+            found="predictions of a gene in several folds, or of some labels alone",
             expected="each gene in one fold at most",
         ) from None
     fold_of = np.full(len(dataset), -1)
     fold_of[rows] = table["fold"]
     return table.iloc[np.lexsort((columns, rows))].reset_index(drop=True), values, fold_of
+
+
+def _read_fold(folder: Path, fold: int, dataset: PreparedDataset, names: Sequence[str]) -> pd.DataFrame:
+    """The predictions of one fold, checked against the dataset row by row.
+
+    Raises:
+        InputError: the file, the line, what was found and what was expected.
+    """
+    path = folder / "predictions.tsv"
+    table = read_table(path)
+    expected = f"the predictions of fold {fold}, as it wrote them"
+    if absent := [column for column in ("fold", "chrom") if column not in table]:
+        raise InputError(path, record="header", found=f"no column {absent[0]}", expected=expected)
+    chromosomes = dict(zip(dataset.ids, dataset.genes["chrom"], strict=True))
+    labels = {name: dict(zip(dataset.ids, dataset.labels([name])[:, 0].tolist(), strict=True)) for name in names}
+    seen: set[tuple[str, str]] = set()
+    for line, row in enumerate(table.to_dict("records"), start=2):
+        where = f"line {line}, id {row['id']!r}"
+        found = ""
+        if row["id"] not in chromosomes:
+            found, wanted = "a gene that the dataset does not have", expected
+        elif row["output"] not in names:
+            found, wanted = f"output {row['output']!r}", f"one of {', '.join(names)}"
+        elif (row["id"], row["output"]) in seen:
+            found, wanted = "this gene again", "one row for each gene and output"
+        elif row["fold"] != fold:
+            found, wanted = f"fold {row['fold']}", f"fold {fold}"
+        elif not abs(row["prediction"]) <= LARGEST:
+            found, wanted = f"prediction {row['prediction']}", f"a number of at most {LARGEST:g}"
+        elif row["chrom"] != chromosomes[row["id"]]:
+            found, wanted = f"chrom {row['chrom']!r}", f"{chromosomes[row['id']]!r} as in the dataset"
+        elif not _is_same(row["label"], labels[row["output"]][row["id"]]):
+            found, wanted = f"label {row['label']}", f"{labels[row['output']][row['id']]} as in the dataset"
+        if found:
+            raise InputError(path, record=where, found=found, expected=wanted)
+        seen.add((row["id"], row["output"]))
+    check_result(path)
+    return table
+
+
+def _is_same(one: float, other: float) -> bool:
+    return one == other or (math.isnan(one) and math.isnan(other))
 
 
 def _gather(folders: Mapping[int, Path], manifest: Mapping[str, Any], out: Path) -> None:

@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from seqexpr.datasets.dataset import PreparedDataset
-from seqexpr.errors import UsageError
+from seqexpr.errors import InputError, UsageError
 from seqexpr.evaluation.baselines import check_available
 from seqexpr.evaluation.folds import SplitKind, inner_validation, make_folds, split_once
 from seqexpr.evaluation.homology import grouped_genes
@@ -27,7 +27,7 @@ from seqexpr.runs.observers import StageObserver
 from seqexpr.tasks.catalogue import Task, named_task, open_task_dataset
 from seqexpr.training.batches import largest_shift
 from seqexpr.training.experiment import Experiment, Split, labelled
-from seqexpr.training.recipe import Recipe
+from seqexpr.training.recipe import NOT_A_RECIPES, Recipe
 from seqexpr.training.recipe_files import load_recipe
 
 logger = logging.getLogger(__name__)
@@ -126,7 +126,15 @@ def _natural_preset(dataset: PreparedDataset) -> str:
 
 def _network(dataset: PreparedDataset, preset: str, outputs: int) -> PerceiverConfig:
     """The preset's config as the dataset suggests it: the synthetic ones are small and so is their network."""
-    config = PerceiverConfig.from_preset(preset, outputs=outputs, **_suggested(dataset, preset))
+    suggested = _suggested(dataset, preset)
+    try:
+        if decided := sorted(set(NOT_A_RECIPES) & suggested.keys()):
+            raise UsageError(f"the setting {decided[0]}, which the task and the preset decide")
+        config = PerceiverConfig.from_preset(preset, outputs=outputs, **suggested)
+    except UsageError as problem:
+        expected = "settings of a network that fit together"
+        manifest = dataset.folder / "manifest.json"
+        raise InputError(manifest, record="key 'model'", found=str(problem), expected=expected) from None
     for reads, has, option in (
         (config.reads_dna, dataset.has_dna, "--fasta, --genbank or --genome"),
         (config.reads_protein, dataset.has_protein, "--proteins"),

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 
 from seqexpr.errors import InputError
@@ -42,8 +43,8 @@ def read_annotation(path: str | Path) -> list[Transcript]:
 
     The choice: on a chromosome before another contig, an alternative or unplaced one last, and on X before Y, which
     share genes; then tagged Ensembl_canonical, then MANE_Select, then RefSeq Select, then the longest CDS, then the
-    longest transcript, then the first id. Transcripts that cannot be used are left out, and a warning for each reason
-    says how many.
+    longest transcript, then the first id. Transcripts that cannot be used are left out. Warnings count them, by reason,
+    and the genes that lie on several contigs or strands.
 
     Raises:
         InputError: nothing in the file can be used.
@@ -53,18 +54,28 @@ def read_annotation(path: str | Path) -> list[Transcript]:
 
 def _read_annotation(path: str | Path, lines: Iterable[tuple[int, bytes]]) -> list[Transcript]:
     best: dict[str, tuple[_Rank, Transcript]] = {}
+    elsewhere: dict[str, str] = {}
     symbols: dict[str, str] = {}  # some files name the gene in the lines of another transcript
     for transcript in read_gene_models(path, lines):
         gene = transcript.gene_id
         if transcript.symbol:
             symbols.setdefault(gene, transcript.symbol)
         rank = _rank(transcript)
-        if gene not in best or rank < best[gene][0]:
+        rival = best.get(gene)
+        if rival is not None and _side(rival[1]) != _side(transcript):
+            elsewhere[gene] = _side(max(rival, (rank, transcript), key=itemgetter(0))[1])
+        if rival is None or rank < rival[0]:
             best[gene] = (rank, transcript)
     chosen = [
         one if one.symbol or gene not in symbols else replace(one, symbol=symbols[gene])
         for gene, (_, one) in best.items()
     ]
+    for gene, other in list(elsewhere.items())[:1]:
+        logger.warning(
+            "%s: %s of several contigs or strands, and one place is used of each (first: %s on %s, not %s)",
+            *(path, "1 gene" if len(elsewhere) == 1 else f"{len(elsewhere):,} genes"),
+            *(gene, _side(best[gene][1]), other),
+        )
     if lacks_utrs(chosen):
         logger.warning("%s: the annotation has no 5'UTRs, so the TSS of a coding gene is its start codon", path)
     return chosen
@@ -123,6 +134,10 @@ def _looks_like_bed(path: str | Path, head: Sequence[tuple[int, bytes]]) -> bool
         found=repr(line[:60].decode("utf-8", "replace")),
         expected="BED rows (chrom start end name score strand), GTF or GFF3 lines",
     )
+
+
+def _side(one: Transcript) -> str:
+    return f"{one.chrom} {one.strand}"
 
 
 def _rank(one: Transcript) -> _Rank:

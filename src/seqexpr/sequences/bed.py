@@ -18,7 +18,6 @@ _COLUMNS = 6
 FEWEST_COLUMNS = 3
 """Of a BED row: contig, start and end."""
 _HEADER = re.compile(rb"(?:track|browser)(?:\s|$)")
-_MANY_ROWS = 10
 
 
 def read_bed(path: str | Path) -> list[Tss]:
@@ -57,7 +56,7 @@ def _check_lengths(path: str | Path, lengths: Sequence[int], window: int) -> Non
             found=f"{whole:,} of {len(lengths):,} rows that are {window:,} bp long, as the window around a TSS is",
             expected="rows that name the first transcribed base, or transcripts: the 5' end of a row is its TSS",
         )
-    if len(lengths) >= _MANY_ROWS and lengths[0] > 1 and len(set(lengths)) == 1:
+    if len(lengths) > 1 and lengths[0] > 1 and len(set(lengths)) == 1:
         logger.warning(
             "%s: every row is %s bp long, as windows are and transcripts are not; its 5' end is taken as the TSS",
             path,

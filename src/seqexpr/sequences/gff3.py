@@ -111,8 +111,8 @@ def read_gff3(lines: Iterable[FeatureLine], left_out: LeftOut) -> Iterator[Trans
             )
         node.draft.learn(names)
         node.draft.add(line, kind)
-        if kind == "transcript":
-            has_children.update((line.chrom, parent) for parent in parents)
+        if kind == "transcript" and parents:
+            has_children.add((line.chrom, parents[0]))
     chosen = parts.of_transcripts(nodes)
     for (chrom, parent), draft in chosen.items():
         node = nodes.get((chrom, parent))
@@ -158,10 +158,15 @@ def _finished(
 
 
 def _line_of_ancestors(chrom: str, id_: str, nodes: dict[_Key, _Node]) -> list[str]:
-    """The features above a transcript, the last of which is its gene."""
+    """The features above a transcript, the last of which is its gene; an operon above that counts for nothing."""
     above: list[str] = []
     seen = {id_}
-    while (node := nodes.get((chrom, id_))) is not None and node.parent and node.parent not in seen:
+    while (
+        (node := nodes.get((chrom, id_))) is not None
+        and node.kind != "gene"
+        and node.parent
+        and node.parent not in seen
+    ):
         id_ = node.parent
         seen.add(id_)
         above.append(id_)

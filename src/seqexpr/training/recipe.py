@@ -14,6 +14,7 @@ import numpy as np
 
 from seqexpr.errors import InputError, UsageError
 from seqexpr.models.config import PerceiverConfig
+from seqexpr.own_files import check_shape, list_of, record, text
 
 OPTIMIZERS = ("adam", "adamw", "lamb")
 SCHEDULES = ("noam", "cosine", "constant")
@@ -142,7 +143,7 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> Recipe:
-        """The recipe that `to_dict` wrote."""
+        """The recipe of settings that were checked, or that `to_dict` made."""
         lists = {key: tuple(settings[key]) for key in ("bases", "betas") if key in settings}
         return cls(**{**settings, **lists})
 
@@ -171,6 +172,21 @@ class Recipe:
         if self.composition_epochs and fitted.tanh:
             raise UsageError(f"recipe {self.name}: composition_epochs and tanh: the flow would learn without it alone")
         return fitted
+
+
+def stored_recipe(settings: Mapping[str, Any], file: str) -> Recipe:
+    """The recipe that `to_dict` wrote into a manifest.
+
+    Raises:
+        InputError: the file, the key, what was found and what was expected.
+    """
+    described = "the recipe of a run"
+    check_shape(settings, record({"name": text}, {"bases": list_of(text)}), file, described)
+    check_settings({key: value for key, value in settings.items() if key not in ("name", "bases")}, file)
+    try:
+        return Recipe.from_dict(settings)
+    except UsageError as problem:
+        raise InputError(file, found=str(problem), expected=described) from None
 
 
 def check_settings(settings: Mapping[str, Any], file: str) -> None:

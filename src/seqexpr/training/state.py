@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from seqexpr.errors import InputError
-from seqexpr.own_files import Shape, anything, check_shape, list_of, mapping, parse_json, record
+from seqexpr.own_files import Shape, anything, check_shape, list_of, mapping, number, parse_json, record, shown
 from seqexpr.tensor_files import load_tensors, read_metadata, save_tensors
 
 FILE = "state.safetensors"
@@ -70,6 +70,7 @@ def load_state(
         stored[key] = parse_json(metadata.get(key, ""), path, _EXPECTED, f"metadata {key!r}")
         check_shape(stored[key], shape, path, _EXPECTED, f"metadata {key!r}")
     with fitting(folder):
+        _check_settings(stored["optimizer"]["param_groups"], optimizer.param_groups)
         optimizer.load_state_dict(_unflatten(groups.pop("optimizer", {}), stored["optimizer"]))
         for parameters in optimizer.param_groups:
             for parameter in parameters["params"]:
@@ -85,6 +86,16 @@ def fitting(folder: Path) -> Iterator[None]:
     except (KeyError, ValueError, TypeError, RuntimeError, AttributeError, IndexError) as problem:
         found = f"a state that does not fit ({(str(problem).splitlines() or [''])[-1].strip()})"
         raise InputError(folder / FILE, found=found, expected=_EXPECTED) from None
+
+
+def _check_settings(stored: list[dict[str, Any]], groups: list[dict[str, Any]]) -> None:
+    """The optimiser's settings are those of the recipe; the learning rate alone changes while it works."""
+    for found, group in zip(stored, groups, strict=True):
+        for key, value in group.items():
+            wanted = list(value) if isinstance(value, tuple) else value
+            if key not in ("lr", "params") and found.get(key) != wanted:
+                raise ValueError(f"the optimiser's {key} {shown(found.get(key))}, not {shown(wanted)}")
+        number(found.get("lr"), "lr")
 
 
 def _check_moments(moments: dict[str, Any], parameter: Tensor) -> None:

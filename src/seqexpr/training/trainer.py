@@ -26,6 +26,7 @@ from seqexpr.models.perceiver import Perceiver
 from seqexpr.models.registry import resolve_models
 from seqexpr.models.trained import ModelMetadata, Output, TrainedModel, load_towers
 from seqexpr.own_files import list_of, number, record, text, whole
+from seqexpr.tensor_files import check_tensors
 from seqexpr.threads import Prefetch
 from seqexpr.training.batches import Batch, BatchLoader
 from seqexpr.training.composition_stage import train_composition
@@ -41,7 +42,7 @@ from seqexpr.training.experiment import (
 from seqexpr.training.group_workers import GroupWorkers, in_order, single_threads
 from seqexpr.training.optimizers import make_optimizer
 from seqexpr.training.schedules import learning_rate
-from seqexpr.training.state import fitting, load_state, save_state
+from seqexpr.training.state import FILE, fitting, load_state, save_state
 from seqexpr.training.steps import STEPS_AHEAD, Step, StepDrawer
 from seqexpr.training.word_stage import make_words
 
@@ -361,6 +362,9 @@ class _Trainer:
             "rows": self.rows,
         }
         save_state(self.folder / "checkpoint", groups, self.optimizer, progress)
+        self._write_metrics()
+
+    def _write_metrics(self) -> None:
         with atomic_path(self.folder / "metrics.jsonl") as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
 
@@ -376,6 +380,10 @@ class _Trainer:
                 expected="the training that is resumed",
             )
         with fitting(self.folder / "checkpoint"):
+            for name in {"network", "best", "averaged"} & groups.keys():
+                check_tensors(
+                    self.folder / "checkpoint" / FILE, groups[name], self.network.state_dict(), "this network"
+                )
             self.averaged.load_state_dict(groups["best"])  # it fits, or is refused now
             self.network.load_state_dict(groups["network"])
             if self.averaged is not self.network:
@@ -387,6 +395,7 @@ class _Trainer:
         self.best = {key: value.to(self.device) for key, value in groups["best"].items()}
         self.best_epoch, self.best_score = progress["best_epoch"], progress["best_score"]
         self.rows = progress["rows"]
+        self._write_metrics()  # a process that was killed may have left the file without the last epoch, or damaged
 
 
 @torch.no_grad()
@@ -402,11 +411,9 @@ def _follow(averaged: Perceiver, network: Perceiver, decay: float) -> None:
 
 def _load_towers(towers: PromoterTowers, source: str) -> None:
     path = resolve_models([source])[0]
-    try:
-        towers.load_state_dict(load_towers(path))
-    except RuntimeError as problem:
-        first = str(problem).splitlines()[-1].strip()
-        raise InputError(path, found=first, expected=f"{towers.towers} promoter towers") from None
+    found = load_towers(path)
+    check_tensors(path, found, towers.state_dict(), f"{towers.towers} promoter towers")
+    towers.load_state_dict(found)
 
 
 def _r2(predicted: np.ndarray, labels: np.ndarray) -> float:

@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 
 from seqexpr.errors import InputError
-from seqexpr.evaluation.tables import ESTIMATE, read_metrics, read_table
-from seqexpr.manifest import EPOCH, read_manifest
+from seqexpr.evaluation.tables import read_metrics, read_table
+from seqexpr.manifest import EPOCH, ESTIMATE, read_manifest
 from seqexpr.models.trained import ModelMetadata, read_metadata
 from seqexpr.own_files import (
     Shape,
@@ -92,17 +92,24 @@ def read_run(folder: Path) -> Run:
     if manifest.get("kind") not in KINDS:
         found = f"a folder of kind {manifest.get('kind')!r}"
         raise InputError(folder, found=found, expected="the run folder of train or cv")
-    scores = folder / "metrics.json"
-    rows = read_metrics(scores) if scores.exists() else []
-    audit = _read_audit(folder / "audit.json")
+    rows = read_metrics(folder / "metrics.json")
+    audit = read_audit(folder / "audit.json")
     history, predictions = _read_history(folder), _read_predictions(folder)
     failures = _read_list(folder / "failed.json", "what failed in a run", _FAILURE)
     dataset = _dataset_folder(manifest)
     weights = _read_weights(folder)
     units = {output.name: output.unit for output in weights.outputs if output.unit} if weights else _units_of(dataset)
     return Run(
-        *(folder, manifest, _complete(rows), audit, history, predictions, failures, units, _read_symbols(dataset)),
-        weights.training if weights else {},
+        folder,
+        manifest,
+        _complete(rows),
+        audit,
+        history,
+        predictions,
+        failures,
+        units=units,
+        symbols=_read_symbols(dataset),
+        training=weights.training if weights else {},
     )
 
 
@@ -214,7 +221,12 @@ def _overlap(value: Any, where: str) -> None:
     (_SKIPPED if isinstance(value, dict) and "skipped" in value else _COUNTED)(value, where)
 
 
-def _read_audit(path: Path) -> list[dict[str, Any]]:
+def read_audit(path: Path) -> list[dict[str, Any]]:
+    """The entries of audit.json; none where there is no such file.
+
+    Raises:
+        InputError: the file is damaged; the key is named.
+    """
     expected = "the overlap audit of a run"
     entries = _read_list(path, expected, _overlap)
     folds = [[part["fold"] for part in entry["by_fold"]] for entry in entries if "skipped" not in entry]
