@@ -113,9 +113,9 @@ def rows_of(values, output="a", scope="all"):
 
 def test_the_lead_over_the_strongest_baseline_in_a_line(capsys, tmp_path):
     rows = rows_of([("seqexpr", 0.5, None), ("half_life_ridge", 0.4, 0.1), ("composition_boosted_trees", 0.45, 0.05)])
-    assert lead(rows) == "seqexpr minus composition boosted trees: r2 +0.050 [+0.030, +0.060], better"
+    assert lead(rows) == "seqexpr minus composition boosted trees: pearson_r2 +0.050 [+0.030, +0.060], better"
     two = [*rows, *rows_of([("seqexpr", 0.3, None), ("training_mean", 0.4, -0.1)], output="b")]
-    assert verdicts(two)[3] == "b: seqexpr minus training mean: r2 -0.100 [-0.120, -0.090], worse"
+    assert verdicts(two)[3] == "b: seqexpr minus training mean: pearson_r2 -0.100 [-0.120, -0.090], worse"
     assert lead(rows_of([("seqexpr", 0.5, None), ("training_mean", None, None)])) == ""
     even = rows_of([("seqexpr", 0.5, None), ("training_mean", 0.5, 0.0)])
     assert lead(even).endswith("[-0.020, +0.010], the data cannot tell which is better")
@@ -123,7 +123,7 @@ def test_the_lead_over_the_strongest_baseline_in_a_line(capsys, tmp_path):
     show_results(run_folder(tmp_path, rows))
     assert capsys.readouterr().err.splitlines() == [
         "r2 0.500 (95 % interval 0.400 to 0.600): the predictions explain 50% of the variance between held-out genes",
-        "seqexpr minus composition boosted trees: r2 +0.050 [+0.030, +0.060], better",
+        "seqexpr minus composition boosted trees: pearson_r2 +0.050 [+0.030, +0.060], better",
         f"the run is in {tmp_path}; its report is {tmp_path / 'report.html'}",
     ]
 

@@ -47,7 +47,7 @@ def test_table_on_stdout_status_on_stderr(folder, tmp_path):
         *((model, "test") for model in ("seqexpr", "training_mean", "half_life_ridge", "composition_ridge")),
         *((f"composition_half_life_{kind}", "test") for kind in ("ridge",)),
         *((f"composition_{kind}", "test") for kind in ("boosted_trees", "half_life_boosted_trees")),
-        ("untrained model", "test"),
+        ("untrained_model", "test"),
     ]
     assert all(len(row) == len(header) for row in rows)
     first, *_, last = done.stderr.splitlines()

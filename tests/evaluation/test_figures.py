@@ -78,28 +78,52 @@ def test_differences_are_coloured_by_who_is_better_and_have_a_line_at_zero() -> 
     np.testing.assert_allclose(zero[:, 0], ahead[0] - 0.2 * unit, atol=0.01)
 
 
+def arrows(svg: str, colour: str) -> int:
+    """The number of triangles of a colour: markers other than the round ones that `markers` finds."""
+    paths = dict(re.findall(r'<path id="([^"]+)" d="([^"]*)"', svg))
+    used = re.findall(rf'href="#([^"]+)" [^>]*style="fill: {colour}', svg)
+    return sum("C" not in paths[name] for name in used)
+
+
 def test_a_baseline_far_off_is_an_arrow_with_its_number_and_the_others_keep_their_room() -> None:
     near = figures.forest(ROWS, "seqexpr", "r²")
     far = figures.forest([*ROWS, ("untrained network", -35.25, -40.0, -30.0)], "seqexpr", "r²")
     assert "−35.25" in words(far)
+    assert arrows(far, BASELINE_COLOUR) == 1 and arrows(near, BASELINE_COLOUR) == 0
     assert pixels_per_unit(far, "middle") > 0.8 * pixels_per_unit(near, "middle")
     ahead = figures.differences([("a", 0.2, 0.1, 0.3, "ahead"), ("b", 36.0, 30.0, 40.0, "ahead")], "difference")
     assert "36.00" in words(ahead)
 
 
 @pytest.mark.parametrize(
+    ("own", "numbers"),
+    [
+        ((-0.23, -602.67, 0.01), ["−603"]),  # a dot, and an arrow for the end of its interval
+        ((0.5, -1.5, 0.7), ["−1.50"]),
+        ((-35.25, -602.67, 0.01), ["−35.25"]),  # the value itself is away
+        ((0.2, -4.0, 1234567.0), ["−4.00", "1.2e+06"]),
+    ],
+)
+def test_the_model_s_own_interval_is_cut_off_and_every_arrow_has_a_number(own, numbers: list[str]) -> None:
+    svg = figures.forest([("seqexpr", *own), *ROWS[1:]], "seqexpr", "r²")
+    assert arrows(svg, MODEL_COLOUR) == len(numbers)
+    assert set(numbers) <= set(words(svg))
+    assert pixels_per_unit(svg, "middle") > 60  # 0.1 is some pixels, whatever the interval
+
+
+@pytest.mark.parametrize(
     ("rows", "expected"),
     [
-        ([("seqexpr", -3.0, -4.0, -2.0), ("a", 0.2, 0.1, 0.3)], (-4.0, 0.3)),  # the model is always shown
+        ([("seqexpr", -3.0, -4.0, -2.0), ("a", 0.2, 0.1, 0.3)], (0.0, 0.3)),  # the model is cut off as the others are
         ([("a", 0.2, -30.0, 0.3)], (-1.0, 0.3)),  # an interval is cut off as a value is
-        ([("a", -30.0, -31.0, -29.0), ("b", -5.0, -6.0, -4.0)], (-6.0, 0.0)),  # all lie far off
+        ([("a", -30.0, -31.0, -29.0), ("b", -5.0, -600.0, -4.0)], (-6.0, 0.0)),  # all lie far off
         ([("a", 0.0, 0.0, 0.0)], (-0.5, 0.5)),
         ([("a", 0.0, 0.0, 0.0), ("b", 9.0, 9.0, 9.0)], (-0.1, 0.1)),
         ([("a", np.nan, np.nan, np.nan)], (-0.5, 0.5)),
     ],
 )
 def test_ends_of_an_axis(rows: list[tuple[str, float, float, float]], expected: tuple[float, float]) -> None:
-    assert figures._axis_range(rows, "seqexpr") == expected
+    assert figures._axis_range(rows) == expected
 
 
 def test_calibration_is_the_share_of_errors_within_each_interval() -> None:
@@ -163,39 +187,65 @@ def test_a_model_that_predicts_one_value_can_be_drawn_as_a_density() -> None:
 
 def test_boxes_stand_in_the_order_of_chromosomes_at_their_medians() -> None:
     chroms = ["chr10", "MT", "chrX", "chr2", "2L", "chr1", "chr1", "chr1", "chrY"]
-    residuals = np.array([1.0, 2.0, 3.0, 1.5, 0.5, -1.0, 4.0, 0.0, 2.0])
-    svg = figures.residuals_by_chromosome(chroms, residuals)
-    ticks = words(svg)[: 2 * 7]
-    assert ticks[::2] == ["chr1", "chr2", "chr10", "chrX", "chrY", "MT", "2L"]
-    assert ticks[1::2] == ["3", "1", "1", "1", "1", "1", "1"]
-    medians = np.array([line[0, 1] for line in lines(svg, MODEL_COLOUR, 2)])
+    errors = np.array([1.0, 2.0, 3.0, 1.5, 0.5, -1.0, 4.0, 0.0, 2.0])
+    svg = figures.errors_by_chromosome(chroms, errors)
+    names = [word for word in words(svg) if re.search(r" \(\d+\)$", word)]
+    assert names == ["chr1 (3)", "chr2 (1)", "chr10 (1)", "chrX (1)", "chrY (1)", "MT (1)", "2L (1)"]
+    medians = np.array([line[0] for line in lines(svg, MODEL_COLOUR, 2)])
     expected = np.array([0.0, 1.5, 1.0, 3.0, 2.0, 2.0, 0.5])
-    np.testing.assert_allclose(medians - medians[0], expected * pixels_per_unit(svg, "end"), atol=0.01)
+    np.testing.assert_allclose(medians[:, 0] - medians[0, 0], expected * pixels_per_unit(svg, "middle"), atol=0.01)
+    assert (np.diff(medians[:, 1]) > 0).all()  # from top to bottom
+
+
+def test_the_smallest_of_many_scaffolds_share_a_box() -> None:
+    chroms = [f"s{i}" for i in range(figures.MAX_BOXES + 5)] + ["s44", "s44"]
+    names = [word for word in words(figures.errors_by_chromosome(chroms, np.arange(47.0))) if "(" in word]
+    assert len(names) == figures.MAX_BOXES + 2  # the axis has a name too
+    assert "s44 (3)" in names and "5 others (5)" in names
 
 
 def test_learning_curves_mark_the_best_epoch_of_each_fold() -> None:
-    svg = figures.learning_curves(HISTORY)
-    dots = markers(svg, ACCENT_COLOUR)
-    assert len(dots) == 4  # a dot for each of two folds, in the losses and in r²
-    epoch = pixels_per_unit(svg, "middle")
+    losses, r2 = (figures.learning_curve(HISTORY, name) for name in ("valid_loss", "valid_r2"))
+    (loss_0, loss_1), (r2_0, r2_1) = markers(losses, ACCENT_COLOUR), markers(r2, ACCENT_COLOUR)
     # Least losses at epochs 2 and 3, highest r² at epochs 3 and 1, where one is not defined at epoch 2.
-    np.testing.assert_allclose(dots[1, 0] - dots[0, 0], epoch, atol=0.01)
-    np.testing.assert_allclose(dots[3, 0] - dots[2, 0], -2 * epoch, atol=0.01)
-    assert dots[1, 1] > dots[0, 1]  # 0.5 lies below 0.6
-    assert dots[3, 1] < dots[2, 1]  # 0.5 lies above 0.4
-    assert [word for word in words(svg) if word.isalpha() or "²" in word] == [
-        "epoch", "loss", "training", "validation", "epoch", "validation r²",
-    ]  # fmt: skip
+    np.testing.assert_allclose(loss_1[0] - loss_0[0], pixels_per_unit(losses, "middle"), atol=0.01)
+    np.testing.assert_allclose(r2_1[0] - r2_0[0], -2 * pixels_per_unit(r2, "middle"), atol=0.01)
+    assert loss_1[1] > loss_0[1]  # 0.5 lies below 0.6
+    assert r2_1[1] < r2_0[1]  # 0.5 lies above 0.4
+    told = [word for svg in (losses, r2) for word in words(svg) if word.isalpha() or "²" in word]
+    assert told == ["epoch", "loss", "training", "validation", "epoch", "validation r²"]
 
 
-@pytest.mark.parametrize(
-    ("missing", "dots", "gone"),
-    [("valid_r2", 2, "validation r²"), ("valid_loss", 2, "loss"), ("train_loss", 4, "training"), ("fold", 2, "")],
-)
+@pytest.mark.parametrize(("missing", "dots", "gone"), [("train_loss", 2, "training"), ("fold", 1, "")])
 def test_learning_curves_of_what_there_is(missing: str, dots: int, gone: str) -> None:
-    svg = figures.learning_curves(HISTORY.drop(columns=missing))
+    svg = figures.learning_curve(HISTORY.drop(columns=missing), "valid_loss")
     assert len(markers(svg, ACCENT_COLOUR)) == dots
     assert gone not in words(svg)
+
+
+def test_a_single_epoch_is_a_whole_number() -> None:
+    svg = figures.learning_curve(HISTORY[:1], "valid_loss")
+    assert re.findall(r"text-anchor: middle;[^>]*>([^<]*)<", svg)[:2] == ["1", "epoch"]
+
+
+@pytest.mark.parametrize("rows", [2, 12])
+def test_drawings_are_narrow_enough_for_the_screen_of_a_phone(rows: int) -> None:
+    """On 390 px a page has 346 for them: letters of 9 points are then 9 px or a little less."""
+    names = [f"composition half-life boosted trees {i}" for i in range(rows)]
+    drawings = [
+        figures.forest([(name, 0.5, 0.4, 0.7) for name in names], "seqexpr", "r²"),
+        figures.differences([(name, 0.5, 0.4, 0.7, "") for name in names], "x"),
+        figures.predicted_against_measured(np.arange(3.0), np.arange(3.0), "x"),
+        figures.errors_by_chromosome(names, np.arange(float(rows))),
+        figures.learning_curve(HISTORY, "valid_loss"),
+        figures.calibration(np.arange(3.0), np.ones(3)),
+    ]
+    for svg in drawings:
+        width, _ = map(float, re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)[0])
+        assert width <= 350
+    plotted = lines(drawings[0], BASELINE_COLOUR, 2.2)[0][0, 0]
+    assert plotted > 100  # names are not over it
+    assert max(map(len, words(drawings[0]))) <= 22  # long names have two lines
 
 
 def test_drawings_fit_one_page_and_name_no_address() -> None:
@@ -204,8 +254,8 @@ def test_drawings_fit_one_page_and_name_no_address() -> None:
         figures.forest(ROWS, "xpresso", "r²"),
         figures.differences([("a", 0.2, 0.1, 0.3, "ahead")], "x"),
         figures.predicted_against_measured(np.arange(3.0), np.arange(3.0), "x"),
-        figures.residuals_by_chromosome(["1", "2"], np.arange(2.0)),
-        figures.learning_curves(HISTORY),
+        figures.errors_by_chromosome(["1", "2"], np.arange(2.0)),
+        figures.learning_curve(HISTORY, "valid_r2"),
         figures.calibration(np.arange(3.0), np.ones(3)),
     ]
     page = "".join(drawings)

@@ -70,7 +70,7 @@ def test_page_is_whole_and_fetches_nothing(tmp_path):
     assert text.startswith("<!DOCTYPE html>")
     assert all(link.startswith(("#", "data:")) for link in page.links)
     assert not re.search(r"https?://|<script|@import|url\((?!#)", text)
-    assert page.tags.count("svg") == 6  # summary, two of differences, predictions, residuals, learning curves
+    assert page.tags.count("svg") == 8  # two each of summary, differences and learning curves; predictions, errors
     assert len(set(page.ids)) == len(page.ids)
     assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
     assert set(re.findall(r"url\(#([^)]+)\)", text)) <= set(page.ids)
@@ -85,8 +85,9 @@ def test_numbers_of_all_models_and_folds_stand_in_the_page(tmp_path):
             if estimate["value"] is None:
                 assert "–" in page.words
                 continue
-            low, high = (f"{estimate[end]:.3f}".replace("-", "−").replace("−0.000", "0.000") for end in ("low", "high"))
-            assert f"{estimate['value']:.3f}".replace("-", "−").replace("−0.000", "0.000") in page.words
+            decimals = 2 if row["scope"].startswith("fold") else 3
+            low, high = (shown(estimate[end], decimals=decimals) for end in ("low", "high"))
+            assert shown(estimate["value"]) in page.words
             assert f"{low} to {high}" in page.words
     for words in ("Cross-validation: run", "fold 2", "training mean", "prot & lung"):
         assert words in page.words
@@ -103,12 +104,13 @@ def test_the_best_model_is_marked_and_a_loss_is_shown_as_one(tmp_path):
     assert own and "best" not in own[0]
 
 
-def shown(number: float | None, sign: str = "") -> str:
+def shown(number: float | None, sign: str = "", decimals: int = 3) -> str:
     """A number as the page writes it."""
     if number is None:
         return "–"
-    text = f"{number:.3f}".replace("-", "−").replace("−0.000", "0.000")
-    return text if number <= 0 or text == "0.000" else sign + text
+    nothing = f"{0:.{decimals}f}"
+    text = f"{number:.{decimals}f}".replace("-", "−").replace(f"−{nothing}", nothing)
+    return text if number <= 0 or text == nothing else sign + text
 
 
 def rows_of(page: str, heading: str) -> list[list[str]]:
@@ -132,31 +134,32 @@ def test_differences_from_baselines_stand_with_their_intervals(tmp_path):
             assert cell.removeprefix("▲ ") == shown(value, "+") + interval
     # Higher r² and lower RMSE than the mean, Pearson r² of which is not defined.
     assert [cell[:3] for cell in table[0][1:5]] == ["▲ +", "–", "–", "▲ −"]
-    r2 = rows[1]["difference"]["r2"]
+    lead = rows[1]["difference"]["pearson_r2"]
     assert (
-        f"The strongest baseline by r² is composition ridge. seqexpr minus it: {shown(r2['value'], '+')} "
-        f"({shown(r2['low'])} to {shown(r2['high'])}) in r²; seqexpr is better, and the interval excludes 0."
+        f"Pearson r² decides. The strongest baseline by it is composition ridge. seqexpr minus it: "
+        f"{shown(lead['value'], '+')} ({shown(lead['low'])} to {shown(lead['high'])}); seqexpr is better, and the "
+        "interval excludes 0."
     ) in page.words
 
 
 @pytest.mark.parametrize(
-    ("r2", "verdict", "mark"),
+    ("lead", "verdict", "mark"),
     [
         ({"value": -0.1, "low": -0.2, "high": -0.05}, "seqexpr is worse, and the interval excludes 0.", "▼ −0.100"),
         ({"value": -0.1, "low": -0.2, "high": 0.0}, "the interval includes 0, so these genes do not show", "−0.100"),
         ({"value": 0.1, "low": None, "high": None}, "the interval includes 0, so these genes do not show", "+0.100"),
     ],
 )
-def test_a_lost_or_undecided_comparison_is_called_so(tmp_path, r2, verdict, mark):
+def test_a_lost_or_undecided_comparison_is_called_so(tmp_path, lead, verdict, mark):
     folder = make_run(tmp_path / "run")
     rows = json.loads((folder / "metrics.json").read_text())
     for row in rows:
         if "difference" in row:
-            row["difference"]["r2"] = r2
+            row["difference"]["pearson_r2"] = lead
     write_json(folder / "metrics.json", rows)
     text, page = read_page(folder)
     assert any(verdict in words for words in page.words)
-    assert rows_of(text, "Against the baselines")[0][1].startswith(mark)
+    assert rows_of(text, "Against the baselines")[0][2].startswith(mark)
 
 
 def test_overlaps_are_counted_by_fold_and_judged_apart(tmp_path):
@@ -225,7 +228,8 @@ def test_a_page_begins_with_its_verdict_and_a_figure_and_ends_with_the_settings(
     text, page = read_page(folder)
     own = next(row for row in json.loads((folder / "metrics.json").read_text()) if row["model"] == "seqexpr")
     r2 = own["metrics"]["r2"]
-    sentence = f"r² {r2['value']:.3f} (95 % interval {r2['low']:.3f} to {r2['high']:.3f}): the predictions explain"
+    interval = f"(95\N{NO-BREAK SPACE}% interval {r2['low']:.3f} to {r2['high']:.3f})"
+    sentence = f"r² {r2['value']:.3f} {interval}: the predictions explain"
     assert any(words.startswith(sentence) and words.endswith("held-out genes.") for words in page.words)
     begin = text.index('<p class="verdict">')
     assert begin < text.index("<svg") < text.index("<h2>Summary</h2>")
@@ -344,12 +348,11 @@ def test_what_failed_stands_in_a_box(tmp_path):
     assert text.index("Not computed:") < text.index("<h2>Summary</h2>")
 
 
-def test_every_figure_has_its_text_and_every_table_scrolls_in_a_box(tmp_path):
+def test_every_figure_has_its_text_and_the_page_its_media(tmp_path):
     text, page = read_page(make_run(tmp_path / "run", outputs=("mrna", '"protein"')))
     alts = re.findall(r'role="img" aria-label="([^"]+)"><svg', text)
     assert len(alts) == page.tags.count("svg")
-    assert text.count("<table>") == len(re.findall(r'<div class="scroll" tabindex="0"><table>', text))
-    for medium in ("(prefers-color-scheme: dark)", "(max-width: 640px)", "@media print"):
+    for medium in ("(prefers-color-scheme: dark)", "(max-width: 820px)", "@media print"):
         assert medium in text
 
 
@@ -378,7 +381,7 @@ def test_names_from_outside_are_text_wherever_they_stand(tmp_path):
     assert not page.handlers
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", text)
     assert sum("{{ 7 * 7 }}" in words for words in page.words) > 20
-    assert all(alt.startswith(("Predicted", "r²", "seqexpr", "Measured", "Losses")) for alt in page.alts)
+    assert all(alt.startswith(("Predicted", "r²", "seqexpr", "Pearson", "Validation", "Losses")) for alt in page.alts)
 
 
 def test_without_jinja_it_is_named(tmp_path, monkeypatch):
@@ -412,7 +415,7 @@ def test_text_of_the_user_is_escaped(tmp_path):
 @pytest.mark.slow
 def test_every_output_has_its_part(tmp_path):
     _, page = read_page(make_run(tmp_path / "run", outputs=("mrna", "protein")))
-    assert page.tags.count("svg") == 11
+    assert page.tags.count("svg") == 14
     assert len(set(page.ids)) == len(page.ids)
 
 
@@ -431,7 +434,7 @@ def test_same_run_gives_the_same_bytes(tmp_path):
 
 def test_without_chromosomes_the_rest_is_there(tmp_path):
     _, page = read_page(make_run(tmp_path / "run", chrom=False))
-    assert page.tags.count("svg") == 5
+    assert page.tags.count("svg") == 7
 
 
 @pytest.mark.parametrize("missing", ["metrics.json", "audit.json", "metrics.jsonl", "predictions.tsv"])
@@ -473,7 +476,7 @@ def test_a_half_written_last_epoch_is_left_out(tmp_path):
     with (folder / "metrics.jsonl").open("a") as lines:
         lines.write('{"fold": 2, "epo')
     _, page = read_page(folder)
-    assert page.tags.count("svg") == 6
+    assert page.tags.count("svg") == 8
 
 
 @pytest.mark.parametrize(
@@ -495,3 +498,146 @@ def test_files_that_are_not_a_run_are_refused_and_nothing_is_written(tmp_path, n
         write_report(folder)
     assert message in str(problem.value)
     assert not (folder / "report.html").exists()
+
+
+def styles_of(page: str, medium: str) -> str:
+    """All rules of the style sheet within a medium."""
+    found = []
+    for start in (match.end() for match in re.finditer(re.escape(f"@media {medium} {{"), page)):
+        depth, end = 1, start
+        while depth:
+            depth += {"{": 1, "}": -1}.get(page[end], 0)
+            end += 1
+        found.append(page[start : end - 1])
+    return "\n".join(found)
+
+
+def test_on_a_phone_rows_are_blocks_whose_cells_have_their_headings(tmp_path):
+    text, _ = read_page(make_run(tmp_path / "run", outputs=("a & b",)))
+    narrow = styles_of(text, "screen and (max-width: 820px)")
+    assert re.search(r"table thead { display: none; }", narrow) and "table tr { display: grid;" in narrow
+    assert "content: attr(data-heading)" in narrow
+    assert "width: 600px" not in text  # figures shrink to the screen
+    tables = re.findall("<table.*?</table>", text, re.DOTALL)
+    assert len(tables) > 5
+    for table in tables:
+        head = re.findall("<th [^>]*>(.*?)</th>", table)
+        for row in re.findall("<tr[^>]*><td.*?</tr>", table):
+            assert re.findall('<td data-heading="([^"]*)"', row) == head
+
+
+def test_a_table_of_many_columns_is_blocks_on_a_tablet_too(tmp_path):
+    folder = make_run(tmp_path / "run")
+    assert '<table class="many">' not in read_page(folder)[0].replace("fold", "")
+    rows = json.loads((folder / "metrics.json").read_text())
+    rows += [{**row, "model": f"m{i}"} for i in range(6) for row in rows if row["model"] == "composition_ridge"]
+    write_json(folder / "metrics.json", rows)
+    text, _ = read_page(folder)
+    assert text.count('<table class="many">') == 2  # the folds, for two metrics
+    assert "table.many tr { display: grid;" in styles_of(text, "screen and (max-width: 1100px)")
+
+
+def test_in_print_the_manifest_is_left_out_and_pieces_stay_together(tmp_path):
+    text, page = read_page(make_run(tmp_path / "run"))
+    printed = styles_of(text, "print")
+    assert "details { display: none; }" in printed and ".print { display: block; }" in printed
+    assert '<p class="note print">All that ran' in text and "manifest.json" in " ".join(page.words)
+    assert re.search(r"figure {[^}]*break-inside: avoid;", printed)
+    assert re.search(r"\.keep, tr, [^{]*{ break-inside: avoid; }", printed)
+    assert "td small { white-space: nowrap; }" in printed
+
+
+def test_errors_have_one_sign(tmp_path):
+    folder = make_run(tmp_path / "run")
+    table = pd.read_csv(folder / "predictions.tsv", sep="\t")
+    table["prediction"] = table["label"] + 3
+    table.to_csv(folder / "predictions.tsv", sep="\t", index=False)
+    text, page = read_page(folder)
+    assert all(line[-1] == "+3.000" for line in rows_of(text, "Predictions"))
+    assert "predicted − measured" in page.words and "measured − predicted" not in text
+    assert "Measured minus" not in text and "measured minus" not in text
+    # The boxes, which have no width, stand at + 3 too.
+    drawing = next(svg for svg in re.findall("<svg.*?</svg>", text, re.DOTALL) if ">predicted − measured<" in svg)
+    assert any(tick.startswith("3.0") for tick in re.findall(r">([\d.−]+)</text>", drawing))
+    assert not any(tick.startswith("−2") for tick in re.findall(r">([\d.−]+)</text>", drawing))
+
+
+def test_no_heading_stands_over_nothing(tmp_path):
+    """As where all genes lie on one chromosome, so that there are no boxes."""
+    folder = make_run(tmp_path / "run", outputs=("mrna", "protein"))
+    table = pd.read_csv(folder / "predictions.tsv", sep="\t").assign(chrom="6")
+    table.to_csv(folder / "predictions.tsv", sep="\t", index=False)
+    text, _ = read_page(folder)
+    section = text[text.index("<h2>Predictions</h2>") : text.index("</section>", text.index("<h2>Predictions</h2>"))]
+    assert re.findall("<h3>(.*?)</h3>", section) == [
+        "mrna: the genes with the largest errors",
+        "protein",
+        "protein: the genes with the largest errors",
+    ]
+    assert not re.search(r"</h3>\s*</div>\s*<div class=\"keep\">", text)
+
+
+def test_columns_that_are_empty_are_left_out_of_the_worst_genes(tmp_path):
+    folder = make_run(tmp_path / "run")
+    table = pd.read_csv(folder / "predictions.tsv", sep="\t").assign(chrom="")
+    table.to_csv(folder / "predictions.tsv", sep="\t", index=False)
+    text, _ = read_page(folder)
+    assert "chromosome" not in re.findall("<th [^>]*>(.*?)</th>", text)
+
+
+def test_points_are_clear_in_dark_mode(tmp_path):
+    text, _ = read_page(make_run(tmp_path / "run"))
+    dark = styles_of(text, "screen and (prefers-color-scheme: dark)")
+    assert '.drawing use[style*="fill-opacity"] { fill-opacity: 0.9 !important; }' in dark
+    assert len(re.findall(r'<use [^>]*style="[^"]*fill-opacity', text)) >= 89  # the scatter's
+
+
+def test_the_lead_says_what_its_numbers_are(tmp_path):
+    config = tiny_config()
+    folder = make_run(tmp_path / "run", dataset={"folder": "", "genes": 5000})
+    told = "mrna: 5,000 genes in the dataset, 89 tested, each in the fold that did not train on it"
+    assert told in read_page(folder)[1].words
+    write_json(folder / "manifest.json", describe_run("train", {"dataset": {"folder": "", "genes": 5000}}))
+    learnt = ModelMetadata(config, (Output("mrna", ""),), training={"train_genes": 4000})
+    save_model(folder / "weights.safetensors", TrainedModel("w", Perceiver(config), learnt))
+    table = pd.read_csv(folder / "predictions.tsv", sep="\t")
+    table = table.assign(split=table["fold"].map({0: "test", 1: "valid", 2: "valid"})).drop(columns="fold")
+    table.to_csv(folder / "predictions.tsv", sep="\t", index=False)
+    told = "mrna: 5,000 genes in the dataset, 4,000 trained on, 60 to choose the epoch, 29 tested"
+    assert told in read_page(folder)[1].words
+
+
+def test_labels_whose_predictions_have_no_sd_are_named(tmp_path):
+    folder = make_run(tmp_path / "run", outputs=("liver", "brain", "lung"))
+    table = pd.read_csv(folder / "predictions.tsv", sep="\t")
+    table["sd"] = 0.5
+    table.loc[table["output"] == "brain", "sd"] = float("nan")
+    table.loc[(table["output"] == "lung") & (table["fold"] == 1), "sd"] = float("nan")
+    table.to_csv(folder / "predictions.tsv", sep="\t", index=False)
+    text, page = read_page(folder)
+    section = text[text.index("<h2>Calibration of the predicted sd</h2>") :]
+    section = section[: section.index("</section>")]
+    assert re.findall("<h3>(.*?)</h3>", section) == ["liver", "lung"]
+    assert "60 genes; 30 without a positive sd are left out; dashed line: as they should" in page.words
+    assert "Without an sd, and so not shown: brain." in section
+
+
+def test_an_interval_that_leaves_the_axis_has_its_number_and_the_page_says_so(tmp_path):
+    folder = make_run(tmp_path / "run")
+    rows = json.loads((folder / "metrics.json").read_text())
+    for row in rows:
+        if row["model"] == "seqexpr":
+            row["metrics"]["r2"] = {"value": -0.23, "low": -602.7, "high": 0.01}
+    write_json(folder / "metrics.json", rows)
+    text, page = read_page(folder)
+    assert "−603" in page.words and "−600" not in page.words
+    assert text.count("an arrow points to it, and the number beside the arrow") == 2  # in both sections with intervals
+
+
+def test_a_run_of_version_0_1_names_the_untrained_model_as_others_do(tmp_path):
+    folder = make_run(tmp_path / "run")
+    rows = json.loads((folder / "metrics.json").read_text())
+    for name in ("untrained model", "untrained_model"):
+        named = [{**row, "model": name if row["model"] == "composition_ridge" else row["model"]} for row in rows]
+        write_json(folder / "metrics.json", named)
+        assert "untrained model" in read_page(folder)[1].words

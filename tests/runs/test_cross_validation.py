@@ -66,7 +66,7 @@ def test_run_folder_is_whole(experiment, options, dataset, tmp_path, observer):
     assert overall["seqexpr", "b"]["n"] == 47  # one label is missing
     # Out of fold, the training mean explains nothing (a little less, in fact).
     assert -0.3 < overall["training_mean", "a"]["metrics"]["r2"]["value"] <= 0
-    assert {"half_life_ridge", "composition_ridge", "untrained model"} <= {model for model, _ in overall}
+    assert {"half_life_ridge", "composition_ridge", "untrained_model"} <= {model for model, _ in overall}
     audited = {entry["overlap"]: entry for entry in json.loads((tmp_path / "audit.json").read_text())}
     assert audited["near-identical protein"]["tested"] == 48
     assert len(resolve_models([str(tmp_path)])) == 3
@@ -84,7 +84,7 @@ def test_the_default_recipe_of_every_preset_goes_to_the_end(dataset, preset, tmp
         observer=observer,
     )
     overall = {row["model"]: row["metrics"]["r2"]["value"] for row in rows if row["scope"] == "all"}
-    assert {"seqexpr", "untrained model", "composition_boosted_trees"} <= set(overall)
+    assert {"seqexpr", "untrained_model", "composition_boosted_trees"} <= set(overall)
     assert all(np.isfinite(list(overall.values())))
     flow = load_model(next(tmp_path.glob("folds/*/weights.safetensors"))).metadata.config
     assert flow.composition_members > 1 and bool(flow.word_buckets) == preset.startswith("protein")

@@ -101,7 +101,7 @@ def _spread(own, test, dataset):
 
 def moved(experiment, change, tmp_path):
     plain, other = traces(experiment, tmp_path / "plain"), traces(planted(experiment, change), tmp_path / "planted")
-    assert {"weights", "epochs", "predictions", "training_mean", "untrained model", "metrics"} < set(plain)
+    assert {"weights", "epochs", "predictions", "training_mean", "untrained_model", "metrics"} < set(plain)
     return {name for name in plain if plain[name] != other[name]}
 
 
@@ -135,7 +135,7 @@ def test_an_early_stop_that_saw_the_test_fold_is_caught(experiment, tmp_path, mo
 
 def test_baselines_that_saw_the_test_fold_are_caught(experiment, tmp_path, monkeypatch):
     monkeypatch.setattr(Split, "seen", np.arange(48))
-    assert moved(experiment, PLANTED["shift"], tmp_path) >= {"training_mean", "composition_ridge", "untrained model"}
+    assert moved(experiment, PLANTED["shift"], tmp_path) >= {"training_mean", "composition_ridge", "untrained_model"}
 
 
 class Changed:

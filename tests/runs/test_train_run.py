@@ -42,7 +42,7 @@ def test_run_folder_is_whole_and_the_weights_know_their_numbers(experiment, opti
     # The dataset has proteins, DNA and half-life: composition is that of what the network reads.
     assert {model for model, scope in scopes if scope == "test"} == {
         *("seqexpr", "training_mean", "half_life_ridge", "composition_ridge", "composition_half_life_ridge"),
-        *("composition_boosted_trees", "composition_half_life_boosted_trees", "untrained model"),
+        *("composition_boosted_trees", "composition_half_life_boosted_trees", "untrained_model"),
     }
     assert all(("difference" in row) == (row["scope"] == "test" and row["model"] != "seqexpr") for row in rows)
     training = read_metadata(tmp_path / "weights.safetensors").training

@@ -105,13 +105,13 @@ def _grouped(rows: list[dict[str, Any]], *columns: str) -> list[tuple[tuple[Any,
 def _verdict(first: str, other: str, label: str, rows: list[dict[str, Any]]) -> str:
     """Which of two models is better, in a sentence: by the squared Pearson correlation, else by another metric."""
     from seqexpr.evaluation.metrics import LOWER_IS_BETTER
-    from seqexpr.evaluation.verdict import judgement
+    from seqexpr.evaluation.verdict import DECIDING, judgement
 
     of, other, n = f"{label}: " if label else "", _read_name(other), rows[0]["n"]
     of_metric = {row["metric"]: row for row in rows if row["difference"] is not None}
     if not of_metric:
         return f"{of}{first} and {other} cannot be compared: no metric is defined for both"
-    name = next(name for name in ("pearson_r2", "r2", *of_metric) if name in of_metric)
+    name = next(name for name in (*DECIDING, *of_metric) if name in of_metric)
     difference = {"value": of_metric[name]["difference"], **{side: of_metric[name][side] for side in ("low", "high")}}
     found = judgement(difference, lower_is_better=name in LOWER_IS_BETTER)
     by = f"{name} {difference['value']:+.3f}"

@@ -19,6 +19,7 @@ import pandas as pd
 
 from seqexpr.errors import InputError, MissingDataError, UsageError
 from seqexpr.evaluation.metrics import METRICS, PairedMetric, paired_metrics
+from seqexpr.evaluation.tables import current_name
 from seqexpr.finished import check_result
 from seqexpr.inputs.tables import TextTable, read_table
 from seqexpr.manifest import read_manifest
@@ -115,7 +116,7 @@ def read_baselines(folder: str | os.PathLike[str]) -> list[HeldOut]:
         raise MissingDataError(f"{folder} has no baselines.tsv; run: {command}")
     models = _models(file)
     check_result(file)
-    return [HeldOut(name, str(file), table, manifest) for name, table in models.items()]
+    return [HeldOut(current_name(name), str(file), table, manifest) for name, table in models.items()]
 
 
 def _run_manifest(folder: Path) -> dict[str, Any]:

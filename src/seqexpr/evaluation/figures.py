@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,7 +31,20 @@ MAX_POINTS = 1500
 """More genes than this are drawn as a density of hexagons: the page stays small and the figure readable."""
 
 FARTHEST = 1.0
-"""An r² is at most 1. A baseline with one below minus this would squeeze all others into a corner: it is cut off."""
+"""An r² is at most 1. One below minus this, or such an end of an interval, would squeeze all others into a corner: it
+is cut off, and an arrow says where it lies."""
+
+ARROWS = (
+    "Where a figure's axis ends before a value or an interval does, an arrow points to it, and the number beside the "
+    "arrow is the value, or the end of the interval where a dot shows the value."
+)
+"""What `forest` and `differences` leave out, in words for those who look at them."""
+
+MAX_BOXES = 40
+"""Chromosomes that have a box each; the smallest of a draft assembly with more share one."""
+
+_WIDTH = 4.8
+"""Of a drawing in inches: on a phone it shrinks to three quarters of that, and its letters can still be read."""
 
 _STYLE: Any = {
     "axes.edgecolor": "#b4bcc7",
@@ -71,8 +85,7 @@ def forest(rows: Sequence[tuple[str, float, float, float]], highlighted: str, la
         highlighted: the name that is drawn in the model's colour.
         label: of the horizontal axis.
     """
-    colours = [MODEL_COLOUR if name == highlighted else BASELINE_COLOUR for name, *_ in rows]
-    return _estimates(rows, colours, label, always=highlighted)
+    return _estimates(rows, [MODEL_COLOUR if name == highlighted else BASELINE_COLOUR for name, *_ in rows], label)
 
 
 def differences(rows: Sequence[tuple[str, float, float, float, str]], label: str) -> str:
@@ -87,38 +100,26 @@ def differences(rows: Sequence[tuple[str, float, float, float, str]], label: str
     return _estimates([row[:4] for row in rows], [colours.get(row[4], BASELINE_COLOUR) for row in rows], label)
 
 
-def _estimates(
-    rows: Sequence[tuple[str, float, float, float]], colours: Sequence[str], label: str, always: str = ""
-) -> str:
-    """Draw estimates; what lies outside of `_axis_range` is an arrow at the edge, a value with its number."""
-    with _figure(9.4, 0.75 + 0.32 * len(rows)) as figure:
+def _estimates(rows: Sequence[tuple[str, float, float, float]], colours: Sequence[str], label: str) -> str:
+    """Draw estimates; what lies outside of `_axis_range` is an arrow at the edge with its number."""
+    with _figure(_WIDTH, 0.75 + 0.4 * len(rows)) as figure:
         axes = figure.add_subplot()
-        left, right = _axis_range(rows, always)
+        left, right = _axis_range(rows)
         for place, ((_, value, low, high), colour) in enumerate(zip(rows, colours, strict=True)):
-            ends = np.clip([low, high], left, right)
-            axes.plot(ends, [place, place], color=colour, linewidth=2.2, solid_capstyle="round")
-            for end, bound, arrow in ((low, left, "<"), (high, right, ">")):
-                if (end < bound) if bound == left else (end > bound):
-                    axes.plot([bound], [place], arrow, color=colour, markersize=6, clip_on=False)
+            if not np.isfinite(value):
+                continue
+            axes.plot(
+                np.clip([low, high], left, right), [place, place], color=colour, linewidth=2.2, solid_capstyle="round"
+            )
             if left <= value <= right:
                 axes.plot([value], [place], "o", color=colour, markersize=6.5)
-            elif np.isfinite(value):
-                edge, side = (left, "left") if value < left else (right, "right")
-                axes.plot([edge], [place], "<" if value < left else ">", color=colour, markersize=6, clip_on=False)
-                number = f"{value:.2f}" if abs(value) < 1000 else f"{value:.3g}"
-                axes.annotate(
-                    number.replace("-", "−"),
-                    (edge, place),
-                    (8 if value < left else -8, 0),
-                    textcoords="offset points",
-                    ha=side,
-                    va="center",
-                    fontsize=8,
-                    color=TEXT_COLOUR,
-                )
+            if min(value, low) < left:
+                _arrow(axes, "<", left, place, value if value < left else low, colour)
+            if max(value, high) > right:
+                _arrow(axes, ">", right, place, value if value > right else high, colour)
         axes.axvline(0, color=TEXT_COLOUR, linewidth=0.8)
-        axes.set_yticks(range(len(rows)), [name for name, *_ in rows])
-        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_yticks(range(len(rows)), [textwrap.fill(name, 22) for name, *_ in rows])
+        axes.set_ylim(len(rows) - 0.4, -0.6)
         margin = 0.04 * (right - left)
         axes.set_xlim(left - margin, right + margin)
         axes.grid(axis="y", visible=False)
@@ -127,23 +128,37 @@ def _estimates(
         return _svg(figure)
 
 
-def _axis_range(rows: Sequence[tuple[str, float, float, float]], always: str) -> tuple[float, float]:
-    """Ends of the axis, which holds 0 and each value whose distance from it is at most `FARTHEST`.
+def _arrow(axes: Axes, direction: str, edge: float, place: float, value: float, colour: str) -> None:
+    """An arrow at the edge of the axis, and above it the number that it stands for."""
+    axes.plot([edge], [place], direction, color=colour, markersize=6, clip_on=False)
+    number = f"{value:.2f}" if abs(value) < 100 else f"{value:,.0f}" if abs(value) < 1e6 else f"{value:.1e}"
+    axes.annotate(
+        number.replace("-", "−"),
+        (edge, place),
+        (-3 if direction == "<" else 3, 4),
+        textcoords="offset points",
+        ha="left" if direction == "<" else "right",
+        va="bottom",
+        fontsize=7.5,
+        color=TEXT_COLOUR,
+    )
+
+
+def _axis_range(rows: Sequence[tuple[str, float, float, float]]) -> tuple[float, float]:
+    """Ends of the axis, which holds 0 and all whose distance from it is at most `FARTHEST`.
 
     Args:
         rows: (name, value, low, high).
-        always: name of the row that is on the axis however far it lies, with its interval.
     """
     known = [row for row in rows if np.isfinite(row[1])]
+    near = [row for row in known if abs(row[1]) <= FARTHEST]
     ends = [0.0]
-    for name, value, low, high in known:
-        if name == always:
-            ends += [value, low, high]
-        elif abs(value) <= FARTHEST:
-            ends += [value, max(low, -FARTHEST), min(high, FARTHEST)]
-    if len(ends) == 1 and known:  # all lie far away
+    for _, value, low, high in near:
+        ends += [value, max(low, -FARTHEST), min(high, FARTHEST)]
+    if known and not near:
+        # The nearest is shown, with as much of its interval as the others may have.
         _, value, low, high = min(known, key=lambda row: abs(row[1]))
-        ends += [value, low, high]
+        ends += [value, max(low, value - FARTHEST), min(high, value + FARTHEST)]
     left, right = min(ends), max(ends)
     if right - left < 0.2 and any(not left <= value <= right for _, value, _, _ in known):
         # Room for arrows and numbers.
@@ -159,12 +174,12 @@ def predicted_against_measured(measured: np.ndarray, predicted: np.ndarray, unit
         predicted: predictions (n,).
         unit: the label's name and unit, for the axes.
     """
-    with _figure(5.6, 4.8) as figure:
+    with _figure(_WIDTH, 4.3) as figure:
         axes = figure.add_subplot()
         if len(measured) > MAX_POINTS:
             from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
-            shades = LinearSegmentedColormap.from_list("density", ["#b3cdea", "#6aa0d8", MODEL_COLOUR, "#0b2545"])
+            shades = LinearSegmentedColormap.from_list("density", ["#86b0de", "#4f8bcb", MODEL_COLOUR, "#0b2545"])
             cells = axes.hexbin(measured, predicted, gridsize=38, mincnt=1, norm=LogNorm(), cmap=shades, linewidths=0.2)
             # Plain numbers: powers of ten would be written as formulas, which are switched off here.
             densest = int(cells.get_array().max())  # type: ignore[union-attr]
@@ -173,7 +188,9 @@ def predicted_against_measured(measured: np.ndarray, predicted: np.ndarray, unit
             bar.minorticks_off()
             bar.outline.set_visible(False)
         else:
-            axes.scatter(measured, predicted, s=9, color=MODEL_COLOUR, alpha=0.45, linewidths=0)
+            axes.scatter(
+                measured, predicted, s=9 if len(measured) > 100 else 20, color=MODEL_COLOUR, alpha=0.6, linewidths=0
+            )
         ends = [min(measured.min(), predicted.min()), max(measured.max(), predicted.max())]
         axes.plot(ends, ends, color=ACCENT_COLOUR, linewidth=1.1, linestyle=(0, (5, 3)))
         axes.set_xlabel(f"measured {unit}")
@@ -181,36 +198,36 @@ def predicted_against_measured(measured: np.ndarray, predicted: np.ndarray, unit
         return _svg(figure)
 
 
-def residuals_by_chromosome(chroms: Sequence[str], residuals: np.ndarray) -> str:
-    """A box for each chromosome: median, quartiles and the middle 90 % of measured minus predicted.
+def errors_by_chromosome(chroms: Sequence[str], errors: np.ndarray) -> str:
+    """A box for each chromosome: median, quartiles and the middle 90 % of predicted minus measured.
+
+    Where there are more than `MAX_BOXES`, those with the fewest genes share the last box.
 
     Args:
         chroms: each gene's chromosome (n,).
-        residuals: measured minus predicted (n,).
+        errors: predicted minus measured (n,).
     """
-    groups = pd.Series(residuals).groupby(np.asarray(chroms, dtype=object))
-    names = sorted(groups.groups, key=lambda name: natural_order(str(name)))
-    parts = [groups.get_group(name).to_numpy() for name in names]
-    with _figure(9.4, 3.4) as figure:
+    groups = {str(name): part.to_numpy() for name, part in pd.Series(errors).groupby(np.asarray(chroms, dtype=object))}
+    largest = sorted(groups, key=lambda name: (-len(groups[name]), natural_order(name)))
+    shown, rest = largest[:MAX_BOXES], largest[MAX_BOXES:]
+    boxes = [(name, groups[name]) for name in sorted(shown, key=natural_order)]
+    if rest:
+        boxes.append((f"{len(rest):,} others", np.concatenate([groups[name] for name in rest])))
+    with _figure(_WIDTH, 0.8 + 0.2 * max(len(boxes), 6)) as figure:
         axes = figure.add_subplot()
-        axes.axhline(0, color=ACCENT_COLOUR, linewidth=1.1, linestyle=(0, (5, 3)))
-        line = {"color": MODEL_COLOUR, "linewidth": 1.1}
-        axes.boxplot(
-            parts,
-            whis=(5, 95),
-            showfliers=False,
-            patch_artist=True,
-            widths=0.6,
-            boxprops={"facecolor": "#d6e4f5", "edgecolor": MODEL_COLOUR, "linewidth": 1.1},
-            medianprops={"color": MODEL_COLOUR, "linewidth": 2},
-            whiskerprops=line,
-            capprops=line,
-        )
-        ticks = [f"{name}\n{len(part)}" for name, part in zip(names, parts, strict=True)]
-        axes.set_xticks(range(1, len(names) + 1), ticks, fontsize=8)
-        axes.grid(axis="x", visible=False)
-        axes.set_xlabel("chromosome, and number of genes")
-        axes.set_ylabel("measured − predicted")
+        axes.axvline(0, color=ACCENT_COLOUR, linewidth=1.1, linestyle=(0, (5, 3)))
+        for place, (_, part) in enumerate(boxes):
+            least, lower, median, upper, most = np.percentile(part, (5, 25, 50, 75, 95))
+            axes.plot([least, most], [place, place], color=MODEL_COLOUR, linewidth=1.1)
+            axes.barh(
+                place, upper - lower, 0.6, lower, color="#d6e4f5", edgecolor=MODEL_COLOUR, linewidth=1.1, zorder=3
+            )
+            axes.plot([median, median], [place - 0.3, place + 0.3], color=MODEL_COLOUR, linewidth=2, zorder=4)
+        axes.set_yticks(range(len(boxes)), [f"{name} ({len(part):,})" for name, part in boxes], fontsize=8)
+        axes.set_ylim(len(boxes) - 0.4, -0.6)
+        axes.grid(axis="y", visible=False)
+        axes.set_xlabel("predicted − measured")
+        axes.set_ylabel("chromosome (genes)")
         return _svg(figure)
 
 
@@ -225,7 +242,7 @@ def calibration(errors: np.ndarray, sd: np.ndarray) -> str:
     distance = np.abs(errors) / sd
     bounds = [NormalDist().inv_cdf((1 + p) / 2) for p in probabilities[1:-1]]
     observed = [0.0, *((distance <= bound).mean() for bound in bounds), 1.0]
-    with _figure(4.6, 4.2) as figure:
+    with _figure(_WIDTH, 4.3) as figure:
         axes = figure.add_subplot()
         axes.plot([0, 1], [0, 1], color=ACCENT_COLOUR, linewidth=1.1, linestyle=(0, (5, 3)))
         axes.plot(probabilities, observed, "o-", color=MODEL_COLOUR, markersize=4, linewidth=1.4)
@@ -234,31 +251,31 @@ def calibration(errors: np.ndarray, sd: np.ndarray) -> str:
         return _svg(figure)
 
 
-def learning_curves(history: pd.DataFrame) -> str:
-    """Losses and validation r2 by epoch; one thin line a fold, the best epoch of each marked.
+def learning_curve(history: pd.DataFrame, measure: str) -> str:
+    """A measure of the validation genes by epoch; one thin line a fold, the best epoch of each marked.
 
     Args:
-        history: rows of metrics.jsonl with `epoch`, `train_loss`, `valid_loss`, `valid_r2`, and `fold` for
-            cv; measures that are missing are left out.
+        history: rows of metrics.jsonl with `epoch`, the measure, and `fold` for cv.
+        measure: "valid_loss", beside which the training's loss is drawn where it is known, or "valid_r2".
     """
     folds = [fold for _, fold in history.groupby("fold")] if "fold" in history else [history]
-    with _figure(9.4, 3.3) as figure:
-        measures = [name for name in ("valid_loss", "valid_r2") if name in history]
-        for axes, name in zip(np.atleast_1d(figure.subplots(1, len(measures))), measures, strict=True):
-            if name == "valid_loss":
-                _curves(axes, folds, "train_loss", BASELINE_COLOUR, "training")
-            _curves(axes, folds, name, MODEL_COLOUR, "validation")
-            for fold in folds:
-                known = fold.dropna(subset=[name])
-                if len(known):
-                    values = known[name].to_numpy(float)
-                    best = int(values.argmin() if name == "valid_loss" else values.argmax())
-                    axes.plot([known["epoch"].iloc[best]], [values[best]], "o", color=ACCENT_COLOUR, markersize=4)
-            axes.set_xlabel("epoch")
-            axes.set_title("loss" if name == "valid_loss" else "validation r²")
-            axes.xaxis.get_major_locator().set_params(integer=True)
-            if name == "valid_loss":
-                axes.legend(loc="best", fontsize=8)
+    is_loss = measure == "valid_loss"
+    with _figure(_WIDTH, 3.2) as figure:
+        axes = figure.add_subplot()
+        if is_loss:
+            _curves(axes, folds, "train_loss", BASELINE_COLOUR, "training")
+        _curves(axes, folds, measure, MODEL_COLOUR, "validation")
+        for fold in folds:
+            known = fold.dropna(subset=[measure])
+            if len(known):
+                values = known[measure].to_numpy(float)
+                best = int(values.argmin() if is_loss else values.argmax())
+                axes.plot([known["epoch"].iloc[best]], [values[best]], "o", color=ACCENT_COLOUR, markersize=4)
+        axes.set_xlabel("epoch")
+        axes.set_title("loss" if is_loss else "validation r²")
+        axes.locator_params(axis="x", integer=True, min_n_ticks=1)
+        if is_loss:
+            axes.legend(loc="best", fontsize=8)
         return _svg(figure)
 
 

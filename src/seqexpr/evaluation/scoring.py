@@ -17,6 +17,7 @@ import torch
 from seqexpr.evaluation.baselines import BaselineFeatures, applicable_baselines, training_mean
 from seqexpr.evaluation.metrics import METRICS, metrics_row, paired_metrics
 from seqexpr.evaluation.tables import prediction_rows
+from seqexpr.evaluation.verdict import spoken
 from seqexpr.models.perceiver import Perceiver
 from seqexpr.models.trained import ModelMetadata, Output, TrainedModel
 from seqexpr.prediction.rows import predict_rows
@@ -26,7 +27,7 @@ from seqexpr.training.trainer import EVALUATION_BATCH
 MODEL = "seqexpr"
 """The trained network in `metrics.json`; every other model there is a baseline."""
 
-UNTRAINED = "untrained model"
+UNTRAINED = "untrained_model"
 
 _MOST_FITS = 8
 """Baselines that are fitted at once, each of which holds copies of all genes' features."""
@@ -82,7 +83,7 @@ def predict_baselines(
         if known is not None and name in known:
             predicted[name] = known[name]
             continue
-        progress(name.replace("half_life", "half-life").replace("_", " "), done, len(makers))
+        progress(spoken(name), done, len(makers))
         try:
             predicted[name] = make()
         except Exception as error:

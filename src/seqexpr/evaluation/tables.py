@@ -76,7 +76,13 @@ def read_table(path: Path) -> pd.DataFrame:
     # float() reads back exactly what was written, which not every version of pandas does by default.
     columns = {"id": "text", "output": "text", "label": "number", "prediction": "number"}
     optional = {"chrom": "text", "fold": "whole", "split": "text", "sd": "number"}
-    return read_own_table(path, columns, "the predictions of a run", optional=optional)
+    table = read_own_table(path, columns, "the predictions of a run", optional=optional)
+    return table.assign(model=table["model"].map(current_name)) if "model" in table else table
+
+
+def current_name(model: str) -> str:
+    """A model's name in files; those of version 0.1 wrote one of them with a space."""
+    return "untrained_model" if model == "untrained model" else model
 
 
 def places_of(table: pd.DataFrame, ids: Sequence[str], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -121,7 +127,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         InputError: the file is damaged; what is wrong is named.
     """
     rows: list[dict[str, Any]] = read_json(path, "the metrics of a run", list_of(SCORE)) if path.exists() else []
-    return rows
+    return [{**row, "model": current_name(row["model"])} for row in rows]
 
 
 _METRICS = ("r2", "pearson_r2", "spearman", "rmse", "high_expressed_found")

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 MODEL = "seqexpr"
 """The trained network in the rows of `metrics.json`."""
 
+DECIDING = ("pearson_r2", "r2")
+"""By which metric one of two models is called better, everywhere: the first that is defined for both.
+
+The squared Pearson correlation is what publications give, and does not depend on the scale of the predictions. It is
+not defined for constant predictions, such as a training mean.
+"""
+
 
 def verdicts(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """What the rows of `metrics.json` mean: for each output a sentence on r2, and one on the strongest baseline."""
+    """What the rows of `metrics.json` mean, in two sentences for each output.
+
+    One says what the network's r2 is worth, the other how it stands beside the strongest baseline, by `DECIDING`.
+    """
     outputs = list(dict.fromkeys(row["output"] for row in rows))
     lines = []
     for output in outputs:
@@ -40,15 +50,34 @@ def _explained(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def lead(rows: Sequence[dict[str, Any]]) -> str:
-    """The network's r2 minus that of the baseline with the highest r2, and whether the genes can tell them apart."""
-    compared = [row for row in rows if row.get("difference", {}).get("r2", {}).get("value") is not None]
-    compared = [row for row in compared if row["metrics"]["r2"]["value"] is not None]
-    if not compared:
+    """The network's score minus that of the strongest baseline, and whether the genes can tell them apart."""
+    found = strongest(rows)
+    if found is None:
         return ""
-    strongest = max(compared, key=lambda row: row["metrics"]["r2"]["value"])
-    r2 = strongest["difference"]["r2"]
-    interval = "" if r2["low"] is None else f" [{r2['low']:+.3f}, {r2['high']:+.3f}]"
-    return f"seqexpr minus {spoken(strongest['model'])}: r2 {r2['value']:+.3f}{interval}, {judgement(r2)}"
+    row, metric = found
+    difference = row["difference"][metric]
+    low, high = difference["low"], difference["high"]
+    interval = "" if low is None else f" [{low:+.3f}, {high:+.3f}]"
+    return (
+        f"{MODEL} minus {spoken(row['model'])}: {metric} {difference['value']:+.3f}{interval}, {judgement(difference)}"
+    )
+
+
+def strongest(rows: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], str] | None:
+    """The row of the baseline that must be beaten, and the metric of `DECIDING` by which it is the strongest.
+
+    None where no metric is defined for the network and a baseline.
+    """
+    for metric in DECIDING:
+        compared = [row for row in rows if _value((row.get("difference") or {}).get(metric)) is not None]
+        compared = [row for row in compared if _value(row["metrics"].get(metric)) is not None]
+        if compared:
+            return max(compared, key=lambda row: row["metrics"][metric]["value"]), metric
+    return None
+
+
+def _value(estimate: Mapping[str, float | None] | None) -> float | None:
+    return None if estimate is None else estimate["value"]
 
 
 def judgement(difference: dict[str, float | None], *, lower_is_better: bool = False) -> str:

@@ -10,6 +10,7 @@ from seqexpr.evaluation import figures
 from seqexpr.evaluation.metrics import LOWER_IS_BETTER, METRICS
 from seqexpr.evaluation.report.run import HEADLINES, Run
 from seqexpr.evaluation.report.view import (
+    DRAWN,
     HEADINGS,
     Cell,
     Figure,
@@ -20,17 +21,13 @@ from seqexpr.evaluation.report.view import (
     Table,
     estimate_cell,
     phrase,
-    value_of,
 )
-from seqexpr.evaluation.verdict import MODEL, spoken
-
-_DRAWN = ("r2", "pearson_r2")
+from seqexpr.evaluation.verdict import MODEL, spoken, strongest
 
 _NOTE = (
     f"{MODEL} minus the baseline, with 95 % intervals by paired bootstrap: both are judged on the same resampled "
     f"genes. ▲: {MODEL} is better and the interval excludes 0; ▼: it is worse, likewise. For RMSE lower is better, "
-    "and so a negative difference. A dash: not defined, as for constant predictions. In the figures an arrow with a "
-    "number stands for a value outside the axis."
+    "and so a negative difference. A dash: not defined, as for constant predictions. " + figures.ARROWS
 )
 
 
@@ -47,17 +44,20 @@ def against_baselines(run: Run) -> Section | None:
 
 def _strongest(rows: Sequence[dict[str, Any]]) -> str:
     """In a sentence, how the model stands beside the baseline that must be beaten."""
-    known = [(value, row) for row in rows if (value := value_of(row, "r2")) is not None]
-    if not known:
+    found = strongest(rows)
+    if found is None:
         return ""
-    _, strongest = max(known, key=lambda pair: pair[0])
-    name, r2 = spoken(strongest["model"]), strongest["difference"].get("r2", {})
+    row, metric = found
+    difference, by = row["difference"][metric], HEADINGS[metric]
     outcome = {
         "ahead": f"{MODEL} is better, and the interval excludes 0.",
         "behind": f"{MODEL} is worse, and the interval excludes 0.",
         "": "the interval includes 0, so these genes do not show which is better.",
-    }[_standing(r2, "r2")]
-    return f"The strongest baseline by r² is {name}. {MODEL} minus it: {phrase(r2, '+')} in r²; {outcome}"
+    }[_standing(difference, metric)]
+    return (
+        f"{by} decides. The strongest baseline by it is {spoken(row['model'])}. {MODEL} minus it: "
+        f"{phrase(difference, '+')}; {outcome}"
+    )
 
 
 def _standing(difference: Numbers, metric: str) -> str:
@@ -80,7 +80,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> Table:
 
 def _figures(rows: Sequence[dict[str, Any]], n: int) -> list[Figure]:
     drawings = []
-    for metric in _DRAWN:
+    for metric in DRAWN:
         estimates = [
             (spoken(row["model"]), *figures.with_interval(numbers), _standing(numbers, metric))
             for row in rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from seqexpr.evaluation.report.run import KINDS, Run
@@ -24,10 +25,22 @@ def title(run: Run) -> str:
 
 
 def lead(run: Run) -> str:
-    """What was predicted, in which unit, of how many genes."""
-    genes = run.predictions["id"].nunique() if len(run.predictions) else 0
-    counted = f", {genes:,} genes with a label" if genes else ""
-    return f"{', '.join(map(run.titled, run.outputs)) or 'no metrics yet'}{counted}"
+    """What was predicted, in which unit, of how many genes, and how many it was learnt from."""
+    outputs = ", ".join(map(run.titled, run.outputs)) or "no metrics yet"
+    dataset = run.options.get("dataset")
+    genes = dataset.get("genes") if isinstance(dataset, dict) else None
+    counts = [f"{genes:,} genes in the dataset"] if isinstance(genes, int) else []
+    learnt = run.training.get("train_genes")
+    if run.manifest["kind"] == "train" and isinstance(learnt, int):
+        counts.append(f"{learnt:,} trained on")
+    table = run.predictions
+    if "split" in table:
+        parts = {"valid": "{:,} to choose the epoch", "test": "{:,} tested"}
+        by_part = {part: table.loc[table["split"] == part, "id"].nunique() for part in parts}
+        counts += [words.format(by_part[part]) for part, words in parts.items() if by_part[part]]
+    elif len(table):
+        counts.append(f"{table['id'].nunique():,} tested, each in the fold that did not train on it")
+    return f"{outputs}: {', '.join(counts)}" if counts else outputs
 
 
 def verdicts(run: Run) -> tuple[Verdict, ...]:
@@ -43,7 +56,9 @@ def verdicts(run: Run) -> tuple[Verdict, ...]:
 def _sentence(line: str) -> str:
     """A line of the terminal as the page writes it."""
     begin = line[:1].upper() if line.startswith("no ") else line[:1]
-    return f"{begin}{line[1:]}.".replace("r2 ", "r² ").replace("%", " %").replace("  %", " %")
+    line = f"{begin}{line[1:]}.".replace("pearson_r2 ", "Pearson r² ").replace("r2 ", "r² ")
+    line = re.sub(r"(?<![\w])-(?=\d)", "−", line)
+    return re.sub(r"(\d) ?%", "\\1\N{NO-BREAK SPACE}%", line)
 
 
 def failures(run: Run) -> tuple[Item, ...]:

@@ -14,7 +14,7 @@ import pandas as pd
 from seqexpr.errors import InputError
 from seqexpr.evaluation.tables import read_metrics, read_table
 from seqexpr.manifest import EPOCH, ESTIMATE, read_manifest
-from seqexpr.models.trained import read_metadata
+from seqexpr.models.trained import ModelMetadata, read_metadata
 from seqexpr.own_files import (
     Shape,
     is_printable,
@@ -55,6 +55,7 @@ class Run:
     failures: list[dict[str, Any]] = field(default_factory=list)  # of failed.json
     units: Mapping[str, str] = field(default_factory=dict)  # of the labels; those that are not known are not there
     symbols: Mapping[str, str] = field(default_factory=dict)  # of genes, by id
+    training: Mapping[str, Any] = field(default_factory=dict)  # what the weights say of how they came about
 
     @property
     def options(self) -> dict[str, Any]:
@@ -96,8 +97,20 @@ def read_run(folder: Path) -> Run:
     history, predictions = _read_history(folder), _read_predictions(folder)
     failures = _read_list(folder / "failed.json", "what failed in a run", _FAILURE)
     dataset = _dataset_folder(manifest)
-    units = _read_units(folder, manifest, dataset)
-    return Run(folder, manifest, _complete(rows), audit, history, predictions, failures, units, _read_symbols(dataset))
+    weights = _read_weights(folder)
+    units = {output.name: output.unit for output in weights.outputs if output.unit} if weights else _units_of(dataset)
+    return Run(
+        folder,
+        manifest,
+        _complete(rows),
+        audit,
+        history,
+        predictions,
+        failures,
+        units=units,
+        symbols=_read_symbols(dataset),
+        training=weights.training if weights else {},
+    )
 
 
 def _complete(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -126,13 +139,18 @@ def _dataset_folder(manifest: dict[str, Any]) -> Path | None:
     return Path(folder) if os.path.isabs(folder) and os.path.isdir(folder) else None
 
 
-def _read_units(folder: Path, manifest: dict[str, Any], dataset: Path | None) -> dict[str, str]:
-    """The units of the labels: of the run's weights, else of its dataset; none where neither can be read."""
+def _read_weights(folder: Path) -> ModelMetadata | None:
+    """What the run's weights, or those of its first fold, say of themselves; None where they cannot be read."""
     for path in [*folder.glob("weights.safetensors"), *sorted(folder.glob("*/weights.safetensors"))][:1]:
         try:
-            return {output.name: output.unit for output in read_metadata(path).outputs if output.unit}
+            return read_metadata(path)
         except InputError as problem:
-            logger.warning("the report has no units of the labels from the weights: %s", problem)
+            logger.warning("the report has nothing from the weights, such as units of the labels: %s", problem)
+    return None
+
+
+def _units_of(dataset: Path | None) -> dict[str, str]:
+    """The units of a dataset's labels; none where it cannot be read."""
     if dataset is None:
         return {}
     try:

@@ -11,6 +11,7 @@ from seqexpr.evaluation.figures import natural_order
 from seqexpr.evaluation.metrics import LOWER_IS_BETTER, METRICS
 from seqexpr.evaluation.report.run import HEADLINES, Run
 from seqexpr.evaluation.report.view import (
+    DRAWN,
     HEADINGS,
     Cell,
     Figure,
@@ -25,8 +26,6 @@ from seqexpr.evaluation.report.view import (
 )
 from seqexpr.evaluation.verdict import MODEL, spoken
 
-_FOLD_METRICS = ("r2", "pearson_r2")
-
 _MOST_CHROMOSOMES = 40
 """A draft assembly may have thousands of scaffolds."""
 
@@ -34,7 +33,7 @@ _NOTE = (
     "95 % bootstrap intervals over genes; the best value of a column is bold. r² is 1 − SSR/SST and also asks for the "
     "right scale; Pearson r² is what most publications call r². RMSE has the label's unit. “High expressed found” is "
     "the share of the top-decile genes whose prediction is above the median prediction. A dash: not defined, as for "
-    "constant predictions."
+    "constant predictions. " + figures.ARROWS
 )
 _POOLED = " Folds are pooled; each has a training mean of its own, so the pooled mean is not constant."
 
@@ -46,7 +45,7 @@ def summary(run: Run) -> Section | None:
         if rows := run.select(output, scope):
             n = max(int(row["n"]) for row in rows)
             heading = f"{run.titled(output)}: {n:,} genes, {HEADLINES[scope]}"
-            parts.append(Part(heading, table=_summary_table(rows), figures=_summary_figure(rows, n)))
+            parts.append(Part(heading, table=_summary_table(rows), figures=_summary_figures(rows, n)))
     pooled = _POOLED if run.manifest["kind"] == "cv" else ""
     return Section("Summary", tuple(parts), _NOTE + pooled) if parts else None
 
@@ -68,20 +67,24 @@ def _best(rows: Sequence[dict[str, Any]], metric: str) -> dict[str, Any] | None:
     return (min if metric in LOWER_IS_BETTER else max)(known, key=lambda pair: pair[0])[1]
 
 
-def _cell(row: dict[str, Any], metric: str, best: bool) -> Cell:
-    return estimate_cell(row["metrics"].get(metric), "best" if best else "")
+def _cell(row: dict[str, Any], metric: str, best: bool, ends: int = 3) -> Cell:
+    return estimate_cell(row["metrics"].get(metric), "best" if best else "", ends=ends)
 
 
-def _summary_figure(rows: Sequence[dict[str, Any]], n: int) -> tuple[Figure, ...]:
-    estimates = [
-        (spoken(row["model"]), *figures.with_interval(row["metrics"]["r2"]))
-        for row in rows
-        if value_of(row, "r2") is not None
-    ]
-    if len(estimates) < 2:
-        return ()
-    alt = "r² of each model with its 95 % interval; the table has the numbers"
-    return (Figure(figures.forest(estimates, MODEL, "r²"), alt, f"r² of {n:,} genes with its 95 % interval"),)
+def _summary_figures(rows: Sequence[dict[str, Any]], n: int) -> tuple[Figure, ...]:
+    drawings = []
+    for metric in DRAWN:
+        estimates = [
+            (spoken(row["model"]), *figures.with_interval(row["metrics"][metric]))
+            for row in rows
+            if value_of(row, metric) is not None
+        ]
+        if len(estimates) > 1:
+            name = HEADINGS[metric]
+            alt = f"{name} of each model with its 95 % interval; the table has the numbers"
+            caption = f"{name} of {n:,} genes with its 95 % interval"
+            drawings.append(Figure(figures.forest(estimates, MODEL, name), alt, caption))
+    return tuple(drawings)
 
 
 def folds(run: Run) -> Section | None:
@@ -90,14 +93,14 @@ def folds(run: Run) -> Section | None:
     for output in run.outputs:
         scopes = list(dict.fromkeys(str(row["scope"]) for row in run.rows if str(row["output"]) == output))
         scopes = [scope for scope in scopes if scope not in HEADLINES]
-        for metric in _FOLD_METRICS if scopes else ():
+        for metric in DRAWN if scopes else ():
             models = list(dict.fromkeys(row["model"] for row in run.rows if str(row["output"]) == output))
-            head = ("genes tested", "n", *map(spoken, models))
+            head = ("tested in", "n", *map(spoken, models))
             lines = [_fold_line(scope, run.select(output, scope), models, metric) for scope in scopes]
             parts.append(Part(f"{run.titled(output)}, {HEADINGS[metric]}", table=Table(head, tuple(lines))))
     if not parts:
         return None
-    note = "The best value of a fold is bold; 95 % bootstrap intervals."
+    note = "The best value of a fold is bold; 95 % bootstrap intervals, to two decimals."
     return Section("Folds", tuple(parts), note)
 
 
@@ -105,7 +108,8 @@ def _fold_line(scope: str, rows: Sequence[dict[str, Any]], models: Sequence[str]
     by_model = {row["model"]: row for row in rows}
     best = _best(rows, metric)
     estimates = (
-        _cell(by_model[name], metric, by_model[name] is best) if name in by_model else Cell("") for name in models
+        _cell(by_model[name], metric, by_model[name] is best, ends=2) if name in by_model else Cell("")
+        for name in models
     )
     return Row((*cells(scope, f"{max(int(row['n']) for row in rows):,}"), *estimates))
 

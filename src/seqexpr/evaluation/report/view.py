@@ -19,8 +19,13 @@ HEADINGS = {
 }
 """The metrics as a reader knows them."""
 
+DRAWN = ("r2", "pearson_r2")
+"""The metrics that have figures."""
+
 _SYMBOLS = {"ahead": "▲ ", "behind": "▼ "}
 """What a colour says stands in print too."""
+
+_MANY_COLUMNS = 7
 
 _COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Letters that command a display: all controls but tab and line feed, line separators, changes of direction."""
@@ -50,10 +55,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table that scrolls sideways where the screen is narrow."""
+    """A table; on a narrow screen each row is a block in which every cell has its heading above it."""
 
     head: tuple[str, ...]
     rows: tuple[Row, ...]
+
+    @property
+    def many(self) -> bool:
+        """Whether it has more columns than a tablet or a printed page has room for at full size."""
+        return len(self.head) > _MANY_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -63,8 +73,6 @@ class Figure:
     svg: str
     alt: str
     caption: str = ""
-    wide: bool = True
-    """Whether it is too wide to be read on a phone without scrolling."""
 
 
 @dataclass(frozen=True)
@@ -126,18 +134,19 @@ def cells(*texts: str) -> tuple[Cell, ...]:
     return tuple(Cell(text) for text in texts)
 
 
-def estimate_cell(estimate: Numbers | None, mark: str = "", sign: str = "") -> Cell:
+def estimate_cell(estimate: Numbers | None, mark: str = "", sign: str = "", ends: int = 3) -> Cell:
     """A value over its interval, "–" where it is not defined.
 
     Args:
         estimate: what is shown.
         mark: "best", "ahead" or "behind".
         sign: put before positive values.
+        ends: decimals of the interval's ends.
     """
     if estimate is None or (value := estimate.get("value")) is None:
         return Cell("–")
     low, high = estimate.get("low"), estimate.get("high")
-    small = "" if low is None or high is None else f"{number(low)} to {number(high)}"
+    small = "" if low is None or high is None else f"{number(low, decimals=ends)} to {number(high, decimals=ends)}"
     return Cell(_SYMBOLS.get(mark, "") + number(value, sign), small, mark)
 
 
@@ -159,11 +168,12 @@ def share(count: int, total: int) -> str:
     return "0" if count == 0 else f"{100 * count / total:.1f} %"
 
 
-def number(value: float, sign: str = "") -> str:
-    """Three decimals, with a real minus sign."""
-    text = f"{value:.3f}" if abs(value) < 1000 else f"{value:.3g}"
-    text = "0.000" if text == "-0.000" else text
-    return (sign if value > 0 and text != "0.000" else "") + text.replace("-", "−")
+def number(value: float, sign: str = "", decimals: int = 3) -> str:
+    """A number with a real minus sign; large ones have fewer decimals than asked for."""
+    text = f"{value:.{decimals}f}" if abs(value) < 100 else f"{value:,.0f}" if abs(value) < 1e6 else f"{value:.2e}"
+    nothing = f"{0:.{decimals}f}"
+    text = nothing if text == f"-{nothing}" else text
+    return (sign if value > 0 and text != nothing else "") + text.replace("-", "−")
 
 
 def printable(text: str) -> str:
