@@ -496,7 +496,7 @@ def test_bad_weights(tmp_path: Path, windows: Path, weights: Weights, seqexpr: C
         (["--fasta", "{w}", "--model", "{m}", "--threads", "0"], "threads"),
         (["--fasta", "{w}", "--model", "{m}", "--device", "tpu"], "tpu"),
         (["--fasta", "{w}", "--model", "{m}", "--format", "xml"], "xml"),
-        (["--fasta", "{w}", "--model", "{m}", "--out", "o.xls"], "unknown suffix 'xls'"),
+        (["--fasta", "{w}", "--model", "{m}", "--out", "o.csv", "--format", "tsv"], "o.csv says csv and --format tsv"),
         (["--fasta", "{w}", "--model", "{m}", "--format", "parquet"], "needs --out"),
         (["--fasta", "{w}", "--model", "{m}", "--genes", "MYC"], "--genes picks genes of --tss"),
         (["--frobnicate"], "frobnicate"),

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from seqexpr.cli.console import progress, set_up_logging, status
-from seqexpr.cli.help import Quiet
+from seqexpr.cli.help import Quiet, whole_number
 from seqexpr.errors import UsageError
 
 
@@ -29,7 +29,7 @@ def compare(
     runs: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN [RUN]...",
+            metavar="RUN",
             help="Run folders of cv or train, or tables with the columns id, [output,] label and prediction "
             "(TSV, CSV by suffix, .gz; - is standard input).",
             show_default=False,
@@ -37,15 +37,27 @@ def compare(
     ],
     metric: Annotated[
         list[Metric] | None,
-        typer.Option("--metric", help="Metric to compare (repeatable). Default: all five."),
+        typer.Option(
+            "--metric",
+            metavar="NAME",
+            help="Metric to compare (repeatable): r2, pearson_r2, spearman, rmse or high_expressed_found. "
+            "Default: all five.",
+        ),
     ] = None,
     label: Annotated[
         str | None,
         typer.Option("--label", metavar="COLUMN", help="Compare this label alone. Default: all in common."),
     ] = None,
     output: Annotated[str | None, typer.Option("--output", hidden=True)] = None,
-    resamples: Annotated[int, typer.Option("--resamples", min=100, help="Number of bootstrap resamples.")] = 1000,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the resampling.")] = 0,
+    resamples: Annotated[
+        int,
+        typer.Option(
+            "--resamples", metavar="N", parser=whole_number(100), help="Number of bootstrap resamples, at least 100."
+        ),
+    ] = 1000,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", parser=whole_number(0), help="Seed of the resampling.")
+    ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
     quiet: Quiet = False,
 ) -> None:

@@ -1,6 +1,6 @@
 """Status on standard error: log lines, warnings and progress. Results never pass through here.
 
-On a terminal progress is a live line; elsewhere (a batch job's log file) it is a plain line twice a minute.
+On a terminal progress is one live line, however narrow; elsewhere (a batch job's log file) it is a plain line twice a minute.
 """
 
 from __future__ import annotations
@@ -138,6 +138,7 @@ def _in_words(seconds: float) -> str:
 def _live_progress(what: str, unit: str, total: int | None, about: bool) -> Iterator[Advance]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+    from rich.table import Column
     from rich.text import Text
 
     class Pace(ProgressColumn):
@@ -147,12 +148,14 @@ def _live_progress(what: str, unit: str, total: int | None, about: bool) -> Iter
             if not task.speed:
                 return Text("")
             left = f", {_in_words(task.time_remaining)} left" if task.time_remaining is not None else ""
-            return Text(f"{task.speed:,.{0 if task.speed >= _MANY_A_SECOND else 1}f} per second{left}")
+            return Text(f"{task.speed:,.{0 if task.speed >= _MANY_A_SECOND else 1}f}/s{left}")
 
     console = Console(stderr=True)
     counted = f"{what}: {{task.completed:,.0f}}{_of_total(total, about)} {unit},"
-    columns = [SpinnerColumn(), *([BarColumn()] if total else []), TextColumn(counted), Pace()]
-    with Progress(*columns, console=console, transient=True) as display:
+    # The bar takes what the words leave of the line: on 80 columns they must not wrap.
+    columns: list[ProgressColumn] = [TextColumn(counted), Pace(table_column=Column(no_wrap=True))]
+    columns[:0] = [SpinnerColumn(), *([BarColumn(bar_width=None)] if total else [])]
+    with Progress(*columns, console=console, transient=True, expand=total is not None) as display:
         task = display.add_task(what, total=total)
         StatusHandler.live = console
         try:

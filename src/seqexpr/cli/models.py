@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seqexpr.cli.help import Command, Group
+from seqexpr.cli.console import set_up_logging
+from seqexpr.cli.help import Command, Group, Quiet
 
 if TYPE_CHECKING:
     from seqexpr.models.registry import ModelEntry
