@@ -40,9 +40,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Results go to standard output or --out, all else to standard error. Exit codes: 0 done, 1 a bug in seqexpr, "
-    "or a part of a run that failed after its training (all else is written), 2 usage, 3 bad input, 4 data or weights "
-    "missing, 5 device or memory, 6 network or checksum, 130 interrupted, 143 terminated. "
+    epilog="Results go to standard output or --out, all else to standard error. Exit codes: 0 done, 1 a bug in "
+    "seqexpr, or a part of a run that failed after its training (all else is written), 2 usage, 3 bad input, 4 data or "
+    "weights missing, 5 device or memory, 6 network or checksum, 130 interrupted, 143 terminated. "
     "SEQEXPR_CACHE names the cache folder; SEQEXPR_DEBUG=1 shows tracebacks.",
 )
 app.command(cls=Command)(predict)

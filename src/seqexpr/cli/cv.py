@@ -220,8 +220,8 @@ def _merge(sources: list[Path], out: Path | None, device: options.Device, thread
     from seqexpr.prediction.device import begin_training, describe_device
     from seqexpr.runs.merging import merge_runs
 
-    chosen = begin_training(device.value, threads)
-    status(f"device: {describe_device(chosen)}")
     with RunDisplay() as display:
+        chosen = begin_training(device.value, threads)
+        status(f"device: {describe_device(chosen)}")
         folder, _ = merge_runs(sources, out, chosen, threads=threads, observer=display)
     return folder

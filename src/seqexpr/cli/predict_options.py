@@ -167,7 +167,8 @@ FormatOption = Annotated[
     typer.Option(
         "--format",
         metavar="NAME",
-        help="tsv, csv, jsonl or parquet. Default: by the suffix of --out (.tsv, .csv, .jsonl, .parquet; .gz compresses), tsv for any other.",
+        help="tsv, csv, jsonl or parquet. Default: by the suffix of --out (.tsv, .csv, .jsonl, .parquet; .gz "
+        "compresses), else tsv.",
         rich_help_panel=_RESULT,
     ),
 ]
