@@ -178,8 +178,12 @@ def test_a_terminal_gets_one_narrow_table(seqexpr, monkeypatch):
         (["changed.tsv"], 2, "changed.tsv is no run folder and so has no baselines; name a second run or table"),
         (["run", "run", "--label", "x"], 2, "run has no label 'x'; it has mrna"),
         (["unfinished", "run"], 4, "the run has not ended; run: seqexpr cv --task t --resume"),
-        (["run", "run", "--metric", "auc"], 2, "'auc' is not one of"),
-        ([], 2, "Missing argument 'RUN [RUN]...'"),
+        (
+            ["run", "run", "--metric", "auc"],
+            2,
+            "Invalid value for '--metric': 'auc' is not one of 'r2', 'pearson_r2', 'spearman', 'rmse'",
+        ),
+        ([], 2, "Missing argument 'RUN'"),
     ],
 )
 def test_what_cannot_be_compared_is_one_line_and_its_code(seqexpr, run, arguments, code, said):

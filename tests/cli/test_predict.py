@@ -81,7 +81,8 @@ def test_windows_give_a_row_each_and_all_is_told(
     for line, wanted in zip(done.out.splitlines()[1:], expected, strict=True):
         assert line.split("\t")[0] == wanted.split("\t")[0]
         assert float(line.split("\t")[1]) == pytest.approx(float(wanted.split("\t")[1]), rel=1e-5)
-    assert done.err == (f"{device_line}11 records: all used as given\nhalf-life features: none given; {AVERAGE}\n")
+    device = f"{device_line.strip()}; {weights()}: 1 network\n"
+    assert done.err == (f"{device}11 records: all used as given\nhalf-life features: none given; {AVERAGE}\n")
 
 
 def test_standard_input_gzip_and_files_give_the_same(windows: Path, weights: Weights, seqexpr: Command) -> None:
@@ -200,7 +201,7 @@ def test_a_model_of_z_scores_reads_z_scores_and_says_so(
     assert levels["g3"] == pytest.approx(by_hand(model, bases(3), half_life=values), rel=1e-4)
     assert levels["g5"] == pytest.approx(by_hand(model, bases(5)), rel=1e-4)
     told = "half-life: the table is read as z-scores, as in Xpresso's tables, which the model was trained on\n"
-    assert done.err.startswith(device_line + told)
+    assert done.err.startswith(f"{device_line.strip()}; {model}: 1 network\n{told}")
     without = seqexpr("predict", "--fasta", windows, "--model", model)
     assert (without.code, "z-scores" in without.err) == (0, False)
 

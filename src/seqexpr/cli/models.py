@@ -177,4 +177,4 @@ def _print_rich(*parts: RenderableType) -> None:
     """Print for people; where there is no terminal, the same without colours."""
     from rich.console import Console
 
-    Console(highlight=False).print(*parts)
+    Console(highlight=False, markup=False).print(*parts)

@@ -157,7 +157,6 @@ class _TrainingLine:
                 "", total=self._max_epochs * steps, completed=done - 1, count="", bounded=True
             )
         self._live.update(self._task, completed=done, description=f"{self._name}epoch {epoch}: {self._epoch}")
-        self._live.update(self._task, count=f"{done:,} of {self._max_epochs * steps:,}")
 
     def on_epoch(self, row: dict[str, Any]) -> None:
         """An epoch is done; epoch 0 is the composition flow, trained alone before the rest."""
@@ -212,7 +211,7 @@ def show_results(folder: Path, *, all_metrics: bool = False) -> None:
         from seqexpr.cli.score_tables import score_tables
 
         remark = "labels permuted, " if control else ""
-        Console().print(*score_tables(shown, remark, all_metrics=all_metrics))
+        Console(markup=False).print(*score_tables(shown, remark, all_metrics=all_metrics))
     else:
         print(table.to_csv(sep="\t", index=False, float_format="%.4f", lineterminator="\n"), end="")  # noqa: T201
     if control:
@@ -231,7 +230,7 @@ def show_results(folder: Path, *, all_metrics: bool = False) -> None:
 
 
 def _live_progress() -> Progress:
-    """The live lines; the bar, then the words take what the numbers leave of a narrow terminal."""
+    """The live lines, one line each: the words are cut where a terminal is narrow."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
     from rich.table import Column
@@ -255,7 +254,7 @@ def _live_progress() -> Progress:
     return Progress(
         SpinnerColumn(),
         Words(),
-        BarColumn(bar_width=None),
+        BarColumn(bar_width=None, table_column=Column(max_width=10)),
         TextColumn("{task.fields[count]}"),
         Time(table_column=Column(no_wrap=True)),
         console=Console(stderr=True),

@@ -71,7 +71,7 @@ def titled_table(title: str, first: str, *columns: str) -> Table:
     from rich.text import Text
 
     table = Table(title=Text(title), box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column(first, min_width=21, overflow="fold")
+    table.add_column(first, min_width=13, overflow="fold")
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     return table
