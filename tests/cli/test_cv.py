@@ -42,7 +42,7 @@ def options(folder, out, *more):
 
 def lines(text: str) -> list[str]:
     """Standard error without the figures of the epochs, which depend on the machine, and the search for homologues."""
-    return [line.split(": loss")[0] for line in text.splitlines() if "with MMseqs2" not in line]
+    return [line.split(": validation r2")[0] for line in text.splitlines() if "with MMseqs2" not in line]
 
 
 def test_folds_then_predict_with_all_their_models(folder, tmp_path):
