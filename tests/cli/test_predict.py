@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import statistics
@@ -678,3 +679,32 @@ def test_an_error_is_short_and_printable(tmp_path: Path, weights: Weights, seqex
         (tmp_path / "in.fa").write_bytes(content)
         done = seqexpr("predict", "--fasta", tmp_path / "in.fa", "--model", weights(), "-q")
         assert done.code == 3 and len(done.err) < 1000 and done.err.rstrip("\n").isprintable()
+
+
+def test_lines_in_a_log_file_have_the_total_and_the_time_left(
+    windows: Path, weights: Weights, seqexpr: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seqexpr.cli.console._PLAIN_LINE_SECONDS", 0.0)
+    said = seqexpr("predict", "--fasta", windows, "--model", weights(), "--device", "cpu").err
+    assert re.search(r"^predict: 5 of (about )?11 records, [0-9.]+ per second, [0-9]+ s left$", said, re.MULTILINE)
+
+
+def test_the_device_line_names_a_run_and_counts_its_networks(
+    tmp_path: Path, windows: Path, weights: Weights, seqexpr: Command
+) -> None:
+    run = tmp_path / "run"
+    for fold in range(3):
+        (run / "folds" / str(fold)).mkdir(parents=True)
+        shutil.copy(weights(), run / "folds" / str(fold) / "weights.safetensors")
+        (run / "folds" / str(fold) / ".done").touch()
+    (run / "manifest.json").write_text(json.dumps({"kind": "cv", "options": {"folds": 3}}))
+    said = seqexpr("predict", "--fasta", windows, "--model", run, "--model", weights(), "--device", "cpu").err
+    assert said.splitlines()[0].endswith(f"; {run}: 3 networks; {weights()}: 1 network")
+
+
+@pytest.mark.parametrize("name", ["levels.txt", "levels", "levels.dat.gz"])
+def test_any_other_suffix_is_tsv(name: str, tmp_path: Path, windows: Path, weights: Weights, seqexpr: Command) -> None:
+    done = seqexpr("predict", "--fasta", windows, "--model", weights(), "--out", tmp_path / name, "--device", "cpu")
+    written = (tmp_path / name).read_bytes()
+    text = gzip.decompress(written) if name.endswith(".gz") else written
+    assert (done.code, text.splitlines()[0]) == (0, b"id\tmrna")

@@ -123,15 +123,22 @@ def _verdict(first: str, other: str, label: str, rows: list[dict[str, Any]]) -> 
     of_metric = {row["metric"]: row for row in rows if row["difference"] is not None}
     if not of_metric:
         return f"{of}{first} and {other} cannot be compared: no metric is defined for both"
+
+    def judged(name: str) -> tuple[str, str]:
+        row = of_metric[name]
+        found = judgement({side: row[side] for side in ("low", "high")}, lower_is_better=name in LOWER_IS_BETTER)
+        interval = "" if row["low"] is None else f", 95 % interval {row['low']:+.3f} to {row['high']:+.3f}"
+        return found, f"{name} {row['difference']:+.3f}{interval}"
+
     name = next(name for name in ("pearson_r2", "r2", *of_metric) if name in of_metric)
-    difference = {"value": of_metric[name]["difference"], **{side: of_metric[name][side] for side in ("low", "high")}}
-    found = judgement(difference, lower_is_better=name in LOWER_IS_BETTER)
-    by = f"{name} {difference['value']:+.3f}"
-    if difference["low"] is not None:
-        by += f", 95 % interval {difference['low']:+.3f} to {difference['high']:+.3f}"
+    found, by = judged(name)
     if found in ("better", "worse"):
-        return f"{of}{first} is {found} than {other} ({by}; {n:,} genes)"
-    return f"{of}these {n:,} genes cannot tell whether {first} or {other} is better ({by})"
+        line = f"{of}{first} is {found} than {other} ({by}; {n:,} genes)"
+    else:
+        line = f"{of}these {n:,} genes cannot tell whether {first} or {other} is better ({by})"
+    if name == "pearson_r2" and "r2" in of_metric and judged("r2")[0] != found:  # which counts scale and offset too
+        line += "; {1}: {0}".format(*judged("r2"))
+    return line
 
 
 def _tsv_cell(cell: Any) -> str:
