@@ -203,3 +203,14 @@ def test_card_page_and_text_say_the_same(name: str) -> None:
         assert card[key] == text
         assert key == "title" or text in page
     assert "beside them" not in page
+
+
+def test_scores_in_weights_that_are_none_are_bad_input(
+    tmp_path: Path, weights: Callable[..., Path], seqexpr: Callable[..., Any]
+) -> None:
+    path = tmp_path / "w.safetensors"
+    shutil.copy(weights(), path)
+    rewrite_metadata(path, lambda metadata: replace(metadata, training={"metrics": [{"model": 3}]}))
+    done = seqexpr("models", "show", path)
+    assert (done.code, done.out, done.err.count("\n")) == (3, "", 1)
+    assert f"{path}, its scores" in done.err

@@ -59,7 +59,7 @@ def show_command(
     if as_json:
         for metadata in networks:
             typer.echo(metadata.to_json())
-    elif "metrics" in networks[0].training:
+    elif len(paths) > 1 or "metrics" in networks[0].training:
         from seqexpr.cli.run_summary import summary
 
         _print_rich(*summary(model, paths, networks))

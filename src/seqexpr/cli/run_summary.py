@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from seqexpr.cli.models import inputs_in_words
 from seqexpr.cli.score_tables import side_by_side, titled_table
+from seqexpr.evaluation.verdict import MODEL
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
     from seqexpr.models.trained import ModelMetadata
-
-_OWN = "seqexpr"
 
 _SCOPES = {"all": "all folds", "valid": "validation"}
 
@@ -28,10 +27,17 @@ def summary(name: str, paths: Sequence[Path], networks: Sequence[ModelMetadata])
         name: as the user gave it: a run folder, a fold's folder or a weights file.
         paths: the weights that it stands for.
         networks: their metadata.
+
+    Raises:
+        InputError: numbers in the run or in its weights that seqexpr did not write.
     """
     manifest = _manifest(name)
     pooled = _pooled(Path(name)) if manifest.get("kind") == "cv" else []
-    return [_facts(name, manifest, paths, networks), *_scores(pooled, networks)]
+    own = [row for path, metadata in zip(paths, networks, strict=True) for row in _own_rows(path, metadata)]
+    if len(networks) > 1:
+        own = [row for row in own if row["scope"] != "valid"]
+    outputs = [output.name for output in networks[0].outputs]
+    return [_facts(name, manifest, paths, networks), *(_scores(output, pooled, own) for output in outputs)]
 
 
 def _manifest(name: str) -> dict[str, Any]:
@@ -46,7 +52,7 @@ def _pooled(folder: Path) -> list[dict[str, Any]]:
 
     path = folder / "metrics.json"
     rows = read_metrics(path) if path.exists() else []
-    return [row for row in rows if row["model"] == _OWN and row["scope"] == "all"]
+    return [row for row in rows if row["model"] == MODEL and row["scope"] == "all"]
 
 
 def _facts(
@@ -65,11 +71,11 @@ def _facts(
         "run": name,
         "kind": kind if manifest else "weights of a run",
         "species": first.species,
-        "task": training.get("task", ""),
+        "task": str(training.get("task", "")),
         "label": ", ".join(f"{one.name} [{one.unit}]" if one.unit else one.name for one in first.outputs),
         "preset": first.config.preset,
         "reads": "; ".join(inputs_in_words(first)),
-        "recipe": recipe.get("name", "") if isinstance(recipe, dict) else "",
+        "recipe": str(recipe.get("name", "")) if isinstance(recipe, dict) else "",
         "seed": str(training.get("seed", "")),
         "split": split,
         "genes": _count(training.get("dataset_genes")),
@@ -86,43 +92,32 @@ def _facts(
     return table
 
 
-def _scores(pooled: Sequence[dict[str, Any]], networks: Sequence[ModelMetadata]) -> list[Table]:
-    """A table for each label: all folds together, then a line for each network and part."""
-    tables = []
-    for output in networks[0].outputs:
-        table = titled_table(
-            f"{output.name}, 95 % bootstrap intervals",
-            "genes",
-            "r2",
-            "95 % interval",
-            "pearson\nr2",
-            "95 % interval",
-            "epoch",
-        )
-        for row in pooled:
-            if row["output"] == output.name:
-                table.add_row(*_cells(row), "", style="bold")
-        for metadata in networks:
-            epoch = _count(metadata.training.get("best_epoch"))
-            for row in metadata.training["metrics"]:
-                if (
-                    row["output"] == output.name
-                    and row["model"] == _OWN
-                    and (len(networks) == 1 or row["scope"] != "valid")
-                ):
-                    table.add_row(*_cells(row), epoch)
-        if any(row["scope"] == "valid" for row in networks[0].training["metrics"]) and len(networks) == 1:
-            table.caption = "the validation genes chose the epoch, so their scores flatter"
-        tables.append(table)
-    return tables
+def _own_rows(path: Path, metadata: ModelMetadata) -> list[dict[str, Any]]:
+    """The scores that the weights of a run hold, each with the epoch that was kept."""
+    from seqexpr.evaluation.tables import SCORES
+    from seqexpr.own_files import check_shape
+
+    rows = metadata.training.get("metrics", [])
+    check_shape(rows, SCORES, path, "the weights of a run", "its scores")
+    return [{**row, "epoch": metadata.training.get("best_epoch")} for row in rows if row["model"] == MODEL]
+
+
+def _scores(output: str, pooled: Sequence[dict[str, Any]], own: Sequence[dict[str, Any]]) -> Table:
+    """The scores of one label: all folds together, then a line for each network and part."""
+    headings = ("r2", "95 % interval", "pearson\nr2", "95 % interval", "epoch")
+    table = titled_table(f"{output}, 95 % bootstrap intervals", "genes", *headings)
+    for row in (*pooled, *own):
+        if row["output"] == output:
+            table.add_row(*_cells(row), _count(row.get("epoch")), style="bold" if row["scope"] == "all" else None)
+    if any(row["scope"] == "valid" for row in own):
+        table.caption = "the validation genes chose the epoch, so their scores flatter"
+    return table
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    estimates = (side_by_side(row["metrics"][name]) for name in ("r2", "pearson_r2"))
-    return [
-        f"{_SCOPES.get(row['scope'], row['scope'])}, {row['n']:,} genes",
-        *(cell for pair in estimates for cell in pair),
-    ]
+    estimates = (side_by_side(row["metrics"].get(name, {"value": None})) for name in ("r2", "pearson_r2"))
+    genes = f"{_SCOPES.get(row['scope'], row['scope'])}, {row['n']:,} genes"
+    return [genes, *(cell for pair in estimates for cell in pair)]
 
 
 def _count(value: Any) -> str:

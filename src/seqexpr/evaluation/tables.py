@@ -119,6 +119,9 @@ _SCORE = record(
 )
 """A row of metrics.json."""
 
+SCORES = list_of(_SCORE)
+"""What metrics.json holds, and the weights of a run of their own part of it."""
+
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The rows of a run's `metrics.json`.
@@ -126,7 +129,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     Raises:
         InputError: the file is damaged; what is wrong is named.
     """
-    rows: list[dict[str, Any]] = read_json(path, "the metrics of a run", list_of(_SCORE))
+    rows: list[dict[str, Any]] = read_json(path, "the metrics of a run", SCORES)
     return rows
 
 
