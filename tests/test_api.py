@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import io
+import pydoc
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,19 @@ def test_the_examples_in_the_docstrings() -> None:
     modules = [api, *(sys.modules[f"seqexpr.api.{name}"] for name in ("prediction", "datasets", "runs", "comparison"))]
     results = [doctest.testmod(module) for module in modules]
     assert (sum(found.failed for found in results), sum(found.attempted for found in results) > 10) == (0, True)
+
+
+def test_help_and_repr_are_short() -> None:
+    """What a notebook shows of a verb or a model: no address of a function, no page of numbers."""
+    assert repr(seqexpr.load("human-mrna")) == "Model('human-mrna', outputs=('mrna',), window=(7000, 3500))"
+    for name in api.__all__:
+        assert " at 0x" not in pydoc.plain(pydoc.render_doc(getattr(api, name)))
+
+
+def test_every_verb_has_an_example_that_runs() -> None:
+    for name in ("predict", "load", "prepare", "train", "cross_validate", "compare"):
+        (found,) = [one for one in doctest.DocTestFinder(recurse=False).find(getattr(api, name)) if one.examples]
+        assert not any(doctest.SKIP in example.options for example in found.examples), name
 
 
 def test_the_numbers_are_those_of_the_command(table: pd.DataFrame) -> None:

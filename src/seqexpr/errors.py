@@ -2,7 +2,8 @@
 
 | exit code | class              | meaning                                     |
 |-----------|--------------------|---------------------------------------------|
-| 1         | any other          | a bug in seqexpr                            |
+| 1         | any other          | a bug in seqexpr, or a part of a run that   |
+|           |                    | failed after its training                   |
 | 2         | `UsageError`       | options that do not fit together            |
 | 3         | `InputError`       | a file whose content is not as it should be |
 | 4         | `MissingDataError` | data or weights that are not there          |

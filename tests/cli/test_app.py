@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -184,3 +185,61 @@ def test_a_standard_output_that_takes_no_more_is_named(arguments):
         )
     assert result.returncode == 3
     assert "standard output: No space left on device" in result.stderr
+
+
+SUBCOMMANDS = [[command] for command in COMMANDS[:-1]] + [["models", name] for name in ("list", "show", "path")]
+
+
+@pytest.mark.parametrize("words", SUBCOMMANDS, ids=" ".join)
+def test_help_names_values_and_nothing_of_python(
+    words: list[str], seqexpr: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = seqexpr(*words, "--help").out
+    assert not re.search(r"<\w|\w>|x[<>]=|\{|\[\[|list\[|None", shown), shown
+    assert "--quiet" in shown and "-q" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["compare", "run", "--metric", "foo"],
+            "--metric': 'foo' is not one of 'r2', 'pearson_r2', 'spearman', 'rmse'",
+        ),
+        (["predict", "--device", "gpu", "x"], "--device': 'gpu' is not one of 'auto', 'cpu', 'cuda', 'mps'"),
+        (
+            ["cv", "--task", "x", "--split", "given"],
+            "--split': 'given' is not one of 'random', 'chromosome', 'homology'",
+        ),
+        (["cv", "--task", "x", "--folds", "1"], "--folds': '1' is not a whole number of at least 2"),
+        (["cv", "--task", "x", "--only-fold", "1", "--only-fold", "-1"], "'-1' is not a whole number of at least 0"),
+        (["train", "--task", "x", "--epochs", "2.5"], "--epochs': '2.5' is not a whole number of at least 1"),
+        (["train", "--task", "x", "--valid-fraction", "0"], "'0' is not a number above 0 and below 1"),
+        (["train", "--task", "x", "--test-fraction", "nan"], "'nan' is not a number of at least 0 and below 1"),
+        (["compare", "run", "--resamples", "9"], "--resamples': '9' is not a whole number of at least 100"),
+        (["prepare", "--log10", "-1"], "--log10': '-1' is not a number of at least 0"),
+        (["prepare", "--upstream", "x"], "--upstream': 'x' is not a whole number of at least 0"),
+        (["fetch", "--jobs", "0"], "--jobs': '0' is not a whole number of at least 1"),
+    ],
+)
+def test_a_wrong_value_is_one_plain_line(words: list[str], said: str, seqexpr: Callable[..., Any]) -> None:
+    done = seqexpr(*words)
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert done.err.startswith("seqexpr: error: Invalid value for '--") and said in done.err
+    assert "Value error" not in done.err
+
+
+def test_exit_code_1_is_one_sentence_everywhere(seqexpr: Callable[..., Any]) -> None:
+    sentence = "a bug in seqexpr, or a part of a run that failed after its training (all else is written)"
+    root = Path(__file__).resolve().parents[2]
+    assert f"| 1 | {sentence} |" in (root / "README.md").read_text(encoding="utf-8")
+    for text in (seqexpr("--help").out, (root / "docs/reference/cli.md").read_text(encoding="utf-8")):
+        assert f"1 {sentence}" in " ".join(text.replace("\u2502", " ").split())
+
+
+def test_installation_is_told_as_from_a_checkout() -> None:
+    """No distribution of this name is on PyPI, so that `pip install seqexpr[...]` would fail."""
+    root = Path(__file__).resolve().parents[2]
+    pages = [root / "README.md", *(root / "docs").rglob("*.md"), *(root / "src").rglob("*.py")]
+    assert [page.name for page in pages if re.search(r"install.*\bseqexpr\[", page.read_text(encoding="utf-8"))] == []

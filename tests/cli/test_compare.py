@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from seqexpr.cli.compare import Metric
+from seqexpr.cli.compare import Metric, _verdict
 from seqexpr.evaluation.metrics import METRICS
 from seqexpr.files import write_json
 
@@ -178,8 +178,12 @@ def test_a_terminal_gets_one_narrow_table(seqexpr, monkeypatch):
         (["changed.tsv"], 2, "changed.tsv is no run folder and so has no baselines; name a second run or table"),
         (["run", "run", "--label", "x"], 2, "run has no label 'x'; it has mrna"),
         (["unfinished", "run"], 4, "the run has not ended; run: seqexpr cv --task t --resume"),
-        (["run", "run", "--metric", "auc"], 2, "'auc' is not one of"),
-        ([], 2, "Missing argument 'RUN [RUN]...'"),
+        (
+            ["run", "run", "--metric", "auc"],
+            2,
+            "Invalid value for '--metric': 'auc' is not one of 'r2', 'pearson_r2', 'spearman', 'rmse'",
+        ),
+        ([], 2, "Missing argument 'RUN'"),
     ],
 )
 def test_what_cannot_be_compared_is_one_line_and_its_code(seqexpr, run, arguments, code, said):
@@ -196,3 +200,12 @@ def test_what_cannot_be_compared_is_one_line_and_its_code(seqexpr, run, argument
 
 def test_the_options_are_the_metrics_there_are():
     assert tuple(metric.value for metric in Metric) == METRICS
+
+
+def test_a_sentence_names_both_metrics_where_they_disagree():
+    """`cv` judges by r2: what `compare` says of the same run must not contradict it."""
+    row = {"n": 9, "low": -0.1, "high": 0.2, "difference": 0.02}
+    rows = [{**row, "metric": "pearson_r2"}, {**row, "metric": "r2"}]
+    assert _verdict("mine", "other", "", rows).endswith("(pearson_r2 +0.020, 95 % interval -0.100 to +0.200)")
+    rows[1] = {**rows[1], "difference": -0.5, "low": -0.7, "high": -0.3}
+    assert _verdict("mine", "other", "", rows).endswith("; r2 -0.500, 95 % interval -0.700 to -0.300: worse")

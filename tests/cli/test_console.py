@@ -79,7 +79,8 @@ def test_the_time_left_in_words(seconds: float, words: str, capsys: pytest.Captu
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are of Unix")
-def test_a_terminal_sees_total_rate_and_time_left() -> None:
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_terminal_sees_total_rate_and_time_left_in_one_line(width: int) -> None:
     import pty
 
     code = (
@@ -88,7 +89,7 @@ def test_a_terminal_sees_total_rate_and_time_left() -> None:
         "    for _ in range(70):\n        advance(10)\n        time.sleep(0.02)\n"
     )
     ours, theirs = pty.openpty()
-    terminal = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    terminal = {**os.environ, "TERM": "xterm", "COLUMNS": str(width)}
     with subprocess.Popen([sys.executable, "-c", code], stderr=theirs, stdout=subprocess.PIPE, env=terminal) as child:
         os.close(theirs)
         shown = b""
@@ -102,7 +103,7 @@ def test_a_terminal_sees_total_rate_and_time_left() -> None:
         assert child.wait() == 0
     os.close(ours)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
-    assert re.search(r"predict: [0-9]+ of about 900 records, [0-9,.]+ per second, [0-9]+ s left", text), text
+    assert re.search(r"predict: [0-9,]+ of about 900 records, [0-9,.]+ per second, [0-9]+ s left", text), text
 
 
 def test_progress_of_a_short_job_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,7 +42,7 @@ def options(folder, out, *more):
 
 def lines(text: str) -> list[str]:
     """Standard error without the figures of the epochs, which depend on the machine, and the search for homologues."""
-    return [line.split(": loss")[0] for line in text.splitlines() if "with MMseqs2" not in line]
+    return [line.split(": validation r2")[0] for line in text.splitlines() if "with MMseqs2" not in line]
 
 
 def test_folds_then_predict_with_all_their_models(folder, tmp_path):
@@ -67,8 +67,9 @@ def test_folds_then_predict_with_all_their_models(folder, tmp_path):
         "bootstrap intervals",
         "report",
     ]
-    strongest = lead.removeprefix("seqexpr minus ").split(": r2 ")[0]
-    spoken = {row["model"].replace("half_life", "half-life").replace("_", " "): float(row["r2"]) for row in rows[1:]}
+    strongest = lead.removeprefix("seqexpr minus ").split(": pearson_r2 ")[0]
+    scores = {row["model"].replace("half_life", "half-life").replace("_", " "): row["pearson_r2"] for row in rows[1:]}
+    spoken = {name: float(score) for name, score in scores.items() if score}
     assert spoken[strongest] == max(spoken.values())
     assert last == f"the run is in {out}; its report is {out / 'report.html'}"
     with (out / "predictions.tsv").open() as handle:

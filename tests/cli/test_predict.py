@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import statistics
@@ -81,8 +82,9 @@ def test_windows_give_a_row_each_and_all_is_told(
     for line, wanted in zip(done.out.splitlines()[1:], expected, strict=True):
         assert line.split("\t")[0] == wanted.split("\t")[0]
         assert float(line.split("\t")[1]) == pytest.approx(float(wanted.split("\t")[1]), rel=1e-5)
+    device = f"{device_line.strip()}; {weights()}: 1 network\n"
     assert done.err == (
-        f"{device_line}11 records: all used as given\nhalf-life features missing: all 8 for all 11 genes; {AVERAGE}\n"
+        f"{device}11 records: all used as given\nhalf-life features missing: all 8 for all 11 genes; {AVERAGE}\n"
     )
 
 
@@ -202,7 +204,7 @@ def test_a_model_of_z_scores_reads_z_scores_and_says_so(
     assert levels["g3"] == pytest.approx(by_hand(model, bases(3), half_life=values), rel=1e-4)
     assert levels["g5"] == pytest.approx(by_hand(model, bases(5)), rel=1e-4)
     told = "half-life: the table is read as z-scores, as in Xpresso's tables, which the model was trained on\n"
-    assert done.err.startswith(device_line + told)
+    assert done.err.startswith(f"{device_line.strip()}; {model}: 1 network\n{told}")
     without = seqexpr("predict", "--fasta", windows, "--model", model)
     assert (without.code, "z-scores" in without.err) == (0, False)
 
@@ -498,7 +500,7 @@ def test_bad_weights(tmp_path: Path, windows: Path, weights: Weights, seqexpr: C
         (["--fasta", "{w}", "--model", "{m}", "--threads", "0"], "threads"),
         (["--fasta", "{w}", "--model", "{m}", "--device", "tpu"], "tpu"),
         (["--fasta", "{w}", "--model", "{m}", "--format", "xml"], "xml"),
-        (["--fasta", "{w}", "--model", "{m}", "--out", "o.xls"], "unknown suffix 'xls'"),
+        (["--fasta", "{w}", "--model", "{m}", "--out", "o.csv", "--format", "tsv"], "o.csv says csv and --format tsv"),
         (["--fasta", "{w}", "--model", "{m}", "--format", "parquet"], "needs --out"),
         (["--fasta", "{w}", "--model", "{m}", "--genes", "MYC"], "--genes picks genes of --tss"),
         (["--frobnicate"], "frobnicate"),
@@ -679,3 +681,32 @@ def test_an_error_is_short_and_printable(tmp_path: Path, weights: Weights, seqex
         (tmp_path / "in.fa").write_bytes(content)
         done = seqexpr("predict", "--fasta", tmp_path / "in.fa", "--model", weights(), "-q")
         assert done.code == 3 and len(done.err) < 1000 and done.err.rstrip("\n").isprintable()
+
+
+def test_lines_in_a_log_file_have_the_total_and_the_time_left(
+    windows: Path, weights: Weights, seqexpr: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seqexpr.cli.console._PLAIN_LINE_SECONDS", 0.0)
+    said = seqexpr("predict", "--fasta", windows, "--model", weights(), "--device", "cpu").err
+    assert re.search(r"^predict: 5 of (about )?11 records, [0-9.]+ per second, [0-9]+ s left$", said, re.MULTILINE)
+
+
+def test_the_device_line_names_a_run_and_counts_its_networks(
+    tmp_path: Path, windows: Path, weights: Weights, seqexpr: Command
+) -> None:
+    run = tmp_path / "run"
+    for fold in range(3):
+        (run / "folds" / str(fold)).mkdir(parents=True)
+        shutil.copy(weights(), run / "folds" / str(fold) / "weights.safetensors")
+        (run / "folds" / str(fold) / ".done").touch()
+    (run / "manifest.json").write_text(json.dumps({"kind": "cv", "options": {"folds": 3}}))
+    said = seqexpr("predict", "--fasta", windows, "--model", run, "--model", weights(), "--device", "cpu").err
+    assert said.splitlines()[0].endswith(f"; {run}: 3 networks; {weights()}: 1 network")
+
+
+@pytest.mark.parametrize("name", ["levels.txt", "levels", "levels.dat.gz"])
+def test_any_other_suffix_is_tsv(name: str, tmp_path: Path, windows: Path, weights: Weights, seqexpr: Command) -> None:
+    done = seqexpr("predict", "--fasta", windows, "--model", weights(), "--out", tmp_path / name, "--device", "cpu")
+    written = (tmp_path / name).read_bytes()
+    text = gzip.decompress(written) if name.endswith(".gz") else written
+    assert (done.code, text.splitlines()[0]) == (0, b"id\tmrna")

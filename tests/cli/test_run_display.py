@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import typer
 
 from seqexpr.cli import run_display
 from seqexpr.cli.console import set_up_logging
-from seqexpr.cli.run_display import RunDisplay, _cell, _duration, show_results
+from seqexpr.cli.run_display import RunDisplay, _duration, _live_progress, show_results
+from seqexpr.cli.score_tables import side_by_side
 from seqexpr.evaluation.metrics import METRICS
 from seqexpr.evaluation.verdict import lead, verdicts
 from seqexpr.files import write_json
@@ -28,7 +31,7 @@ def estimate(value):
 def test_plain_line_of_an_epoch(capsys):
     set_up_logging()
     with RunDisplay() as display:
-        display.on_begin(10)
+        display.on_begin(Path("run"), 10)
         first, other = display.on_fold(0, 5), display.on_fold(3, 5)
         first.on_step(2, 1, 7)
         first.on_epoch(ROW)
@@ -37,8 +40,8 @@ def test_plain_line_of_an_epoch(capsys):
         display.on_fold_done(0)
         display.on_stage("intervals")
     assert capsys.readouterr().err.splitlines() == [
-        "fold 0 of 5, epoch 2 of at most 10: loss 0.5123, validation r2 0.346, 30.0 s an epoch, at most 4 min left",
-        "fold 3 of 5, epoch 1 of at most 10: loss 0.5123, validation r2 0.346, 30.0 s an epoch, at most 4 min left",
+        "fold 0 of 5, epoch 2 of at most 10: validation r2 0.346, loss 0.5123, 30.0 s an epoch, at most 4 min left",
+        "fold 3 of 5, epoch 1 of at most 10: validation r2 0.346, loss 0.5123, 30.0 s an epoch, at most 4 min left",
         "intervals",
     ]
 
@@ -46,12 +49,12 @@ def test_plain_line_of_an_epoch(capsys):
 def test_line_of_the_only_training(capsys):
     set_up_logging()
     with RunDisplay() as display:
-        display.on_begin(10)
+        display.on_begin(Path("run"), 10)
         display.on_epoch({**ROW, "epoch": 0})
-        assert capsys.readouterr().err == "composition alone: loss 0.5123, validation r2 0.346, 30.0 s\n"
+        assert capsys.readouterr().err == "composition alone: validation r2 0.346, loss 0.5123, 30.0 s\n"
         display.on_step(2, 1, 7)
         display.on_epoch(ROW)
-    assert capsys.readouterr().err.startswith("epoch 2 of at most 10: loss 0.5123")
+    assert capsys.readouterr().err.startswith("epoch 2 of at most 10: validation r2 0.346")
 
 
 def test_every_running_fold_has_a_live_line(monkeypatch):
@@ -64,13 +67,13 @@ def test_every_running_fold_has_a_live_line(monkeypatch):
     monkeypatch.setattr("seqexpr.cli.run_display._live_progress", lambda: live)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with RunDisplay() as display:
-        display.on_begin(10)
+        display.on_begin(Path("run"), 10)
         lines = {fold: display.on_fold(fold, 3) for fold in (0, 1)}
         lines[0].on_epoch(ROW)
         for line in lines.values():
             line.on_step(3, 1, 7)
         assert [task.description for task in live.tasks] == [
-            "fold 0 of 3, epoch 3: loss 0.5123, validation r2 0.346",
+            "fold 0 of 3, epoch 3: validation r2 0.346, loss 0.5123",
             "fold 1 of 3, epoch 3: starting",
         ]
         assert [(task.completed, task.total) for task in live.tasks] == [(15, 70), (15, 70)]
@@ -135,7 +138,14 @@ def test_a_negative_control_says_so(capsys, tmp_path, monkeypatch):
     assert capsys.readouterr().err.startswith("negative control: the labels were permuted among the genes")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     show_results(tmp_path)
-    assert "10 held-out genes (all), labels permuted, 95 %" in " ".join(capsys.readouterr().out.split())
+    assert "10 held-out genes of all folds labels permuted, 95 %" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_verdict_on_permuted_labels_never_praises(capsys, tmp_path):
+    """What an r2 of a negative control means is said as such: "explains 40 %" would contradict the line above it."""
+    for r2, said in ((0.4, "more than permuted labels can give: a fault of the protocol"), (0.05, "as it should be")):
+        (line,) = verdicts(rows_of([("seqexpr", r2, None)]), control=True)
+        assert said in line and "explain" not in line
 
 
 def test_results_as_tsv_show_the_genes_of_all_folds_only(capsys, tmp_path):
@@ -220,7 +230,100 @@ def test_a_long_stage_says_where_it_is(capsys, monkeypatch):
     assert capsys.readouterr().err == ""  # it ends with the stage
 
 
-def test_a_cell_of_the_table_on_a_terminal():
-    assert _cell(estimate(0.5)) == "0.500\n0.400 to 0.600"
-    assert _cell(estimate(None)) == "-"
-    assert _cell({"value": 0.25, "low": None, "high": None}) == "0.250"
+def test_a_value_and_its_interval():
+    assert side_by_side(estimate(0.5)) == ("0.500", "0.400 to 0.600")
+    assert side_by_side(estimate(None)) == ("-", "")
+    assert side_by_side({"value": 0.25, "low": None, "high": None}, "+") == ("+0.250", "")
+
+
+LONGEST = [
+    ("seqexpr", -1.746, None),
+    ("composition_half_life_boosted_trees", -12.34, 10.594),
+    ("training_mean", None, None),
+]
+
+
+@pytest.mark.parametrize("all_metrics", [False, True])
+def test_tables_show_all_on_80_columns(capsys, tmp_path, monkeypatch, all_metrics):
+    """No model, number or interval is left out or cut on a terminal of the usual width."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    folder = run_folder(tmp_path, [*rows_of(LONGEST), *rows_of(LONGEST, scope="fold 0")])
+    show_results(folder, all_metrics=all_metrics)
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    assert "\u2026" not in shown and max(map(len, shown.splitlines())) <= 80
+    words = " ".join(shown.split())
+    for text in (
+        "10 held-out genes of all folds",
+        "seqexpr",
+        "composition",
+        "half-life boosted",
+        "training mean",
+    ):
+        assert text in words
+    for text in ("-12.340", "-12.440 to -12.240", "-1.846 to -1.646", "+10.594", "+10.574 to +10.604"):
+        assert words.count(text) == (5 if all_metrics else 1 + (not text.startswith("+")))
+
+
+def test_validation_genes_are_said_to_have_chosen_the_epoch(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    show_results(run_folder(tmp_path, rows_of([("seqexpr", 0.5, None)], scope="valid")))
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "10 validation genes, which chose the epoch and flatter it" in shown and "held-out" not in shown
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_live_line_is_one_line(monkeypatch, width):
+    """What is unimportant at the end of the words gives way."""
+    from rich.console import Console
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    live = _live_progress()
+    monkeypatch.setattr(run_display, "_live_progress", lambda: live)
+    with RunDisplay() as display:
+        display.on_begin(Path("run"), 2000)
+        line = display.on_fold(3, 10)
+        line.on_epoch({**ROW, "epoch": 112})
+        line.on_step(113, 5, 25)
+        display.on_stage("overlap of test and training genes (homologous proteins by MMseqs2)")
+        written = io.StringIO()
+        Console(file=written, width=width).print(live.make_tasks_table(live.tasks))
+    lines = written.getvalue().splitlines()
+    assert len(lines) == 2 and max(map(len, lines)) <= width
+    assert "fold 3 of 10, epoch 113: validation r2 0.346" in lines[0]
+    assert "overlap of test and training genes" in lines[1] and lines[1].rstrip().endswith("0 s")
+
+
+def test_a_mistake_is_said_alone(capsys):
+    """What is logged before anything long begins is said when it begins, and not at all before a mistake."""
+    set_up_logging()
+    with pytest.raises(ValueError), RunDisplay() as display:
+        run_display.logger.warning("the preset reads less")
+        display.on_begin(Path("run"), 10)
+        raise ValueError
+    assert capsys.readouterr().err == ""
+    with RunDisplay() as display:
+        run_display.logger.warning("the preset reads less")
+        assert capsys.readouterr().err == ""
+        display.on_stage("folds")
+        assert capsys.readouterr().err == "seqexpr: warning: the preset reads less\nfolds\n"
+
+
+def test_a_lead_in_two_metrics_that_disagree():
+    """The table's last column is of the squared Pearson correlation; the last line says where r2 judges otherwise."""
+    rows = rows_of([("seqexpr", 0.3, None), ("training_mean", 0.4, -0.1)])
+    assert "squared Pearson" not in lead(rows)
+    rows[1]["difference"]["pearson_r2"] = {"value": 0.01, "low": -0.1, "high": 0.2}
+    assert lead(rows) == (
+        "seqexpr minus training mean: pearson_r2 +0.010 [-0.100, +0.200], the data cannot tell which is better; "
+        "r2 -0.100 [-0.120, -0.090], worse"
+    )
+
+
+def test_an_order_that_carries_over_is_not_nothing():
+    row = rows_of([("seqexpr", -0.5, None)])[0]
+    row["metrics"]["spearman"] = {"value": 0.4, "low": 0.2, "high": 0.6}
+    (line,) = verdicts([row])
+    assert "nothing was learnt" not in line
+    assert line.endswith("their order carries over (Spearman 0.400), their scale or offset does not")

@@ -53,4 +53,7 @@ def test_compare_judges_by_the_same_metric(baseline: dict[str, Any]) -> None:
         table.append({"metric": name, "n": 50, "difference": value, "low": low, "high": high})
     said, (_, metric) = _verdict("run", baseline["model"], "a", table), strongest([OWN, baseline]) or (None, "")
     assert f"({metric} +" in said and "run is better than" in said
-    assert f": {metric} +" in lead([OWN, baseline]) and lead([OWN, baseline]).endswith(", better")
+    first, *others = lead([OWN, baseline]).split("; ")
+    assert f": {metric} +" in first and first.endswith(", better")
+    assert all(other.startswith("r2 ") and other.endswith(", worse") for other in others)  # and compare says so too
+    assert bool(others) == ("; r2 -" in said and said.endswith(": worse"))

@@ -145,7 +145,11 @@ def test_a_full_disk_is_told_with_the_files_name(format: str) -> None:
         ("a.tsv.gz", None, "tsv"),
         ("a.parquet", None, "parquet"),
         ("a.txt", "tsv", "tsv"),
-        ("a.tsv", "jsonl", "jsonl"),
+        ("a.txt", None, "tsv"),
+        ("a", None, "tsv"),
+        ("a.gz", None, "tsv"),
+        ("a.dat", "jsonl", "jsonl"),
+        ("a.csv", "csv", "csv"),
     ],
 )
 def test_the_format_is_the_one_asked_for_else_by_suffix(out: str | None, format: str | None, chosen: str) -> None:
@@ -155,9 +159,9 @@ def test_the_format_is_the_one_asked_for_else_by_suffix(out: str | None, format:
 @pytest.mark.parametrize(
     ("out", "format", "message"),
     [
-        ("a.xls", None, "unknown suffix 'xls'"),
-        ("a", None, "unknown suffix ''"),
-        ("a.gz", None, "unknown suffix ''"),
+        ("a.csv", "tsv", "a.csv says csv and --format tsv"),
+        ("a.jsonl.gz", "csv", "a.jsonl.gz says jsonl and --format csv"),
+        ("a.parquet", "jsonl", "a.parquet says parquet and --format jsonl"),
         (None, "parquet", "needs --out"),
         ("a.parquet.gz", None, "leave .gz out"),
         ("a.tsv", "xml", "choose among tsv, csv, jsonl, parquet"),

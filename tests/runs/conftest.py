@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from seqexpr.datasets.dataset import PreparedDataset
@@ -30,7 +32,7 @@ class SilentObserver:
     def on_fold_done(self, fold: int) -> None:
         self.done.append(fold)
 
-    def on_begin(self, max_epochs: int) -> None:
+    def on_begin(self, folder: Path, max_epochs: int) -> None:
         self.max_epochs = max_epochs
 
     def on_stage(self, stage: str) -> None:

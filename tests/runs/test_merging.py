@@ -87,7 +87,7 @@ def test_missing_folds_are_named_with_their_command(folds, tmp_path):
     folder = part(folds, tmp_path / "my run", 1)
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["command"] = [
-        *("seqexpr", "cv", "--task", "x", "--only-fold", "1", "--only-fold=0", "--folds", "3"),
+        *("seqexpr", "cv", "--task", "x", "--only-fold", "1", "--only-fold=0", "-q", "--folds", "3", "--quiet"),
         *("--out", "old", "--out=old", "--resume", "--label", "a b"),
     ]
     (folder / "manifest.json").write_text(json.dumps(manifest))

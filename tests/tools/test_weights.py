@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from tools.weights import __main__ as weights
 from tools.weights import cards as weights_cards
+from tools.weights import recard
 from tools.weights.evaluation import (
     WATCHED,
     calibrate,
@@ -128,6 +130,13 @@ def test_weights_are_written_with_card_views_and_page(toy, folder, predicted, tm
     assert page.startswith("# toy\n\nLevels.\n\nNames for `--model`: `part`; `toy-all` gives all outputs at once.")
     assert told in page and "- **Limits**: a toy." in page
     assert load_model(files[0]).network.config.composition_members == 3
+
+    tensors = load_file(files[0])
+    (tmp_path / "cards/toy-all.toml").write_text(words.replace("a toy", "a mere toy"))
+    recard.main()
+    assert read_metadata(files[0]).card == {**metadata.card, "limits": "a mere toy"}
+    again = load_file(files[0])
+    assert again.keys() == tensors.keys() and all(torch.equal(again[key], tensors[key]) for key in tensors)
 
 
 def test_towers_say_what_the_published_networks_say(monkeypatch):

@@ -18,9 +18,17 @@ def compare(
     metric: str | Sequence[str] = (),
     resamples: int = 1000,
     seed: int = 0,
-    advance: Callable[[int], None] = lambda models: None,
+    advance: Callable[[int], None] | None = None,
 ) -> pd.DataFrame:
     """Compare runs or tables of predictions on the genes that both tested, by paired bootstrap.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> mine, other = (Path(tempfile.mkdtemp()) / "predictions.tsv" for _ in range(2))
+    >>> _ = mine.write_text("id\\tlabel\\tprediction\\n" + "".join(f"g{i}\\t{i}\\t{i + i % 2}\\n" for i in range(9)))
+    >>> _ = other.write_text("id\\tlabel\\tprediction\\n" + "".join(f"g{i}\\t{i}\\t{i + i % 5}\\n" for i in range(9)))
+    >>> compare(mine, other, metric="rmse").round(2)[["metric", "first", "other", "difference"]].values.tolist()
+    [['rmse', 0.67, 2.21, -1.54]]
 
     Args:
         first: a run folder, or a table with the columns id, [output,] label and prediction.
@@ -50,6 +58,6 @@ def compare(
         output=label,
         resamples=resamples,
         seed=seed,
-        advance=advance,
+        advance=advance or (lambda models: None),
     )
     return pd.DataFrame([row for one in comparisons for row in comparison_rows(one)], columns=list(COLUMNS))

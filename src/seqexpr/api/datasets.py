@@ -45,7 +45,7 @@ def prepare(
     strip_versions: bool = False,
     min_cases: int | None = None,
     force: bool = False,
-    advance: Callable[[int], None] = lambda genes: None,
+    advance: Callable[[int], None] | None = None,
 ) -> PreparedDataset:
     """Build a dataset for `train` and `cross_validate`: sequences, labels, half-life features joined by gene id.
 
@@ -133,7 +133,7 @@ def prepare(
             raise UsageError(f"prepare {task} uses fetched sources; omit {', '.join(options)}, or the task")
         from seqexpr.tasks.build import prepare_task
 
-        made = prepare_task(task, force=force, min_cases=min_cases or 1, advance=advance)
+        made = prepare_task(task, force=force, min_cases=min_cases or 1, advance=advance or (lambda genes: None))
         _log(made.describe())
         return made.dataset
     report = build(PrepareOptions(out=path(out, "out") or Path(), **given, force=force))

@@ -113,13 +113,15 @@ def predict(
     return _frame(session, symbol)
 
 
-@dataclass
+@dataclass(repr=False)
 class Model:
     """A model that is loaded once and predicts many times; `load` makes it.
 
     >>> model = load("human-mrna")
     >>> model.outputs
     ('mrna',)
+    >>> model
+    Model('human-mrna', outputs=('mrna',), window=(7000, 3500))
     >>> len(model.predict(["ACGT" * 2625, "GGCC" * 2625]))
     2
     """
@@ -129,6 +131,9 @@ class Model:
     """What computes; its `models` hold the networks."""
     metadata: ModelMetadata
     """What the (first) model reads and gives, and how it was trained."""
+
+    def __repr__(self) -> str:
+        return f"Model({self.name!r}, outputs={self.outputs}, window={self.window})"
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -169,6 +174,9 @@ def load(
     model: str | Path_ | Sequence[str | Path_] = "human-mrna", *, device: str = "auto", threads: int | None = None
 ) -> Model:
     """Load a model by name, weights file or run folder; several are an ensemble.
+
+    >>> load("human-prot").predict(proteins={"short": "MKVLAAGIVGLCAKAYLEKN"})["id"].tolist()
+    ['short']
 
     Args:
         model: as for `predict`.

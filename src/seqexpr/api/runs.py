@@ -108,9 +108,14 @@ def train(
     """Train a network and score it on genes that were held out, next to baselines.
 
     >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp()) / "run"
-    >>> run = train("synthetic", out=folder, epochs=1)  # doctest: +SKIP
-    >>> run.metrics[["model", "scope", "pearson_r2"]]  # doctest: +SKIP
+    >>> from seqexpr.api.datasets import prepare
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "p.fa").write_text("".join(f">g{n}\\nM{'KLV'[n % 3] * 9}\\n" for n in range(24)))
+    >>> _ = (folder / "l.tsv").write_text("id\\tlevel\\n" + "".join(f"g{n}\\t{n % 3}\\n" for n in range(24)))
+    >>> data = prepare(out=folder / "set", proteins=folder / "p.fa", labels=folder / "l.tsv")
+    >>> run = train(data, epochs=1, test_fraction=0, resamples=100, out=folder / "run")
+    >>> run.metrics[["model", "scope", "n"]].values.tolist()
+    [['seqexpr', 'valid', 2], ['training_mean', 'valid', 2]]
 
     Args:
         task: a named task, or a dataset or its folder.
@@ -187,6 +192,16 @@ def cross_validate(
     observer: FoldObserver | None = None,
 ) -> Run:
     """Predict every gene once by a network that never saw it, next to baselines on the same folds.
+
+    >>> import tempfile
+    >>> from seqexpr.api.datasets import prepare
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "p.fa").write_text("".join(f">g{n}\\nM{'KLV'[n % 3] * 9}\\n" for n in range(24)))
+    >>> _ = (folder / "l.tsv").write_text("id\\tlevel\\n" + "".join(f"g{n}\\t{n % 3}\\n" for n in range(24)))
+    >>> data = prepare(out=folder / "set", proteins=folder / "p.fa", labels=folder / "l.tsv")
+    >>> run = cross_validate(data, folds=2, epochs=1, resamples=100, valid_fraction=0.2, out=folder / "run")
+    >>> sorted(run.predictions["id"]) == sorted(data.ids)
+    True
 
     Args:
         task, label, preset, recipe, epochs, batch_size, seed, permute_labels, groups, resamples, resume, device,

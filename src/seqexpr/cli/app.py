@@ -40,8 +40,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Results go to standard output or --out, all else to standard error. Exit codes: 0 ok, 2 usage, "
-    "3 bad input, 4 data or weights missing, 5 device or memory, 6 network, 130 interrupted, 143 terminated, 1 a bug. "
+    epilog="Results go to standard output or --out, all else to standard error. Exit codes: 0 done, 1 a bug in "
+    "seqexpr, or a part of a run that failed after its training (all else is written), 2 usage, 3 bad input, 4 data or "
+    "weights missing, 5 device or memory, 6 network or checksum, 130 interrupted, 143 terminated. "
     "SEQEXPR_CACHE names the cache folder; SEQEXPR_DEBUG=1 shows tracebacks.",
 )
 app.command(cls=Command)(predict)
@@ -126,7 +127,8 @@ def _explain(error: Exception) -> tuple[str, int]:
         if type(error).__name__ == "NoArgsIsHelpError":
             return error.format_message(), UsageError.exit_code
         hint = f" (see: {context.command_path} --help)" if context else ""
-        return f"{error.format_message()}{hint}", UsageError.exit_code
+        # Pydantic, which checks values for Typer, puts words of its own before the mistake.
+        return f"{error.format_message().replace(': Value error, ', ': ')}{hint}", UsageError.exit_code
     if isinstance(error, OSError):
         return f"{_place(error)}: {error.strerror or error}", InputError.exit_code
     if _is_out_of_memory(error):

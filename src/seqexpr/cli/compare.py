@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from seqexpr.cli.console import progress, set_up_logging, status
-from seqexpr.cli.help import Quiet
+from seqexpr.cli.help import Quiet, whole_number
 from seqexpr.errors import UsageError, printable
 
 
@@ -29,7 +29,7 @@ def compare(
     runs: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN [RUN]...",
+            metavar="RUN",
             help="Run folders of cv or train, or tables with the columns id, [output,] label and prediction "
             "(TSV, CSV by suffix, .gz; - is standard input).",
             show_default=False,
@@ -37,15 +37,27 @@ def compare(
     ],
     metric: Annotated[
         list[Metric] | None,
-        typer.Option("--metric", help="Metric to compare (repeatable). Default: all five."),
+        typer.Option(
+            "--metric",
+            metavar="NAME",
+            help="Metric to compare (repeatable): r2, pearson_r2, spearman, rmse or high_expressed_found. "
+            "Default: all five.",
+        ),
     ] = None,
     label: Annotated[
         str | None,
         typer.Option("--label", metavar="COLUMN", help="Compare this label alone. Default: all in common."),
     ] = None,
     output: Annotated[str | None, typer.Option("--output", hidden=True)] = None,
-    resamples: Annotated[int, typer.Option("--resamples", min=100, help="Number of bootstrap resamples.")] = 1000,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the resampling.")] = 0,
+    resamples: Annotated[
+        int,
+        typer.Option(
+            "--resamples", metavar="N", parser=whole_number(100), help="Number of bootstrap resamples, at least 100."
+        ),
+    ] = 1000,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", parser=whole_number(0), help="Seed of the resampling.")
+    ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -111,15 +123,22 @@ def _verdict(first: str, other: str, label: str, rows: list[dict[str, Any]]) -> 
     of_metric = {row["metric"]: row for row in rows if row["difference"] is not None}
     if not of_metric:
         return f"{of}{first} and {other} cannot be compared: no metric is defined for both"
+
+    def judged(name: str) -> tuple[str, str]:
+        row = of_metric[name]
+        found = judgement({side: row[side] for side in ("low", "high")}, lower_is_better=name in LOWER_IS_BETTER)
+        interval = "" if row["low"] is None else f", 95 % interval {row['low']:+.3f} to {row['high']:+.3f}"
+        return found, f"{name} {row['difference']:+.3f}{interval}"
+
     name = next(name for name in (*DECIDING, *of_metric) if name in of_metric)
-    difference = {"value": of_metric[name]["difference"], **{side: of_metric[name][side] for side in ("low", "high")}}
-    found = judgement(difference, lower_is_better=name in LOWER_IS_BETTER)
-    by = f"{name} {difference['value']:+.3f}"
-    if difference["low"] is not None:
-        by += f", 95 % interval {difference['low']:+.3f} to {difference['high']:+.3f}"
+    found, by = judged(name)
     if found in ("better", "worse"):
-        return f"{of}{first} is {found} than {other} ({by}; {n:,} genes)"
-    return f"{of}these {n:,} genes cannot tell whether {first} or {other} is better ({by})"
+        line = f"{of}{first} is {found} than {other} ({by}; {n:,} genes)"
+    else:
+        line = f"{of}these {n:,} genes cannot tell whether {first} or {other} is better ({by})"
+    if name == "pearson_r2" and "r2" in of_metric and judged("r2")[0] != found:  # which counts scale and offset too
+        line += "; {1}: {0}".format(*judged("r2"))
+    return line
 
 
 def _tsv_cell(cell: Any) -> str:

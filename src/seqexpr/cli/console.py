@@ -1,6 +1,7 @@
 """Status on standard error: log lines, warnings and progress. Results never pass through here.
 
-On a terminal progress is a live line; elsewhere (a batch job's log file) it is a plain line twice a minute.
+On a terminal progress is one live line, however narrow; elsewhere (a batch job's log file) it is a plain line twice a
+minute.
 """
 
 from __future__ import annotations
@@ -55,9 +56,27 @@ class StatusHandler(logging.Handler):
     """Log records as lines on what standard error is at the time, above a live display if there is one."""
 
     live: Console | None = None
+    _held: list[logging.LogRecord] | None = None
+
+    @classmethod
+    def hold_back(cls) -> None:
+        """Keep what is logged from now on, below errors, until `say_held`."""
+        cls._held = []
+
+    @classmethod
+    def say_held(cls, *, none_of_it: bool = False) -> None:
+        """Write what was held back, or forget it, and hold nothing back any more."""
+        held, cls._held = cls._held or [], None
+        for handler in logging.getLogger(PROGRAM).handlers:
+            if isinstance(handler, cls) and not none_of_it:
+                for record in held:
+                    handler.emit(record)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record; a standard error that nobody reads is no reason to stop working."""
+        if self._held is not None and record.levelno < logging.ERROR:
+            self._held.append(record)
+            return
         line = "\n".join(map(printable, record.getMessage().split("\n")))
         if record.levelno != logging.INFO:
             line = f"{PROGRAM}: {record.levelname.lower()}: {line}"

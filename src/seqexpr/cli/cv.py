@@ -9,6 +9,7 @@ import typer
 
 from seqexpr.cli import run_options as options
 from seqexpr.cli.console import set_up_logging, status
+from seqexpr.cli.help import share, whole_number
 from seqexpr.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,8 +33,9 @@ def cv(
         int | None,
         typer.Option(
             "--folds",
-            min=2,
-            help="Number of folds. Default: the task's, else 10.",
+            metavar="N",
+            parser=whole_number(2),
+            help="Number of folds, at least 2. Default: the task's, else 10.",
             rich_help_panel=options.DIVISION,
         ),
     ] = None,
@@ -41,6 +43,7 @@ def cv(
         options.FoldSplit | None,
         typer.Option(
             "--split",
+            metavar="KIND",
             help="What is never divided between folds: random (nothing, as the paper), chromosome, homology (clusters "
             "of homologous proteins, by MMseqs2 or --groups) or group (the dataset's group column, or --groups). "
             "Default: random.",
@@ -52,6 +55,8 @@ def cv(
         float,
         typer.Option(
             "--valid-fraction",
+            metavar="SHARE",
+            parser=share(),
             help="Share of the genes outside the test fold that chooses the epoch, between 0 and 1.",
             rich_help_panel=options.DIVISION,
         ),
@@ -82,7 +87,8 @@ def cv(
         int,
         typer.Option(
             "--jobs",
-            min=1,
+            metavar="N",
+            parser=whole_number(1),
             help="Number of folds at once, each in a process of its own; --threads are divided among them. On a CPU "
             "the last digits of the results depend on the threads that a fold gets.",
             rich_help_panel=options.RUN,
@@ -93,7 +99,7 @@ def cv(
         typer.Option(
             "--only-fold",
             metavar="K",
-            min=0,
+            parser=whole_number(0),
             help="Run this fold alone, counted from 0 (repeatable), into --out, where other processes may be running "
             "other folds. It always continues what is there, without --resume; --merge makes the whole run.",
             rich_help_panel=options.RUN,
@@ -214,8 +220,8 @@ def _merge(sources: list[Path], out: Path | None, device: options.Device, thread
     from seqexpr.prediction.device import begin_training, describe_device
     from seqexpr.runs.merging import merge_runs
 
-    chosen = begin_training(device.value, threads)
-    status(f"device: {describe_device(chosen)}")
     with RunDisplay() as display:
+        chosen = begin_training(device.value, threads)
+        status(f"device: {describe_device(chosen)}")
         folder, _ = merge_runs(sources, out, chosen, threads=threads, observer=display)
     return folder

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from seqexpr.cli.console import set_up_logging, status
-from seqexpr.cli.help import Quiet
+from seqexpr.cli.help import Quiet, whole_number
 from seqexpr.errors import SeqexprError, UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _SHOW = "Show, and fetch nothing"
 def fetch(
     names: Annotated[
         Optional[list[str]],  # noqa: UP045 - typer reads annotations at run time, on Python 3.10 too
-        typer.Argument(metavar="[NAME]...", help="Sources, or tasks: a task stands for the sources it needs."),
+        typer.Argument(metavar="NAME", help="Sources, or tasks: a task stands for the sources it needs."),
     ] = None,
     show: Annotated[
         bool, typer.Option("--list", help="Show the sources, and what of them is here.", rich_help_panel=_SHOW)
@@ -48,7 +48,7 @@ def fetch(
     ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Get files again, even those that are here.")] = False,
-    jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Files at once.")] = 4,
+    jobs: Annotated[int, typer.Option(metavar="N", parser=whole_number(1), help="Files at once.")] = 4,
     quiet: Quiet = False,
 ) -> None:
     """Download public sources into the cache folder; prints where each file lies.

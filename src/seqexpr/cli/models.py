@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seqexpr.cli.help import Command, Group
+from seqexpr.cli.console import set_up_logging
+from seqexpr.cli.help import Command, Group, Quiet
 from seqexpr.errors import printable
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from seqexpr.models.registry import ModelEntry
     from seqexpr.models.trained import ModelMetadata
 
@@ -22,45 +25,54 @@ ModelName = Annotated[
     str, typer.Argument(metavar="MODEL", help="A name of `models list`, a weights file, or a run folder.")
 ]
 
-_COLUMNS = ("name", "outputs", "inputs", "origin", "size")
+_COLUMNS = ("name", "species", "outputs", "inputs", "origin", "size")
 
 
 @models.command("list", cls=Command)
-def list_command() -> None:
+def list_command(quiet: Quiet = False) -> None:
     """List the models there are: bundled, and in the cache folder's weights/. TSV where not a terminal."""
+    set_up_logging(quiet=quiet)
     from seqexpr.models.registry import list_models
 
-    rows = [_row(entry) for entry in list_models()]
+    entries = list_models()
     if sys.stdout.isatty():
-        _print_table(rows)
+        _print_table(entries)
         return
-    for row in [_COLUMNS, *rows]:
+    for row in [_COLUMNS, *map(_row, entries)]:
         typer.echo("\t".join(row))
 
 
 @models.command("show", cls=Command)
 def show_command(
     model: ModelName,
-    as_json: Annotated[bool, typer.Option("--json", help="Print all that the weights say, as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print all that the weights say, as JSON; a line for each fold of a cv run.")
+    ] = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Show a model's card: what it reads and predicts, how it was trained, its held-out numbers."""
+    """Show what a model is: its card, or for a run of train or cv what ran and how good it is on held-out genes."""
+    set_up_logging(quiet=quiet)
     from seqexpr.models.registry import resolve_models
     from seqexpr.models.trained import read_metadata
 
-    for number, path in enumerate(resolve_models([model])):
-        if as_json:
-            typer.echo(read_metadata(path).to_json())
-            continue
-        lines = _card(read_metadata(path))
-        if number:
-            typer.echo()
-        for line in (f"model: {path.stem}", f"file: {path}", *lines):
+    paths = resolve_models([model])
+    networks = [read_metadata(path) for path in paths]
+    if as_json:
+        for metadata in networks:
+            typer.echo(metadata.to_json())
+    elif len(paths) > 1 or "metrics" in networks[0].training:
+        from seqexpr.cli.run_summary import summary
+
+        _print_rich(*summary(model, paths, networks))
+    else:
+        for line in (f"model: {paths[0].stem}", f"file: {paths[0]}", *_card(networks[0])):
             typer.echo(printable(line))
 
 
 @models.command("path", cls=Command)
-def path_command(model: ModelName) -> None:
+def path_command(model: ModelName, quiet: Quiet = False) -> None:
     """Print the weights file of a model; for a `cv` run, one line for each fold."""
+    set_up_logging(quiet=quiet)
     from seqexpr.models.registry import resolve_models
 
     for path in resolve_models([model]):
@@ -75,14 +87,15 @@ def _row(entry: ModelEntry) -> tuple[str, ...]:
     try:
         metadata, file = read_metadata(entry.path), tensors_file(entry.path)
     except InputError:  # one bad file in the cache must not hide the others
-        return entry.name, "unreadable", "unreadable", entry.origin, size
+        return entry.name, "", "unreadable", "unreadable", entry.origin, size
     if file != entry.path:
         size = f"in {file.stem}"
     outputs = ",".join(output.name for output in metadata.outputs)
-    return entry.name, outputs, "; ".join(_inputs(metadata)), entry.origin, size
+    return entry.name, metadata.species, outputs, "; ".join(inputs_in_words(metadata)), entry.origin, size
 
 
-def _inputs(metadata: ModelMetadata) -> list[str]:
+def inputs_in_words(metadata: ModelMetadata) -> list[str]:
+    """What a model reads."""
     config, inputs = metadata.config, []
     if config.reads_dna:
         inputs.append(f"DNA {config.window_length} bp ({config.upstream} upstream, {config.downstream} downstream)")
@@ -95,7 +108,12 @@ def _inputs(metadata: ModelMetadata) -> list[str]:
 
 def _card(metadata: ModelMetadata) -> list[str]:
     species = [f"species: {metadata.species}"] if metadata.species else []
-    lines = [f"preset: {metadata.config.preset}", *species, "inputs:", *(f"  {line}" for line in _inputs(metadata))]
+    lines = [
+        f"preset: {metadata.config.preset}",
+        *species,
+        "inputs:",
+        *(f"  {line}" for line in inputs_in_words(metadata)),
+    ]
     lines.append("outputs:")
     for output in metadata.outputs:
         unit = f" [{output.unit}]" if output.unit else ""
@@ -108,9 +126,7 @@ def _card(metadata: ModelMetadata) -> list[str]:
         lines.append(f"half-life features, in the order of --half-life's columns, {given}:")
         scales = zip(schema.names, schema.transforms, schema.mean, schema.sd, strict=True)
         lines += [f"  {name}: {how}, mean {mean:.4g}, sd {sd:.4g}" for name, how, mean, sd in scales]
-    training = {
-        key: value for key, value in metadata.training.items() if key not in ("metrics", "input_range", "recipe")
-    }
+    training = {key: value for key, value in metadata.training.items() if key not in ("input_range", "recipe")}
     recipe = metadata.training.get("recipe")
     if isinstance(recipe, dict) and recipe.get("name"):
         training["recipe"] = recipe["name"]
@@ -121,22 +137,8 @@ def _card(metadata: ModelMetadata) -> list[str]:
     return [
         *lines,
         *_nested("training", training),
-        *_scores(metadata.training.get("metrics")),
         *_nested("card", metadata.card),
     ]
-
-
-def _scores(metrics: Any) -> list[str]:
-    """The numbers of a run's weights, one line for each output and part."""
-    lines = []
-    for row in metrics or []:
-        found = row["metrics"].get("pearson_r2", {})
-        if found.get("value") is not None:
-            low, high = found.get("low"), found.get("high")
-            interval = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
-            of = f"{row['output']}, {row['scope']}, {row['n']:,} genes"
-            lines.append(f"  {of}: squared Pearson {found['value']:.3f}{interval}")
-    return ["held-out numbers:", *lines] if lines else []
 
 
 def _nested(title: str, values: dict[str, Any], indent: int = 0) -> list[str]:
@@ -146,18 +148,33 @@ def _nested(title: str, values: dict[str, Any], indent: int = 0) -> list[str]:
         if isinstance(value, dict):
             lines += _nested(key, value, indent + 2)
         elif isinstance(value, list):
-            lines.append(f"{' ' * (indent + 2)}{key}: {', '.join(map(str, value))}")
+            lines.append(f"{' ' * (indent + 2)}{key}: {', '.join(map(_rounded, value))}")
         else:
-            lines.append(f"{' ' * (indent + 2)}{key}: {value}")
+            lines.append(f"{' ' * (indent + 2)}{key}: {_rounded(value)}")
     return lines
 
 
-def _print_table(rows: list[tuple[str, ...]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def _rounded(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
-    table = Table(*_COLUMNS, box=None)
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    Console().print(table)
+
+def _print_table(entries: list[ModelEntry]) -> None:
+    """The list in fewer words, for a terminal of 80 columns."""
+    from rich.table import Table
+
+    table = Table("name", "species", "predicts", "reads", "file", box=None, pad_edge=False)
+    table.columns[0].no_wrap = True
+    for entry in entries:
+        name, species, outputs, inputs, origin, size = _row(entry)
+        predicts = outputs if "," not in outputs else f"{outputs.count(',') + 1} outputs"
+        reads = ", ".join(part.split(" ")[0] for part in inputs.split("; "))
+        file = size if size.startswith("in ") else f"{origin}, {size}"
+        table.add_row(*map(printable, (name, species.split(" (")[0], predicts, reads, file)))
+    _print_rich(table)
+
+
+def _print_rich(*parts: RenderableType) -> None:
+    """Print for people; where there is no terminal, the same without colours."""
+    from rich.console import Console
+
+    Console(highlight=False, markup=False).print(*parts)

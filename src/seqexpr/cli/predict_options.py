@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from seqexpr.cli import shared_options as shared
+from seqexpr.cli.help import whole_number
 from seqexpr.models.registry import DEFAULT_DNA_MODEL, DEFAULT_PROTEIN_MODEL
 
 _INPUT, _COMPUTING, _RESULT = "Input", "Model and computing", "Output"
@@ -40,7 +41,7 @@ def _parse_batch_size(text: str) -> str:
 Windows = Annotated[
     str | None,
     typer.Argument(
-        metavar="[FASTA]",
+        metavar="FASTA",
         help="FASTA of DNA windows, the same as --fasta; or of proteins, the same as --proteins: its letters tell.",
         show_default=False,
     ),
@@ -120,7 +121,12 @@ AllowPartial = Annotated[
 ]
 DeviceOption = Annotated[
     Device,
-    typer.Option("--device", help="auto is CUDA, else MPS, else the CPU.", rich_help_panel=_COMPUTING),
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="cpu, cuda, mps, or auto, which is CUDA, else MPS, else the CPU.",
+        rich_help_panel=_COMPUTING,
+    ),
 ]
 BatchSize = Annotated[
     str,
@@ -136,7 +142,7 @@ Threads = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        min=1,
+        parser=whole_number(1),
         help="Threads that compute on the CPU. Default: the cores that this process may use (affinity, CPU quota, "
         "OMP_NUM_THREADS).",
         rich_help_panel=_COMPUTING,
@@ -162,7 +168,9 @@ FormatOption = Annotated[
     Format | None,
     typer.Option(
         "--format",
-        help="Default: by the suffix of --out (.tsv, .csv, .jsonl, .parquet; .gz compresses), else tsv.",
+        metavar="NAME",
+        help="tsv, csv, jsonl or parquet. Default: by the suffix of --out (.tsv, .csv, .jsonl, .parquet; .gz "
+        "compresses), else tsv.",
         rich_help_panel=_RESULT,
     ),
 ]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from seqexpr.cli import shared_options as shared
-from seqexpr.cli.help import Command
+from seqexpr.cli.help import Command, at_least_zero, whole_number
 
 _FILES = "Files of your own"
 _WINDOW = "DNA window"
@@ -41,7 +41,7 @@ def _is_number(text: str) -> bool:
 Task = Annotated[
     str | None,
     typer.Argument(
-        metavar="[TASK]",
+        metavar="TASK",
         help="A named task, prepared into the cache from fetched sources: mrna-human, mrna-mouse, and "
         "mrna-, prot- and joint- with lung or glio.",
     ),
@@ -116,7 +116,7 @@ Log10 = Annotated[
     typer.Option(
         "--log10",
         metavar="[PSEUDOCOUNT]",
-        min=0.0,
+        parser=at_least_zero,
         help="Take log10(label + PSEUDOCOUNT) of every label. Default pseudocount: 0.1.",
         rich_help_panel=_FILES,
     ),
@@ -133,11 +133,21 @@ StripVersions = Annotated[
 TssAt = Annotated[str | None, shared.tss_at(_WINDOW)]
 Upstream = Annotated[
     int | None,
-    typer.Option(min=0, help="Bases stored before the TSS. Default: 10,000.", rich_help_panel=_WINDOW),
+    typer.Option(
+        metavar="N",
+        parser=whole_number(0),
+        help="Bases stored before the TSS. Default: 10,000.",
+        rich_help_panel=_WINDOW,
+    ),
 ]
 Downstream = Annotated[
     int | None,
-    typer.Option(min=0, help="Bases stored from the TSS on. Default: 10,000.", rich_help_panel=_WINDOW),
+    typer.Option(
+        metavar="N",
+        parser=whole_number(0),
+        help="Bases stored from the TSS on. Default: 10,000.",
+        rich_help_panel=_WINDOW,
+    ),
 ]
 Translate = Annotated[
     bool,
@@ -152,6 +162,7 @@ CodonTable = Annotated[
     int,
     typer.Option(
         metavar="N",
+        parser=whole_number(1),
         help="NCBI's number of the codon table, where the annotation gives none (transl_table); 11 for bacteria.",
         rich_help_panel=_TRANSLATION,
     ),
@@ -160,12 +171,17 @@ MitoTable = Annotated[
     int,
     typer.Option(
         metavar="N",
+        parser=whole_number(1),
         help="That of mitochondria: 2 for vertebrates, 3 for yeast, 5 for invertebrates.",
         rich_help_panel=_TRANSLATION,
     ),
 ]
 MinCases = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="With a CPTAC task: leave out genes measured in fewer cases. Default: 1."),
+    typer.Option(
+        metavar="N",
+        parser=whole_number(1),
+        help="With a CPTAC task: leave out genes measured in fewer cases. Default: 1.",
+    ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace a dataset that is there.")]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from seqexpr.cli.console import StatusHandler, logger, status
+from seqexpr.cli.stopped import kept_of
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -21,8 +22,6 @@ _PLAIN_LINE_SECONDS = 10.0
 
 _HEARTBEAT_SECONDS = 30.0
 """Between two lines of a stage that takes long, where there is no terminal."""
-
-_METRICS = ("r2", "pearson_r2", "spearman", "rmse", "high_expressed_found")
 
 _SHORT = (
     *("model", "label", "scope", "n", "r2", "pearson_r2", "pearson_r2_low", "pearson_r2_high"),
@@ -34,17 +33,21 @@ _SHORT = (
 class RunDisplay:
     """Shows folds, epochs and steps on standard error, with the rate and the time left at most.
 
-    An observer of `cv` (whose folds have a line each) and of `train`.
+    An observer of `cv` (whose folds have a line each) and of `train`. What is logged before anything long begins is
+    held back, so that a mistake that is found until then is said first, and alone. Where the run is stopped, it says
+    what is kept and how to go on.
     """
 
     def __init__(self) -> None:
         self._max_epochs = 0
+        self._folder: Path | None = None
         self._live: Progress | None = None
         self._single = _TrainingLine("", 0, None)
         self._folds: dict[int, _TrainingLine] = {}
         self._stage: _Stage | None = None
 
     def __enter__(self) -> RunDisplay:
+        StatusHandler.hold_back()
         if sys.stderr.isatty() and logger.isEnabledFor(logging.INFO):
             self._live = _live_progress()
             StatusHandler.live = self._live.console
@@ -53,17 +56,21 @@ class RunDisplay:
 
     def __exit__(self, kind: type[BaseException] | None, *_: BaseException | TracebackType | None) -> None:
         self._end_stage()
+        StatusHandler.say_held(none_of_it=kind is not None)
         if self._live:
             self._live.stop()
             StatusHandler.live = None
+        if self._folder is not None and kind is not None and issubclass(kind, KeyboardInterrupt | SystemExit):
+            logger.warning("%s", kept_of(self._folder))
 
-    def on_begin(self, max_epochs: int) -> None:
-        """A run begins, each of whose trainings has at most so many epochs."""
-        self._max_epochs = max_epochs
+    def on_begin(self, folder: Path, max_epochs: int) -> None:
+        """A run begins in a folder; each of its trainings has at most so many epochs."""
+        self._folder, self._max_epochs = folder, max_epochs
         self._single = _TrainingLine("", max_epochs, self._live)
 
     def on_fold(self, fold: int, folds: int) -> _TrainingLine:
         """A fold begins, and gets a line."""
+        StatusHandler.say_held()
         self._folds[fold] = _TrainingLine(f"fold {fold} of {folds}, ", self._max_epochs, self._live)
         return self._folds[fold]
 
@@ -73,6 +80,7 @@ class RunDisplay:
 
     def on_stage(self, stage: str) -> None:
         """Something other than training begins."""
+        StatusHandler.say_held()
         self._single.close()
         self._end_stage()
         status(stage)
@@ -90,10 +98,12 @@ class RunDisplay:
 
     def on_step(self, epoch: int, step: int, steps: int) -> None:
         """A step of the only training is done."""
+        StatusHandler.say_held()
         self._single.on_step(epoch, step, steps)
 
     def on_epoch(self, row: dict[str, Any]) -> None:
         """An epoch of the only training is done."""
+        StatusHandler.say_held()
         self._single.on_epoch(row)
 
 
@@ -106,7 +116,7 @@ class _Stage:
         self._ended = threading.Event()
         self._task: TaskID | None = None
         if live:
-            self._task = live.add_task(name, total=None, count="", left="")
+            self._task = live.add_task(name, total=None, count="", bounded=False)
         else:
             threading.Thread(target=self._beat, daemon=True).start()
 
@@ -144,14 +154,13 @@ class _TrainingLine:
         done = (epoch - 1) * steps + step
         if self._task is None:
             self._task = self._live.add_task(
-                "", total=self._max_epochs * steps, completed=done - 1, count="", left="left at most"
+                "", total=self._max_epochs * steps, completed=done - 1, count="", bounded=True
             )
         self._live.update(self._task, completed=done, description=f"{self._name}epoch {epoch}: {self._epoch}")
-        self._live.update(self._task, count=f"{done} of {self._max_epochs * steps} steps")
 
     def on_epoch(self, row: dict[str, Any]) -> None:
         """An epoch is done; epoch 0 is the composition flow, trained alone before the rest."""
-        self._epoch = f"loss {row['train_loss']:.4g}, validation r2 {row['valid_r2']:.3f}"
+        self._epoch = f"validation r2 {row['valid_r2']:.3f}, loss {row['train_loss']:.4g}"
         if row["epoch"] == 0:
             if not self._live:
                 status(f"{self._name}composition alone: {self._epoch}, {row['seconds']:.1f} s")
@@ -197,12 +206,17 @@ def show_results(folder: Path, *, all_metrics: bool = False) -> None:
     if not all_metrics:
         table = table[list(_SHORT)]
     if sys.stdout.isatty():
-        _print_rich(shown, "labels permuted, " if control else "", _METRICS if all_metrics else ("r2", "pearson_r2"))
+        from rich.console import Console
+
+        from seqexpr.cli.score_tables import score_tables
+
+        remark = "labels permuted, " if control else ""
+        Console(markup=False).print(*score_tables(shown, remark, all_metrics=all_metrics))
     else:
         print(table.to_csv(sep="\t", index=False, float_format="%.4f", lineterminator="\n"), end="")  # noqa: T201
     if control:
-        status("negative control: the labels were permuted among the genes, so r2 above 0 is chance or a fault")
-    for line in verdicts(shown):
+        status("negative control: the labels were permuted among the genes, so that nothing can be learnt")
+    for line in verdicts(shown, control=control):
         status(line)
     failed = read_failures(folder)
     report = "it has no report" if "the report" in failed else f"its report is {folder / 'report.html'}"
@@ -215,53 +229,37 @@ def show_results(folder: Path, *, all_metrics: bool = False) -> None:
         raise typer.Exit(1)
 
 
-def _print_rich(rows: list[dict[str, Any]], remark: str, metrics: tuple[str, ...]) -> None:
-    """One table for each output and scope: narrow enough for 100 letters."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    from seqexpr.evaluation.verdict import spoken
-
-    console = Console()
-    for output, scope in dict.fromkeys((row["output"], row["scope"]) for row in rows):
-        shown = [row for row in rows if (row["output"], row["scope"]) == (output, scope)]
-        title = f"{output}: {shown[0]['n']:,} held-out genes ({scope}), {remark}95 % bootstrap intervals"
-        table = Table("model", title=title, box=box.SIMPLE_HEAD)
-        for name in ("n", *metrics, "seqexpr's lead, pearson_r2"):
-            table.add_column(name.replace("_", "\n").replace(", ", "\n"), justify="right", no_wrap=True)
-        for row in shown:
-            cells = [_cell(row["metrics"][name]) for name in metrics]
-            lead = row.get("difference", {}).get("pearson_r2")
-            style = "bold" if row["model"] == "seqexpr" else None
-            last = "" if lead is None else _cell(lead, "+")
-            table.add_row(spoken(row["model"]), f"{row['n']:,}", *cells, last, style=style)
-        console.print(table)
-
-
-def _cell(estimate: dict[str, float | None], sign: str = "") -> str:
-    """The value, and its interval on a line of its own."""
-    value, low, high = estimate["value"], estimate["low"], estimate["high"]
-    if value is None:
-        return "-"
-    shown = f"{value:{sign}.3f}"
-    return shown if low is None else f"{shown}\n{low:{sign}.3f} to {high:{sign}.3f}"
-
-
 def _live_progress() -> Progress:
+    """The live lines, one line each: the words are cut where a terminal is narrow."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+    from rich.table import Column
+    from rich.text import Text
+
+    class Words(ProgressColumn):
+        """What goes on, cut where the line ends."""
+
+        def render(self, task: Task) -> Text:
+            return Text(task.description, no_wrap=True, overflow="ellipsis")
+
+    class Time(ProgressColumn):
+        """How long a training can take yet, and how long anything else has taken."""
+
+        def render(self, task: Task) -> Text:
+            if not task.fields["bounded"]:
+                return Text(_duration(task.elapsed or 0))
+            left = task.time_remaining
+            return Text("" if left is None else f"at most {_duration(left)} left")
 
     return Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
+        Words(),
+        BarColumn(bar_width=None, table_column=Column(max_width=10)),
         TextColumn("{task.fields[count]}"),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[left]}"),
-        TimeRemainingColumn(),
+        Time(table_column=Column(no_wrap=True)),
         console=Console(stderr=True),
         transient=True,
+        expand=True,
     )
 
 

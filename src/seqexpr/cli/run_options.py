@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from seqexpr.cli.help import Quiet as Quiet
+from seqexpr.cli.help import whole_number
 from seqexpr.cli.predict_options import Device, Threads
 
 LEARNT, DIVISION, RUN, COMPUTING, OUTPUT = (
@@ -70,18 +71,31 @@ Seed = Annotated[
     int,
     typer.Option(
         "--seed",
-        min=0,
+        metavar="N",
+        parser=whole_number(0),
         help="Seed of the weights, the batches and the division of the genes.",
         rich_help_panel=LEARNT,
     ),
 ]
 Epochs = Annotated[
     int | None,
-    typer.Option("--epochs", min=1, help="Largest number of epochs. Default: the recipe's.", rich_help_panel=LEARNT),
+    typer.Option(
+        "--epochs",
+        metavar="N",
+        parser=whole_number(1),
+        help="Largest number of epochs. Default: the recipe's.",
+        rich_help_panel=LEARNT,
+    ),
 ]
 BatchSize = Annotated[
     int | None,
-    typer.Option("--batch-size", min=1, help="Genes per step. Default: the recipe's.", rich_help_panel=LEARNT),
+    typer.Option(
+        "--batch-size",
+        metavar="N",
+        parser=whole_number(1),
+        help="Genes per step. Default: the recipe's.",
+        rich_help_panel=LEARNT,
+    ),
 ]
 PermuteLabels = Annotated[
     bool,
@@ -123,7 +137,8 @@ DeviceOption = Annotated[
     Device,
     typer.Option(
         "--device",
-        help="Device to compute on; auto is CUDA, else MPS, else the CPU.",
+        metavar="NAME",
+        help="Device to compute on: cpu, cuda, mps, or auto, which is CUDA, else MPS, else the CPU.",
         rich_help_panel=COMPUTING,
     ),
 ]

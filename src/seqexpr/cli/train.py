@@ -8,6 +8,7 @@ import typer
 
 from seqexpr.cli import run_options as options
 from seqexpr.cli.console import set_up_logging
+from seqexpr.cli.help import share
 
 
 def train(
@@ -23,9 +24,10 @@ def train(
         options.TrainSplit | None,
         typer.Option(
             "--split",
-            help="How genes are divided: random, by whole chromosomes, by clusters of homologous proteins (MMseqs2 or "
-            "--groups), by the dataset's group column (or --groups), or as given in its split column. Default: the "
-            "task's, else random.",
+            metavar="KIND",
+            help="How genes are divided: random; chromosome, by whole ones; homology, by clusters of homologous "
+            "proteins (MMseqs2 or --groups); group, by the dataset's group column (or --groups); given, as its split "
+            "column says. Default: the task's, else random.",
             rich_help_panel=options.DIVISION,
         ),
     ] = None,
@@ -34,6 +36,8 @@ def train(
         float,
         typer.Option(
             "--valid-fraction",
+            metavar="SHARE",
+            parser=share(),
             help="Share of all genes that chooses the epoch, between 0 and 1.",
             rich_help_panel=options.DIVISION,
         ),
@@ -42,6 +46,8 @@ def train(
         float,
         typer.Option(
             "--test-fraction",
+            metavar="SHARE",
+            parser=share(zero=True),
             help="Share of all genes held out to score the weights, between 0 and 1; 0 for none.",
             rich_help_panel=options.DIVISION,
         ),

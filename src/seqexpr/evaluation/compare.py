@@ -22,7 +22,7 @@ from seqexpr.evaluation.metrics import METRICS, PairedMetric, paired_metrics
 from seqexpr.evaluation.tables import current_name
 from seqexpr.finished import check_result
 from seqexpr.inputs.tables import TextTable, read_table
-from seqexpr.manifest import read_manifest
+from seqexpr.manifest import command_to_end, read_manifest
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ def read_held_out(path: str | os.PathLike[str]) -> HeldOut:
     manifest = _run_manifest(folder)
     file = folder / "predictions.tsv"
     if not file.exists():
-        command = _rest(folder, manifest)
+        command = command_to_end(folder, manifest)
         raise MissingDataError(f"{folder} has no predictions.tsv: the run has not ended; run: {command}")
     (predicted,) = _models(file).values()
     check_result(file)
@@ -125,14 +125,6 @@ def _run_manifest(folder: Path) -> dict[str, Any]:
         found = f"a folder of kind {manifest.get('kind')!r}"
         raise InputError(folder, found=found, expected="the run folder of cv or train")
     return manifest
-
-
-def _rest(folder: Path, manifest: dict[str, Any]) -> str:
-    """The command that ends a run."""
-    command = [str(word) for word in manifest.get("command", [])]
-    if "merged" in manifest or any(word.split("=")[0] in ("--only-fold", "--merge") for word in command):
-        return shlex.join(["seqexpr", "cv", "--merge", str(folder)])
-    return shlex.join(command if "--resume" in command else [*command, "--resume"])
 
 
 def _models(path: str | os.PathLike[str]) -> dict[str, pd.DataFrame]:

@@ -16,21 +16,23 @@ not defined for constant predictions, such as a training mean.
 """
 
 
-def verdicts(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """What the rows of `metrics.json` mean, in two sentences for each output.
+def verdicts(rows: Sequence[dict[str, Any]], *, control: bool = False) -> list[str]:
+    """What the rows of `metrics.json` mean: for each output a sentence on r2, and one on the strongest baseline.
 
-    One says what the network's r2 is worth, the other how it stands beside the strongest baseline, by `DECIDING`.
+    Args:
+        rows: of all models.
+        control: the labels were permuted, so that there was nothing to learn.
     """
     outputs = list(dict.fromkeys(row["output"] for row in rows))
     lines = []
     for output in outputs:
         here = [row for row in rows if row["output"] == output and not row["scope"].startswith("fold ")]
         name = f"{output}: " if len(outputs) > 1 else ""
-        lines += [name + line for line in (_explained(here), lead(here)) if line]
+        lines += [name + line for line in (_explained(here, control), lead(here)) if line]
     return lines
 
 
-def _explained(rows: Sequence[dict[str, Any]]) -> str:
+def _explained(rows: Sequence[dict[str, Any]], control: bool) -> str:
     """What the network's r2 says, of its test genes where there are some."""
     own = [row for row in rows if row["model"] == MODEL]
     own = [row for row in own if row["scope"] != "valid"] or own
@@ -40,27 +42,43 @@ def _explained(rows: Sequence[dict[str, Any]]) -> str:
     value, low, high = r2["value"], r2["low"], r2["high"]
     interval = "" if low is None else f" (95 % interval {low:.3f} to {high:.3f})"
     genes = "validation genes, which chose the epoch and flatter it" if scope == "valid" else "held-out genes"
-    if value > 0 and (low is None or low > 0):
+    if control:
+        above = low is not None and low > 0
+        meaning = "more than permuted labels can give: a fault of the protocol" if above else "nothing, as it should be"
+    elif value > 0 and (low is None or low > 0):
         meaning = f"the predictions explain {value:.0%} of the variance between {genes}"
     elif high is not None and high < 0:
-        meaning = f"the predictions are worse than the genes' mean for {genes}: nothing was learnt that carries over"
+        order = own[0]["metrics"].get("spearman", {})
+        meaning = f"the predictions are worse than the genes' mean for {genes}: "
+        if (order.get("low") or 0) > 0:  # then "nothing" would be wrong
+            meaning += f"their order carries over (Spearman {order['value']:.3f}), their scale or offset does not"
+        else:
+            meaning += "nothing was learnt that carries over"
     else:
         meaning = f"no better than the genes' mean for {genes}, as far as these {own[0]['n']:,} genes can tell"
     return f"r2 {value:.3f}{interval}: {meaning}"
 
 
 def lead(rows: Sequence[dict[str, Any]]) -> str:
-    """The network's score minus that of the strongest baseline, and whether the genes can tell them apart."""
+    """The network's score minus that of the strongest baseline, and whether the genes can tell them apart.
+
+    Where r2 judges otherwise, which counts scale and offset too, the line says so.
+    """
     found = strongest(rows)
     if found is None:
         return ""
     row, metric = found
-    difference = row["difference"][metric]
+    difference, other = row["difference"][metric], row["difference"].get("r2")
+    line = f"{MODEL} minus {spoken(row['model'])}: {_judged(metric, difference)}"
+    if metric == "r2" or _value(other) is None or judgement(other) == judgement(difference):
+        return line
+    return f"{line}; {_judged('r2', other)}"
+
+
+def _judged(metric: str, difference: dict[str, float | None]) -> str:
     low, high = difference["low"], difference["high"]
-    interval = "" if low is None else f" [{low:+.3f}, {high:+.3f}]"
-    return (
-        f"{MODEL} minus {spoken(row['model'])}: {metric} {difference['value']:+.3f}{interval}, {judgement(difference)}"
-    )
+    interval = "" if low is None or high is None else f" [{low:+.3f}, {high:+.3f}]"
+    return f"{metric} {difference['value']:+.3f}{interval}, {judgement(difference)}"
 
 
 def strongest(rows: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], str] | None:

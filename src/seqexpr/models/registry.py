@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -13,7 +12,7 @@ from typing import Any
 
 from seqexpr.errors import InputError, MissingDataError
 from seqexpr.finished import is_done
-from seqexpr.manifest import read_manifest
+from seqexpr.manifest import command_to_end, read_manifest
 from seqexpr.paths import cache_folder
 
 SUFFIX = ".safetensors"
@@ -99,15 +98,8 @@ def _check_whole(folder: Path, manifest: dict[str, Any], done: Sequence[Path]) -
     folds = options.get("folds") if isinstance(options, dict) else None
     if not isinstance(folds, int) or len(done) >= folds:
         return
-    command = [str(word) for word in manifest.get("command", [])]
-    if command[1:2] != ["cv"]:  # not begun by the command line
-        command = ["seqexpr", "cv", "--task", str(options.get("task") if isinstance(options, dict) else ""), "..."]
-    if any(word.split("=")[0] == "--only-fold" for word in command):
-        command = ["seqexpr", "cv", "--merge", str(folder)]  # which names the folds that are missing
-    elif "--resume" not in command:
-        command.append("--resume")
     raise MissingDataError(
-        f"{folder} has {len(done)} of its {folds} folds; run: {shlex.join(command)} "
+        f"{folder} has {len(done)} of its {folds} folds; run: {command_to_end(folder, manifest)} "
         "(or predict with the folds that are there: --allow-partial)"
     )
 

@@ -66,7 +66,7 @@ def open_session(
         batch_size: records in a forward pass.
         threads: that compute on a CPU; None: the cores that this process may use.
         allow_partial: take the folds that are there of a cross-validation that is not finished.
-        announce: gets a line that says which device computes, before anything long begins.
+        announce: gets a line that says which device and which models compute, before anything long begins.
 
     Raises:
         UsageError: options that do not fit together or to the models.
@@ -79,7 +79,8 @@ def open_session(
     default = DEFAULT_DNA_MODEL
     if isinstance(sources, InputSources) and not sources.has_dna:
         default = DEFAULT_PROTEIN_MODEL
-    paths = resolve_models(list(models) or [default], allow_partial=allow_partial)
+    given = [(name, resolve_models([name], allow_partial=allow_partial)) for name in (models or [default])]
+    paths = [path for _, found in given for path in found]
     metadata = [read_metadata(path) for path in paths]
     needs = ModelNeeds.of(metadata)
     chosen = sources if isinstance(sources, InputSources) else sources(needs)
@@ -89,7 +90,8 @@ def open_session(
 
     def say(device: str) -> None:
         if announce is not None:
-            announce(f"device: {device}" + (f"; {name}: {first.species}" if first.species else ""))
+            named = (_described(name, read_metadata(found[0]).species, len(found)) for name, found in given)
+            announce("; ".join([f"device: {device}", *named]))
 
     predictor = load_predictor(paths, device, batch_size, threads, say)
     return start_session(chosen, predictor, name, first)
@@ -101,6 +103,12 @@ def _title(weights: Path) -> str:
     if weights.name != "weights.safetensors":
         return weights.stem
     return folder.parent.parent.name if folder.parent.name == "folds" else folder.name
+
+
+def _described(name: str, species: str, count: int) -> str:
+    """Of which species a model is; of one of the user's own, of how many networks."""
+    counted = f"{count} network{'' if count == 1 else 's'}" if count > 1 or not species else ""
+    return f"{name}: {', '.join(part for part in (species, counted) if part)}"
 
 
 def load_predictor(

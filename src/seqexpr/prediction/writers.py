@@ -59,14 +59,14 @@ def open_writer(
 
     Args:
         out: file name; None or "-" is standard output. A name that ends in `.gz` is compressed.
-        format: "tsv", "csv", "jsonl" or "parquet"; None = by the suffix of `out`, TSV on standard output.
+        format: "tsv", "csv", "jsonl" or "parquet"; None = by the suffix of `out`, TSV where it says nothing.
         outputs: names of the predicted quantities.
         ensemble: whether predictions have standard deviations.
         suffixes: what is added to each output's name for them; `_sd` where this is empty.
         symbols: symbol by id, for a second column `symbol`; None for no such column.
 
     Raises:
-        UsageError: unknown format or suffix, or Parquet where it cannot be written.
+        UsageError: unknown format, a suffix that says another one, or Parquet where it cannot be written.
         MissingDataError: Parquet is asked for and pyarrow is not installed.
         OSError: the file cannot be written; its `filename` is `out`.
     """
@@ -87,7 +87,7 @@ def open_writer(
 
 
 def choose_format(out: str | None, format: str | None) -> str:
-    """The format asked for, else the one that the file's suffix stands for.
+    """The format asked for, else the one that the file's suffix stands for, else TSV.
 
     Raises:
         UsageError: see `open_writer`.
@@ -100,9 +100,10 @@ def choose_format(out: str | None, format: str | None) -> str:
         return format or "tsv"
     plain = out[: -len(".gz")] if out.endswith(".gz") else out
     suffix = Path(plain).suffix.lstrip(".").lower()
-    chosen = format or suffix
-    if chosen not in FORMATS:
-        raise UsageError(f"--out {out}: unknown suffix {suffix!r}; use .tsv, .csv, .jsonl or .parquet, or say --format")
+    said = suffix if suffix in FORMATS else None
+    if format and said and format != said:
+        raise UsageError(f"--out {out} says {said} and --format {format}: leave one of them out, or make them agree")
+    chosen = format or said or "tsv"
     if chosen == "parquet" and plain != out:
         raise UsageError(f"--out {out}: Parquet compresses by itself; leave .gz out")
     return chosen

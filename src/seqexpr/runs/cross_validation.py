@@ -59,7 +59,7 @@ def cross_validate(
         UsageError: the folder is in use, or folds cannot be made as asked.
     """
     check_free(folder, "cv", resume=resume)
-    observer.on_begin(experiment.recipe.max_epochs)
+    observer.on_begin(folder, experiment.recipe.max_epochs)
     experiment, splits = divide_into_folds(experiment, options, observer)
     threads = _divide_threads(jobs, len(splits))  # all of them, so that a fold left over counts as the others did
     start_run(folder, _manifest(experiment, device, threads), resume=resume)
@@ -97,7 +97,7 @@ def run_folds(
             f"there is no fold {absent[0]}; {options.folds} folds are numbered from 0 to {options.folds - 1}"
         )
     check_free(folder, "cv", resume=True)
-    observer.on_begin(experiment.recipe.max_epochs)
+    observer.on_begin(folder, experiment.recipe.max_epochs)
     experiment, splits = divide_into_folds(experiment, options, observer)
     chosen = list(dict.fromkeys(only))
     threads = _divide_threads(jobs, len(chosen))

@@ -106,7 +106,7 @@ class _FoldRelay:
         """The fold is whole."""
         self._connection.send(("whole",))
 
-    def on_begin(self, max_epochs: int) -> None:
+    def on_begin(self, folder: Path, max_epochs: int) -> None:
         """A run begins in its own process."""
 
     def on_stage(self, stage: str) -> None:

@@ -128,14 +128,17 @@ def done_folds(folder: Path, folds: int) -> list[int]:
 
 
 def fold_command(manifest: Mapping[str, Any], folds: Sequence[int], folder: Path) -> str:
-    """The command that runs some folds of a run, as a shell takes it: the one that began the run, for these folds."""
+    """The command that runs some folds of a run, as a shell takes it: the one that began the run, for these folds.
+
+    Whether it was to be quiet is left to whoever runs it now.
+    """
     words = list(manifest.get("command", ()))
     if words[1:2] != ["cv"]:  # not begun by the command line
         words = ["seqexpr", "cv", "--task", str(manifest["options"]["task"]), "..."]
     kept: list[str] = []
     takes_value = False
     for word in words:
-        if takes_value or word == "--resume":
+        if takes_value or word in ("--resume", "--quiet", "-q"):
             takes_value = False
         elif word in ("--only-fold", "--out"):
             takes_value = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Protocol
 
 from seqexpr.training.trainer import Observer
@@ -10,8 +11,8 @@ from seqexpr.training.trainer import Observer
 class StageObserver(Protocol):
     """Hears what is done besides training."""
 
-    def on_begin(self, max_epochs: int) -> None:
-        """A run begins, each of whose trainings has at most so many epochs."""
+    def on_begin(self, folder: Path, max_epochs: int) -> None:
+        """A run begins in a folder; each of its trainings has at most so many epochs."""
 
     def on_stage(self, stage: str) -> None:
         """What is done from now on, in a few words."""
@@ -37,7 +38,7 @@ class FoldObserver(StageObserver, Protocol):
 class SilentObserver:
     """An observer that shows nothing; logging says what matters."""
 
-    def on_begin(self, max_epochs: int) -> None:
+    def on_begin(self, folder: Path, max_epochs: int) -> None:
         """Nothing."""
 
     def on_stage(self, stage: str) -> None:

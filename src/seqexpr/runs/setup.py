@@ -29,7 +29,7 @@ from seqexpr.runs.observers import StageObserver
 from seqexpr.sequences.transcripts import FEATURES
 from seqexpr.tasks.catalogue import Task, named_task, open_task_dataset
 from seqexpr.training.batches import largest_shift
-from seqexpr.training.experiment import Experiment, Split, labelled
+from seqexpr.training.experiment import Experiment, Split, check_trainable, labelled
 from seqexpr.training.recipe import NOT_A_RECIPES, Recipe
 from seqexpr.training.recipe_files import load_recipe
 
@@ -242,7 +242,9 @@ def divide_once(
         valid_chromosomes=next(iter(options.valid_chromosomes), ()),
     )
     values = settled.values()
-    return settled, Split(0, labelled(train, values), labelled(valid, values), labelled(test, values))
+    split = Split(0, labelled(train, values), labelled(valid, values), labelled(test, values))
+    check_trainable(split)
+    return settled, split
 
 
 def divide_into_folds(
@@ -277,10 +279,12 @@ def divide_into_folds(
                 experiment.seed,
                 next(iter(valid_chromosomes), ()),
             )
+            test = np.flatnonzero(fold_of == fold)
+            split = Split(fold, labelled(train, values), labelled(valid, values), test)
+            check_trainable(split)
         except UsageError as error:
             raise UsageError(f"fold {fold}: {error}") from None
-        test = np.flatnonzero(fold_of == fold)
-        splits.append(Split(fold, labelled(train, values), labelled(valid, values), test))
+        splits.append(split)
     return settled, tuple(splits)
 
 

@@ -48,7 +48,7 @@ def train_once(
         epoch.
     """
     check_free(folder, "train", resume=resume)
-    observer.on_begin(experiment.recipe.max_epochs)
+    observer.on_begin(folder, experiment.recipe.max_epochs)
     experiment, split = divide_once(experiment, options, observer)
     manifest = describe_run("train", experiment.to_dict())
     start_run(folder, {**manifest, "device": device.type, "threads": torch.get_num_threads()}, resume=resume)

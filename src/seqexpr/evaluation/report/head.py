@@ -47,7 +47,8 @@ def verdicts(run: Run) -> tuple[Verdict, ...]:
     """For each label the sentence that says what its scores mean."""
     found = []
     for output in run.outputs:
-        lines = [_sentence(line) for line in sentences([row for row in run.rows if row["output"] == output])]
+        rows = [row for row in run.rows if row["output"] == output]
+        lines = [_sentence(line) for line in sentences(rows, control=bool(run.options.get("permute_labels")))]
         if lines:
             found.append(Verdict(output if len(run.outputs) > 1 else "", lines[0], tuple(lines[1:])))
     return tuple(found)

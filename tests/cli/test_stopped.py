@@ -1,0 +1,96 @@
+"""A run that is stopped says what it keeps and how to go on."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from seqexpr.cli.stopped import kept_of
+from seqexpr.files import write_json
+from seqexpr.manifest import command_to_end
+
+from ..small_dataset import make_small_dataset
+
+
+def run_of(folder: Path, kind: str, *command: str) -> Path:
+    folder.mkdir()
+    options = {"folds": 3} if kind == "cv" else {}
+    write_json(folder / "manifest.json", {"kind": kind, "command": list(command), "options": options})
+    return folder
+
+
+def epochs(folder: Path, last: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [f'{{"epoch": {epoch}}}\n' for epoch in range(last + 1)]
+    (folder / "metrics.jsonl").write_text("".join(lines))
+
+
+def test_nothing_is_kept_before_the_manifest(tmp_path: Path) -> None:
+    assert kept_of(tmp_path / "run").endswith("does not exist yet; run the same command again")
+
+
+def test_of_a_training(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", "train", "seqexpr", "train", "--task", "a b", "--out", "run")
+    rest = "to go on, run: seqexpr train --task 'a b' --out run --resume"
+    assert kept_of(run) == f"stopped; {run} keeps its settings; {rest}"
+    epochs(run, 0)
+    assert kept_of(run) == f"stopped; {run} keeps the composition alone; {rest}"
+    epochs(run, 4)
+    assert kept_of(run) == f"stopped; {run} keeps the epochs up to 4; {rest}"
+    (run / "weights.safetensors").touch()
+    assert kept_of(run) == f"stopped; {run} keeps the trained weights; {rest}"
+
+
+def test_of_folds(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", "cv", "seqexpr", "cv", "--resume")
+    (run / "folds" / "1").mkdir(parents=True)
+    (run / "folds" / "1" / ".done").touch()
+    epochs(run / "folds" / "2", 7)
+    told = "1 of 3 folds and the epochs up to 7 of fold 2; to go on, run: seqexpr cv --resume"
+    assert kept_of(run) == f"stopped; {run} keeps {told}"
+
+
+@pytest.mark.parametrize(
+    ("command", "ended"),
+    [
+        (["seqexpr", "cv", "--folds", "3"], "seqexpr cv --folds 3 --resume"),
+        (["seqexpr", "cv", "--only-fold=2"], "seqexpr cv --merge run"),
+        (["notebook", "-f", "x.json"], "seqexpr cv --task t ... --out run --resume"),
+        ([], "seqexpr cv --task t ... --out run --resume"),
+    ],
+)
+def test_the_command_that_ends_a_run(command: list[str], ended: str) -> None:
+    assert command_to_end("run", {"kind": "cv", "command": command, "options": {"task": "t"}}) == ended
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_that_is_said_goes_on(tmp_path: Path, number: signal.Signals) -> None:
+    data, out = make_small_dataset(tmp_path / "small").folder, tmp_path / "run"
+    options = ["--label", "a", "--preset", "protein-perceiver", "--threads", "1", "--epochs", "5000"]
+    command = [sys.executable, "-m", "seqexpr", "train", "--task", str(data), *options, "--out", str(out)]
+    running = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
+    )
+    for _ in range(600):
+        if (out / "metrics.jsonl").exists():
+            break
+        time.sleep(0.1)
+    os.kill(running.pid, number)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 128 + number
+    *_, kept, ended = said.splitlines()
+    assert ended == ("seqexpr: interrupted" if number == signal.SIGINT else "seqexpr: terminated")
+    words = shlex.split(kept.partition("to go on, run: ")[2])
+    assert f"{out} keeps " in kept and words[0] == "seqexpr" and words[-1] == "--resume"
+    assert words[1:-1] == command[3:]
