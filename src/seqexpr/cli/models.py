@@ -91,19 +91,7 @@ def _row(entry: ModelEntry) -> tuple[str, ...]:
     if file != entry.path:
         size = f"in {file.stem}"
     outputs = ",".join(output.name for output in metadata.outputs)
-    return entry.name, metadata.species, outputs, "; ".join(inputs_in_words(metadata)), entry.origin, size
-
-
-def inputs_in_words(metadata: ModelMetadata) -> list[str]:
-    """What a model reads."""
-    config, inputs = metadata.config, []
-    if config.reads_dna:
-        inputs.append(f"DNA {config.window_length} bp ({config.upstream} upstream, {config.downstream} downstream)")
-    if config.reads_protein:
-        inputs.append(f"protein up to {config.protein_length} residues")
-    if metadata.half_life is not None:
-        inputs.append("half-life features (optional)")
-    return inputs
+    return entry.name, metadata.species, outputs, "; ".join(metadata.describe_inputs()), entry.origin, size
 
 
 def _card(metadata: ModelMetadata) -> list[str]:
@@ -112,7 +100,7 @@ def _card(metadata: ModelMetadata) -> list[str]:
         f"preset: {metadata.config.preset}",
         *species,
         "inputs:",
-        *(f"  {line}" for line in inputs_in_words(metadata)),
+        *(f"  {line}" for line in metadata.describe_inputs()),
     ]
     lines.append("outputs:")
     for output in metadata.outputs:

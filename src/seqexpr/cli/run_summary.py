@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seqexpr.cli.models import inputs_in_words
 from seqexpr.cli.score_tables import side_by_side, titled_table
 from seqexpr.evaluation.verdict import MODEL
 
@@ -73,7 +72,7 @@ def _facts(
         "task": str(training.get("task", "")),
         "label": ", ".join(f"{one.name} [{one.unit}]" if one.unit else one.name for one in first.outputs),
         "preset": first.config.preset,
-        "reads": "; ".join(inputs_in_words(first)),
+        "reads": "; ".join(first.describe_inputs()),
         "recipe": str(recipe.get("name", "")) if isinstance(recipe, dict) else "",
         "seed": str(training.get("seed", "")),
         "split": split,

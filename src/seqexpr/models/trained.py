@@ -176,6 +176,17 @@ class ModelMetadata:
         found = self.card.get("species", "")
         return found if isinstance(found, str) and is_printable(found) else ""
 
+    def describe_inputs(self) -> list[str]:
+        """What the model reads, in words."""
+        config, inputs = self.config, []
+        if config.reads_dna:
+            inputs.append(f"DNA {config.window_length} bp ({config.upstream} upstream, {config.downstream} downstream)")
+        if config.reads_protein:
+            inputs.append(f"protein up to {config.protein_length} residues")
+        if self.half_life is not None:
+            inputs.append("half-life features (optional)")
+        return inputs
+
     def to_json(self) -> str:
         """The text stored in the weights file."""
         return json.dumps(
