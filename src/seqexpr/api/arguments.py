@@ -22,8 +22,20 @@ Table: TypeAlias = "Path_ | pd.DataFrame | pd.Series"
 
 
 def gene_names(genes: str | Sequence[str] | None) -> tuple[str, ...] | None:
-    """Genes to pick: a list of names, a text with commas between, or a file with one on each line; None for all."""
-    return read_gene_names(genes) if isinstance(genes, str) or genes is None else tuple(genes)
+    """Genes to pick: a list of names, a text with commas between, or a file with one on each line; None for all.
+
+    Raises:
+        UsageError: no names, or some that are no text.
+        InputError: a bad file.
+    """
+    if isinstance(genes, str) or genes is None:
+        return read_gene_names(genes)
+    picked = tuple(genes)
+    if odd := next((name for name in picked if not isinstance(name, str)), None):
+        raise UsageError(f"genes hold a {type(odd).__name__}; expected symbols or ids as text")
+    if not picked:
+        raise UsageError("genes are an empty list; leave it out for all genes")
+    return picked
 
 
 def names(given: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -122,7 +122,7 @@ def prepare(
         "annotation": path(annotation, "annotation"),
         "strip_versions": strip_versions,
     }
-    if genes == "-":
+    if isinstance(genes, str) and genes == "-":
         files = (given[name] for name in ("fasta", "genbank", "proteins", "half_life", "labels"))
         check_standard_input(genes, *files, *{given["tss"], given["annotation"]})
     if task is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -63,6 +64,8 @@ class PrepareOptions(GeneOptions):
             raise UsageError("--translate and --proteins both give proteins; give one")
         if self.genbank and self.half_life:
             raise UsageError("--genbank gives half-life features itself; leave --half-life out")
+        if self.log10 is not None and not (math.isfinite(self.log10) and self.log10 >= 0):
+            raise UsageError(f"--log10 is {self.log10}; expected a finite number of at least 0")
         if self.log10 is not None and not self.labels:
             raise UsageError("--log10 needs --labels")
         if self.protein_map and not self.proteins:

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 Sequences = Any
 """A FASTA file, a sequence as text, a mapping or Series from id to sequence, a list of sequences, or tokens."""
 
-_LETTERS = frozenset("ACGTUNRYSWKMBDHV")
+_LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ*")
 _SHORTEST_TEXT = 64
 """Letters of a text that is taken for a sequence where no file has such a name."""
+_LONGEST_PATH = 4096
 
 
 def given_sequences(
@@ -41,8 +42,11 @@ def given_sequences(
         return os.fspath(sequences), None
     if isinstance(sequences, str):
         letters = sequences.strip().upper()
-        is_text = len(letters) >= _SHORTEST_TEXT and set(letters) <= _LETTERS and not os.path.exists(sequences)
-        return (None, _records([("1", letters)])) if is_text else (sequences, None)
+        if len(letters) >= _SHORTEST_TEXT and set(letters) <= _LETTERS and not os.path.exists(sequences):
+            return None, _records([("1", letters)])
+        if "\n" in sequences or "\0" in sequences or len(sequences) > _LONGEST_PATH:
+            raise UsageError("sequences are a text that is neither a path nor the letters of one sequence")
+        return sequences, None
     if isinstance(sequences, Mapping):
         return None, _records(sequences.items())
     if hasattr(sequences, "items"):  # a Series
@@ -70,7 +74,7 @@ def _decoded(tokens: np.ndarray, of_proteins: bool) -> list[str]:
 
 
 def _records(pairs: Iterable[tuple[Any, Any]]) -> tuple[FastaRecord, ...]:
-    records = []
+    records: dict[str, FastaRecord] = {}
     for number, (name, sequence) in enumerate(pairs, start=1):
         if isinstance(sequence, bytes):
             letters = sequence
@@ -80,7 +84,11 @@ def _records(pairs: Iterable[tuple[Any, Any]]) -> tuple[FastaRecord, ...]:
             raise UsageError(f"sequence {name!r} is a {type(sequence).__name__}; expected text")
         if not letters:
             raise UsageError(f"sequence {name!r} is empty")
-        records.append(FastaRecord(str(name), "", letters, number))
+        if not str(name).strip():
+            raise UsageError(f"sequence {number} has no id")
+        if str(name) in records:
+            raise UsageError(f"two sequences have the id {str(name)!r}; give each its own")
+        records[str(name)] = FastaRecord(str(name), "", letters, number)
     if not records:
         raise UsageError("there are no sequences; give at least one")
-    return tuple(records)
+    return tuple(records.values())

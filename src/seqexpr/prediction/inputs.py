@@ -152,6 +152,8 @@ class InputSources(GeneOptions):
             raise UsageError("the model reads proteins: give --proteins")
         if self.has_proteins and not needs.protein_length:
             raise UsageError(f"the model reads no proteins: leave {self._named('proteins')} out")
+        if self.genes is not None and not needs.window_length and not self.genbank:
+            raise UsageError("--genes picks windows, and the model reads proteins alone: leave --genes out")
         if (self.half_life or self.annotation) and not needs.half_life_names:
             option = "--half-life" if self.half_life else "--annotation"
             raise UsageError(f"the model reads no half-life features: leave {option} out")

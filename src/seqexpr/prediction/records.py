@@ -6,9 +6,9 @@ of another order, proteins wait for their window, on disk where they are many.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,7 +54,7 @@ def read_records(sources: InputSources, needs: ModelNeeds, counts: InputCounts) 
     counts.symbols |= {site.id: site.symbol or counts.symbols.get(site.id, "") for site in sites}
     _expect(sources, counts, reader, reference.genbank)
     half_life = _half_life(sources, needs, counts, reference, sites)
-    half_life.check_joined((site.id for site in sites) if isinstance(reader, CutWindows) else _ids(sources))
+    half_life.check_joined((site.id for site in sites) if isinstance(reader, CutWindows) else _ids(sources, reader))
     return _records(_sequences(reader, sources, needs, counts, reference.genbank), half_life, counts)
 
 
@@ -73,13 +73,14 @@ def _expect(
             counts.expected, counts.expected_is_exact = found
 
 
-def _ids(sources: InputSources) -> Iterator[str]:
+def _ids(sources: InputSources, reader: FastaWindows | CutWindows | None) -> Iterator[str]:
     """Ids of the records that will come; none where they come through a pipe, which is read once."""
-    given = sources.windows or sources.protein_records
-    file = sources.fasta or sources.proteins
-    if given is None and file is not None and Path(file).is_file():
-        given = read_fasta(file)
-    return (record.id for record in given) if isinstance(given, tuple | Iterator) else iter(())
+    records: Iterable[FastaRecord] | None = sources.protein_records if reader is None else sources.windows
+    file = sources.proteins if reader is None else sources.fasta
+    if not isinstance(records, tuple):  # an iterator is the stream itself
+        records = read_fasta(file) if file is not None and str(file) != "-" and os.path.isfile(file) else ()
+    for record in records:
+        yield record.id
 
 
 def _records(
@@ -130,10 +131,17 @@ class _HalfLife:
         if not len(self._unknown):
             return None
         self._last = name
-        row = None if self._rows is None else self._rows.get(name)
+        row = self._find(name)
         self._counts.half_life_absent += self._rows is not None and row is None
         self._counts.half_life.add(self._unknown if row is None else row)
         return self._unknown if row is None else row
+
+    def _find(self, name: str) -> np.ndarray | None:
+        """The row of an id, else that of the UniProt accession in it, as `prepare` joins them."""
+        if self._rows is None:
+            return None
+        row = self._rows.get(name)
+        return self._rows.get(uniprot_accession(name)) if row is None else row
 
     def check_joined(self, ids: Iterable[str]) -> None:
         """Refuse a table without a row for any of the genes that will come, as far as they are known.
@@ -145,7 +153,7 @@ class _HalfLife:
             return
         count, first = 0, ""
         for name in ids:
-            if name in self._rows:
+            if self._find(name) is not None:
                 return
             count, first = count + 1, first or name
         if count:
@@ -225,14 +233,17 @@ def pair_by_id(
     def is_new(name: str, protein: Tokens) -> bool:
         """Whether the protein is the first of its accession; the same one again is left out."""
         key, digest = uniprot_accession(name), hash(protein.tobytes())
-        if digests.setdefault(key, digest) != digest:
+        if key not in digests:
+            digests[key] = digest
+            return True
+        if digests[key] != digest:
             raise InputError(
                 sources.proteins or "-",
                 record=f"record {name!r}",
                 found=f"accession {key} a second time, with another sequence",
                 expected="one protein for each accession",
             )
-        return True
+        return False
 
     for name, window in windows:
         own = uniprot_accession(name)
@@ -241,11 +252,10 @@ def pair_by_id(
             candidate = next(proteins, None)
             if candidate is None:
                 raise _unpaired(name, windows, waiting, sources)
-            again = uniprot_accession(candidate[0]) in digests
-            is_new(*candidate)
+            new = is_new(*candidate)
             if uniprot_accession(candidate[0]) == own:
                 protein = candidate[1]
-            elif not again:
+            elif new:
                 waiting.add(uniprot_accession(candidate[0]), candidate[1])
         yield name, window, protein
     counts.unused_proteins += len(waiting) + sum(is_new(*candidate) for candidate in proteins)
