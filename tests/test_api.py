@@ -145,6 +145,50 @@ def test_chromosomes_of_a_part_are_a_text_or_names(test: Any, monkeypatch: pytes
         seqexpr.train(dataset, out=tmp_path / "run", label="a", test_chromosomes=" , ")
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"folds": 0}, "folds is 0; expected a whole number of at least 2"),
+        ({"jobs": 0}, "jobs is 0; expected a whole number of at least 1"),
+        ({"seed": -1}, "seed is -1; expected a whole number of at least 0"),
+        ({"threads": 0}, "threads is 0; expected a whole number of at least 1"),
+        ({"resamples": 0}, "resamples is 0; expected a whole number of at least 1"),
+        ({"valid_fraction": 1.5}, "--valid-fraction is 1.5; expected a number between 0 and 1"),
+    ],
+)
+def test_numbers_that_make_no_run_are_refused_before_it(options: Any, message: str, tmp_path: Path) -> None:
+    dataset = make_small_dataset(tmp_path / "small")
+    with pytest.raises(UsageError, match=message):
+        seqexpr.cross_validate(dataset, out=tmp_path / "run", label="a", **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_stands_for_its_folder() -> None:
+    assert Path(seqexpr.Run(Path("runs/mine"))) == Path("runs/mine")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sequences": {"": "A" * 10_500}}, "sequence 1 has no id"),
+        ({"sequences": pd.Series(["A" * 10_500] * 2, index=["a", "a"])}, "two sequences have the id 'a'"),
+        ({"sequences": "ACGT\nACGT"}, "neither a path nor the letters of one sequence"),
+        ({"genome": "g.fa", "tss": "t.bed", "genes": []}, "genes are an empty list"),
+        ({"genome": "g.fa", "tss": "t.bed", "genes": [1]}, "genes hold a int; expected symbols or ids"),
+    ],
+)
+def test_arguments_in_memory_are_checked_as_files_are(options: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        seqexpr.predict(**options)
+
+
+def test_a_protein_may_be_text() -> None:
+    letters = "MKTAYIAKQR" * 10
+    by_name = seqexpr.predict(proteins={"1": letters}, threads=1)
+    for given in ({"sequences": letters}, {"proteins": letters}):
+        assert seqexpr.predict(**given, threads=1).equals(by_name)
+
+
 def test_a_run_that_has_not_ended_says_so(tmp_path: Path) -> None:
     with pytest.raises(MissingDataError, match=r"has no metrics\.json: the run has not ended"):
         _ = seqexpr.Run(tmp_path).metrics

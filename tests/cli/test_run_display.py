@@ -298,16 +298,19 @@ def test_a_live_line_is_one_line(monkeypatch, width):
 def test_a_mistake_is_said_alone(capsys):
     """What is logged before anything long begins is said when it begins, and not at all before a mistake."""
     set_up_logging()
-    with pytest.raises(ValueError), RunDisplay() as display:
+    with pytest.raises(ValueError), RunDisplay():
         run_display.logger.warning("the preset reads less")
-        display.on_begin(Path("run"), 10)
         raise ValueError
     assert capsys.readouterr().err == ""
     with RunDisplay() as display:
         run_display.logger.warning("the preset reads less")
         assert capsys.readouterr().err == ""
-        display.on_stage("folds")
-        assert capsys.readouterr().err == "seqexpr: warning: the preset reads less\nfolds\n"
+        display.on_begin(Path("run"), 10)
+        assert capsys.readouterr().err == "seqexpr: warning: the preset reads less\n"
+    with RunDisplay() as display:  # a search of homologous proteins comes before the run's folder
+        run_display.logger.warning("the preset reads less")
+        display.on_stage("homologous proteins")
+        assert capsys.readouterr().err == "seqexpr: warning: the preset reads less\nhomologous proteins\n"
 
 
 def test_a_lead_in_two_metrics_that_disagree():

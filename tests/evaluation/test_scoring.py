@@ -175,3 +175,18 @@ def test_the_numbers_that_weights_carry(small):
         (MODEL, "b", "fold 3", 12),
     ]
     assert all(row["metrics"]["rmse"]["value"] == pytest.approx(0.1) for row in rows)
+
+
+def test_a_fit_that_fails_ends_those_that_queue(small, monkeypatch):
+    begun = []
+
+    def broken(features, values, train, test, seed):
+        begun.append(len(train))
+        raise ValueError("no ridge today")
+
+    monkeypatch.setattr("seqexpr.evaluation.baselines.composition_ridge", broken)
+    rows = np.arange(48)
+    learnt = Experiment(small, ("a",), tiny_config(), Recipe("r"), 0)
+    splits = [fold(number, rows[number::8], rows[rows % 8 != number]) for number in range(8)]
+    _, failed = predict_baselines(learnt, splits, torch.device("cpu"))
+    assert "composition_ridge" in failed and len(begun) <= 2

@@ -43,6 +43,21 @@ def test_where_it_is_not_defined_r2_decides() -> None:
     assert verdicts([OWN])[0].startswith("r2 0.300")
 
 
+def test_predictions_that_run_against_the_labels_do_not_win_by_a_square() -> None:
+    """Means of training genes are low where a fold's test genes are high: their correlation is negative."""
+    mean = row("training_mean", {"pearson_r2": 0.6, "spearman": -0.2}, {"r2": 0.3, "pearson_r2": -0.1})
+    assert strongest([OWN, mean, RIDGE]) == (RIDGE, "pearson_r2")
+    inverse = row("seqexpr", {"r2": -3.0, "pearson_r2": 0.9, "spearman": -0.99})
+    ridge = row("half_life_ridge", {"r2": 0.4, "pearson_r2": 0.5}, {"r2": -3.4, "pearson_r2": 0.4})
+    assert lead([inverse, ridge]) == "seqexpr minus half-life ridge: r2 -3.400 [-3.410, -3.390], worse"
+    table: list[dict[str, Any]] = [
+        {"metric": "pearson_r2", "n": 50, "first": 0.9, "other": 0.5, "difference": 0.4, "low": 0.3, "high": 0.5},
+        {"metric": "spearman", "n": 50, "first": -0.9, "other": 0.7, "difference": -1.6, "low": -1.7, "high": -1.5},
+        {"metric": "r2", "n": 50, "first": -3.0, "other": 0.4, "difference": -3.4, "low": -3.5, "high": -3.3},
+    ]
+    assert _verdict("run", "other", "", table).startswith("run is worse than other (r2 -3.400")
+
+
 @pytest.mark.parametrize("baseline", [RIDGE, TREES, MEAN])
 def test_compare_judges_by_the_same_metric(baseline: dict[str, Any]) -> None:
     """Also where r2 and the squared correlation say different things, as for the ridge."""

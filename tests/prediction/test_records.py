@@ -310,3 +310,18 @@ def test_symbols_come_from_the_annotation_where_a_bed_has_none(tmp_path: Path) -
     gtf = write(tmp_path / "a.gtf", toy_annotation.as_gtf())
     _, counts = read(HALF_LIFE, genome=genome, tss=bed, annotation=gtf)
     assert (counts.symbols["PLUS"], counts.symbols["NEW"]) == ("plus", "")
+
+
+def test_the_first_records_of_sequences_given_without_an_option_are_not_lost(tmp_path: Path) -> None:
+    """Whether a half-life table fits is judged by the ids of the file, not by reading the stream itself."""
+    fasta = write(tmp_path / "w.fa", ">a\nACGTACGTAC\n>b\nACGTACGTAC\n>c\nACGTACGTAC\n")
+    table = write(tmp_path / "h.tsv", "\t".join(["gene_id", *FEATURES]) + "\nc\t1\t2\t3\t4\t.5\t.6\t.7\t8\n")
+    sources = InputSources(fasta=fasta, half_life=table).by_letters()
+    assert [record.id for record in read_records(sources, HALF_LIFE, InputCounts())] == ["a", "b", "c"]
+
+
+def test_half_life_rows_are_found_by_accession_as_in_prepare(tmp_path: Path) -> None:
+    fasta = write(tmp_path / "w.fa", ">sp|P68871|HBB_HUMAN\nACGTACGTAC\n")
+    table = write(tmp_path / "h.tsv", "\t".join(["id", *FEATURES]) + "\nP68871\t1\t2\t3\t4\t.5\t.6\t.7\t8\n")
+    (record,) = read_records(InputSources(fasta=fasta, half_life=table), HALF_LIFE, InputCounts())
+    assert record.half_life is not None and record.half_life[0] == 1

@@ -28,9 +28,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Run:
-    """A run of `train` or `cross_validate`: a folder, which `predict(model=run.folder)` takes as a model."""
+    """A run of `train` or `cross_validate`: a folder. `predict(model=run)` and `compare(run)` take it as it is."""
 
     folder: Path
+
+    def __fspath__(self) -> str:
+        return str(self.folder)
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
@@ -223,6 +226,7 @@ def cross_validate(
     Raises:
         UsageError, InputError, MissingDataError, DeviceError: as the command does.
     """
+    _at_least(1, "jobs", jobs)
     if only_folds and resume:
         raise UsageError("--only-fold always continues what is there; leave out --resume")
     test, valid = _lists(test_chromosomes), _lists(valid_chromosomes)
@@ -236,7 +240,7 @@ def cross_validate(
 
     settings = RunOptions(
         split or ("chromosome" if test else "random"),
-        folds=folds or len(test) or (named.folds if named and named.folds > 1 else 10),
+        folds=_at_least(2, "folds", folds) or len(test) or (named.folds if named and named.folds > 1 else 10),
         valid_fraction=valid_fraction,
         resamples=resamples,
         groups_file=path(groups),
@@ -273,7 +277,8 @@ def _begin(
     from seqexpr.runs.setup import resolve_experiment
     from seqexpr.tasks.catalogue import named_task
 
-    chosen = begin_training(device, threads)
+    _at_least(0, "seed", seed)
+    chosen = begin_training(device, _at_least(1, "threads", threads))
     logger.info("device: %s", describe_device(chosen))
     name = str(getattr(task, "folder", task))
     experiment = resolve_experiment(
@@ -286,6 +291,17 @@ def _begin(
         seed=seed,
     )
     return experiment, named_task(name), chosen
+
+
+def _at_least(least: int, name: str, value: int | None) -> int | None:
+    """A number that is given, or None.
+
+    Raises:
+        UsageError: it is smaller than it may be.
+    """
+    if value is not None and value < least:
+        raise UsageError(f"{name} is {value}; expected a whole number of at least {least}")
+    return value
 
 
 def _folder(out: Path_ | None, command: str, experiment: Experiment, resume: bool) -> Path:

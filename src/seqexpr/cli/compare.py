@@ -130,7 +130,9 @@ def _verdict(first: str, other: str, label: str, rows: list[dict[str, Any]]) -> 
         interval = "" if row["low"] is None else f", 95 % interval {row['low']:+.3f} to {row['high']:+.3f}"
         return found, f"{name} {row['difference']:+.3f}{interval}"
 
-    name = next(name for name in (*DECIDING, *of_metric) if name in of_metric)
+    ranks = of_metric.get("spearman", {})
+    inverse = any((ranks.get(side) or 0) < 0 for side in ("first", "other"))  # the squared correlation knows no sign
+    name = next(name for name in (*(DECIDING[1:] if inverse else DECIDING), *of_metric) if name in of_metric)
     found, by = judged(name)
     if found in ("better", "worse"):
         line = f"{of}{first} is {found} than {other} ({by}; {n:,} genes)"

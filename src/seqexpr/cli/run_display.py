@@ -64,13 +64,13 @@ class RunDisplay:
             logger.warning("%s", kept_of(self._folder))
 
     def on_begin(self, folder: Path, max_epochs: int) -> None:
-        """A run begins in a folder; each of its trainings has at most so many epochs."""
+        """A run begins in a folder; each of its trainings has at most so many epochs. Its options are in order."""
+        StatusHandler.say_held()
         self._folder, self._max_epochs = folder, max_epochs
         self._single = _TrainingLine("", max_epochs, self._live)
 
     def on_fold(self, fold: int, folds: int) -> _TrainingLine:
         """A fold begins, and gets a line."""
-        StatusHandler.say_held()
         self._folds[fold] = _TrainingLine(f"fold {fold} of {folds}, ", self._max_epochs, self._live)
         return self._folds[fold]
 
@@ -98,12 +98,10 @@ class RunDisplay:
 
     def on_step(self, epoch: int, step: int, steps: int) -> None:
         """A step of the only training is done."""
-        StatusHandler.say_held()
         self._single.on_step(epoch, step, steps)
 
     def on_epoch(self, row: dict[str, Any]) -> None:
         """An epoch of the only training is done."""
-        StatusHandler.say_held()
         self._single.on_epoch(row)
 
 

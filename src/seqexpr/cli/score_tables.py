@@ -44,7 +44,7 @@ def _short(rows: Sequence[dict[str, Any]], title: str) -> Table:
     """A model a row, intervals below the values."""
     table = titled_table(title, "model", *map(_heading, SHORT), "seqexpr's lead,\npearson r2")
     for row in rows:
-        lead = row.get("difference", {}).get("pearson_r2")
+        lead = (row.get("difference") or {}).get("pearson_r2")
         cells = [*(_stacked(row["metrics"][name]) for name in SHORT), "" if lead is None else _stacked(lead, "+")]
         table.add_row(spoken(row["model"]), *cells, style="bold" if row["model"] == MODEL else None)
     return table
@@ -57,7 +57,7 @@ def _all_metrics(rows: Sequence[dict[str, Any]], title: str) -> Table:
         style = "bold" if row["model"] == MODEL else None
         table.add_row(spoken(row["model"]), style=style)
         for name in METRICS:
-            lead = row.get("difference", {}).get(name)
+            lead = (row.get("difference") or {}).get(name)
             cells = [*side_by_side(row["metrics"][name]), *(("", "") if lead is None else side_by_side(lead, "+"))]
             table.add_row(f" {_heading(name)}", *cells, style=style)
         table.add_section()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -74,6 +75,7 @@ class BaselineFeatures:
         self.upstream = upstream
         self.downstream = downstream
         self.max_protein = max_protein
+        self._lock = threading.Lock()
 
     @property
     def reads_dna(self) -> bool:
@@ -85,18 +87,28 @@ class BaselineFeatures:
         """Whether the composition covers proteins."""
         return self.dataset.has_protein and self.max_protein > 0
 
-    @cached_property
+    @property
     def half_life(self) -> np.ndarray | None:
         """Raw half-life features, float64 (n, 8), NaN where missing; None when the dataset has none."""
-        return self.dataset.half_life()
+        with self._lock:
+            return self._half_life
 
     @cached_property
+    def _half_life(self) -> np.ndarray | None:
+        return self.dataset.half_life()
+
+    @property
     def composition(self) -> np.ndarray:
         """What the network's composition flow reads too, float32 (n, columns): `models.composition` defines it.
 
         DNA: shares of 1- to 4-mers of the window, and of the 500 bases on either side of the TSS. Protein: shares of
         residues, of pairs of them, of residues at either end, and the length.
         """
+        with self._lock:  # threads that fit at once share it
+            return self._composition
+
+    @cached_property
+    def _composition(self) -> np.ndarray:
         blocks = [self._dna_composition()] if self.reads_dna else []
         if self.reads_protein:
             blocks.append(self._protein_composition())

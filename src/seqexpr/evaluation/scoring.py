@@ -110,7 +110,7 @@ def _predict_baseline(
 
     def fit(split: Split, column: int) -> None:
         seen = split.seen[~np.isnan(values[split.seen, column])]
-        with threadpool_limits(1):
+        with threadpool_limits(1, user_api="openmp"):  # a setting of each thread
             found = fit_predict(features, values[:, column], seen, split.test, experiment.seed)
         if not np.isfinite(found).all():
             raise ValueError(f"{int((~np.isfinite(found)).sum())} of {len(found)} predictions are not finite")
@@ -118,9 +118,13 @@ def _predict_baseline(
 
     fits = [(split, column) for split in splits for column in range(values.shape[1])]
     # BLAS has one setting for all threads: it is set, and set back, around them all.
-    with threadpool_limits(1), ThreadPoolExecutor(at_once) as pool:
-        for done in [pool.submit(fit, *one) for one in fits]:
-            done.result()
+    with threadpool_limits(1):
+        pool = ThreadPoolExecutor(at_once)
+        try:
+            for done in [pool.submit(fit, *one) for one in fits]:
+                done.result()
+        finally:  # Ctrl-C and a fit that fails wait for those that run, not for those that queue
+            pool.shutdown(cancel_futures=True)
     return table
 
 

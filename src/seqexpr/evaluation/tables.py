@@ -143,7 +143,7 @@ def metrics_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     cells = []
     for row in rows:
         line: dict[str, Any] = {"model": row["model"], "label": row["output"], "scope": row["scope"], "n": row["n"]}
-        leads = row.get("difference", {}).get("pearson_r2", {})
+        leads = (row.get("difference") or {}).get("pearson_r2", {})
         for name, estimate in [*((name, row["metrics"][name]) for name in _METRICS), ("lead", leads)]:
             for bound in _BOUNDS:
                 line[name if bound == "value" else f"{name}_{bound}"] = estimate.get(bound)

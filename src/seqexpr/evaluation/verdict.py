@@ -12,7 +12,7 @@ DECIDING = ("pearson_r2", "r2")
 """By which metric one of two models is called better, everywhere: the first that is defined for both.
 
 The squared Pearson correlation is what publications give, and does not depend on the scale of the predictions. It is
-not defined for constant predictions, such as a training mean.
+not defined for constant predictions, and knows no sign: where predictions run against the labels, r2 decides.
 """
 
 
@@ -86,12 +86,22 @@ def strongest(rows: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], str] | No
 
     None where no metric is defined for the network and a baseline.
     """
-    for metric in DECIDING:
+    inverse = any(_runs_against(row) for row in rows if row["model"] == MODEL)
+    for metric in DECIDING[1:] if inverse else DECIDING:
         compared = [row for row in rows if _value((row.get("difference") or {}).get(metric)) is not None]
         compared = [row for row in compared if _value(row["metrics"].get(metric)) is not None]
+        if metric == "pearson_r2":
+            # The mean of a fold's training genes is low where its test genes are high.
+            compared = [row for row in compared if not _runs_against(row)]
         if compared:
             return max(compared, key=lambda row: row["metrics"][metric]["value"]), metric
     return None
+
+
+def _runs_against(row: Mapping[str, Any]) -> bool:
+    """Whether a model ranks genes the other way round."""
+    rank = _value(row["metrics"].get("spearman"))
+    return rank is not None and rank < 0
 
 
 def _value(estimate: Mapping[str, float | None] | None) -> float | None:

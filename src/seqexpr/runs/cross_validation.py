@@ -59,10 +59,10 @@ def cross_validate(
         UsageError: the folder is in use, or folds cannot be made as asked.
     """
     check_free(folder, "cv", resume=resume)
-    observer.on_begin(folder, experiment.recipe.max_epochs)
     experiment, splits = divide_into_folds(experiment, options, observer)
     threads = _divide_threads(jobs, len(splits))  # all of them, so that a fold left over counts as the others did
     start_run(folder, _manifest(experiment, device, threads), resume=resume)
+    observer.on_begin(folder, experiment.recipe.max_epochs)
     runner = partial(_run, experiment, splits, folder, device, observer, jobs, threads)
     if elsewhere := runner(range(len(splits)), wait=False):
         observer.on_stage(f"waiting for folds that another process is running: {_numbers(elsewhere)}")
@@ -97,11 +97,11 @@ def run_folds(
             f"there is no fold {absent[0]}; {options.folds} folds are numbered from 0 to {options.folds - 1}"
         )
     check_free(folder, "cv", resume=True)
-    observer.on_begin(folder, experiment.recipe.max_epochs)
     experiment, splits = divide_into_folds(experiment, options, observer)
     chosen = list(dict.fromkeys(only))
     threads = _divide_threads(jobs, len(chosen))
     start_run(folder, _manifest(experiment, device, threads), resume=True)
+    observer.on_begin(folder, experiment.recipe.max_epochs)
     if elsewhere := _run(experiment, splits, folder, device, observer, jobs, threads, chosen, wait=False):
         observer.on_stage(f"left to the process that is running them: folds {_numbers(elsewhere)}")
     return done_folds(folder, len(splits))

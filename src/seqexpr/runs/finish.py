@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 PREDICTIONS, BASELINES, AUDIT, METRICS = "predictions.tsv", "baselines.tsv", "audit.json", "metrics.json"
 METRICS_TABLE, REPORT = "metrics.tsv", "report.html"
 
-_DERIVED = (DONE, BASELINES, AUDIT, METRICS, METRICS_TABLE, REPORT)
+_DERIVED = (DONE, AUDIT, METRICS, METRICS_TABLE, REPORT)
 """What is computed from the predictions, and is stale once they are others."""
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
@@ -129,19 +129,20 @@ def finish_run(
 
 
 def _renew(folder: Path, predictions: pd.DataFrame) -> None:
-    """Write the predictions; where others were there, all that was made of them goes first."""
+    """Write the predictions; where others were there, all that was made of them goes first, and the baselines stay."""
     path, text = folder / PREDICTIONS, table_text(predictions)
-    if path.is_file() and path.read_bytes() == text.encode():
-        for name in (BASELINES, AUDIT, METRICS):
-            try:
-                check_result(folder / name)
-            except (InputError, OSError) as problem:
-                _leave_out(folder / name, problem)
-        (folder / DONE).unlink(missing_ok=True)
-        return
-    for name in _DERIVED:
+    same = path.is_file() and path.read_bytes() == text.encode()
+    if path.is_file() and not same:
+        logger.warning("%s is written again: its scores, audit and report are computed again", path)
+    for name in (BASELINES, AUDIT, METRICS) if same else (BASELINES,):
+        try:
+            check_result(folder / name)
+        except (InputError, OSError) as problem:
+            _leave_out(folder / name, problem)
+    for name in (DONE,) if same else _DERIVED:
         (folder / name).unlink(missing_ok=True)
-    write_table(path, predictions)
+    if not same:
+        write_table(path, predictions)
 
 
 def _leave_out(path: Path, problem: Exception) -> None:

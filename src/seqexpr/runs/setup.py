@@ -59,6 +59,16 @@ class RunOptions:
     valid_chromosomes: tuple[tuple[str, ...], ...] = ()
     """The chromosomes that choose the epoch: one tuple for all folds, or one for each."""
 
+    def __post_init__(self) -> None:
+        for name, value, fits, expected in (
+            ("--folds", self.folds, self.folds >= 1, "a whole number of at least 2"),
+            ("--valid-fraction", self.valid_fraction, 0 < self.valid_fraction < 1, "a number between 0 and 1"),
+            ("--test-fraction", self.test_fraction, 0 <= self.test_fraction < 1, "a number of at least 0 and below 1"),
+            ("resamples", self.resamples, self.resamples >= 1, "a whole number of at least 1"),
+        ):
+            if not fits:
+                raise UsageError(f"{name} is {value}; expected {expected}")
+
 
 def resolve_experiment(
     task: str,

@@ -48,10 +48,10 @@ def train_once(
         epoch.
     """
     check_free(folder, "train", resume=resume)
-    observer.on_begin(folder, experiment.recipe.max_epochs)
     experiment, split = divide_once(experiment, options, observer)
     manifest = describe_run("train", experiment.to_dict())
     start_run(folder, {**manifest, "device": device.type, "threads": torch.get_num_threads()}, resume=resume)
+    observer.on_begin(folder, experiment.recipe.max_epochs)
     held_out = train_and_predict(experiment, split, folder, device, observer, name=folder.name, scope="test")
     own, known = held_out.values, held_out.scores
     valid = [row for row in known if row["scope"] == "valid"]

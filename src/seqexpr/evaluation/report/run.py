@@ -141,7 +141,7 @@ def _dataset_folder(manifest: dict[str, Any]) -> Path | None:
 
 def _read_weights(folder: Path) -> ModelMetadata | None:
     """What the run's weights, or those of its first fold, say of themselves; None where they cannot be read."""
-    for path in [*folder.glob("weights.safetensors"), *sorted(folder.glob("*/weights.safetensors"))][:1]:
+    for path in [*folder.glob("weights.safetensors"), *sorted(folder.glob("folds/*/weights.safetensors"))][:1]:
         try:
             return read_metadata(path)
         except InputError as problem:
