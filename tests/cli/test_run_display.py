@@ -66,6 +66,7 @@ def test_every_running_fold_has_a_live_line(monkeypatch):
     live = Progress(TextColumn("{task.description}"), console=Console(file=written, force_terminal=True, width=100))
     monkeypatch.setattr("seqexpr.cli.run_display._live_progress", lambda: live)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    set_up_logging()
     with RunDisplay() as display:
         display.on_begin(Path("run"), 10)
         lines = {fold: display.on_fold(fold, 3) for fold in (0, 1)}

@@ -264,7 +264,7 @@ def test_units_and_symbols_come_from_the_dataset(tmp_path):
 def test_units_come_from_the_weights_of_a_run_whose_dataset_is_gone(tmp_path):
     config = tiny_config()
     folder = make_run(tmp_path / "run")
-    (folder / "folds" / "0").mkdir()
+    (folder / "folds" / "0").mkdir(parents=True)
     model = TrainedModel("w", Perceiver(config), ModelMetadata(config, (Output("mrna", "TPM"),)))
     save_model(folder / "folds" / "0" / "weights.safetensors", model)
     assert "measured mrna (TPM)" in read_page(folder)[1].words
