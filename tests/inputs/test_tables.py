@@ -123,6 +123,22 @@ def test_a_header_says_what_separates_the_cells_of_a_csv(tmp_path: Path, separat
 
 
 @pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ('id;"x, log10";y\ng;1;2\n', ("id", "x, log10", "y")),
+        ('"id, of gene";x\ng;1\n', ("id, of gene", "x")),
+        ('id,"x; ""log10""",y\ng,1,2\n', ("id", 'x; "log10"', "y")),
+        ('id,"x\tlog10",y\ng,1,2\n', ("id", "x log10", "y")),
+    ],
+)
+@pytest.mark.parametrize("name", ["t.csv", "t.txt"])
+def test_a_separator_within_quotes_separates_nothing(
+    tmp_path: Path, text: str, columns: tuple[str, ...], name: str
+) -> None:
+    assert read_table(write(tmp_path, text, name)).columns == columns
+
+
+@pytest.mark.parametrize(
     ("content", "found"),
     [
         (b"PK\x03\x04\x14\0\0\0", "an Excel workbook or a zip archive"),

@@ -29,6 +29,7 @@ MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "n/a", "na", "NULL", "null", "
 _NO_IDS = ("", "NA", "NaN", "nan")
 
 _WITH_COMMA = re.compile(r"[+-]?[0-9][0-9.' ]*,[0-9,.]*[0-9]")
+_QUOTED = re.compile(r'(?<![^\t,;])"(?:[^"]|"")*"')
 _FORMATS = {
     b"PK\x03\x04": "an Excel workbook or a zip archive",
     b"\xd0\xcf\x11\xe0": "an Excel workbook",
@@ -207,7 +208,13 @@ def read_table(source: str | Path | TextTable) -> TextTable:
 _SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 
 
+def outside_quotes(line: str) -> str:
+    """A line without its cells that are quoted: what is left holds the separators."""
+    return _QUOTED.sub("", line)
+
+
 def _separator(header: str, *, is_csv: bool) -> str:
+    header = outside_quotes(header)
     if "," in header and (is_csv or "\t" not in header):
         return ","
     if ";" in header and "\t" not in header:
