@@ -159,7 +159,7 @@ def frame_table(frame: Any, name: str) -> TextTable:
     else:
         ids = frame.index.to_series()
         given = frame.index.name
-        if given in frame.columns and frame[[given]].shape[1] == 1 and (frame[given] == frame.index).all():
+        if list(frame.columns).count(given) == 1 and list(frame[given]) == list(frame.index):
             frame = frame.drop(columns=given)  # set_index(..., drop=False)
         names = [given if given is not None else "index" if "id" in frame.columns else "id", *frame.columns]
     columns = tuple(str(column).strip() for column in names)
