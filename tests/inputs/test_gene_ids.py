@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from seqexpr.errors import InputError
+from seqexpr.errors import InputError, UsageError
 from seqexpr.inputs.gene_ids import Side, cleaned, nothing_joined, read_gene_names, strip_version, unchanged
 
 LABELS = Side("labels", "labels.tsv", ["g1", "g2"])
@@ -111,11 +111,39 @@ def test_files_that_share_no_gene_are_named(sides: list[Side], with_map: bool, m
         "Gene stable ID\tGene name\nA\tx\nB b\ty\n",
         "A,B b\n",
         "A;B b;\n",
+        "A\rB b\r",
+        "gene\rA\r\r# more\rB b",
     ],
 )
 def test_lists_of_genes_in_files(tmp_path: Path, text: str) -> None:
     (tmp_path / "genes.txt").write_bytes(text.encode())
     assert read_gene_names(str(tmp_path / "genes.txt")) == ("A", "B b")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('"tRNA,Ser",x\nB,y\n', ("tRNA,Ser", "B")),
+        ('"tRNA,Ser"\n', ("tRNA,Ser",)),
+        ('"tRNA,Ser", B\n', ("tRNA,Ser", "B")),
+        ('"a ""b""; c";x\n"d #1";y # more\n', ('a "b"; c', "d #1")),
+        ('"tRNA\tSer"\n', None),
+        ("A" * 200_000, None),
+    ],
+)
+def test_names_may_be_quoted(tmp_path: Path, text: str, names: tuple[str, ...] | None) -> None:
+    (tmp_path / "genes.txt").write_text(text)
+    if names is None:
+        with pytest.raises(InputError, match=r"genes\.txt: found (the name|names that cannot be read)"):
+            read_gene_names(str(tmp_path / "genes.txt"))
+    else:
+        assert read_gene_names(str(tmp_path / "genes.txt")) == names
+
+
+def test_names_on_the_command_line_may_be_quoted() -> None:
+    assert read_gene_names('"tRNA,Ser",B') == ("tRNA,Ser", "B")
+    with pytest.raises(UsageError, match="names no gene"):
+        read_gene_names("")
 
 
 def test_one_gene_next_to_something_else_is_one_gene(tmp_path: Path) -> None:

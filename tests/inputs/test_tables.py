@@ -2,12 +2,13 @@ import gzip
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from seqexpr.errors import InputError
-from seqexpr.inputs.tables import read_table
+from seqexpr.inputs.tables import frame_table, read_table
 
 CELLS = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF, exclude_characters='"\x7f\x85\xa0'), max_size=8)
 
@@ -123,6 +124,22 @@ def test_a_header_says_what_separates_the_cells_of_a_csv(tmp_path: Path, separat
 
 
 @pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ('id;"x, log10";y\ng;1;2\n', ("id", "x, log10", "y")),
+        ('"id, of gene";x\ng;1\n', ("id, of gene", "x")),
+        ('id,"x; ""log10""",y\ng,1,2\n', ("id", 'x; "log10"', "y")),
+        ('id,"x\tlog10",y\ng,1,2\n', ("id", "x log10", "y")),
+    ],
+)
+@pytest.mark.parametrize("name", ["t.csv", "t.txt"])
+def test_a_separator_within_quotes_separates_nothing(
+    tmp_path: Path, text: str, columns: tuple[str, ...], name: str
+) -> None:
+    assert read_table(write(tmp_path, text, name)).columns == columns
+
+
+@pytest.mark.parametrize(
     ("content", "found"),
     [
         (b"PK\x03\x04\x14\0\0\0", "an Excel workbook or a zip archive"),
@@ -141,3 +158,48 @@ def test_a_spreadsheets_utf16_is_named(tmp_path: Path) -> None:
     (tmp_path / "t.tsv").write_bytes("id\tx\ng\t1\n".encode("utf-16"))
     with pytest.raises(InputError, match="found UTF-16 text"):
         read_table(tmp_path / "t.tsv")
+
+
+TEXT_IDS = pd.DataFrame({"gene": ["a", "b"], "x": [1.5, np.nan]})
+NUMBERS = pd.DataFrame({"x": [1, 2], "y": [0.5, 0.25]}, index=[1017.0, 1018.0])
+
+
+@pytest.mark.parametrize(
+    ("frame", "columns", "rows"),
+    [
+        (TEXT_IDS, ("gene", "x"), [["a", "1.5"], ["b", ""]]),
+        (TEXT_IDS.set_index("gene"), ("gene", "x"), [["a", "1.5"], ["b", ""]]),
+        (TEXT_IDS.set_index("gene", drop=False), ("gene", "x"), [["a", "1.5"], ["b", ""]]),
+        (TEXT_IDS.iloc[::-1], ("gene", "x"), [["b", ""], ["a", "1.5"]]),
+        (NUMBERS.rename_axis("entrez"), ("entrez", "x", "y"), [["1017", "1", "0.5"], ["1018", "2", "0.25"]]),
+        (NUMBERS.set_axis(["a", "b"]), ("id", "x", "y"), [["a", "1", "0.5"], ["b", "2", "0.25"]]),
+        (NUMBERS.reset_index(drop=True), ("x", "y"), [["1", "0.5"], ["2", "0.25"]]),
+        (TEXT_IDS.set_index("gene")["x"], ("gene", "x"), [["a", "1.5"], ["b", ""]]),
+        (pd.Series([3], index=["a"]), ("id", "value"), [["a", "3"]]),
+    ],
+)
+def test_where_the_ids_of_a_frame_are(frame: pd.DataFrame, columns: tuple[str, ...], rows: list[list[str]]) -> None:
+    table = frame_table(frame, "the frame")
+    assert (table.columns, table.rows) == (columns, rows)
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (pd.DataFrame(), "found no column; expected gene ids and values"),
+        (TEXT_IDS[["gene"]], "found the column 'gene' alone; expected gene ids and values"),
+        (TEXT_IDS[:0], "found no row; expected one row per gene"),
+        (NUMBERS.set_axis([1.5, 2.0]).rename_axis("id"), "found the fraction 1.5 as an id; expected gene ids in"),
+        (NUMBERS, "found numbers in the first column, 'x', and an index of numbers without a name; expected gene ids"),
+        (pd.DataFrame([[5, 1], [6, 2]], index=[1017, 1018]), "found numbers in the first column, '0', and an index"),
+        (pd.DataFrame([[5, 1], [6, 2]]), "found numbers in the first column, '0', and an index"),
+        (pd.DataFrame([[5, 1]], index=["a"]), r"found only numbers \(0, 1\) as names of columns; expected"),
+        (NUMBERS.set_axis(["x", "x"], axis=1).rename_axis("id"), "columns: found column 'x' 2 times"),
+        (NUMBERS.rename_axis("x"), "columns: found column 'x' 2 times"),
+        (pd.concat([TEXT_IDS, TEXT_IDS], axis=1, keys=["l", "r"]), "found columns of several levels"),
+        (TEXT_IDS.set_index(["gene", "x"], drop=False), "found an index of several levels"),
+    ],
+)
+def test_a_frame_that_is_no_table_of_genes_is_told_in_its_own_words(frame: pd.DataFrame, message: str) -> None:
+    with pytest.raises(InputError, match=rf"^a frame(: |, ){message}"):
+        frame_table(frame, "a frame")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from seqexpr.errors import InputError
 from seqexpr.sequences.annotation import read_annotation, read_tss
+from seqexpr.sequences.gene_names import pick_genes
 from seqexpr.sequences.transcripts import Transcript
 from seqexpr.sequences.windows import Tss
 
@@ -116,7 +117,7 @@ GENES_BED = "1\t5\t6\tENSG01.3\t0\t+\n1\t7\t8\tENSG02\t0\t+\n1\t9\t10\tENSG03.1_
 
 def test_genes_are_picked_by_symbol(tmp_path: Path) -> None:
     (tmp_path / "a.gtf").write_text(tabs(GTF))
-    assert read_tss(tmp_path / "a.gtf", ["ALPHA"]) == [ALPHA.tss]
+    assert pick_genes("a.gtf", read_tss(tmp_path / "a.gtf"), ["ALPHA"]) == [ALPHA.tss]
 
 
 def read_tss_of(path: Path, content: str) -> list[Tss]:
@@ -420,9 +421,9 @@ c x gene 25 29 . + . ID=gene-ACTB;Dbxref=GeneID:60,HGNC:HGNC:132,MIM:102630
     )
     if gene is None:
         with pytest.raises(InputError, match="no gene"):
-            read_tss(tmp_path / "a.gff", [name])
+            pick_genes("a.gff", read_tss(tmp_path / "a.gff"), [name])
     else:
-        assert [site.id for site in read_tss(tmp_path / "a.gff", [name])] == [gene]
+        assert [site.id for site in pick_genes("a.gff", read_tss(tmp_path / "a.gff"), [name])] == [gene]
 
 
 def test_genes_at_several_places_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -132,6 +132,7 @@ def test_what_cannot_be_used_is_counted(tmp_path: Path, caplog: pytest.LogCaptur
     [
         (MINUS, "no coding gene has a 5'UTR, so its TSS is the start codon"),
         (feature("gene", "1..30", gene="x") + feature("CDS", "3..8", gene="x"), "so its TSS is the gene's start"),
+        (feature("gene", "1..9", gene="x") + feature("exon", "2..9", gene="x") + feature("CDS", "3..8", gene="x"), ""),
         (PLUS, ""),
     ],
 )

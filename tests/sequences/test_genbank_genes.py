@@ -158,6 +158,26 @@ def test_the_cds_behind_the_origin_belongs_to_the_gene_over_it(tmp_path: Path) -
     assert (gene.site.boundary, gene.transcript.exons, gene.transcript.cds) == (34, ((34, 60),), ((42, 51),))
 
 
+@pytest.mark.parametrize("copy", ["", feature("gene", "25..30", locus_tag="O")], ids=["one-place", "two-places"])
+def test_the_exons_behind_the_origin_belong_to_the_gene_over_it(tmp_path: Path, copy: str) -> None:
+    text = record(
+        feature("gene", "join(35..40,1..20)", locus_tag="O")
+        + feature("exon", "35..38", locus_tag="O")
+        + feature("exon", "3..11", locus_tag="O")
+        + feature("exon", "14..20", locus_tag="O")
+        + feature("CDS", "join(5..11,14..18)", locus_tag="O")
+        + copy,
+        "circular",
+    )
+    gene = genes(tmp_path, text)[0][0]
+    assert gene.site.boundary == 34
+    assert (gene.transcript.exons, gene.transcript.cds) == (
+        ((34, 38), (42, 51), (53, 60)),
+        ((44, 51), (53, 58)),
+    )
+    assert gene.has_transcript
+
+
 def test_many_features_of_one_name_take_no_square_of_time(tmp_path: Path) -> None:
     letters = "acgt" * 20_000
     text = record(

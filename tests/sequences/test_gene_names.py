@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,11 @@ from seqexpr.errors import InputError
 from seqexpr.sequences.annotation import read_tss
 from seqexpr.sequences.gene_names import pick_genes
 from seqexpr.sequences.windows import Tss
+
+
+def picked(path: Path, wanted: Collection[str], *, allow_unknown: bool = False) -> list[Tss]:
+    return pick_genes(path, read_tss(path), wanted, allow_unknown=allow_unknown)
+
 
 GENES_BED = "1\t5\t6\tENSG01.3\t0\t+\n1\t7\t8\tENSG02\t0\t+\n1\t9\t10\tENSG03.1_PAR_Y\t0\t+\n"
 
@@ -24,13 +30,13 @@ GENES_BED = "1\t5\t6\tENSG01.3\t0\t+\n1\t7\t8\tENSG02\t0\t+\n1\t9\t10\tENSG03.1_
 )
 def test_genes_are_picked_with_or_without_version(tmp_path: Path, wanted: list[str], found: list[str]) -> None:
     (tmp_path / "tss.bed").write_text(GENES_BED)
-    assert [site.id for site in read_tss(tmp_path / "tss.bed", wanted)] == found
+    assert [site.id for site in picked(tmp_path / "tss.bed", wanted)] == found
 
 
 def test_genes_that_are_not_there_are_listed(tmp_path: Path) -> None:
     (tmp_path / "tss.bed").write_text(GENES_BED)
     with pytest.raises(InputError, match=r"found no gene ENSG01\.4, NOPE \(2 of 3\)"):
-        read_tss(tmp_path / "tss.bed", ["ENSG01.4", "NOPE", "ENSG02"])
+        picked(tmp_path / "tss.bed", ["ENSG01.4", "NOPE", "ENSG02"])
 
 
 @pytest.mark.parametrize(
@@ -50,17 +56,17 @@ def test_only_a_version_may_be_left_out(tmp_path: Path, ids: list[str], name: st
     (tmp_path / "t.bed").write_text(rows)
     if found is None:
         with pytest.raises(InputError, match=name):
-            read_tss(tmp_path / "t.bed", [name])
+            picked(tmp_path / "t.bed", [name])
     else:
-        assert [site.id for site in read_tss(tmp_path / "t.bed", [name])] == found
+        assert [site.id for site in picked(tmp_path / "t.bed", [name])] == found
 
 
 def test_unknown_genes_may_be_allowed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "tss.bed").write_text(GENES_BED)
-    assert [site.id for site in read_tss(tmp_path / "tss.bed", ["NOPE", "ENSG02"], allow_unknown=True)] == ["ENSG02"]
+    assert [site.id for site in picked(tmp_path / "tss.bed", ["NOPE", "ENSG02"], allow_unknown=True)] == ["ENSG02"]
     assert "no gene NOPE (1 of 2); the others are used" in caplog.text
     with pytest.raises(InputError, match="no gene NOPE"):
-        read_tss(tmp_path / "tss.bed", ["NOPE"], allow_unknown=True)
+        picked(tmp_path / "tss.bed", ["NOPE"], allow_unknown=True)
 
 
 def site(name: str, symbol: str = "", *aliases: str) -> Tss:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import io
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,14 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     for content in (TEXT, gzip.compress(TEXT)):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
         assert list(read_lines("-")) == LINES
+
+
+def test_a_line_of_many_blocks_is_copied_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "_BLOCK", 16)
+    long = b"acgtacgtacgtacgt" * 250_000  # to copy what is there at each block would be half a terabyte
+    began = time.process_time()
+    assert lines_of(tmp_path, b"first\n" + long + b"\nlast") == [(1, b"first"), (2, long), (3, b"last")]
+    assert time.process_time() - began < 10
 
 
 def test_paths_that_cannot_be_read(tmp_path: Path) -> None:

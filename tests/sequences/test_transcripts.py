@@ -23,21 +23,31 @@ def gene(name: str = "g", strand: str = "+", exons=EXONS, cds=CDS) -> Transcript
         ("+", 150, ((150, 200), (300, 400), (500, 600))),
         ("+", 250, ((250, 400), (500, 600))),  # in an intron: the exon behind it is extended
         ("+", 320, ((320, 400), (500, 600))),
-        ("+", 360, EXONS),  # behind the start codon
         ("-", 700, ((100, 200), (300, 400), (500, 700))),
         ("-", 580, ((100, 200), (300, 400), (500, 580))),
-        ("-", 540, EXONS),
     ],
 )
 def test_the_five_prime_end_moves_to_a_measured_tss(strand: str, boundary: int, exons: tuple) -> None:
     moved = starting_at(gene(strand=strand), Tss("g", "c", boundary, strand))
+    assert moved is not None
     assert moved.exons == exons
     assert moved.cds == CDS
 
 
-def test_a_tss_of_another_strand_or_contig_moves_nothing() -> None:
-    assert starting_at(gene(), Tss("g", "c", 50, "-")) == gene()
-    assert starting_at(gene(), Tss("g", "d", 50, "+")) == gene()
+@pytest.mark.parametrize(
+    ("strand", "site"),
+    [
+        ("+", Tss("g", "c", 50, "-")),
+        ("+", Tss("g", "d", 50, "+")),
+        ("+", Tss("g", "c", 360, "+")),  # behind the start codon
+        ("-", Tss("g", "c", 540, "-")),
+    ],
+)
+def test_a_tss_that_does_not_fit_leaves_the_five_prime_end_as_it_is(strand: str, site: Tss) -> None:
+    assert starting_at(gene(strand=strand), site) is None
+    start_codon = gene(strand=strand, exons=CDS)
+    features = AnnotatedFeatures({"g": start_codon}, None, {"g": site})
+    assert np.isnan(features["g"][0])  # the annotation has no UTRs, so that its length is unknown, not 0
 
 
 def bare(name: str) -> Transcript:

@@ -17,8 +17,7 @@ from seqexpr.inputs.half_life_table import HalfLifeTable, read_half_life
 from seqexpr.inputs.labels import LabelTable, read_labels
 from seqexpr.inputs.reference import Reference
 from seqexpr.own_files import is_printable
-from seqexpr.sequences.annotation import Transcript
-from seqexpr.sequences.transcripts import FEATURES, AnnotatedFeatures
+from seqexpr.sequences.transcripts import FEATURES, AnnotatedFeatures, Transcript
 from seqexpr.sequences.windows import Tss
 
 if TYPE_CHECKING:
@@ -190,7 +189,7 @@ def _join_by_symbol(tables: GeneTables) -> None:
         genes = by_symbol.get(name, [])
         if name in tables.positions or not genes:
             continue
-        if len(genes) > 1 or genes[0] in tables.label_rows or genes[0] in joined.values():
+        if len(genes) > 1 or genes[0] in tables.label_rows:
             ambiguous += 1
         else:
             joined[name] = genes[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 from collections.abc import Callable, Collection, Sequence
@@ -9,13 +10,14 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from seqexpr.errors import InputError, UsageError
+from seqexpr.inputs.tables import outside_quotes
 from seqexpr.sequences.feature_lines import has_control
 from seqexpr.sequences.streams import read_lines
 
 _VERSION = re.compile(r"\.\d+$|(?<=[0-9]{11})\.\d+_\d+$")
 
 
-_COMMENT = re.compile(r"(?:^|\s)#.*")
+_QUOTED_OR_COMMENT = re.compile(r'((?<![^\t,;])"(?:[^"]|"")*")|(?:^|\s)#.*')
 _SEPARATOR = re.compile(r"[\t,;]")
 _FILE_NAMES = (".txt", ".tsv", ".csv", ".list", ".lst", ".gz")
 """Ends of names that no gene has."""
@@ -42,7 +44,7 @@ def read_gene_names(genes: str | None) -> tuple[str, ...] | None:
     """Read the value of --genes: names with commas between, or a file (- is standard input) with one on each line.
 
     Of a file's lines the first column counts, before a tab, comma or semicolon; a file of one line may be a list.
-    Comments (#), blank lines and a heading are left out.
+    Comments (#), blank lines and a heading are left out. Names may be quoted, as "tRNA,Ser" must be.
 
     Raises:
         UsageError: a list without a name.
@@ -50,22 +52,24 @@ def read_gene_names(genes: str | None) -> tuple[str, ...] | None:
     """
     if genes is None:
         return None
-    names = genes.split(",")
     # A pipe, <(...), is no regular file; and Path refuses a list that is too long for a name.
     in_file = genes == "-" or (os.path.exists(genes) and not os.path.isdir(genes))
-    if not in_file and len(names) == 1 and genes.lower().endswith(_FILE_NAMES):
+    if not in_file and "," not in genes and genes.lower().endswith(_FILE_NAMES):
         raise InputError(genes, found="no such file", expected="a list of genes")
     if in_file:
         try:
-            lines = [line.decode("utf-8") for _, line in read_lines(genes)]
+            text = [line.decode("utf-8") for _, line in read_lines(genes)]
         except UnicodeDecodeError:
             raise InputError(genes, found="bytes that are not UTF-8", expected="one gene on each line") from None
-        kept_lines = [line for line in (_COMMENT.sub("", line) for line in lines) if line.strip()]
-        cells = [_SEPARATOR.split(line) for line in kept_lines]
-        names = cells[0] if len(cells) == 1 and "\t" not in kept_lines[0] else [row[0] for row in cells]
-        if len(names) > 1 and names[0].strip().strip('"').lower() in _HEADINGS:
+        lines = [_QUOTED_OR_COMMENT.sub(r"\1", line).rstrip() for lf_ended in text for line in lf_ended.split("\r")]
+        cells = [_cells(line, genes) for line in lines if line.strip()]
+        is_list = len(cells) == 1 and not any("\t" in line for line in lines)
+        names = cells[0] if is_list else [row[0] for row in cells]
+        if len(names) > 1 and names[0].strip().lower() in _HEADINGS:
             names = names[1:]
-    kept = tuple(dict.fromkeys(name.strip().strip('"') for name in names if name.strip()))
+    else:
+        names = _cells(genes, genes, ",")
+    kept = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
     if odd := next((name for name in kept if has_control(name)), None):
         raise InputError(genes, found=f"the name {odd!r}", expected="names without control characters")
     if not kept and in_file:
@@ -73,6 +77,17 @@ def read_gene_names(genes: str | None) -> tuple[str, ...] | None:
     if not kept:
         raise UsageError(f"--genes {genes!r} names no gene")
     return kept
+
+
+def _cells(line: str, file: str, separator: str | None = None) -> list[str]:
+    """The cells of a line, without their quotes; the first separator outside quotes is that of the line."""
+    if separator is None:
+        first = _SEPARATOR.search(outside_quotes(line))
+        separator = first[0] if first is not None else ","
+    try:
+        return next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
+    except csv.Error as problem:
+        raise InputError(file, found=f"names that cannot be read ({problem})", expected="names of genes") from None
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from seqexpr.inputs.options import GeneOptions
 from seqexpr.inputs.windows import MOST_MISSING, CutWindows, FastaWindows
-from seqexpr.sequences.annotation import Transcript, pick_genes, read_annotation, read_tss
+from seqexpr.sequences.annotation import read_annotation, read_tss
 from seqexpr.sequences.contigs import common_name, read_contig_aliases
 from seqexpr.sequences.fasta import FastaRecord
+from seqexpr.sequences.gene_names import pick_genes
 from seqexpr.sequences.genome import Genome
-from seqexpr.sequences.transcripts import AnnotatedFeatures
+from seqexpr.sequences.transcripts import AnnotatedFeatures, Transcript
 from seqexpr.sequences.windows import Tss
 
 if TYPE_CHECKING:

@@ -29,6 +29,7 @@ MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "n/a", "na", "NULL", "null", "
 _NO_IDS = ("", "NA", "NaN", "nan")
 
 _WITH_COMMA = re.compile(r"[+-]?[0-9][0-9.' ]*,[0-9,.]*[0-9]")
+_QUOTED = re.compile(r'(?<![^\t,;])"(?:[^"]|"")*"')
 _FORMATS = {
     b"PK\x03\x04": "an Excel workbook or a zip archive",
     b"\xd0\xcf\x11\xe0": "an Excel workbook",
@@ -132,14 +133,15 @@ def has_comma(cell: str) -> bool:
 def frame_table(frame: Any, name: str) -> TextTable:
     """The table that a DataFrame or a named Series holds.
 
-    Its ids are the index, where that has a name or holds text; else they are the first column.
+    Its ids are the index, where that has a name or holds text; else they are the first column, of text or, where the
+    rows are only counted, of whole numbers. Whole numbers that pandas holds as floats (1017.0) are spelled as such.
 
     Args:
         frame: from pandas.
         name: what messages call it.
 
     Raises:
-        InputError: no rows, no column beside the ids, columns without names of their own, or ids that are fractions.
+        InputError: no rows, no column beside the ids, columns without names of their own, or no ids.
     """
     import pandas as pd
 
@@ -147,28 +149,59 @@ def frame_table(frame: Any, name: str) -> TextTable:
         frame = frame.to_frame("value" if frame.name is None else frame.name)
     if not len(frame.columns):
         raise InputError(name, found="no column", expected="gene ids and values")
-    by_place = frame.index.names == [None] and pd.api.types.is_numeric_dtype(frame.index.dtype)
-    if not by_place:
-        if isinstance(frame.index, pd.MultiIndex):
-            raise InputError(name, found="an index of several levels", expected="gene ids in the index or first column")
-        frame = frame.set_axis(frame.index.rename(_free_name(frame)), axis=0).reset_index()
-    elif pd.api.types.is_float_dtype(frame.dtypes.iloc[0]):
-        found = f"numbers in the first column, {str(frame.columns[0])!r}"
-        raise InputError(name, found=found, expected="gene ids in the index or first column")
-    missing = frame.isna().to_numpy()
+    for axis, found in ((frame.columns, "columns"), (frame.index, "an index")):
+        if isinstance(axis, pd.MultiIndex):
+            raise InputError(name, found=f"{found} of several levels", expected=_FRAME_IDS)
+    if frame.index.name is None and pd.api.types.is_numeric_dtype(frame.index.dtype):
+        _check_first_column(frame, name)
+        ids, names = frame.iloc[:, 0], list(frame.columns)
+        frame = frame.iloc[:, 1:]
+    else:
+        ids = frame.index.to_series()
+        given = frame.index.name
+        if list(frame.columns).count(given) == 1 and list(frame[given]) == list(frame.index):
+            frame = frame.drop(columns=given)  # set_index(..., drop=False)
+        names = [given if given is not None else "index" if "id" in frame.columns else "id", *frame.columns]
+    columns = tuple(str(column).strip() for column in names)
+    if len(columns) < 2:
+        raise InputError(name, found=f"the column {columns[0]!r} alone", expected="gene ids and values")
+    _check_names(name, columns, "columns")
+    if all(_NUMBER.fullmatch(column) for column in columns[1:]):
+        found = f"only numbers ({', '.join(columns[1:4])}) as names of columns"
+        raise InputError(name, found=found, expected="columns that are named")
+    if not len(frame):
+        raise InputError(name, found="no row", expected="one row per gene")
+    absent_ids, missing = ids.isna(), frame.isna().to_numpy()
+    firsts = ["" if absent else _id(value, name) for value, absent in zip(ids, absent_ids, strict=True)]
     rows = [
-        ["" if absent else _cell(str(value)) for value, absent in zip(values, absents, strict=True)]
-        for values, absents in zip(frame.itertuples(index=False, name=None), missing, strict=True)
+        [first, *("" if absent else _cell(str(value)) for value, absent in zip(values, absents, strict=True))]
+        for first, values, absents in zip(firsts, frame.itertuples(index=False, name=None), missing, strict=True)
     ]
-    columns, numbers = tuple(str(column).strip() for column in frame.columns), list(range(1, len(rows) + 1))
-    _check_shape(name, columns, [list(columns), *rows], [0, *numbers], "the frame")
-    return TextTable(name, columns, rows, numbers, "row")
+    return TextTable(name, columns, rows, list(range(1, len(rows) + 1)), "row")
 
 
-def _free_name(frame: Any) -> str:
-    """The index's name; "id" or, where that is a column, "index" for one without."""
-    name = frame.index.name
-    return str(name) if name is not None else "index" if "id" in frame.columns else "id"
+_FRAME_IDS = "gene ids in the index or first column"
+
+
+def _check_first_column(frame: Any, name: str) -> None:
+    """Refuse a first column that holds no ids, for a frame whose index has none either."""
+    import pandas as pd
+
+    first = frame.iloc[:, 0].dtype
+    counted = frame.index.equals(pd.RangeIndex(len(frame))) and isinstance(frame.columns[0], str)
+    is_number = pd.api.types.is_numeric_dtype(first)
+    if pd.api.types.is_float_dtype(first) or (is_number and not counted):
+        found = f"numbers in the first column, {str(frame.columns[0])!r}, and an index of numbers without a name"
+        raise InputError(name, found=found, expected="gene ids in the first column, or in an index that has a name")
+
+
+def _id(value: Any, name: str) -> str:
+    """The text of an id; whole numbers are whole."""
+    if isinstance(value, float | np.floating):
+        if not float(value).is_integer():
+            raise InputError(name, found=f"the fraction {value} as an id", expected=_FRAME_IDS)
+        value = int(value)
+    return _cell(str(value))
 
 
 def read_table(source: str | Path | TextTable) -> TextTable:
@@ -207,7 +240,13 @@ def read_table(source: str | Path | TextTable) -> TextTable:
 _SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 
 
+def outside_quotes(line: str) -> str:
+    """A line without its cells that are quoted: what is left holds the separators."""
+    return _QUOTED.sub("", line)
+
+
 def _separator(header: str, *, is_csv: bool) -> str:
+    header = outside_quotes(header)
     if "," in header and (is_csv or "\t" not in header):
         return ","
     if ";" in header and "\t" not in header:
@@ -251,15 +290,7 @@ def _check_shape(
             found="one column" + (", or columns that spaces separate" if " " in columns[0] else ""),
             expected=f"an id column and values, separated by {separator}",
         )
-    times = Counter(columns)
-    for name in columns[1:]:
-        if not name or times[name] > 1:
-            raise InputError(
-                path,
-                record="header",
-                found=f"column {name!r} {times[name]} times" if name else "a column without a name",
-                expected="column names that are all different",
-            )
+    _check_names(path, columns, "header")
     if all(_NUMBER.fullmatch(name) for name in columns[1:]):
         raise InputError(
             path,
@@ -277,6 +308,18 @@ def _check_shape(
             )
     if len(rows) == 1:
         raise InputError(path, found="a header and no rows", expected="one row per gene")
+
+
+def _check_names(path: str | Path, columns: tuple[str, ...], record: str) -> None:
+    times = Counter(columns)
+    for name in columns[1:]:
+        if not name or times[name] > 1:
+            raise InputError(
+                path,
+                record=record,
+                found=f"column {name!r} {times[name]} times" if name else "a column without a name",
+                expected="column names that are all different",
+            )
 
 
 def _read_text(path: str | Path) -> str:

@@ -124,20 +124,6 @@ class Sequences(Protocol):
         """Raise InputError for a TSS outside its contig."""
 
 
-class WindowReader(Protocol):
-    """A stream of windows and the counts of what was changed."""
-
-    counts: DnaCounts
-    ids: list[str]
-    upstream: int
-    downstream: int
-
-    def stream(
-        self, clean: Callable[[str], str] = ..., wanted: Callable[[str], bool] = ...
-    ) -> Iterator[tuple[str, np.ndarray]]:
-        """Id and window, uint8 (upstream + downstream,), of each gene whose cleaned id is wanted, in order, once."""
-
-
 def _same(name: str) -> str:
     return name
 

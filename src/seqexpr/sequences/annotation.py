@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import chain
@@ -20,7 +20,6 @@ from seqexpr.sequences.bed import FEWEST_COLUMNS, is_data, read_bed_lines
 from seqexpr.sequences.contigs import common_name
 from seqexpr.sequences.feature_lines import COLUMNS
 from seqexpr.sequences.gene_models import read_gene_models
-from seqexpr.sequences.gene_names import pick_genes
 from seqexpr.sequences.streams import BYTE_ORDER_MARK, read_lines
 from seqexpr.sequences.transcripts import Intervals, Transcript, lacks_utrs
 from seqexpr.sequences.windows import Tss
@@ -85,19 +84,15 @@ def _read_annotation(path: str | Path, lines: Iterable[tuple[int, bytes]], *, gi
     return chosen
 
 
-def read_tss(
-    path: str | Path, genes: Collection[str] | None = None, *, window: int = 0, allow_unknown: bool = False
-) -> list[Tss]:
+def read_tss(path: str | Path, *, window: int = 0) -> list[Tss]:
     """Read the TSSs of a BED, GTF or GFF3 file, in the file's order; its content says which of them it is.
 
     Args:
         path: the file, or "-".
-        genes: symbols or ids, with or without their version, of the genes wanted; None for all.
         window: length of the window around a TSS, bp: a BED file of such windows is refused. 0 checks nothing.
-        allow_unknown: leave out genes that are not in the file, with a warning, instead of an error.
 
     Raises:
-        InputError: as `bed.read_bed`, `read_annotation` and `gene_names.pick_genes`, or content of neither kind.
+        InputError: as `bed.read_bed` and `read_annotation`, or content of neither kind.
     """
     lines = iter(read_lines(path))
     head: list[tuple[int, bytes]] = []
@@ -107,10 +102,8 @@ def read_tss(
             break
     chained = chain(head, lines)
     if _looks_like_bed(path, head):
-        sites = read_bed_lines(path, chained, window)
-    else:
-        sites = [transcript.tss for transcript in _read_annotation(path, chained, gives_tss=True)]
-    return sites if genes is None else pick_genes(path, sites, genes, allow_unknown=allow_unknown)
+        return read_bed_lines(path, chained, window)
+    return [transcript.tss for transcript in _read_annotation(path, chained, gives_tss=True)]
 
 
 def _looks_like_bed(path: str | Path, head: Sequence[tuple[int, bytes]]) -> bool:

@@ -20,6 +20,8 @@ _FASTA_ID = re.compile(r"(?:^|\|)(?:ref|gb|emb|dbj|tpg|lcl)\|([^|]+)\|?$")
 _UCSC = re.compile(r"^(?:chr)?(?:Un|[0-9]+|[A-Z])_([A-Z]{2,4}[0-9]{6,})v([0-9]+)(?:_(?:random|alt|fix))?$")
 """UCSC's names of unplaced and alternative contigs, chr1_KI270706v1_random, hold their accession, KI270706.1."""
 _MISSING = ("", "na", ".", "-")
+_REPORT_NAMES = ("Sequence-Name", "GenBank-Accn", "RefSeq-Accn", "UCSC-style-name")
+"""Columns of NCBI's assembly reports that name the row's own contig."""
 
 
 def _series(letters: str, first: int, names: Iterable[str]) -> dict[str, str]:
@@ -88,9 +90,11 @@ class ContigNames:
 
     def __init__(self, names: Iterable[str], aliases: Iterable[tuple[str, ...]] = ()) -> None:
         self._own = frozenset(names)
-        self._by_common = _unique((common_name(name), name) for name in self._own)
-        rows = [(row, [name for name in row if name in self._own]) for row in aliases]
-        self._given = _unique((name, found[0]) for row, found in rows if len(set(found)) == 1 for name in row)
+        given = [(name, own) for row in aliases for own in self._own.intersection(row) for name in row]
+        own_names = [(name, name) for name in self._own]
+        self._given = _fitting(given)
+        self._by_common = _fitting((common_name(name), own) for name, own in own_names + given)
+        self._is_roman = "VIII" in self._by_common
 
     def find(self, name: str) -> str | None:
         """The genome's own name of a contig, or None. A name that fits several contigs fits none."""
@@ -99,37 +103,51 @@ class ContigNames:
         if name in self._given:
             return self._given[name]
         common = common_name(name)
-        found = self._by_common.get(common)
-        if found is None and common.isdigit() and 1 <= int(common) <= len(_ROMAN) and "VIII" in self._by_common:
-            found = self._by_common.get(_ROMAN[int(common) - 1])  # yeast's chromosomes are numbered in Roman
-        if found is None and common in _ROMAN:
-            found = self._by_common.get(str(_ROMAN.index(common) + 1))
-        return found
+        if common in self._by_common:
+            return self._by_common[common]
+        return self._by_common.get(self._in_other_numerals(common))
+
+    def _in_other_numerals(self, common: str) -> str:
+        """The common name in Roman numerals for a genome that has these (yeast's), else in Arabic ones; "" for none.
+
+        I, V and X are not turned into Arabic ones: X is far more often the sex chromosome than the tenth, and a gene
+        that is left out does less harm than one that is read from another chromosome.
+        """
+        if self._is_roman:
+            return _ROMAN[int(common) - 1] if common.isdecimal() and 1 <= int(common) <= len(_ROMAN) else ""
+        return str(_ROMAN.index(common) + 1) if common in _ROMAN and len(common) > 1 else ""
 
 
-def _unique(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    twice: set[str] = set()
-    for key, name in pairs:
-        if found.setdefault(key, name) != name:
-            twice.add(key)
-    return {key: name for key, name in found.items() if key not in twice}
+def _fitting(pairs: Iterable[tuple[str, str]]) -> dict[str, str | None]:
+    """The contig that each name fits; None for a name that fits several."""
+    found: dict[str, str | None] = {}
+    for name, own in pairs:
+        if found.setdefault(name, own) != own:
+            found[name] = None
+    return found
 
 
 def read_contig_aliases(path: str | Path) -> list[tuple[str, ...]]:
     """Read a table of which each row holds the names of one contig, separated by tabs.
 
-    UCSC's chromAlias.txt and NCBI's assembly_report.txt are such tables; lines that begin with # are left out, and
-    cells that stand in several rows, such as "assembled-molecule", name no contig.
+    UCSC's chromAlias.txt and NCBI's assembly_report.txt are such tables. Lines that begin with # are left out, but of
+    NCBI's reports the last of them names the columns: there the names, accessions and UCSC's names count, and the
+    molecule only in the row of the whole molecule, for it stands in the rows of its unplaced pieces too.
 
     Raises:
         InputError: no row has two names.
     """
     rows = []
+    header: list[str] = []
     for _, line in read_lines(path):
-        if line.startswith(b"#"):
-            continue
         cells = [cell.strip() for cell in line.decode("utf-8", "replace").split("\t")]
+        if line.startswith(b"#"):
+            header = [cells[0].lstrip("# "), *cells[1:]]
+            continue
+        if _REPORT_NAMES[0] in header:
+            row = dict(zip(header, cells, strict=False))
+            whole = row.get("Sequence-Role") == "assembled-molecule"
+            cells = [row.get(column, "") for column in (*_REPORT_NAMES, *(["Assigned-Molecule"] if whole else []))]
         names = tuple(cell for cell in cells if cell not in _MISSING)
         if len(names) > 1:
             rows.append(names)

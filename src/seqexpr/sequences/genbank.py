@@ -200,7 +200,7 @@ def read_genbank(path: str | Path, genes: Collection[str] | None = None, *, allo
     if lacks_utrs(gene.transcript for gene in coding):
         logger.warning("%s: no coding gene has a 5'UTR, so its TSS is the start codon", path)
     elif coding and not any(gene.has_transcript for gene in coding):
-        logger.warning("%s: no coding gene has an mRNA feature, so its TSS is the gene's start", path)
+        logger.warning("%s: no coding gene has an mRNA feature or exons, so its TSS is the gene's start", path)
     sites = [gene.site for gene in chosen.values()]
     if genes is not None:
         sites = pick_genes(path, sites, genes, allow_unknown=allow_unknown)

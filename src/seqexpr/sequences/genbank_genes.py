@@ -57,7 +57,7 @@ class GenbankGene:
     transcript: Transcript
     coding: Coding | None
     has_transcript: bool
-    """Whether the record has a transcript for it."""
+    """Whether the record has a transcript, or the exons of one, for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,24 +221,31 @@ class _Place:
         self.number, self.end = min(self.number, number), max(self.end, feature.end)
         self.features.append(feature)
 
+    def distance(self, feature: _Feature) -> int:
+        """Bases between the place and a feature; less than 0 where they overlap."""
+        return max(self.start - feature.end, feature.start - self.end)
+
 
 def _places(group: list[_Feature], record: GenbankRecord) -> list[list[_Feature]]:
     """Divide the features of one name by place: a name may stand for several copies of a gene.
 
-    Exons are those of the only place, else of each that they overlap, whatever their strand.
+    Exons are those of the only place, else of each that they overlap, whatever their strand. Those behind the origin of
+    a circular record are moved beside a place that lies over it.
     """
-    by_strand = [_overlapping(group, strand, len(record.letters) if record.circular else 0) for strand in STRANDS]
+    around = len(record.letters) if record.circular else 0
+    by_strand = [_overlapping(group, strand, around) for strand in STRANDS]
     exons = [one for one in group if one.kind == "exon"]
     places = [place for stranded in by_strand for place in stranded]
     if len(places) == 1:
-        places[0].features += exons
+        places[0].features += [min((one, one.moved(around)), key=places[0].distance) for one in exons]
     else:
         for stranded in by_strand:
             starts = [place.start for place in stranded]
             for exon in exons:
-                at = bisect_left(starts, exon.end) - 1
-                if at >= 0 and exon.start < stranded[at].end:
-                    stranded[at].features.append(exon)
+                for one in (exon, exon.moved(around)) if around else (exon,):
+                    at = bisect_left(starts, one.end) - 1
+                    if at >= 0 and one.start < stranded[at].end:
+                        stranded[at].features.append(one)
     return [place.features for place in sorted(places, key=lambda place: place.number)]
 
 
@@ -270,10 +277,12 @@ def _gene(name: str, features: list[_Feature], record: GenbankRecord) -> Genbank
     transcript = _transcript(of_kind["transcript"], cds)
     whole = transcript or gene or cds or features[0]
     parts = whole.parts
+    has_transcript = transcript is not None
     if transcript is None and cds is not None:
         exons = merged_intervals(part for one in of_kind["exon"] for part in one.parts)
         if exons and exons[0][0] <= cds.start and exons[-1][1] >= cds.end:
             parts = exons  # exons of some records are all given on the + strand: that of the CDS holds
+            has_transcript = True
         elif gene is not None:  # its exons are those of the CDS, as far as anyone knows
             first, last = min(gene.start, cds.start), max(gene.end, cds.end)
             parts = _widened(cds.parts, first, last)
@@ -296,7 +305,7 @@ def _gene(name: str, features: list[_Feature], record: GenbankRecord) -> Genbank
         () if cds is None else merged_intervals(cds.parts),
         aliases=site.aliases,
     )
-    return GenbankGene(site, chosen, None if cds is None else _coding(cds, record), transcript is not None)
+    return GenbankGene(site, chosen, None if cds is None else _coding(cds, record), has_transcript)
 
 
 def _transcript(transcripts: list[_Feature], cds: _Feature | None) -> _Feature | None:

@@ -63,18 +63,21 @@ def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, bytes]]:
         InputError: as `read_blocks`, or the file holds NUL bytes.
     """
     number = 0
-    rest = b""
+    begun: list[bytes] = []  # the pieces of a line that goes on in the next block
     for block in _without_mark(read_blocks(path)):
         if b"\0" in block:
             at = number + 1 + block.count(b"\n", 0, block.index(b"\0"))
             raise InputError(path, record=f"line {at:,}", found="a NUL byte", expected="text")
         lines = block.split(b"\n")
-        lines[0] = rest + lines[0]
-        rest = lines.pop()
+        begun.append(lines[0])
+        if len(lines) == 1:
+            continue
+        lines[0] = b"".join(begun)
+        begun = [lines.pop()]
         for line in lines:
             number += 1
             yield number, line.removesuffix(b"\r")
-    if rest:
+    if rest := b"".join(begun):
         yield number + 1, rest.removesuffix(b"\r")
 
 

@@ -151,32 +151,33 @@ class AnnotatedFeatures:
         """Raw features of a gene, float64 (8,), NaN where missing."""
         transcript = self._transcripts[gene]
         site = self._sites.get(gene)
+        measured = None if site is None else starting_at(transcript, site)
         has_letters = self._genome is not None and self._genome.find(transcript.chrom) is not None
         return half_life_features(
-            transcript if site is None else starting_at(transcript, site),
+            measured or transcript,
             self._genome if has_letters else None,
-            knows_utr5=self._knows_utr5 or site is not None,
+            knows_utr5=self._knows_utr5 or measured is not None,
             knows_utr3=self._knows_utr3,
         )
 
 
-def starting_at(transcript: Transcript, site: Tss) -> Transcript:
+def starting_at(transcript: Transcript, site: Tss) -> Transcript | None:
     """The transcript with its 5' end at a measured TSS.
 
     Exons before the TSS are dropped. Where it lies before the first exon, or in an intron, the exon after it is
-    extended up to it. A TSS on another strand or contig, or behind the start of the coding sequence, changes nothing.
+    extended up to it. None for a TSS on another strand or contig, or behind the start of the coding sequence.
     """
     if not transcript.cds or site.strand != transcript.strand or site.chrom != transcript.chrom:
-        return transcript
+        return None
     at = site.boundary
     if transcript.strand == "+":
         if at > transcript.cds[0][0]:
-            return transcript
+            return None
         kept = [exon for exon in transcript.exons if exon[1] > at]
         exons = ((at, kept[0][1]), *kept[1:])
     else:
         if at < transcript.cds[-1][1]:
-            return transcript
+            return None
         kept = [exon for exon in transcript.exons if exon[0] < at]
         exons = (*kept[:-1], (kept[-1][0], at))
     return replace(transcript, exons=exons)
