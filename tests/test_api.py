@@ -152,7 +152,7 @@ def test_chromosomes_of_a_part_are_a_text_or_names(test: Any, monkeypatch: pytes
         ({"jobs": 0}, "jobs is 0; expected a whole number of at least 1"),
         ({"seed": -1}, "seed is -1; expected a whole number of at least 0"),
         ({"threads": 0}, "threads is 0; expected a whole number of at least 1"),
-        ({"resamples": 0}, "resamples is 0; expected a whole number of at least 1"),
+        ({"resamples": -1}, "resamples is -1; expected a whole number of at least 0"),
         ({"valid_fraction": 1.5}, "--valid-fraction is 1.5; expected a number between 0 and 1"),
     ],
 )

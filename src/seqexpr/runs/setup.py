@@ -64,7 +64,7 @@ class RunOptions:
             ("--folds", self.folds, self.folds >= 1, "a whole number of at least 2"),
             ("--valid-fraction", self.valid_fraction, 0 < self.valid_fraction < 1, "a number between 0 and 1"),
             ("--test-fraction", self.test_fraction, 0 <= self.test_fraction < 1, "a number of at least 0 and below 1"),
-            ("resamples", self.resamples, self.resamples >= 1, "a whole number of at least 1"),
+            ("resamples", self.resamples, self.resamples >= 0, "a whole number of at least 0"),
         ):
             if not fits:
                 raise UsageError(f"{name} is {value}; expected {expected}")
