@@ -46,6 +46,25 @@ def test_plain_line_of_an_epoch(capsys):
     ]
 
 
+def test_a_stopped_run_of_single_folds_goes_on_with_these(tmp_path, capsys):
+    manifest = {"kind": "cv", "command": ["seqexpr", "cv", "--only-fold", "0"], "options": {"folds": 3}}
+    write_json(tmp_path / "manifest.json", manifest)
+    set_up_logging()
+    with pytest.raises(KeyboardInterrupt), RunDisplay([2]) as display:
+        display.on_begin(tmp_path, 10)
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err.endswith(f"to go on, run: seqexpr cv --only-fold 2 --out {tmp_path}\n")
+
+
+def test_a_damaged_manifest_does_not_hide_that_the_run_was_stopped(tmp_path, capsys):
+    (tmp_path / "manifest.json").write_text("{")
+    set_up_logging()
+    with pytest.raises(KeyboardInterrupt), RunDisplay() as display:
+        display.on_begin(tmp_path, 10)
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err.startswith(f"seqexpr: warning: stopped; {tmp_path / 'manifest.json'}: found text")
+
+
 def test_line_of_the_only_training(capsys):
     set_up_logging()
     with RunDisplay() as display:

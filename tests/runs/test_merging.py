@@ -12,7 +12,7 @@ from seqexpr.files import sha256_file
 from seqexpr.runs import finish, merging
 from seqexpr.runs.cross_validation import cross_validate, run_folds
 from seqexpr.runs.fold_run import torch_threads
-from seqexpr.runs.merging import fold_command, merge_runs
+from seqexpr.runs.merging import merge_runs
 from seqexpr.runs.setup import RunOptions, resolve_experiment
 
 from ..small_dataset import make_small_dataset
@@ -97,11 +97,6 @@ def test_missing_folds_are_named_with_their_command(folds, tmp_path):
         f"{folder}: folds 0, 2 of 3 missing; run: seqexpr cv --task x --folds 3 --label 'a b' "
         f"--only-fold 0 --only-fold 2 --out '{folder}'"
     )
-
-
-def test_command_of_a_run_that_no_command_began(tmp_path):
-    manifest = {"command": ["seqexpr", "-k", "word"], "options": {"task": "mine"}}
-    assert fold_command(manifest, [4], tmp_path) == f"seqexpr cv --task mine ... --only-fold 4 --out {tmp_path}"
 
 
 def test_a_fold_twice_and_other_options_are_errors_that_name_both(experiment, options, folds, tmp_path):
