@@ -255,6 +255,26 @@ def test_each_cell_of_a_folds_predictions_is_checked(folds, tmp_path, column, ce
         merge([folder])
 
 
+@pytest.mark.parametrize(("sd", "said"), [("-1", "-1.0"), ("0", "0.0"), ("1e300", "1e.300"), ("", "nan")])
+def test_each_sd_of_a_folds_predictions_is_checked(folds, tmp_path, sd, said):
+    folder = part(folds, tmp_path / "run", 0, 1, 2)
+    path = folder / "folds/1/predictions.tsv"
+    head, first, *rest = path.read_text().splitlines()
+    rest = [f"{row}\t0.5" for row in rest]
+    path.write_text("\n".join([f"{head}\tsd", f"{first}\t{sd}", *rest]) + "\n")
+    with pytest.raises(InputError, match=rf"folds/1/predictions\.tsv, line 2, .*: found sd {said}; expected a number"):
+        merge([folder])
+
+
+def test_the_epochs_of_a_fold_are_as_it_wrote_them(folds, tmp_path):
+    folder, out = part(folds, tmp_path / "run", 0, 1, 2), tmp_path / "out"
+    path = folder / "folds/1/metrics.jsonl"
+    path.write_text(path.read_text().replace('"valid_r2": ', '"valid_r2": 1'))
+    with pytest.raises(InputError, match=r"folds/1/metrics\.jsonl: found SHA-256 .* as it was written by the run"):
+        merge([folder], out)
+    assert not out.exists()
+
+
 @pytest.mark.parametrize(
     ("keys", "value"),
     [

@@ -227,7 +227,7 @@ def _collect(
 
 
 def _read_fold(folder: Path, fold: int, dataset: PreparedDataset, names: Sequence[str]) -> pd.DataFrame:
-    """The predictions of one fold, checked against the dataset row by row.
+    """The predictions of one fold, checked against the dataset row by row, and its files against their checksums.
 
     Raises:
         InputError: the file, the line, what was found and what was expected.
@@ -239,6 +239,8 @@ def _read_fold(folder: Path, fold: int, dataset: PreparedDataset, names: Sequenc
         raise InputError(path, record="header", found=f"no column {absent[0]}", expected=expected)
     chromosomes = dict(zip(dataset.ids, dataset.genes["chrom"], strict=True))
     labels = {name: dict(zip(dataset.ids, dataset.labels([name])[:, 0].tolist(), strict=True)) for name in names}
+    # Not every fold has enough validation genes of a label to calibrate on: without them none of its rows has an sd.
+    with_sd = set(table.loc[table["sd"].notna(), "output"]) if "sd" in table else set()
     seen: set[tuple[str, str]] = set()
     for line, row in enumerate(table.to_dict("records"), start=2):
         where = f"line {line}, id {row['id']!r}"
@@ -253,6 +255,8 @@ def _read_fold(folder: Path, fold: int, dataset: PreparedDataset, names: Sequenc
             found, wanted = f"fold {row['fold']}", f"fold {fold}"
         elif not abs(row["prediction"]) <= LARGEST:
             found, wanted = f"prediction {row['prediction']}", f"a number of at most {LARGEST:g}"
+        elif row["output"] in with_sd and not 0 < row["sd"] <= LARGEST:
+            found, wanted = f"sd {row['sd']}", f"a number above 0, of at most {LARGEST:g}"
         elif row["chrom"] != chromosomes[row["id"]]:
             found, wanted = f"chrom {row['chrom']!r}", f"{chromosomes[row['id']]!r} as in the dataset"
         elif not _is_same(row["label"], labels[row["output"]][row["id"]]):
@@ -260,7 +264,8 @@ def _read_fold(folder: Path, fold: int, dataset: PreparedDataset, names: Sequenc
         if found:
             raise InputError(path, record=where, found=found, expected=wanted)
         seen.add((row["id"], row["output"]))
-    check_result(path)
+    for name in ("predictions.tsv", "metrics.jsonl"):
+        check_result(folder / name)
     return table
 
 
