@@ -227,10 +227,16 @@ def test_a_failure_after_the_training_is_exit_code_1(capsys, tmp_path):
     set_up_logging()
     write_json(tmp_path / "failed.json", [{"what": "the report", "error": "ValueError: x", "trace": []}])
     with pytest.raises(typer.Exit) as ended:
-        show_results(run_folder(tmp_path, rows_of([("seqexpr", 0.5, None)])))
+        show_results(run_folder(tmp_path, rows_of([("seqexpr", 0.5, None)]), task="x"))
     assert ended.value.exit_code == 1
     said = capsys.readouterr()
     assert "seqexpr: error: failed after the training: the report; everything else is there" in said.err
+    assert said.err.endswith(f"run: seqexpr cv --task x ... --out {tmp_path} --resume\n")
+    manifest = {"kind": "train", "command": ["seqexpr", "train", "--task", "x"], "options": {"permute_labels": False}}
+    write_json(tmp_path / "manifest.json", manifest)
+    with pytest.raises(typer.Exit):
+        show_results(tmp_path)
+    assert capsys.readouterr().err.endswith(f"run: seqexpr train --task x --out {tmp_path} --resume\n")
     assert "it has no report" in said.err
     assert said.out.startswith("model\t")
 

@@ -201,10 +201,12 @@ def show_results(folder: Path, *, all_metrics: bool = False) -> None:
     from seqexpr.evaluation.tables import metrics_table, read_metrics
     from seqexpr.evaluation.verdict import verdicts
     from seqexpr.manifest import read_manifest
+    from seqexpr.next_command import command_to_end
     from seqexpr.runs.folder import read_failures
 
     rows = read_metrics(folder / "metrics.json")
-    control = read_manifest(folder)["options"]["permute_labels"]
+    manifest = read_manifest(folder)
+    control = manifest["options"]["permute_labels"]
     scopes = {row["scope"] for row in rows}
     shown = [row for row in rows if row["scope"] in (("all",) if "all" in scopes else ("valid", "test"))]
     table = metrics_table(shown)
@@ -228,8 +230,8 @@ def show_results(folder: Path, *, all_metrics: bool = False) -> None:
     status(f"the run is in {folder}; {report}")
     if failed:
         logger.error(
-            f"failed after the training: {', '.join(failed)}; everything else is there, {folder / 'failed.json'} says "
-            "more, and --resume (or cv --merge) computes what is missing"
+            f"failed after the training: {', '.join(failed)}; everything else is there, and {folder / 'failed.json'} "
+            f"says more; to compute what is missing, run: {command_to_end(folder, manifest)}"
         )
         raise typer.Exit(1)
 
