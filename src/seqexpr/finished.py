@@ -23,6 +23,16 @@ def is_done(folder: Path) -> bool:
     return (folder / DONE).exists()
 
 
+def fold_folder(folder: Path, fold: int) -> Path:
+    """Where a fold of the run in `folder` lies."""
+    return folder / "folds" / str(fold)
+
+
+def done_folds(folder: Path, folds: int) -> list[int]:
+    """The folds of a run that are whole."""
+    return [fold for fold in range(folds) if is_done(fold_folder(folder, fold))]
+
+
 def mark_done(folder: Path, results: Iterable[str] = ()) -> None:
     """Write the last file of a run.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import re
-import shlex
 import sys
 from datetime import datetime, timezone
 from importlib import metadata
@@ -69,23 +68,6 @@ def read_manifest(folder: str | Path, kind: str | None = None) -> dict[str, Any]
     if manifest["kind"] in ("train", "cv"):
         check_shape(manifest, _RUN, path, expected)
     return manifest
-
-
-def command_to_end(folder: str | Path, manifest: dict[str, Any]) -> str:
-    """The command that ends a run which has begun, as a shell takes it.
-
-    Args:
-        folder: of the run.
-        manifest: the run's.
-    """
-    kind, words = manifest["kind"], [str(word) for word in manifest.get("command", ())]
-    if words[1:2] != [kind]:  # not begun by the command line
-        options = manifest.get("options")
-        task = str(options.get("task", "")) if isinstance(options, dict) else ""
-        words = ["seqexpr", kind, "--task", task, "...", "--out", str(folder)]
-    if "merged" in manifest or any(word.split("=")[0] in ("--only-fold", "--merge") for word in words):
-        return shlex.join(["seqexpr", "cv", "--merge", str(folder)])  # which names the folds that are missing
-    return shlex.join(words if "--resume" in words else [*words, "--resume"])
 
 
 def _digest(value: Any, where: str) -> None:

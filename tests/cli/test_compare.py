@@ -177,7 +177,7 @@ def test_a_terminal_gets_one_narrow_table(seqexpr, monkeypatch):
         (["run", "changed.tsv"], 3, "changed.tsv, 'g7': found label 'mrna' 99, and other labels than there for 1 of 2"),
         (["changed.tsv"], 2, "changed.tsv is no run folder and so has no baselines; name a second run or table"),
         (["run", "run", "--label", "x"], 2, "run has no label 'x'; it has mrna"),
-        (["unfinished", "run"], 4, "the run has not ended; run: seqexpr cv --task t --resume"),
+        (["unfinished", "run"], 4, "the run has not ended; run: seqexpr cv --task t --out unfinished --resume"),
         (
             ["run", "run", "--metric", "auc"],
             2,

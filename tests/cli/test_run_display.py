@@ -46,6 +46,25 @@ def test_plain_line_of_an_epoch(capsys):
     ]
 
 
+def test_a_stopped_run_of_single_folds_goes_on_with_these(tmp_path, capsys):
+    manifest = {"kind": "cv", "command": ["seqexpr", "cv", "--only-fold", "0"], "options": {"folds": 3}}
+    write_json(tmp_path / "manifest.json", manifest)
+    set_up_logging()
+    with pytest.raises(KeyboardInterrupt), RunDisplay([2]) as display:
+        display.on_begin(tmp_path, 10)
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err.endswith(f"to go on, run: seqexpr cv --only-fold 2 --out {tmp_path}\n")
+
+
+def test_a_damaged_manifest_does_not_hide_that_the_run_was_stopped(tmp_path, capsys):
+    (tmp_path / "manifest.json").write_text("{")
+    set_up_logging()
+    with pytest.raises(KeyboardInterrupt), RunDisplay() as display:
+        display.on_begin(tmp_path, 10)
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err.startswith(f"seqexpr: warning: stopped; {tmp_path / 'manifest.json'}: found text")
+
+
 def test_line_of_the_only_training(capsys):
     set_up_logging()
     with RunDisplay() as display:
@@ -209,10 +228,16 @@ def test_a_failure_after_the_training_is_exit_code_1(capsys, tmp_path):
     set_up_logging()
     write_json(tmp_path / "failed.json", [{"what": "the report", "error": "ValueError: x", "trace": []}])
     with pytest.raises(typer.Exit) as ended:
-        show_results(run_folder(tmp_path, rows_of([("seqexpr", 0.5, None)])))
+        show_results(run_folder(tmp_path, rows_of([("seqexpr", 0.5, None)]), task="x"))
     assert ended.value.exit_code == 1
     said = capsys.readouterr()
     assert "seqexpr: error: failed after the training: the report; everything else is there" in said.err
+    assert said.err.endswith(f"run: seqexpr cv --task x ... --out {tmp_path} --resume\n")
+    manifest = {"kind": "train", "command": ["seqexpr", "train", "--task", "x"], "options": {"permute_labels": False}}
+    write_json(tmp_path / "manifest.json", manifest)
+    with pytest.raises(typer.Exit):
+        show_results(tmp_path)
+    assert capsys.readouterr().err.endswith(f"run: seqexpr train --task x --out {tmp_path} --resume\n")
     assert "it has no report" in said.err
     assert said.out.startswith("model\t")
 

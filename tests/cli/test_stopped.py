@@ -14,7 +14,6 @@ import pytest
 
 from seqexpr.cli.stopped import kept_of
 from seqexpr.files import write_json
-from seqexpr.manifest import command_to_end
 
 from ..small_dataset import make_small_dataset
 
@@ -33,12 +32,15 @@ def epochs(folder: Path, last: int) -> None:
 
 
 def test_nothing_is_kept_before_the_manifest(tmp_path: Path) -> None:
-    assert kept_of(tmp_path / "run").endswith("does not exist yet; run the same command again")
+    said = f"stopped before anything was written to {tmp_path / 'run'}; run the same command again"
+    assert kept_of(tmp_path / "run") == said
+    (tmp_path / "run").mkdir()
+    assert kept_of(tmp_path / "run") == said
 
 
 def test_of_a_training(tmp_path: Path) -> None:
     run = run_of(tmp_path / "run", "train", "seqexpr", "train", "--task", "a b", "--out", "run")
-    rest = "to go on, run: seqexpr train --task 'a b' --out run --resume"
+    rest = f"to go on, run: seqexpr train --task 'a b' --out {run} --resume"
     assert kept_of(run) == f"stopped; {run} keeps its settings; {rest}"
     epochs(run, 0)
     assert kept_of(run) == f"stopped; {run} keeps the composition alone; {rest}"
@@ -53,21 +55,20 @@ def test_of_folds(tmp_path: Path) -> None:
     (run / "folds" / "1").mkdir(parents=True)
     (run / "folds" / "1" / ".done").touch()
     epochs(run / "folds" / "2", 7)
-    told = "1 of 3 folds and the epochs up to 7 of fold 2; to go on, run: seqexpr cv --resume"
+    told = f"1 of 3 folds and the epochs up to 7 of fold 2; to go on, run: seqexpr cv --out {run} --resume"
     assert kept_of(run) == f"stopped; {run} keeps {told}"
+    assert kept_of(run, [2]).endswith(f"to go on, run: seqexpr cv --only-fold 2 --out {run}")
 
 
-@pytest.mark.parametrize(
-    ("command", "ended"),
-    [
-        (["seqexpr", "cv", "--folds", "3"], "seqexpr cv --folds 3 --resume"),
-        (["seqexpr", "cv", "--only-fold=2"], "seqexpr cv --merge run"),
-        (["notebook", "-f", "x.json"], "seqexpr cv --task t ... --out run --resume"),
-        ([], "seqexpr cv --task t ... --out run --resume"),
-    ],
-)
-def test_the_command_that_ends_a_run(command: list[str], ended: str) -> None:
-    assert command_to_end("run", {"kind": "cv", "command": command, "options": {"task": "t"}}) == ended
+def test_a_run_that_cannot_be_read_is_said_and_no_error(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", "train")
+    (run / "manifest.json").write_text("{")
+    assert kept_of(run).startswith(f"stopped; {run / 'manifest.json'}: found text that is not JSON")
+    (run / "manifest.json").write_text('{"kind": "cv", "options": {}}')
+    assert kept_of(run).startswith(f"stopped; {run} keeps its settings; ")
+    (run / "manifest.json").unlink()
+    (run / "manifest.json").symlink_to("manifest.json")
+    assert kept_of(run).startswith(f"stopped before anything was written to {run};")
 
 
 @pytest.mark.slow

@@ -112,15 +112,14 @@ def test_a_gene_may_come_again_for_another_output(tmp_path):
 @pytest.mark.parametrize(
     ("command", "rest"),
     [
-        (["seqexpr", "cv", "--task", "t", "--out", "a b"], "seqexpr cv --task t --out 'a b' --resume"),
-        (["seqexpr", "cv", "--task", "t", "--resume"], "seqexpr cv --task t --resume"),
-        (["seqexpr", "cv", "--task", "t", "--only-fold", "1"], "seqexpr cv --merge FOLDER"),
-        (["seqexpr", "cv", "--task", "t", "--only-fold=1"], "seqexpr cv --merge FOLDER"),
-        (["seqexpr", "cv", "--merge=a", "--merge=b", "--out=c"], "seqexpr cv --merge FOLDER"),
+        (["seqexpr", "cv", "--task", "t", "--out", "a b"], "seqexpr cv --task t --out FOLDER --resume"),
+        (["seqexpr", "cv", "--task", "t", "--resume"], "seqexpr cv --task t --out FOLDER --resume"),
+        (["seqexpr", "cv", "--task", "t", "--only-fold", "1"], "seqexpr cv --task t --only-fold 1 --out FOLDER"),
+        (["seqexpr", "cv", "--task", "t", "--only-fold=1"], "seqexpr cv --task t --only-fold 1 --out FOLDER"),
     ],
 )
 def test_a_run_that_has_not_ended_is_told_with_the_command_that_ends_it(tmp_path, command, rest):
-    folder = make_run(tmp_path / "run", None, command=command)
+    folder = make_run(tmp_path / "run", None, command=command, options={"folds": 3})
     with pytest.raises(MissingDataError) as problem:
         read_held_out(folder)
     expected = f"{folder} has no predictions.tsv: the run has not ended; run: {rest}"

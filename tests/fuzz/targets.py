@@ -22,7 +22,7 @@ from seqexpr.evaluation.compare import compare, read_baselines, read_held_out
 from seqexpr.evaluation.report.run import read_run
 from seqexpr.evaluation.tables import prediction_rows, read_table, write_table
 from seqexpr.files import write_json
-from seqexpr.finished import mark_done
+from seqexpr.finished import fold_folder, mark_done
 from seqexpr.inputs.half_life import FEATURES
 from seqexpr.inputs.half_life_table import read_half_life
 from seqexpr.inputs.labels import read_labels
@@ -30,7 +30,7 @@ from seqexpr.manifest import describe_run, read_manifest
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.models.perceiver import Perceiver
 from seqexpr.models.trained import ModelMetadata, Output, TrainedModel, load_model, save_model
-from seqexpr.runs.folder import first_difference, fold_folder, read_lines, write_lines
+from seqexpr.runs.folder import first_difference, read_lines, write_lines
 from seqexpr.runs.merging import _find_folds, _like_manifests, _stored_experiment
 from seqexpr.runs.setup import RunOptions, divide_into_folds, resolve_experiment
 from seqexpr.sequences.annotation import read_annotation, read_tss

@@ -69,8 +69,11 @@ def unfinished(folder, *, command, folds=3, done=(0,)):
 @pytest.mark.parametrize(
     ("command", "finish"),
     [
-        (["seqexpr", "cv", "--task", "t"], "seqexpr cv --task t --resume"),
-        (["seqexpr", "cv", "--task", "t", "--only-fold", "0"], "seqexpr cv --merge {folder}"),
+        (["seqexpr", "cv", "--task", "t"], "seqexpr cv --task t --out {folder} --resume"),
+        (
+            ["seqexpr", "cv", "--task", "t", "--only-fold", "0"],
+            "seqexpr cv --task t --only-fold 1 --only-fold 2 --out {folder}",
+        ),
     ],
 )
 def test_an_unfinished_cross_validation_is_missing_data_with_the_command_that_ends_it(tmp_path, command, finish):

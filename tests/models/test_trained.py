@@ -17,6 +17,7 @@ from seqexpr.inputs.half_life import FEATURES, TRANSFORMS, HalfLifeSchema
 from seqexpr.models.calibration import Calibration
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.models.perceiver import Perceiver
+from seqexpr.models.registry import resolve_models
 from seqexpr.models.trained import (
     ModelMetadata,
     Output,
@@ -139,6 +140,23 @@ def test_tensors_of_another_network_are_refused(model, tmp_path):
 def test_a_directory_is_refused(tmp_path):
     with pytest.raises(InputError):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, Path.touch])
+def test_a_listed_name_is_not_what_lies_in_the_working_folder(tmp_path, monkeypatch, make):
+    make(tmp_path / "human-mrna")
+    monkeypatch.chdir(tmp_path)
+    assert load_model("human-mrna").metadata.outputs == read_metadata(resolve_models(["human-mrna"])[0]).outputs
+
+
+def test_a_text_may_be_a_run_of_one_model(model, tmp_path):
+    for fold in (0, 1):
+        (tmp_path / f"folds/{fold}").mkdir(parents=True)
+        save_model(tmp_path / f"folds/{fold}/weights.safetensors", model)
+    (tmp_path / "manifest.json").write_text('{"kind": "cv"}')
+    with pytest.raises(InputError, match="found 2 models; expected one"):
+        load_model(str(tmp_path))
+    assert load_model(str(tmp_path / "folds/0")).metadata == model.metadata
 
 
 def test_a_failed_write_leaves_the_old_file(model, tmp_path, monkeypatch):

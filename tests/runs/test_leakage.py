@@ -18,12 +18,13 @@ from safetensors.numpy import load_file
 from seqexpr.errors import UsageError
 from seqexpr.evaluation import scoring
 from seqexpr.evaluation.tables import read_table
+from seqexpr.finished import fold_folder
 from seqexpr.inputs.half_life import HalfLifeSchema
 from seqexpr.models.composition.flow import CompositionFlow
 from seqexpr.models.trained import read_metadata
 from seqexpr.runs import setup
 from seqexpr.runs.cross_validation import run_folds
-from seqexpr.runs.folder import fold_folder, read_lines
+from seqexpr.runs.folder import read_lines
 from seqexpr.runs.setup import RunOptions, divide_into_folds, resolve_experiment
 from seqexpr.training import trainer
 from seqexpr.training.experiment import Split

@@ -12,7 +12,7 @@ from seqexpr.files import sha256_file
 from seqexpr.runs import finish, merging
 from seqexpr.runs.cross_validation import cross_validate, run_folds
 from seqexpr.runs.fold_run import torch_threads
-from seqexpr.runs.merging import fold_command, merge_runs
+from seqexpr.runs.merging import merge_runs
 from seqexpr.runs.setup import RunOptions, resolve_experiment
 
 from ..small_dataset import make_small_dataset
@@ -97,11 +97,6 @@ def test_missing_folds_are_named_with_their_command(folds, tmp_path):
         f"{folder}: folds 0, 2 of 3 missing; run: seqexpr cv --task x --folds 3 --label 'a b' "
         f"--only-fold 0 --only-fold 2 --out '{folder}'"
     )
-
-
-def test_command_of_a_run_that_no_command_began(tmp_path):
-    manifest = {"command": ["seqexpr", "-k", "word"], "options": {"task": "mine"}}
-    assert fold_command(manifest, [4], tmp_path) == f"seqexpr cv --task mine ... --only-fold 4 --out {tmp_path}"
 
 
 def test_a_fold_twice_and_other_options_are_errors_that_name_both(experiment, options, folds, tmp_path):
@@ -258,6 +253,26 @@ def test_each_cell_of_a_folds_predictions_is_checked(folds, tmp_path, column, ce
     path.write_text("\n".join([head, "\t".join(cells), *rest]) + "\n")
     with pytest.raises(InputError, match=rf"folds/1/predictions\.tsv.*{said}"):
         merge([folder])
+
+
+@pytest.mark.parametrize(("sd", "said"), [("-1", "-1.0"), ("0", "0.0"), ("1e300", "1e.300"), ("", "nan")])
+def test_each_sd_of_a_folds_predictions_is_checked(folds, tmp_path, sd, said):
+    folder = part(folds, tmp_path / "run", 0, 1, 2)
+    path = folder / "folds/1/predictions.tsv"
+    head, first, *rest = path.read_text().splitlines()
+    rest = [f"{row}\t0.5" for row in rest]
+    path.write_text("\n".join([f"{head}\tsd", f"{first}\t{sd}", *rest]) + "\n")
+    with pytest.raises(InputError, match=rf"folds/1/predictions\.tsv, line 2, .*: found sd {said}; expected a number"):
+        merge([folder])
+
+
+def test_the_epochs_of_a_fold_are_as_it_wrote_them(folds, tmp_path):
+    folder, out = part(folds, tmp_path / "run", 0, 1, 2), tmp_path / "out"
+    path = folder / "folds/1/metrics.jsonl"
+    path.write_text(path.read_text().replace('"valid_r2": ', '"valid_r2": 1'))
+    with pytest.raises(InputError, match=r"folds/1/metrics\.jsonl: found SHA-256 .* as it was written by the run"):
+        merge([folder], out)
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(

@@ -72,8 +72,8 @@ class Run:
     @property
     def missing_folds(self) -> list[int]:
         """Folds of a cross-validation that are not trained yet."""
+        from seqexpr.finished import done_folds
         from seqexpr.manifest import read_manifest
-        from seqexpr.runs.merging import done_folds
 
         folds = read_manifest(self.folder, "cv")["options"]["folds"]
         return sorted(set(range(folds)) - set(done_folds(self.folder, folds)))

@@ -157,7 +157,7 @@ def cv(
     from seqexpr import api
     from seqexpr.cli.run_display import RunDisplay
 
-    with RunDisplay() as display:
+    with RunDisplay(only_fold or ()) as display:
         run = api.cross_validate(
             task,
             out=out,

@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -36,9 +37,13 @@ class RunDisplay:
     An observer of `cv` (whose folds have a line each) and of `train`. What is logged before anything long begins is
     held back, so that a mistake that is found until then is said first, and alone. Where the run is stopped, it says
     what is kept and how to go on.
+
+    Args:
+        only_folds: the folds that are to be run, where not all are.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, only_folds: Sequence[int] = ()) -> None:
+        self._only_folds = only_folds
         self._max_epochs = 0
         self._folder: Path | None = None
         self._live: Progress | None = None
@@ -61,7 +66,7 @@ class RunDisplay:
             self._live.stop()
             StatusHandler.live = None
         if self._folder is not None and kind is not None and issubclass(kind, KeyboardInterrupt | SystemExit):
-            logger.warning("%s", kept_of(self._folder))
+            logger.warning("%s", kept_of(self._folder, self._only_folds))
 
     def on_begin(self, folder: Path, max_epochs: int) -> None:
         """A run begins in a folder; each of its trainings has at most so many epochs. Its options are in order."""
@@ -194,10 +199,12 @@ def show_results(folder: Path, *, all_metrics: bool = False) -> None:
     from seqexpr.evaluation.tables import metrics_table, read_metrics
     from seqexpr.evaluation.verdict import verdicts
     from seqexpr.manifest import read_manifest
+    from seqexpr.next_command import command_to_end
     from seqexpr.runs.folder import read_failures
 
     rows = read_metrics(folder / "metrics.json")
-    control = read_manifest(folder)["options"]["permute_labels"]
+    manifest = read_manifest(folder)
+    control = manifest["options"]["permute_labels"]
     scopes = {row["scope"] for row in rows}
     shown = [row for row in rows if row["scope"] in (("all",) if "all" in scopes else ("valid", "test"))]
     table = metrics_table(shown)
@@ -221,8 +228,8 @@ def show_results(folder: Path, *, all_metrics: bool = False) -> None:
     status(f"the run is in {folder}; {report}")
     if failed:
         logger.error(
-            f"failed after the training: {', '.join(failed)}; everything else is there, {folder / 'failed.json'} says "
-            "more, and --resume (or cv --merge) computes what is missing"
+            f"failed after the training: {', '.join(failed)}; everything else is there, and {folder / 'failed.json'} "
+            f"says more; to compute what is missing, run: {command_to_end(folder, manifest)}"
         )
         raise typer.Exit(1)
 

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from seqexpr.errors import InputError
-from seqexpr.manifest import command_to_end, read_manifest
+from seqexpr.errors import InputError, SeqexprError
+from seqexpr.finished import done_folds, fold_folder
+from seqexpr.manifest import read_manifest
+from seqexpr.next_command import command_to_end
 
 
-def kept_of(folder: Path) -> str:
-    """What a stopped run keeps and how to go on, in one line.
+def kept_of(folder: Path, only_folds: Sequence[int] = ()) -> str:
+    """What a stopped run keeps and how to go on, in one line; of a run that cannot be read, why not.
 
     Args:
         folder: of the run.
+        only_folds: the folds that were to be run, where not all were.
     """
-    if not (folder / "manifest.json").exists():
-        return f"stopped before anything was computed: {folder} does not exist yet; run the same command again"
-    manifest = read_manifest(folder)
-    kept = _of_folds(folder, manifest["options"]["folds"]) if manifest["kind"] == "cv" else _of_training(folder)
-    return f"stopped; {folder} keeps {kept or 'its settings'}; to go on, run: {command_to_end(folder, manifest)}"
+    try:
+        if not (folder / "manifest.json").exists():
+            return f"stopped before anything was written to {folder}; run the same command again"
+        manifest = read_manifest(folder)
+        folds = manifest.get("options", {}).get("folds", 0)
+        kept = _of_folds(folder, folds) if manifest["kind"] == "cv" else _of_training(folder)
+        command = command_to_end(folder, manifest, only_folds)
+    except (SeqexprError, OSError) as problem:  # that the run was stopped is said first, and is the exit code
+        return f"stopped; {problem}"
+    return f"stopped; {folder} keeps {kept or 'its settings'}; to go on, run: {command}"
 
 
 def _of_folds(folder: Path, folds: int) -> str:
-    from seqexpr.runs.folder import fold_folder
-    from seqexpr.runs.merging import done_folds
-
     done = done_folds(folder, folds)
     parts = [f"{len(done)} of {folds} folds"] if done else []
     for fold in sorted(set(range(folds)) - set(done)):

@@ -22,7 +22,8 @@ from seqexpr.evaluation.metrics import METRICS, PairedMetric, paired_metrics
 from seqexpr.evaluation.tables import current_name
 from seqexpr.finished import check_result
 from seqexpr.inputs.tables import TextTable, read_table
-from seqexpr.manifest import command_to_end, read_manifest
+from seqexpr.manifest import read_manifest
+from seqexpr.next_command import command_to_end
 
 logger = logging.getLogger(__name__)
 

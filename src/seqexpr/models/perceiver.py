@@ -413,10 +413,6 @@ class Perceiver(nn.Module):
             latents = block(latents, context, mask, chosen)
         return latents
 
-    def make_query(self, tokens: Tensor, half_life: Tensor | None) -> Tensor:
-        """The query flow: uint8 (batch, letters) -> (batch, query_dim)."""
-        return self._to_query(self._query_features(tokens, half_life))
-
     def _to_query(self, features: Tensor) -> Tensor:
         return self.dropout(functional.relu(self.query(features)))
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from seqexpr.errors import InputError, MissingDataError
 from seqexpr.finished import is_done
-from seqexpr.manifest import command_to_end, read_manifest
+from seqexpr.manifest import read_manifest
+from seqexpr.next_command import command_to_end
 from seqexpr.paths import cache_folder
 
 SUFFIX = ".safetensors"

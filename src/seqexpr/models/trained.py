@@ -367,18 +367,22 @@ def tensors_file(path: str | Path) -> Path:
 def load_model(path: str | Path, device: str | torch.device = "cpu", name: str | None = None) -> TrainedModel:
     """Weights from a file or by their name in `list_models`, ready to predict on `device`.
 
-    A file goes before weights of its name. `seqexpr.load` takes run folders and ensembles too.
+    A text means what it means to `predict --model`: a listed name goes before a file or a run folder of that name. A
+    `Path` is always a file. `seqexpr.load` takes ensembles too.
 
     Raises:
-        MissingDataError: neither a file nor a name, with the names that are near.
-        InputError: not a whole safetensors file, or not one that this version of seqexpr wrote, or tensors that do
-            not fit the config in it.
+        MissingDataError: nothing of that name, with the names that are near.
+        InputError: a run of several models, not a whole safetensors file, or not one that this version of seqexpr
+            wrote, or tensors that do not fit the config in it.
     """
     from seqexpr.models.perceiver import Perceiver
     from seqexpr.models.registry import resolve_models
 
-    if isinstance(path, str) and not Path(path).exists():
-        (path,) = resolve_models([path])
+    if isinstance(path, str):
+        weights = resolve_models([path])
+        if len(weights) > 1:
+            raise InputError(path, found=f"{len(weights)} models", expected="one; seqexpr.load takes ensembles")
+        path = weights[0]
     file, metadata, columns = _find(path)
     tensors = load_tensors(file, _EXPECTED)
     described = "the tensors that its own config describes"

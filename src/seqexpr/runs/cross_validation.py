@@ -15,11 +15,12 @@ from typing import Any
 import torch
 
 from seqexpr.errors import UsageError
+from seqexpr.finished import done_folds
 from seqexpr.manifest import describe_run
 from seqexpr.runs.fold_pool import run_in_workers
 from seqexpr.runs.fold_run import run_fold, torch_threads
 from seqexpr.runs.folder import check_free, start_run
-from seqexpr.runs.merging import done_folds, finish_cv
+from seqexpr.runs.merging import finish_cv
 from seqexpr.runs.observers import FoldObserver
 from seqexpr.runs.setup import RunOptions, divide_into_folds
 from seqexpr.training.experiment import Experiment, Split

@@ -16,11 +16,10 @@ from filelock import FileLock, Timeout
 from seqexpr.errors import SeqexprError
 from seqexpr.evaluation.scoring import own_rows
 from seqexpr.evaluation.tables import prediction_rows, write_table
-from seqexpr.finished import is_done, mark_done
+from seqexpr.finished import fold_folder, is_done, mark_done
 from seqexpr.models.calibration import Calibration
 from seqexpr.models.trained import save_model
 from seqexpr.prediction.rows import predict_members
-from seqexpr.runs.folder import fold_folder
 from seqexpr.runs.observers import FoldObserver
 from seqexpr.training.experiment import Experiment, Split
 from seqexpr.training.trainer import EVALUATION_BATCH, Observer, train

@@ -189,11 +189,6 @@ def _claim_by_rename(prepared: Path, target: Path, manifest: dict[str, Any]) -> 
         return False
 
 
-def fold_folder(folder: Path, fold: int) -> Path:
-    """Where a fold of the run in `folder` lies."""
-    return folder / "folds" / str(fold)
-
-
 def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
     """JSON Lines, atomically."""
     with atomic_path(path) as temporary:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import math
 import os
-import shlex
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -26,16 +25,16 @@ from seqexpr.errors import InputError, MissingDataError, UsageError
 from seqexpr.evaluation.scoring import tested_rows
 from seqexpr.evaluation.tables import LARGEST, places_of, read_table, values_of
 from seqexpr.files import temporary_prefix, write_json
-from seqexpr.finished import check_result, is_done
+from seqexpr.finished import check_result, done_folds, fold_folder, is_done
 from seqexpr.manifest import CV_OPTIONS, read_manifest
 from seqexpr.models.config import PerceiverConfig
+from seqexpr.next_command import command_to_end
 from seqexpr.own_files import check_shape, record
 from seqexpr.runs.finish import finish_run
 from seqexpr.runs.folder import (
     MANIFEST,
     data_digests,
     first_difference,
-    fold_folder,
     folds_digest,
     read_lines,
     write_lines,
@@ -122,32 +121,6 @@ def merge_runs(
     return folder, finish_cv(folder, experiment, splits, device, observer, threads)
 
 
-def done_folds(folder: Path, folds: int) -> list[int]:
-    """The folds of a run that are whole."""
-    return [fold for fold in range(folds) if is_done(fold_folder(folder, fold))]
-
-
-def fold_command(manifest: Mapping[str, Any], folds: Sequence[int], folder: Path) -> str:
-    """The command that runs some folds of a run, as a shell takes it: the one that began the run, for these folds.
-
-    Whether it was to be quiet is left to whoever runs it now.
-    """
-    words = list(manifest.get("command", ()))
-    if words[1:2] != ["cv"]:  # not begun by the command line
-        words = ["seqexpr", "cv", "--task", str(manifest["options"]["task"]), "..."]
-    kept: list[str] = []
-    takes_value = False
-    for word in words:
-        if takes_value or word in ("--resume", "--quiet", "-q"):
-            takes_value = False
-        elif word in ("--only-fold", "--out"):
-            takes_value = True
-        elif not word.startswith(("--only-fold=", "--out=")):
-            kept.append(word)
-    chosen = [option for fold in folds for option in ("--only-fold", str(fold))]
-    return shlex.join([*kept, *chosen, "--out", str(folder)])
-
-
 def _like_manifests(sources: Sequence[Path]) -> list[dict[str, Any]]:
     """The manifests of runs that are about the same."""
     first, *others = manifests = [read_manifest(source, "cv") for source in sources]
@@ -177,7 +150,7 @@ def _find_folds(sources: Sequence[Path], manifest: Mapping[str, Any]) -> dict[in
         named = f"fold{'s' if len(missing) > 1 else ''} {', '.join(map(str, missing))}"
         where = ", ".join(map(str, sources))
         raise MissingDataError(
-            f"{where}: {named} of {count} missing; run: {fold_command(manifest, missing, sources[0])}"
+            f"{where}: {named} of {count} missing; run: {command_to_end(sources[0], manifest, missing)}"
         )
     return dict(sorted(found.items()))
 
@@ -254,7 +227,7 @@ def _collect(
 
 
 def _read_fold(folder: Path, fold: int, dataset: PreparedDataset, names: Sequence[str]) -> pd.DataFrame:
-    """The predictions of one fold, checked against the dataset row by row.
+    """The predictions of one fold, checked against the dataset row by row, and its files against their checksums.
 
     Raises:
         InputError: the file, the line, what was found and what was expected.
@@ -266,6 +239,8 @@ def _read_fold(folder: Path, fold: int, dataset: PreparedDataset, names: Sequenc
         raise InputError(path, record="header", found=f"no column {absent[0]}", expected=expected)
     chromosomes = dict(zip(dataset.ids, dataset.genes["chrom"], strict=True))
     labels = {name: dict(zip(dataset.ids, dataset.labels([name])[:, 0].tolist(), strict=True)) for name in names}
+    # Not every fold has enough validation genes of a label to calibrate on: without them none of its rows has an sd.
+    with_sd = set(table.loc[table["sd"].notna(), "output"]) if "sd" in table else set()
     seen: set[tuple[str, str]] = set()
     for line, row in enumerate(table.to_dict("records"), start=2):
         where = f"line {line}, id {row['id']!r}"
@@ -280,6 +255,8 @@ def _read_fold(folder: Path, fold: int, dataset: PreparedDataset, names: Sequenc
             found, wanted = f"fold {row['fold']}", f"fold {fold}"
         elif not abs(row["prediction"]) <= LARGEST:
             found, wanted = f"prediction {row['prediction']}", f"a number of at most {LARGEST:g}"
+        elif row["output"] in with_sd and not 0 < row["sd"] <= LARGEST:
+            found, wanted = f"sd {row['sd']}", f"a number above 0, of at most {LARGEST:g}"
         elif row["chrom"] != chromosomes[row["id"]]:
             found, wanted = f"chrom {row['chrom']!r}", f"{chromosomes[row['id']]!r} as in the dataset"
         elif not _is_same(row["label"], labels[row["output"]][row["id"]]):
@@ -287,7 +264,8 @@ def _read_fold(folder: Path, fold: int, dataset: PreparedDataset, names: Sequenc
         if found:
             raise InputError(path, record=where, found=found, expected=wanted)
         seen.add((row["id"], row["output"]))
-    check_result(path)
+    for name in ("predictions.tsv", "metrics.jsonl"):
+        check_result(folder / name)
     return table
 
 
@@ -299,7 +277,7 @@ def _gather(folders: Mapping[int, Path], manifest: Mapping[str, Any], out: Path)
     """A new run folder with copies of the folds; it appears with all of them or not at all."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         if _is_begun(out, manifest["merged"]):
-            command = shlex.join(["seqexpr", "cv", "--merge", str(out)])
+            command = command_to_end(out, read_manifest(out))
             raise UsageError(f"{out} holds these folds already, from a merge that did not end; run: {command}")
         raise UsageError(f"{out} exists already; choose another --out")
     out.parent.mkdir(parents=True, exist_ok=True)

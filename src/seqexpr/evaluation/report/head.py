@@ -56,8 +56,7 @@ def verdicts(run: Run) -> tuple[Verdict, ...]:
 
 def _sentence(line: str) -> str:
     """A line of the terminal as the page writes it."""
-    begin = line[:1].upper() if line.startswith("no ") else line[:1]
-    line = f"{begin}{line[1:]}.".replace("pearson_r2 ", "Pearson r² ").replace("r2 ", "r² ")
+    line = f"{line}.".replace("pearson_r2 ", "Pearson r² ").replace("r2 ", "r² ")
     line = re.sub(r"(?<![\w])-(?=\d)", "−", line)
     return re.sub(r"(\d) ?%", "\\1\N{NO-BREAK SPACE}%", line)
 
