@@ -16,7 +16,6 @@ from seqexpr.sequences.alphabet import DNA
 from seqexpr.sequences.fasta import read_fasta
 from seqexpr.tasks.catalogue import find_task, list_tasks, task_folder
 
-from ..device_line import cpu_line
 from ..source_files import gene
 
 pytestmark = pytest.mark.slow
@@ -102,7 +101,6 @@ def test_without_the_data_cv_names_the_two_commands_and_with_them_it_runs(
     refused = seqexpr(*command)
     assert (refused.code, refused.out) == (4, "")
     assert refused.err == (
-        f"{cpu_line(1)}\n"
         "seqexpr: error: task prot-lung is not prepared here; "
         "run: seqexpr fetch prot-lung && seqexpr prepare prot-lung\n"
     )

@@ -73,6 +73,7 @@ def _facts(
         "label": ", ".join(f"{one.name} [{one.unit}]" if one.unit else one.name for one in first.outputs),
         "preset": first.config.preset,
         "reads": "; ".join(first.describe_inputs()),
+        "half-life": _half_life(first),
         "recipe": str(recipe.get("name", "")) if isinstance(recipe, dict) else "",
         "seed": str(training.get("seed", "")),
         "split": split,
@@ -88,6 +89,15 @@ def _facts(
         if value:
             table.add_row(fact, value)
     return table
+
+
+def _half_life(metadata: ModelMetadata) -> str:
+    """What a table for --half-life must hold, in words; "" where the model reads none."""
+    schema = metadata.half_life
+    if schema is None:
+        return ""
+    given = "z-scores as in Xpresso's tables" if schema.expects_z_scores else "raw values"
+    return f"columns of --half-life, {given}: {', '.join(schema.names)}"
 
 
 def _own_rows(metadata: ModelMetadata) -> list[dict[str, Any]]:
