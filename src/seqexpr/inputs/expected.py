@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from seqexpr.sequences.streams import BYTE_ORDER_MARK, GZIP_MAGIC
 
@@ -12,6 +12,7 @@ from seqexpr.sequences.streams import BYTE_ORDER_MARK, GZIP_MAGIC
 _PLAIN_HEAD = 16 << 20
 _PACKED_HEAD = 4 << 20
 _TEXT = 32 << 20
+_BLOCK = 1 << 18
 
 _GZIP_FORMAT = 31  # zlib's window bits for a gzip member with its header and checksum (RFC 1952)
 
@@ -37,13 +38,9 @@ def expected_records(path: str | Path) -> Expected | None:
         if str(path) == "-" or not Path(path).is_file():
             return None
         with Path(path).open("rb") as file:
-            head = file.read(_PACKED_HEAD)
-            packed = head.startswith(GZIP_MAGIC)
-            if not packed:
-                head += file.read(_PLAIN_HEAD - _PACKED_HEAD)
-        records, used = (
-            _count_packed(head) if packed else (_count(b"\n" + head.removeprefix(BYTE_ORDER_MARK)), len(head))
-        )
+            packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+            file.seek(0)
+            records, used = _count_packed(file.read(_PACKED_HEAD)) if packed else _count_plain(file)
         size = Path(path).stat().st_size
     except (OSError, zlib.error):  # the reader of the file says what is wrong
         return None
@@ -54,6 +51,16 @@ def expected_records(path: str | Path) -> Expected | None:
 
 def _count(text: bytes) -> int:
     return text.count(b"\n>")
+
+
+def _count_plain(file: BinaryIO) -> tuple[int, int]:
+    """Records in the beginning of a file, and the bytes of it that were read, a block at a time."""
+    records, used, before = 0, 0, b"\n"
+    while used < _PLAIN_HEAD and (block := file.read(_BLOCK)):
+        text = block if used else block.removeprefix(BYTE_ORDER_MARK)
+        records += _count(before + text)
+        used, before = used + len(block), block[-1:]
+    return records, used
 
 
 def _count_packed(head: bytes) -> tuple[int, int]:
