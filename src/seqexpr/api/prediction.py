@@ -83,27 +83,22 @@ def predict(
     Raises:
         UsageError, InputError, MissingDataError, DeviceError: as the command does; the text says what to change.
     """
-    path, records = given_sequences(sequences)
-    protein_path, protein_records = given_sequences(proteins, of_proteins=True)
-    sources = InputSources(
-        fasta=path,
-        windows=records,
+    sources = _sources(
+        sequences,
+        proteins,
+        half_life,
         tss_at=tss_at,
         genome=path_text(genome, "genome"),
         tss=path_text(tss, "tss"),
         genes=gene_names(genes),
         genbank=path_text(genbank, "genbank"),
-        proteins=protein_path,
-        protein_records=protein_records,
-        half_life=table(half_life, "half_life"),
         annotation=path_text(annotation, "annotation"),
         contig_aliases=path_text(contig_aliases, "contig_aliases"),
         skip_missing_contigs=skip_missing_contigs,
         allow_unknown_genes=allow_unknown_genes,
     )
-    sources.check()
     session = open_session(
-        sources.by_letters(),
+        sources,
         _models(model),
         device=device,
         batch_size=batch_size,
@@ -154,18 +149,7 @@ class Model:
         half_life: Table | None = None,
     ) -> pd.DataFrame:
         """Predict for sequences, as `seqexpr.predict` does."""
-        path, records = given_sequences(sequences)
-        protein_path, protein_records = given_sequences(proteins, of_proteins=True)
-        sources = InputSources(
-            fasta=path,
-            windows=records,
-            tss_at=tss_at,
-            proteins=protein_path,
-            protein_records=protein_records,
-            half_life=table(half_life, "half_life"),
-        )
-        sources.check()
-        sources = sources.by_letters()
+        sources = _sources(sequences, proteins, half_life, tss_at=tss_at)
         sources.check_fit(self.predictor.needs)
         return _frame(start_session(sources, self.predictor, self.name, self.metadata), symbol=False)
 
@@ -193,6 +177,24 @@ def load(
     names = _models(model)
     predictor = load_predictor(resolve_models(list(names)), device, threads=threads)
     return Model(", ".join(names), predictor, predictor.models[0].metadata)
+
+
+def _sources(
+    sequences: Sequences | None, proteins: Sequences | None, half_life: Table | None, **options: Any
+) -> InputSources:
+    """The checked inputs of a prediction; sequences alone are DNA or proteins, as their letters say."""
+    path, records = given_sequences(sequences)
+    protein_path, protein_records = given_sequences(proteins, of_proteins=True)
+    sources = InputSources(
+        fasta=path,
+        windows=records,
+        proteins=protein_path,
+        protein_records=protein_records,
+        half_life=table(half_life, "half_life"),
+        **options,
+    )
+    sources.check()
+    return sources.by_letters()
 
 
 def _frame(session: Session, symbol: bool) -> pd.DataFrame:

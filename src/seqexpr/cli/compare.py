@@ -117,7 +117,7 @@ def _grouped(rows: list[dict[str, Any]], *columns: str) -> list[tuple[tuple[Any,
 def _verdict(first: str, other: str, label: str, rows: list[dict[str, Any]]) -> str:
     """Which of two models is better, in a sentence: by the squared Pearson correlation, else by another metric."""
     from seqexpr.evaluation.metrics import LOWER_IS_BETTER
-    from seqexpr.evaluation.verdict import DECIDING, judgement
+    from seqexpr.evaluation.verdict import deciding, judgement
 
     of, other, n = f"{label}: " if label else "", _read_name(other), rows[0]["n"]
     of_metric = {row["metric"]: row for row in rows if row["difference"] is not None}
@@ -132,7 +132,7 @@ def _verdict(first: str, other: str, label: str, rows: list[dict[str, Any]]) -> 
 
     ranks = of_metric.get("spearman", {})
     inverse = any((ranks.get(side) or 0) < 0 for side in ("first", "other"))  # the squared correlation knows no sign
-    name = next(name for name in (*(DECIDING[1:] if inverse else DECIDING), *of_metric) if name in of_metric)
+    name = next(name for name in (*deciding(inverse=inverse), *of_metric) if name in of_metric)
     found, by = judged(name)
     if found in ("better", "worse"):
         line = f"{of}{first} is {found} than {other} ({by}; {n:,} genes)"

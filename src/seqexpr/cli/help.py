@@ -19,7 +19,7 @@ class Command(TyperCommand):
     """A command whose help shows the name of each value and nothing of its Python type."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """The parameters: switches have an empty name of their value, arguments no type beside their name."""
+        """The parameters: switches have an empty name of their value, arguments no type after their name."""
         return _plain(super().get_params(ctx))
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:

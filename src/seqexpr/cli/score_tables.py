@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from seqexpr.evaluation.metrics import METRICS
 from seqexpr.evaluation.verdict import MODEL, spoken
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ Estimate = dict[str, float | None]
 """A metric's value, with its interval from `low` to `high` where there is one."""
 
 SHORT = ("r2", "pearson_r2")
-METRICS = (*SHORT, "spearman", "rmse", "high_expressed_found")
 
 
 def genes_in_words(scope: str, n: int) -> str:

@@ -17,15 +17,12 @@ import torch
 from seqexpr.evaluation.baselines import BaselineFeatures, applicable_baselines, training_mean
 from seqexpr.evaluation.metrics import METRICS, metrics_row, paired_metrics
 from seqexpr.evaluation.tables import prediction_rows
-from seqexpr.evaluation.verdict import spoken
+from seqexpr.evaluation.verdict import MODEL, spoken
 from seqexpr.models.perceiver import Perceiver
 from seqexpr.models.trained import ModelMetadata, Output, TrainedModel
 from seqexpr.prediction.rows import predict_rows
 from seqexpr.training.experiment import Experiment, Split
 from seqexpr.training.trainer import EVALUATION_BATCH
-
-MODEL = "seqexpr"
-"""The trained network in `metrics.json`; every other model there is a baseline."""
 
 UNTRAINED = "untrained_model"
 

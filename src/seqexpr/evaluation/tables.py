@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from seqexpr.evaluation.metrics import METRICS
 from seqexpr.files import atomic_path
 from seqexpr.manifest import SCORE
 from seqexpr.own_files import list_of, read_json, read_own_table
@@ -130,7 +131,6 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return [{**row, "model": current_name(row["model"])} for row in rows]
 
 
-_METRICS = ("r2", "pearson_r2", "spearman", "rmse", "high_expressed_found")
 _BOUNDS = ("value", "low", "high")
 
 
@@ -144,9 +144,9 @@ def metrics_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     for row in rows:
         line: dict[str, Any] = {"model": row["model"], "label": row["output"], "scope": row["scope"], "n": row["n"]}
         leads = (row.get("difference") or {}).get("pearson_r2", {})
-        for name, estimate in [*((name, row["metrics"][name]) for name in _METRICS), ("lead", leads)]:
+        for name, estimate in [*((name, row["metrics"][name]) for name in METRICS), ("lead", leads)]:
             for bound in _BOUNDS:
                 line[name if bound == "value" else f"{name}_{bound}"] = estimate.get(bound)
         cells.append(line)
-    columns = [name if bound == "value" else f"{name}_{bound}" for name in (*_METRICS, "lead") for bound in _BOUNDS]
+    columns = [name if bound == "value" else f"{name}_{bound}" for name in (*METRICS, "lead") for bound in _BOUNDS]
     return pd.DataFrame(cells, columns=["model", "label", "scope", "n", *columns])

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 MODEL = "seqexpr"
-"""The trained network in the rows of `metrics.json`."""
+"""The trained network in `metrics.json`; every other model there is a baseline."""
+
+Standing = Literal["ahead", "behind", ""]
+"""How one model stands to another."""
 
 DECIDING = ("pearson_r2", "r2")
 """By which metric one of two models is called better, everywhere: the first that is defined for both.
@@ -14,6 +17,11 @@ DECIDING = ("pearson_r2", "r2")
 The squared Pearson correlation is what publications give, and does not depend on the scale of the predictions. It is
 not defined for constant predictions, and knows no sign: where predictions run against the labels, r2 decides.
 """
+
+
+def deciding(*, inverse: bool) -> tuple[str, ...]:
+    """The metrics of `DECIDING`, in their order; `inverse` where one of the models ranks genes the other way round."""
+    return DECIDING[1:] if inverse else DECIDING
 
 
 def verdicts(rows: Sequence[dict[str, Any]], *, control: bool = False) -> list[str]:
@@ -87,7 +95,7 @@ def strongest(rows: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], str] | No
     None where no metric is defined for the network and a baseline.
     """
     inverse = any(_runs_against(row) for row in rows if row["model"] == MODEL)
-    for metric in DECIDING[1:] if inverse else DECIDING:
+    for metric in deciding(inverse=inverse):
         compared = [row for row in rows if _value((row.get("difference") or {}).get(metric)) is not None]
         compared = [row for row in compared if _value(row["metrics"].get(metric)) is not None]
         if metric == "pearson_r2":
@@ -110,12 +118,18 @@ def _value(estimate: Mapping[str, float | None] | None) -> float | None:
 
 def judgement(difference: dict[str, float | None], *, lower_is_better: bool = False) -> str:
     """Which of two models is better by the interval of their difference, in a few words."""
-    low, high = difference["low"], difference["high"]
-    if low is None or high is None:
+    if difference["low"] is None or difference["high"] is None:
         return "without an interval"
-    if low <= 0 <= high:
-        return "the data cannot tell which is better"
-    return "better" if (low > 0) != lower_is_better else "worse"
+    side = standing(difference, lower_is_better=lower_is_better)
+    return {"ahead": "better", "behind": "worse", "": "the data cannot tell which is better"}[side]
+
+
+def standing(difference: Mapping[str, float | None], *, lower_is_better: bool = False) -> Standing:
+    """Which side of 0 the whole interval lies on, for the first of two models; "" for neither, or without interval."""
+    low, high = difference.get("low"), difference.get("high")
+    if low is None or high is None or low <= 0 <= high:
+        return ""
+    return "ahead" if (low > 0) != lower_is_better else "behind"
 
 
 def spoken(model: str) -> str:

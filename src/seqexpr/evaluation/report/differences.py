@@ -22,7 +22,7 @@ from seqexpr.evaluation.report.view import (
     estimate_cell,
     phrase,
 )
-from seqexpr.evaluation.verdict import MODEL, spoken, strongest
+from seqexpr.evaluation.verdict import MODEL, Standing, spoken, standing, strongest
 
 _NOTE = (
     f"{MODEL} minus the baseline, with 95 % intervals by paired bootstrap: both are judged on the same resampled "
@@ -60,12 +60,8 @@ def _strongest(rows: Sequence[dict[str, Any]]) -> str:
     )
 
 
-def _standing(difference: Numbers, metric: str) -> str:
-    """Which side of 0 the whole interval lies on, for the model: "ahead", "behind", or "" for neither."""
-    low, high = difference.get("low"), difference.get("high")
-    if low is None or high is None or low <= 0 <= high:
-        return ""
-    return "ahead" if (low > 0) != (metric in LOWER_IS_BETTER) else "behind"
+def _standing(difference: Numbers, metric: str) -> Standing:
+    return standing(difference, lower_is_better=metric in LOWER_IS_BETTER)
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> Table:
