@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -178,12 +181,27 @@ def test_the_numbers_that_weights_carry(small):
 
 
 def test_a_fit_that_fails_ends_those_that_queue(small, monkeypatch):
-    begun = []
+    """The second fit, which may have begun, goes on until the queue is given up."""
+    begun, pools = [], []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, workers):
+            super().__init__(workers)
+            self.given_up = threading.Event()
+            pools.append(self)
+
+        def shutdown(self, wait=True, *, cancel_futures=False):
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            self.given_up.set()
+            super().shutdown(wait=wait)
 
     def broken(features, values, train, test, seed):
         begun.append(len(train))
+        if len(begun) > 1:
+            pools[-1].given_up.wait(60)
         raise ValueError("no ridge today")
 
+    monkeypatch.setattr(scoring, "ThreadPoolExecutor", Pool)
     monkeypatch.setattr("seqexpr.evaluation.baselines.composition_ridge", broken)
     rows = np.arange(48)
     learnt = Experiment(small, ("a",), tiny_config(), Recipe("r"), 0)
