@@ -1,4 +1,4 @@
-"""The bundled weights: evaluated by whole chromosomes beside baselines, and made.
+"""The bundled weights: evaluated by whole chromosomes and by measured effects beside baselines, and made.
 
     python -m tools.weights --dna DATASET --protein DATASET --xpresso FOLDER --out runs/weights
 
@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from benchmarks.tables import table, tell
+from tools.weights import effects
 from tools.weights.cards import make
 from tools.weights.evaluation import calibrate, judge, predict_baselines, predict_folds, strongest
 from tools.weights.xpresso_towers import write_towers
@@ -98,7 +101,7 @@ def show(name: str, rows: list[dict[str, Any]]) -> str:
     return table(f"{name}: whole chromosomes held out, 95 % bootstrap intervals", headers, shown)
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.weights",
@@ -134,9 +137,12 @@ def _device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def main() -> None:
-    """Print a table for each model, then all figures as JSON."""
-    options = parse()
+def main(arguments: Sequence[str]) -> None:
+    """Print a table for each model, then all figures as JSON; or what `effects` prints."""
+    if arguments[:1] == ["effects"]:
+        effects.main(arguments[1:])
+        return
+    options = parse(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
     keep_freed_memory()
@@ -149,4 +155,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
