@@ -137,12 +137,11 @@ def _open_sequences(join: _Join) -> None:
         if join.proteins.coding:
             join.coding = MadeCoding(join.proteins.coding, join.proteins.file)
     if options.cds is not None:
-        tables = CodonTables(options.codon_table, options.mito_table)
         positions = join.tables.positions
         join.coding = CodingFasta(
             options.cds,
             join.clean,
-            tables=tables,
+            tables=CodonTables(options.codon_table, options.mito_table),
             contig_of=lambda gene: positions[gene].chrom if gene in positions else "",
         )
 

@@ -262,8 +262,8 @@ def in_frame(tokens: Tokens, table: int, gene: str, protein: Tokens | None, cut:
     if protein is None:
         stops = np.flatnonzero(residues == STOP)
         if len(stops):
-            at = int(stops[0])
-            found = f"a stop, {CODING.decode(tokens[at : at + 1])}, at codon {at + 1:,} of {len(tokens):,}"
+            first = int(stops[0])
+            found = f"a stop, {CODING.decode(tokens[first : first + 1])}, at codon {first + 1:,} of {len(tokens):,}"
             return _Fault("with a stop codon within", found, f"a coding sequence in frame (codon table {table})")
         return tokens
     if CODING.decode(tokens[:1]) in (start_codons(table) or ()) and protein[:1] == _METHIONINE:

@@ -18,7 +18,7 @@ def flow_of(config, **changes) -> CompositionFlow:
 def test_fit_standardises_the_training_genes(small_config, tokens):
     flow = CompositionFlow(PerceiverConfig.from_dict({**small_config.to_dict(), "composition_dim": 4}))
     windows = tokens(40, 360)
-    flow.fit([(windows[:25], windows[:25]), (windows[25:], windows[25:])])
+    flow.fit([(part, part, None) for part in (windows[:25], windows[25:])])
     features = flow.features(windows, windows)
     torch.testing.assert_close(flow.mean, features.mean(dim=0), rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(flow.sd, features.std(dim=0, correction=0), rtol=1e-2, atol=1e-5)
@@ -27,7 +27,7 @@ def test_fit_standardises_the_training_genes(small_config, tokens):
 def test_a_constant_feature_says_nothing(small_config):
     flow = CompositionFlow(PerceiverConfig.from_dict({**small_config.to_dict(), "composition_dim": 4}))
     window = torch.ones(1, 360, dtype=torch.uint8).expand(5, -1)
-    flow.fit([(window, window)])
+    flow.fit([(window, window, None)])
     assert (flow.sd == 1).all()
     assert flow(window, window, torch.zeros(5, 8)).isfinite().all()
 
