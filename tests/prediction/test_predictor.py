@@ -163,7 +163,7 @@ def test_memory_that_runs_out_halves_the_batch_and_goes_on(
     model = toy()
     whole = model.predict_members
 
-    def small_memory(dna: Any, protein: Any, half_life: Any) -> np.ndarray:
+    def small_memory(dna: Any, protein: Any, half_life: Any, coding: Any) -> np.ndarray:
         if len(dna) > 1:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return whole(dna, protein, half_life)
@@ -312,7 +312,7 @@ def test_workers_that_run_out_of_memory_together_warn_once_for_each_size(
     together = threading.Barrier(workers)
     attempts: list[int] = []
 
-    def small_memory(dna: Any, protein: Any, half_life: Any) -> np.ndarray:
+    def small_memory(dna: Any, protein: Any, half_life: Any, coding: Any) -> np.ndarray:
         attempts.append(len(dna))
         if len(dna) == 8:
             together.wait(10)  # every worker has taken a batch of the first size before any of them fails

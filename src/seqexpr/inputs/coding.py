@@ -161,6 +161,10 @@ class CodingFasta:
             if one != own:
                 self._named.setdefault(one, []).append(kept)
 
+    def knows(self, gene: str) -> bool:
+        """Whether a record belongs to this gene."""
+        return any(name in self._own or name in self._named for name in (gene, uniprot_accession(gene)))
+
     def find(self, gene: str, protein: Tokens | None = None, *, cut: bool = False) -> Tokens | None:
         """As `CodingSource.find` says."""
         spellings = dict.fromkeys((gene, uniprot_accession(gene)))
