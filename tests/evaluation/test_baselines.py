@@ -25,9 +25,7 @@ TRAIN, TEST = np.arange(0, 180), np.arange(180, N)
 class ToyGenes:
     """The part of a prepared dataset that baselines read; windows of 1,500 bp with the TSS at 900."""
 
-    def __init__(
-        self, dna: bool = False, protein: bool = False, half_life: bool = False, coding: bool = False
-    ) -> None:
+    def __init__(self, dna: bool = False, protein: bool = False, half_life: bool = False, coding: bool = False) -> None:
         generator = np.random.default_rng(0)
         self.has_dna, self.has_protein, self.has_coding = dna, protein, coding
         self.half_life_names = FEATURES if half_life else ()
