@@ -105,7 +105,10 @@ HalfLife = Annotated[
         rich_help_panel=_INPUT,
     ),
 ]
-Annotation = Annotated[str | None, shared.annotation(_INPUT)]
+Annotation = Annotated[
+    str | None,
+    shared.annotation(_INPUT, " With --genome it gives coding sequences too, for models that read them."),
+]
 Example = Annotated[
     bool,
     typer.Option("--example", help="Predict for the genes that come with seqexpr.", rich_help_panel=_INPUT),
