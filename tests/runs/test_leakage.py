@@ -246,7 +246,7 @@ def test_an_adaptation_index_that_saw_the_test_fold_is_caught(codons, tmp_path, 
     def leaky(use, counts, labels):
         dataset = codons_of_all.dataset
         counted = codon_counts(torch.from_numpy(dataset.coding(np.arange(len(dataset)), codons.config.coding_length)))
-        fit(use, counted, torch.from_numpy(dataset.labels(("a", "b"))))
+        fit(use, counted, torch.tensor(dataset.labels(("a", "b"))))
 
     monkeypatch.setattr(CodonUse, "fit", leaky)
     codons_of_all = codons
