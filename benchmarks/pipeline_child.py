@@ -37,11 +37,15 @@ class Timed:
         return self._model.metadata
 
     def predict_members(
-        self, dna: np.ndarray | None, protein: np.ndarray | None, half_life: np.ndarray | None
+        self,
+        dna: np.ndarray | None,
+        protein: np.ndarray | None,
+        half_life: np.ndarray | None,
+        coding: np.ndarray | None = None,
     ) -> np.ndarray:
         """As the model's; on several threads at once."""
         begun = time.perf_counter()
-        values = self._model.predict_members(dna, protein, half_life)
+        values = self._model.predict_members(dna, protein, half_life, coding)
         with self._lock:
             self.passes.append((begun, time.perf_counter()))
         return values

@@ -53,11 +53,15 @@ class InPrecision:
         return self._model.metadata
 
     def predict_members(
-        self, dna: np.ndarray | None, protein: np.ndarray | None, half_life: np.ndarray | None
+        self,
+        dna: np.ndarray | None,
+        protein: np.ndarray | None,
+        half_life: np.ndarray | None,
+        coding: np.ndarray | None = None,
     ) -> np.ndarray:
         """As the model's."""
         with precision(self._settings):
-            return self._model.predict_members(dna, protein, half_life)
+            return self._model.predict_members(dna, protein, half_life, coding)
 
 
 def shipped(settings: dict[str, Any], turns: Turns) -> NoReturn:

@@ -147,6 +147,7 @@ DATASET = record(
     },
     {
         "records": whole(0),
+        "coding": flag,
         "content": maybe(mapping(_digest)),
         "label_units": mapping(text),
         "model": mapping(anything),

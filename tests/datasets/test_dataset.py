@@ -267,3 +267,26 @@ def test_a_feature_below_zero_has_no_logarithm(tmp_path: Path) -> None:
     _edit(dataset.folder, dataset.half_life_names[0], "-1")
     with pytest.raises(InputError, match=f"line 2, column '{dataset.half_life_names[0]}': found -1; expected a number"):
         PreparedDataset.open(dataset.folder)
+
+
+def test_coding_sequences_of_a_dataset(tmp_path: Path) -> None:
+    dataset = make_small_dataset(tmp_path / "with", with_coding=True)
+    assert dataset.has_coding and dataset.manifest["coding"] is True
+    assert dataset.coding_lengths[:5].tolist() == [0, 60, 60, 60, 0]
+    assert dataset.coding([0, 1], 20).shape == (2, 20)
+    assert not dataset.coding([0, 1], 20)[0].any() and dataset.coding([0, 1], 20)[1].all()
+    without = make_small_dataset(tmp_path / "without")
+    assert not without.has_coding and not without.coding_lengths.any() and len(without.coding_lengths) == 48
+    with pytest.raises(InputError, match="no coding sequences; expected a dataset prepared with --cds or --translate"):
+        without.coding([0], 20)
+
+
+def test_a_dataset_of_a_version_without_coding_sequences_opens(tmp_path: Path) -> None:
+    folder = make_small_dataset(tmp_path / "set").folder
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["coding"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert not PreparedDataset.open(folder).has_coding
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "coding": True}))
+    with pytest.raises(InputError, match="sequences of another kind than the manifest says"):
+        PreparedDataset.open(folder)

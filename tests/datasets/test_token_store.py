@@ -122,3 +122,35 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
         TokenStore(path)
     with pytest.raises(InputError, match="No such file"):
         TokenStore(tmp_path / "absent")
+
+
+def test_coding_sequences_may_be_absent_of_single_records(tmp_path: Path) -> None:
+    sequences = [np.array([1, 64, 0], np.uint8), None, np.array([5], np.uint8)]
+    with TokenStoreWriter(tmp_path / "s", 2, False, with_coding=True) as writer:
+        for coding in sequences:
+            writer.add(np.array([1, 2], np.uint8), None, coding)
+        writer.finish()
+    store = TokenStore(tmp_path / "s")
+    assert (store.has_coding, store.has_protein, store.records) == (True, False, 3)
+    assert store.coding_lengths.tolist() == [3, 0, 1]
+    assert store.coding([2, 0, 1], 9).tolist() == [[5, 0, 0], [1, 64, 0], [0, 0, 0]]
+    assert store.coding([0, 2], 2).tolist() == [[1, 64], [5, 0]]
+
+
+def test_a_store_without_coding_sequences_takes_and_gives_none(tmp_path: Path) -> None:
+    with TokenStoreWriter(tmp_path / "s", 2, False) as writer:
+        with pytest.raises(ValueError, match="a coding sequence for a store that has none"):
+            writer.add(np.array([1, 2], np.uint8), None, np.array([1], np.uint8))
+        writer.finish()
+    store = TokenStore(tmp_path / "s")
+    assert not store.has_coding
+    with pytest.raises(ValueError, match="no coding sequences"):
+        store.coding([0], 9)
+
+
+def test_a_token_that_is_no_codon_is_refused(tmp_path: Path) -> None:
+    with TokenStoreWriter(tmp_path / "s", 0, True, with_coding=True) as writer:
+        writer.add(None, np.array([1], np.uint8), np.array([65], np.uint8))
+        writer.finish()
+    with pytest.raises(InputError, match="found token 65; expected coding tokens from 0 to 64"):
+        TokenStore(tmp_path / "s").coding([0], 9)

@@ -25,9 +25,9 @@ TRAIN, TEST = np.arange(0, 180), np.arange(180, N)
 class ToyGenes:
     """The part of a prepared dataset that baselines read; windows of 1,500 bp with the TSS at 900."""
 
-    def __init__(self, dna: bool = False, protein: bool = False, half_life: bool = False) -> None:
+    def __init__(self, dna: bool = False, protein: bool = False, half_life: bool = False, coding: bool = False) -> None:
         generator = np.random.default_rng(0)
-        self.has_dna, self.has_protein = dna, protein
+        self.has_dna, self.has_protein, self.has_coding = dna, protein, coding
         self.half_life_names = FEATURES if half_life else ()
         self.half_life_transforms = TRANSFORMS if half_life else ()
         gc = generator.uniform(0.3, 0.7, (N, 1))
@@ -40,6 +40,7 @@ class ToyGenes:
         self.features = np.abs(generator.normal(500, 200, (N, 8))) + 1
         self.features[:, 4:7] = generator.uniform(0.3, 0.7, (N, 3))
         self.features[generator.random((N, 8)) < 0.2] = np.nan
+        self.codons = codons_of(np.random.default_rng(2), gc[:, 0])
         self.reads = 0
 
     def __len__(self) -> int:
@@ -56,9 +57,23 @@ class ToyGenes:
         rows = self.residues[indices, :max_length]
         return rows[:, : max(int(np.count_nonzero(rows, axis=1).max()), 1)]
 
+    def coding(self, indices, max_length):
+        return self.codons[indices, :max_length]
 
-def features_of(upstream: int = 900, downstream: int = 600, max_protein: int = 6000, **inputs) -> BaselineFeatures:
-    return BaselineFeatures(ToyGenes(**inputs), upstream, downstream, max_protein)
+
+def codons_of(generator: np.random.Generator, gc: np.ndarray) -> np.ndarray:
+    """80 codons for each gene, whose third positions are C or G as often as `gc` says; none for one gene in six."""
+    strong = generator.random((N, 80)) < gc[:, None]
+    third = np.where(strong, generator.choice([1, 2], (N, 80)), generator.choice([0, 3], (N, 80)))
+    codons = (4 * generator.integers(0, 16, (N, 80)) + third + 1).astype(np.uint8)
+    codons[::6] = 0
+    return codons
+
+
+def features_of(
+    upstream: int = 900, downstream: int = 600, max_protein: int = 6000, max_coding: int = 6000, **inputs
+) -> BaselineFeatures:
+    return BaselineFeatures(ToyGenes(**inputs), upstream, downstream, max_protein, max_coding)
 
 
 def r2_on_test(fit_predict, features, values) -> float:
@@ -75,6 +90,9 @@ def test_composition_has_the_columns_that_it_says():
     assert features_of(protein=True).composition.shape == (N, 845)
     assert features_of(dna=True, protein=True).composition.shape == (N, 680 + 845)
     assert features_of(dna=True, protein=True, max_protein=0).composition.shape == (N, 680)
+    assert features_of(dna=True, coding=True).composition.shape == (N, 680 + 149 + 1)
+    assert features_of(dna=True, coding=True, max_coding=0).composition.shape == (N, 680)
+    assert features_of(dna=True, coding=True).with_adaptation(noise(1.0), TRAIN).shape == (N, 680 + 149 + 2)
 
 
 def test_composition_near_the_tss_sees_only_that_part():
@@ -144,7 +162,7 @@ def test_permuted_labels_teach_nothing():
 
 @pytest.mark.slow
 def test_every_baseline_ignores_the_labels_of_the_test_genes():
-    features = features_of(dna=True, half_life=True, upstream=300, downstream=200)
+    features = features_of(dna=True, half_life=True, coding=True, upstream=300, downstream=200)
     values = noise(1.0)
     shifted = values.copy()
     shifted[TEST] = np.nan
@@ -157,10 +175,11 @@ def test_every_baseline_ignores_the_labels_of_the_test_genes():
 @pytest.mark.slow
 def test_predictions_of_a_gene_do_not_depend_on_the_other_test_genes():
     """Scalers fitted on test rows would show here."""
-    small = {"dna": True, "half_life": True, "upstream": 300, "downstream": 200}
+    small = {"dna": True, "half_life": True, "coding": True, "upstream": 300, "downstream": 200}
     features, other = features_of(**small), features_of(**small)
     other.dataset.features[TEST[1:]] *= 0.5
     other.dataset.windows[TEST[1:]] = 1
+    other.dataset.codons[TEST[1:]] = 1
     values = noise(1.0)
     for ours, theirs in zip(applicable_baselines(features), applicable_baselines(other), strict=True):
         one = ours.fit_predict(features, values, TRAIN, TEST, 0)[0]
@@ -211,3 +230,42 @@ def test_without_scikit_learn_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(UsageError, match=r"run: pip install scikit-learn$"):
         composition_ridge(features_of(protein=True), noise(1.0), TRAIN, TEST, 0)
+
+
+def test_codons_add_to_composition_where_the_windows_say_nothing():
+    features, without = features_of(dna=True, coding=True), features_of(dna=True)
+    for one in (features, without):
+        one.dataset.windows = np.random.default_rng(4).integers(1, 5, (N, 1500)).astype(np.uint8)
+    third = (features.dataset.codons - 1) % 4
+    strong = ((third == 1) | (third == 2)).mean(axis=1) * (features.dataset.codons[:, 0] > 0)
+    signal = (strong - strong.mean()) / strong.std()
+    values = signal + noise(0.1)
+    read, unread = (r2_on_test(composition_ridge, one, values) for one in (features, without))
+    assert read > 0.3 > 0.05 > unread
+
+
+def test_the_adaptation_index_is_of_the_training_genes_alone():
+    features = features_of(dna=True, coding=True)
+    values = noise(1.0)
+    index = features.with_adaptation(values, TRAIN)[:, -1]
+    assert np.isnan(index[::6]).all() and np.isfinite(np.delete(index, np.arange(0, N, 6))).all()
+    shifted = values.copy()
+    shifted[TEST] = np.nan
+    np.testing.assert_array_equal(features.with_adaptation(shifted, TRAIN)[:, -1], index)
+    shifted[TRAIN] = -values[TRAIN]
+    assert not np.allclose(features.with_adaptation(shifted, TRAIN)[1:6, -1], index[1:6])
+
+
+def test_titles_name_codons_where_they_are_read():
+    titles = {one.name: one.title for one in applicable_baselines(features_of(dna=True, protein=True, coding=True))}
+    assert titles["composition_ridge"] == "ridge on DNA, protein and codon composition"
+    assert titles["composition_boosted_trees"] == "boosted trees on DNA, protein and codon composition"
+    titles = {one.name: one.title for one in applicable_baselines(features_of(dna=True, coding=True, max_coding=0))}
+    assert titles["composition_ridge"] == "ridge on DNA composition"
+
+
+def test_a_fold_whose_training_genes_have_no_coding_sequence_is_fitted_all_the_same():
+    features = features_of(dna=True, coding=True)
+    features.dataset.codons[TRAIN] = 0
+    assert np.isfinite(composition_ridge(features, noise(1.0), TRAIN, TEST, 0)).all()
+    assert np.isfinite(composition_boosted_trees(features, noise(1.0), TRAIN, TEST, 0)).all()

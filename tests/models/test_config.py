@@ -91,3 +91,13 @@ def test_without_composition_the_paper_s_network_is_left(preset, changes):
 def test_unknown_preset_names_the_known_ones():
     with pytest.raises(UsageError, match="dna-perceiver, protein-perceiver"):
         PerceiverConfig.from_preset("dna")
+
+
+def test_coding_sequences_need_a_composition_flow():
+    read = PerceiverConfig.from_preset("dna-perceiver", composition_dim=4, coding_length=300, outputs=2)
+    assert (read.reads_coding, read.coding_indices) == (True, 2)
+    assert not read.without_composition().reads_coding
+    with pytest.raises(UsageError, match="coding_length needs a composition_dim"):
+        PerceiverConfig.from_preset("dna-perceiver", coding_length=300)
+    with pytest.raises(UsageError, match="coding_outputs need a coding_length"):
+        PerceiverConfig.from_preset("dna-perceiver", composition_dim=4, coding_outputs=2)

@@ -5,8 +5,15 @@ import json
 import numpy as np
 import pytest
 
-from seqexpr.models.input_range import Composition, InputRange, RangeCounts, dna_features, protein_features
-from seqexpr.sequences.alphabet import DNA, PROTEIN
+from seqexpr.models.input_range import (
+    Composition,
+    InputRange,
+    RangeCounts,
+    coding_features,
+    dna_features,
+    protein_features,
+)
+from seqexpr.sequences.alphabet import CODING, DNA, PROTEIN
 
 
 def windows(genes: int, gc: float, seed: int = 0, length: int = 2000) -> np.ndarray:
@@ -101,3 +108,10 @@ def test_the_range_is_kept_as_json() -> None:
 )
 def test_what_is_no_range(value: object) -> None:
     assert InputRange.from_dict(value) is None
+
+
+def test_coding_sequences_are_summarised_by_length_and_third_positions():
+    sequences = [CODING.encode("AACAAGAATNNN"), np.zeros(4, np.uint8), CODING.encode("")]
+    names, values = coding_features(sequences)
+    assert names == ("codons of the coding sequence", "GC of third codon positions")
+    np.testing.assert_allclose(values, [[3, 2 / 3], [np.nan] * 2, [np.nan] * 2])

@@ -445,3 +445,31 @@ def test_weights_are_loaded_by_their_name(tmp_path: Path, monkeypatch: pytest.Mo
     assert load_model("human-prot-paxdb").metadata.config.reads_protein
     with pytest.raises(MissingDataError, match="did you mean 'human-mrna'"):
         load_model("human-mrn")
+
+
+def test_weights_that_read_codons_say_so_and_a_view_asks_all_their_indices(three, dna, tmp_path):
+    config = PerceiverConfig.from_dict({**three.metadata.config.to_dict(), "coding_length": 50})
+    network = Perceiver(config).eval()
+    torch.nn.init.normal_(network.composition.direct.weight)
+    network.composition.codons.adaptation.copy_(torch.rand(3, 64).log())
+    model = TrainedModel("codons", network, replace(three.metadata, config=config))
+    assert model.metadata.describe_inputs()[-1] == "coding sequence up to 50 codons (optional)"
+    save_model(tmp_path / "all.safetensors", model)
+    assert json.loads(read_metadata(tmp_path / "all.safetensors").to_json())["alphabets"].keys() == {
+        "dna",
+        "protein",
+        "coding",
+    }
+    save_view(tmp_path / "part.safetensors", "all.safetensors", ["c", "a"])
+    part = load_model(tmp_path / "part.safetensors")
+    coding = np.random.default_rng(0).integers(1, 65, (3, 50)).astype(np.uint8)
+    expected = model.predict_members(dna, None, None, coding)
+    np.testing.assert_allclose(part.predict_members(dna, None, None, coding), expected[:, :, [2, 0]], atol=1e-6)
+    assert not np.allclose(model.predict_members(dna, None, None), expected)
+    np.testing.assert_array_equal(
+        model.predict_members(dna, None, None), model.predict_members(dna, None, None, np.zeros((3, 0), np.uint8))
+    )
+
+
+def test_weights_without_codons_name_the_alphabets_that_they_always_named(three):
+    assert json.loads(three.metadata.to_json())["alphabets"].keys() == {"dna", "protein"}

@@ -25,7 +25,11 @@ class ToyModel:
     calls: list[tuple[int, int]] = field(default_factory=list)
 
     def predict_members(
-        self, dna: np.ndarray | None, protein: np.ndarray | None, half_life: np.ndarray | None
+        self,
+        dna: np.ndarray | None,
+        protein: np.ndarray | None,
+        half_life: np.ndarray | None,
+        coding: np.ndarray | None = None,
     ) -> np.ndarray:
         config = self.metadata.config
         assert (dna is not None) == config.reads_dna

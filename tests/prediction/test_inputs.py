@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from seqexpr.errors import UsageError
 from seqexpr.inputs.half_life import FEATURES, IDENTITY, HalfLifeSchema
-from seqexpr.prediction.inputs import InputSources, ModelNeeds
+from seqexpr.prediction.inputs import InputCounts, InputSources, ModelNeeds, coding_line
 
 
 def test_needs_of_several_models_are_the_widest_of_each(metadata: Callable[..., Any]) -> None:
@@ -98,3 +99,50 @@ def test_options_that_fit_pass(metadata: Callable[..., Any]) -> None:
     sources = InputSources(fasta="-", proteins="p.fa", half_life="h.tsv", tss_at=5)
     sources.check()
     sources.check_fit(ModelNeeds.of([metadata("protein-dna-perceiver")]))
+
+
+def reading_codons(metadata: Callable[..., Any], preset: str = "dna-perceiver", length: int = 50) -> Any:
+    made = metadata(preset)
+    return replace(made, config=replace(made.config, composition_dim=4, coding_length=length))
+
+
+def test_coding_sequences_are_read_as_far_as_the_longest_of_the_models(metadata: Callable[..., Any]) -> None:
+    models = [metadata(), reading_codons(metadata), reading_codons(metadata, length=90)]
+    assert [ModelNeeds.of(models[:few]).coding_length for few in (1, 2, 3)] == [0, 50, 90]
+
+
+def test_an_annotation_is_of_use_where_codons_are_read_and_there_is_a_genome(metadata: Callable[..., Any]) -> None:
+    plain, needs = (
+        ModelNeeds.of([one]) for one in (metadata("protein-perceiver"), reading_codons(metadata, "protein-perceiver"))
+    )
+    spliced = InputSources(proteins="p.fa", genome="g.fa", annotation="a.gtf")
+    spliced.check()
+    spliced.check_fit(needs)
+    with pytest.raises(UsageError, match="no half-life features: leave --annotation out"):
+        spliced.check_fit(plain)
+    with pytest.raises(UsageError, match="no half-life features: leave --annotation out"):
+        InputSources(proteins="p.fa", annotation="a.gtf").check_fit(needs)
+    InputSources(proteins="p.fa", cds="c.fa").check_fit(needs)
+    with pytest.raises(UsageError, match="the model reads no coding sequences: leave --cds out"):
+        InputSources(proteins="p.fa", cds="c.fa").check_fit(plain)
+
+
+def test_coding_sequences_have_one_source() -> None:
+    with pytest.raises(UsageError, match="--genbank gives coding sequences itself; leave --cds out"):
+        InputSources(genbank="r.gb", cds="c.fa").check()
+    with pytest.raises(UsageError, match="only one input can come from standard input"):
+        InputSources(fasta="-", cds="-").check()
+
+
+@pytest.mark.parametrize(
+    ("absent", "genes", "said"),
+    [
+        (0, 3, None),
+        (1, 1, "coding sequence missing for the one gene; the model predicts from the rest"),
+        (2, 3, "coding sequence missing for 2 of 3 genes; the model predicts from the rest"),
+        (3, 3, "coding sequence missing for all 3 genes; the model predicts from the rest"),
+    ],
+)
+def test_missing_coding_sequences_in_words(absent: int, genes: int, said: str | None) -> None:
+    sources = InputSources(fasta="w.fa", cds="c.fa")
+    assert coding_line(InputCounts(records=genes, coding_absent=absent), sources) == said

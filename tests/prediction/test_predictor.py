@@ -163,7 +163,7 @@ def test_memory_that_runs_out_halves_the_batch_and_goes_on(
     model = toy()
     whole = model.predict_members
 
-    def small_memory(dna: Any, protein: Any, half_life: Any) -> np.ndarray:
+    def small_memory(dna: Any, protein: Any, half_life: Any, coding: Any) -> np.ndarray:
         if len(dna) > 1:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return whole(dna, protein, half_life)
@@ -312,7 +312,7 @@ def test_workers_that_run_out_of_memory_together_warn_once_for_each_size(
     together = threading.Barrier(workers)
     attempts: list[int] = []
 
-    def small_memory(dna: Any, protein: Any, half_life: Any) -> np.ndarray:
+    def small_memory(dna: Any, protein: Any, half_life: Any, coding: Any) -> np.ndarray:
         attempts.append(len(dna))
         if len(dna) == 8:
             together.wait(10)  # every worker has taken a batch of the first size before any of them fails
@@ -349,3 +349,25 @@ def test_an_iterator_that_is_closed_half_way_ends_its_threads(
     rows.close()
     names = {thread.name for thread in threading.enumerate()}
     assert not any(name.startswith(WORKER_NAME) for name in names) and READER_NAME not in names
+
+
+def test_coding_sequences_are_padded_and_a_record_may_lack_its_own(
+    metadata: Callable[..., Any], random_records: Callable[..., Any]
+) -> None:
+    plain = metadata()
+    config = replace(plain.config, composition_dim=4, coding_length=30, latents=4)
+    torch.manual_seed(0)
+    network = Perceiver(config).eval()
+    assert network.composition is not None
+    torch.nn.init.normal_(network.composition.direct.weight)
+    model = TrainedModel("codons", network, replace(plain, config=config))
+    draw = np.random.default_rng(1)
+    codons = [None if number % 3 == 0 else draw.integers(1, 65, 5 + 4 * number).astype(np.uint8) for number in range(9)]
+    records = [replace(one, coding=own) for one, own in zip(random_records(9), codons, strict=True)]
+    rows = {size: list(Predictor([model], batch_size=size).predict(records)) for size in (1, 4, 9)}
+    for number, record in enumerate(records):
+        coding = None if record.coding is None else record.coding[None, :30]
+        half_life = None if record.half_life is None else record.half_life[None]
+        alone = model.predict(record.dna[None, -432:], None, half_life, coding)[0]  # type: ignore[index]
+        for found in rows.values():
+            np.testing.assert_allclose(found[number].values, alone, rtol=1e-6)

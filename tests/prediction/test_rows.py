@@ -26,3 +26,16 @@ def test_rows_come_in_the_order_asked_for_whatever_the_batch_size(preset: str, t
     np.testing.assert_allclose(predict_rows(model, dataset, indices, 2), whole, atol=1e-5)
     for place, row in enumerate(indices):
         np.testing.assert_allclose(predict_rows(model, dataset, np.array([row]), 1)[0], whole[place], atol=1e-5)
+
+
+def test_coding_sequences_of_a_dataset_are_read_where_there_are_some(tmp_path: Any) -> None:
+    torch.manual_seed(0)
+    config = tiny_config(composition_dim=4, coding_length=60)
+    network = Perceiver(config)
+    assert network.composition is not None
+    torch.nn.init.normal_(network.composition.direct.weight)
+    model = TrainedModel("tiny", network, ModelMetadata(config, (Output("a"),)))
+    dataset = make_small_dataset(tmp_path / "coding", with_coding=True)
+    with_codons = predict_rows(model, dataset, np.arange(8), 3)
+    without = predict_rows(model, make_small_dataset(tmp_path / "plain"), np.arange(8), 3)
+    assert ((with_codons == without)[:, 0] == (np.arange(8) % 4 == 0)).all()

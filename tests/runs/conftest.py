@@ -14,6 +14,12 @@ def dataset(tmp_path_factory) -> PreparedDataset:
     return make_small_dataset(tmp_path_factory.mktemp("data") / "small")
 
 
+@pytest.fixture(scope="session")
+def coding_dataset(tmp_path_factory) -> PreparedDataset:
+    """The small dataset with coding sequences."""
+    return make_small_dataset(tmp_path_factory.mktemp("data") / "coding", with_coding=True)
+
+
 class SilentObserver:
     """Notes what it hears; stops a run at (fold, epoch, step) when asked."""
 

@@ -20,6 +20,7 @@ from seqexpr.evaluation import scoring
 from seqexpr.evaluation.tables import read_table
 from seqexpr.finished import fold_folder
 from seqexpr.inputs.half_life import HalfLifeSchema
+from seqexpr.models.composition.codons import CodonUse, codon_counts
 from seqexpr.models.composition.flow import CompositionFlow
 from seqexpr.models.trained import read_metadata
 from seqexpr.runs import setup
@@ -156,6 +157,10 @@ class Changed:
         tokens = self.store.proteins(indices, max_length)
         return np.where(np.isin(indices, self.rows)[:, None] & (tokens > 0), tokens % 22 + 1, tokens)
 
+    def coding(self, indices, max_length):
+        tokens = self.store.coding(indices, max_length)
+        return np.where(np.isin(indices, self.rows)[:, None] & (tokens > 0), tokens % 64 + 1, tokens)
+
 
 @pytest.fixture
 def composed(dataset):
@@ -207,12 +212,45 @@ def test_a_composition_that_was_standardised_on_the_test_fold_is_caught(composed
     honest, fit = trainer.train_composition, CompositionFlow.fit
 
     def leaky(flow, loader, *rest):
-        everything = [
-            (batch.latent_tokens, batch.query_tokens) for batch in loader.batches(np.arange(len(loader.labels)), 16)
-        ]
+        batches = loader.batches(np.arange(len(loader.labels)), 16)
+        everything = [(batch.latent_tokens, batch.query_tokens, batch.coding) for batch in batches]
         with monkeypatch.context() as patch:
             patch.setattr(CompositionFlow, "fit", lambda flow, _: fit(flow, everything))
             return honest(flow, loader, *rest)
 
     monkeypatch.setattr(trainer, "train_composition", leaky)
     assert moved_by_inputs(composed, "sequences", tmp_path) >= {"weights", "epochs"}
+
+
+@pytest.fixture
+def codons(coding_dataset):
+    """A network whose composition flow reads coding sequences too."""
+    named = {"labels": ("a", "b"), "preset": "dna-perceiver", "epochs": 1, "batch_size": 16}
+    plain = resolve_experiment(str(coding_dataset.folder), **named)
+    assert plain.config.reads_coding
+    return replace(plain, recipe=plain.recipe.changed(composition_epochs=2))
+
+
+@pytest.mark.parametrize("change", PLANTED)
+def test_test_labels_move_no_adaptation_index(codons, tmp_path, change):
+    assert moved(codons, PLANTED[change], tmp_path) == {"metrics"}
+
+
+def test_coding_sequences_of_test_genes_move_nothing_but_their_predictions(codons, tmp_path):
+    assert moved_by_inputs(codons, "sequences", tmp_path) == {"predictions"}
+
+
+def test_an_adaptation_index_that_saw_the_test_fold_is_caught(codons, tmp_path, monkeypatch):
+    fit = CodonUse.fit
+
+    def leaky(use, counts, labels):
+        dataset = codons_of_all.dataset
+        counted = codon_counts(torch.from_numpy(dataset.coding(np.arange(len(dataset)), codons.config.coding_length)))
+        fit(use, counted, torch.tensor(dataset.labels(("a", "b"))))
+
+    monkeypatch.setattr(CodonUse, "fit", leaky)
+    codons_of_all = codons
+    plain = trained(codons, tmp_path / "plain")
+    codons_of_all = planted(codons, lambda values: values[::-1].to_numpy() * 50)
+    other = trained(codons_of_all, tmp_path / "planted")
+    assert {name for name in plain if plain[name] != other[name]} >= {"weights", "epochs", "predictions"}

@@ -211,3 +211,16 @@ def test_half_life_features_that_no_gene_has_are_said_in_the_words_of_predict(da
     _with_columns(dataset, monkeypatch, dict.fromkeys(dataset.half_life_names, np.nan))
     resolve_experiment(str(dataset.folder), labels=("a",))
     assert "half-life features missing: all 8 for all 48 genes" in caplog.text
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_default_recipe_reads_coding_sequences_where_there_are_some(dataset, coding_dataset, preset, caplog):
+    named = {"labels": ("a",), "preset": preset}
+    experiment = resolve_experiment(str(coding_dataset.folder), **named)
+    assert (experiment.config.coding_length, experiment.recipe.coding_dropout) == (6000, 0.2)
+    assert "coding" not in caplog.text
+    with caplog.at_level("INFO"):
+        assert resolve_experiment(str(dataset.folder), **named).config.coding_length == 0
+    assert "the dataset holds no coding sequences (prepare --cds or --translate)" in caplog.text
+    assert [record.levelname for record in caplog.records if "coding" in record.message] == ["INFO"]
+    assert resolve_experiment(str(coding_dataset.folder), **named, recipe="paper").config.coding_length == 0

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqexpr.errors import InputError, UsageError
-from seqexpr.sequences.alphabet import ALPHABETS, DNA, PROTEIN, Alphabet, reverse_complement, reverse_complement_letters
+from seqexpr.sequences.alphabet import (
+    ALPHABETS,
+    CODING,
+    DNA,
+    PROTEIN,
+    Alphabet,
+    reverse_complement,
+    reverse_complement_letters,
+)
 
 dna_tokens = st.lists(st.integers(0, 4), max_size=50).map(lambda tokens: np.array(tokens, dtype=np.uint8))
 
@@ -111,3 +119,34 @@ def test_text_is_encoded_as_bytes_are() -> None:
 def test_what_is_no_sequence_is_said(sequence: Any) -> None:
     with pytest.raises(UsageError, match=r"a DNA sequence is a .*; expected text or bytes, such as 'ACGT'"):
         DNA.encode(sequence)
+
+
+def test_codons_are_numbered_in_the_order_of_dna_tokens() -> None:
+    assert CODING.size == 65
+    assert CODING.encode("AAAAACAAGAATACATTT").tolist() == [1, 2, 3, 4, 5, 64]
+    assert CODING.encode(b"aaaUUU").tolist() == [1, 64]  # soft-masked, and RNA
+    assert CODING.encode("ANACCN---").tolist() == [0, 0, 0]
+    assert CODING.decode(np.array([1, 0, 64])) == "AAANNNTTT"
+
+
+@given(st.lists(st.integers(0, 64), max_size=60))
+def test_codons_are_encoded_as_they_were_decoded(tokens: list[int]) -> None:
+    assert CODING.encode(CODING.decode(np.array(tokens, dtype=np.uint8))).tolist() == tokens
+
+
+@given(st.text("ACGTNacgtu", max_size=100))
+def test_a_codon_is_known_where_its_letters_are(letters: str) -> None:
+    whole = letters[: len(letters) // 3 * 3]
+    bases, codons = DNA.encode(whole).reshape(-1, 3), CODING.encode(whole)
+    assert codons.dtype == np.uint8 and codons.flags.writeable
+    assert np.array_equal(codons > 0, (bases > 0).all(axis=1))
+    known = whole.upper().replace("U", "T")
+    assert all(CODING.codons[token - 1] == known[3 * at : 3 * at + 3] for at, token in enumerate(codons) if token)
+    if len(letters) % 3:
+        with pytest.raises(InputError, match=f"a.fa, g: found {len(letters):,} letters; expected whole codons"):
+            CODING.encode(letters, file="a.fa", record="g")
+
+
+def test_a_protein_in_place_of_codons_is_recognised() -> None:
+    with pytest.raises(InputError, match="looks like a protein"):
+        CODING.encode(b"MASPSRRLQTKPVITCFKSVLLIYTFIFWI")

@@ -4,17 +4,21 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from Bio.Data import CodonTable
 from Bio.Seq import Seq
 from Bio.SeqFeature import CompoundLocation, SimpleLocation
 from hypothesis import given
 from hypothesis import strategies as st
 
 from seqexpr.errors import UsageError
+from seqexpr.sequences.alphabet import CODING, PROTEIN
 from seqexpr.sequences.annotation import read_annotation
 from seqexpr.sequences.coding import (
+    STOP,
     CodingSequence,
     CodonTables,
     TranslationCounts,
+    residue_tokens,
     splice,
     translate_transcripts,
 )
@@ -179,3 +183,15 @@ def test_yeasts_translated_proteins_are_the_published_ones(shared_data: Path) ->
     both = found.keys() & given_.keys()
     assert len(both) > 0.9 * len(given_)
     assert sum(found[gene] == given_[gene] for gene in both) > 0.99 * len(both)
+
+
+@pytest.mark.parametrize("number", sorted(CodonTable.unambiguous_dna_by_id))
+def test_residues_are_those_of_every_table(number: int) -> None:
+    table = CodonTable.unambiguous_dna_by_id[number]
+    residues = residue_tokens(number)
+    assert PROTEIN.decode(residues[:1]) == "X"
+    for token, codon in enumerate(CODING.codons, start=1):
+        if codon in table.forward_table:
+            assert PROTEIN.decode(residues[token : token + 1]) == table.forward_table[codon]
+        else:
+            assert residues[token] == STOP and codon in table.stop_codons

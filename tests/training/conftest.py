@@ -15,6 +15,12 @@ def dataset(tmp_path_factory) -> PreparedDataset:
     return make_small_dataset(tmp_path_factory.mktemp("data") / "small")
 
 
+@pytest.fixture(scope="session")
+def coding_dataset(tmp_path_factory) -> PreparedDataset:
+    """The small dataset with coding sequences."""
+    return make_small_dataset(tmp_path_factory.mktemp("data") / "coding", with_coding=True)
+
+
 @pytest.fixture
 def experiment(dataset) -> Experiment:
     """Three epochs of a tiny dna-perceiver."""

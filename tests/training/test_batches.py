@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from seqexpr.inputs.half_life import HalfLifeSchema
+from seqexpr.models.config import PerceiverConfig
 from seqexpr.training.batches import BatchLoader, largest_shift
 
 from ..small_dataset import tiny_config
@@ -44,3 +45,31 @@ def test_hidden_half_life_is_unknown(dataset, schema):
     batch = loader.batch(np.array([0, 1]), hidden_half_life=np.array([True, False]))
     assert batch.half_life[0].isnan().all()
     assert batch.half_life[1].nansum() != 0
+
+
+def reading_codons() -> PerceiverConfig:
+    return tiny_config(composition_dim=4, coding_length=20)
+
+
+def test_codons_come_where_the_network_reads_them(coding_dataset):
+    labels = coding_dataset.labels(("a",))
+    rows = np.array([4, 2])
+    batch = BatchLoader(coding_dataset, reading_codons(), labels, None, CPU).batch(rows)
+    assert np.array_equal(batch.coding.numpy(), coding_dataset.coding(rows, 20))
+    assert batch.coding.shape == (2, 20) and not batch.coding[0].any()
+    assert BatchLoader(coding_dataset, tiny_config(), labels, None, CPU).batch(rows).coding is None
+
+
+def test_hidden_coding_sequences_are_unknown(coding_dataset):
+    loader = BatchLoader(coding_dataset, reading_codons(), coding_dataset.labels(("a",)), None, CPU)
+    batch = loader.batch(np.array([1, 2]), hidden_coding=np.array([True, False]))
+    assert not batch.coding[0].any() and batch.coding[1].all()
+
+
+def test_codons_are_counted_in_blocks(coding_dataset, monkeypatch):
+    loader = BatchLoader(coding_dataset, reading_codons(), coding_dataset.labels(("a",)), None, CPU)
+    rows = np.arange(9, 40)
+    counts = loader.codon_counts(rows)
+    assert counts.sum(dim=1).tolist() == [20 * (row % 4 > 0) for row in rows]
+    monkeypatch.setattr("seqexpr.training.batches._GENES_AT_ONCE", 7)
+    assert torch.equal(loader.codon_counts(rows), counts)

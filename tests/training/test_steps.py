@@ -114,3 +114,28 @@ def test_hidden_features_follow_their_genes_into_the_groups(make_drawer, dataset
     for group, names in zip(step.groups, _genes(step), strict=True):
         seen.update(zip(names, group.half_life.isnan().all(dim=1).tolist(), strict=True))
     assert seen == dict(zip(genes.tolist(), hidden.tolist(), strict=True))
+
+
+def test_half_life_and_coding_sequences_are_hidden_each_by_itself(coding_dataset):
+    rows = np.arange(len(coding_dataset), dtype=np.float32)[:, None]
+    dataset = coding_dataset
+    schema = HalfLifeSchema.fit(dataset.half_life(), dataset.half_life_names, dataset.half_life_transforms)
+    config = tiny_config(composition_dim=4, coding_length=20, half_life_latent=True)
+    recipe = Recipe("test", batch_size=8, half_life_dropout=0.5, coding_dropout=0.5)
+    genes = np.array([row for row in range(len(dataset)) if row % 4])
+    drawer = StepDrawer(BatchLoader(dataset, config, rows, schema, torch.device("cpu")), recipe)
+    steps = list(drawer.draw(genes, np.random.default_rng(0)))
+    groups = [group for step in steps for group in step.groups]
+    without_half_life = torch.cat([group.half_life.isnan().all(dim=1) for group in groups])
+    without_coding = torch.cat([(group.coding == 0).all(dim=1) for group in groups])
+    for half_life in (False, True):
+        for coding in (False, True):
+            assert ((without_half_life == half_life) & (without_coding == coding)).any()
+
+
+def test_a_network_without_codons_draws_the_same_whatever_the_recipe_hides(make_drawer):
+    drawn = [
+        [_genes(step) for step in make_drawer(coding_dropout=rate, tss_jitter=9).draw(GENES, np.random.default_rng(0))]
+        for rate in (0.0, 0.5)
+    ]
+    assert drawn[0] == drawn[1]

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from seqexpr.errors import InputError, UsageError
+from seqexpr.models.composition.codons import adaptation_weights, codon_counts
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.models.perceiver import Perceiver
 from seqexpr.models.trained import ModelMetadata, Output, TrainedModel, load_model, save_model
@@ -130,7 +131,12 @@ def test_a_table_of_words_resumes_too_and_no_gene_is_told_what_it_taught(tmp_pat
     experiment, split = Experiment(dataset, ("a",), config, recipe, seed=1), Split(0, np.arange(36), np.arange(36, 48))
     told = []
     forward = Perceiver.forward
-    monkeypatch.setattr(Perceiver, "forward", lambda *given: told.append(given[4:]) or forward(*given))
+
+    def noting(*given, **named):
+        told.append(given[4:5])
+        return forward(*given, **named)
+
+    monkeypatch.setattr(Perceiver, "forward", noting)
     interrupt_and_resume(experiment, split, tmp_path, StopAt(1, 2), StopAt(2, 1), StopAt(3, 1))
     given = [answers[0] for answers in told if answers]
     assert len(given) > 20 and not torch.cat(given).isnan().any()  # training steps alone are told
@@ -359,3 +365,24 @@ def test_towers_and_where_they_come_from_go_together(experiment, split):
     for changes in ({"towers_from": "human-mrna"}, {"model": {"composition_dim": 4, "promoter_towers": 1}}):
         with pytest.raises(UsageError, match="towers_from and promoter_towers"):
             experiment.recipe.changed(**changes).fit(wide)
+
+
+def test_a_network_that_reads_codons_learns_them_and_resumes_exactly(coding_dataset, split, tmp_path):
+    recipe = Recipe(
+        "test", batch_size=8, max_epochs=2, composition_epochs=30, composition_learning_rate=5e-3, coding_dropout=0.2
+    )
+    config = tiny_config(composition_dim=8, coding_length=60)
+    experiment = Experiment(coding_dataset, ("a",), config, recipe, seed=1)
+    result = train(experiment, split, tmp_path / "a", CPU, name="m")
+    flow = result.model.network.composition
+    known = coding_dataset.coding(split.train, 60)
+    expected = adaptation_weights(
+        codon_counts(torch.from_numpy(known)), torch.from_numpy(coding_dataset.labels(("a",))[split.train])
+    )
+    assert torch.equal(flow.codons.adaptation, expected)
+    with pytest.raises(KeyboardInterrupt):
+        train(experiment, split, tmp_path / "b", CPU, name="m", observer=StopAt(2, 2))
+    again = train(experiment, split, tmp_path / "b", CPU, name="m").model.network.state_dict()
+    assert all(torch.equal(value, again[key]) for key, value in result.model.network.state_dict().items())
+    ranges = result.model.metadata.input_range
+    assert ranges.names[-2:] == ("codons of the coding sequence", "GC of third codon positions")

@@ -76,7 +76,9 @@ def predict_baselines(trained: Experiment, judged: tuple[str, ...], file: Path, 
             return dict(stored)
     config, fold_of = trained.config, folds_of(trained, folds)
     labels = trained.dataset.labels(judged)
-    features = BaselineFeatures(trained.dataset, config.upstream, config.downstream, config.protein_length)
+    features = BaselineFeatures(
+        trained.dataset, config.upstream, config.downstream, config.protein_length, config.coding_length
+    )
     found = {}
     for baseline in applicable_baselines(features):
         table = found[baseline.name] = np.full(labels.shape, np.nan)

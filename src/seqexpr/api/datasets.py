@@ -34,6 +34,7 @@ def prepare(
     downstream: int | None = None,
     proteins: Path_ | None = None,
     protein_map: Table | None = None,
+    cds: Path_ | None = None,
     translate: bool = False,
     codon_table: int = 1,
     mito_table: int = 2,
@@ -74,6 +75,7 @@ def prepare(
         upstream, downstream: bases stored before the TSS and from it on. Default: 10,000 each.
         proteins: FASTA of proteins.
         protein_map: table, a file or a DataFrame, with `gene_id` and `protein_id`, `uniprot` or `accession`.
+        cds: FASTA of coding sequences, in frame; genes may lack theirs.
         translate: make the proteins, and the coding sequences, from genome and annotation.
         codon_table, mito_table: NCBI's numbers of the codon tables of the nucleus and of mitochondria.
         labels: table of labels, gene id first; a file, or a DataFrame whose ids are the index or the first column.
@@ -112,6 +114,7 @@ def prepare(
         "downstream": downstream,
         "proteins": path(proteins, "proteins"),
         "protein_map": table(protein_map, "protein_map"),
+        "cds": path(cds, "cds"),
         "translate": translate,
         "codon_table": codon_table,
         "mito_table": mito_table,
@@ -123,7 +126,7 @@ def prepare(
         "strip_versions": strip_versions,
     }
     if isinstance(genes, str) and genes == "-":
-        files = (given[name] for name in ("fasta", "genbank", "proteins", "half_life", "labels"))
+        files = (given[name] for name in ("fasta", "genbank", "proteins", "cds", "half_life", "labels"))
         check_standard_input(genes, *files, *{given["tss"], given["annotation"]})
     if task is not None:
         usual = {field.name: field.default for field in fields(PrepareOptions)}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from seqexpr.api.arguments import Path_, Table, gene_names, path_text, table
 from seqexpr.errors import UsageError
 from seqexpr.inputs.in_memory import Sequences, given_sequences
-from seqexpr.prediction.inputs import InputSources, half_life_line
+from seqexpr.prediction.inputs import InputSources, missing_lines
 from seqexpr.prediction.session import Session, load_predictor, open_session, start_session
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def predict(
     genes: str | Sequence[str] | None = None,
     genbank: Path_ | None = None,
     proteins: Sequences | None = None,
+    cds: Sequences | None = None,
     half_life: Table | None = None,
     annotation: Path_ | None = None,
     contig_aliases: Path_ | None = None,
@@ -64,8 +65,9 @@ def predict(
         genbank: a GenBank or EMBL file instead.
         proteins: as `sequences`, for models that read proteins. Alone they may be given as `sequences` too, where their
             letters tell them from DNA.
+        cds: coding sequences as text, as `sequences`, for models that read them; genes may lack theirs.
         half_life: table of half-life features: a file, or a DataFrame whose ids are the index or the first column.
-        annotation: GTF or GFF3 to compute them from.
+        annotation: GTF or GFF3 to compute them from, and with `genome` to splice coding sequences.
         contig_aliases: table of further names of contigs.
         skip_missing_contigs: leave out genes on contigs that the genome lacks, however many.
         allow_unknown_genes: leave out names in `genes` that are not there.
@@ -86,6 +88,7 @@ def predict(
     sources = _sources(
         sequences,
         proteins,
+        cds,
         half_life,
         tss_at=tss_at,
         genome=path_text(genome, "genome"),
@@ -145,11 +148,12 @@ class Model:
         sequences: Sequences | None = None,
         *,
         proteins: Sequences | None = None,
+        cds: Sequences | None = None,
         tss_at: int | Literal["center"] | None = None,
         half_life: Table | None = None,
     ) -> pd.DataFrame:
         """Predict for sequences, as `seqexpr.predict` does."""
-        sources = _sources(sequences, proteins, half_life, tss_at=tss_at)
+        sources = _sources(sequences, proteins, cds, half_life, tss_at=tss_at)
         sources.check_fit(self.predictor.needs)
         return _frame(start_session(sources, self.predictor, self.name, self.metadata), symbol=False)
 
@@ -180,16 +184,23 @@ def load(
 
 
 def _sources(
-    sequences: Sequences | None, proteins: Sequences | None, half_life: Table | None, **options: Any
+    sequences: Sequences | None,
+    proteins: Sequences | None,
+    cds: Sequences | None,
+    half_life: Table | None,
+    **options: Any,
 ) -> InputSources:
     """The checked inputs of a prediction; sequences alone are DNA or proteins, as their letters say."""
     path, records = given_sequences(sequences)
     protein_path, protein_records = given_sequences(proteins, of_proteins=True)
+    cds_path, cds_records = given_sequences(cds)
     sources = InputSources(
         fasta=path,
         windows=records,
         proteins=protein_path,
         protein_records=protein_records,
+        cds=cds_path,
+        cds_records=cds_records,
         half_life=table(half_life, "half_life"),
         **options,
     )
@@ -209,7 +220,7 @@ def _frame(session: Session, symbol: bool) -> pd.DataFrame:
                 if one.sd is not None:
                     cells.append(float(one.sd[place]))
             rows.append(cells)
-    if (missing := half_life_line(session.counts, session.sources, session.needs)) is not None:
+    for missing in missing_lines(session.counts, session.sources, session.needs):
         logger.info("%s", missing)
     if (warning := session.warning()) is not None:
         logger.warning("%s", warning)

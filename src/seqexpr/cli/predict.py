@@ -23,6 +23,7 @@ def predict(
     genes: options.Genes = None,
     genbank: options.Genbank = None,
     proteins: options.Proteins = None,
+    cds: options.Cds = None,
     half_life: options.HalfLife = None,
     annotation: options.Annotation = None,
     contig_aliases: options.ContigAliases = None,
@@ -60,7 +61,7 @@ def predict(
     set_up_logging(quiet=quiet)
     if windows is not None and fasta is not None:
         raise UsageError(f"{windows} and --fasta {fasta} are two sources of windows; give one")
-    check_standard_input(genes, fasta, windows, genbank, proteins, half_life, *{tss, annotation})
+    check_standard_input(genes, fasta, windows, genbank, proteins, cds, half_life, *{tss, annotation})
     sources = InputSources(
         fasta=fasta or windows,
         tss_at=parse_tss_at(tss_at),
@@ -69,6 +70,7 @@ def predict(
         genes=read_gene_names(genes),
         genbank=genbank,
         proteins=proteins,
+        cds=cds,
         half_life=half_life,
         annotation=annotation,
         contig_aliases=contig_aliases,

@@ -87,6 +87,15 @@ Proteins = Annotated[
         rich_help_panel=_INPUT,
     ),
 ]
+Cds = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="FASTA of coding sequences, in frame from the first codon on, for models that read them (see `models "
+        "show`). They are optional; each must translate to its gene's protein, where the model reads it.",
+        rich_help_panel=_INPUT,
+    ),
+]
 HalfLife = Annotated[
     str | None,
     typer.Option(
@@ -96,7 +105,10 @@ HalfLife = Annotated[
         rich_help_panel=_INPUT,
     ),
 ]
-Annotation = Annotated[str | None, shared.annotation(_INPUT)]
+Annotation = Annotated[
+    str | None,
+    shared.annotation(_INPUT, " With --genome it gives coding sequences too, for models that read them."),
+]
 Example = Annotated[
     bool,
     typer.Option("--example", help="Predict for the genes that come with seqexpr.", rich_help_panel=_INPUT),

@@ -99,6 +99,15 @@ ProteinMap = Annotated[
         rich_help_panel=_FILES,
     ),
 ]
+Cds = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="FASTA of coding sequences, in frame from the first codon on; matched to genes as proteins are. Genes may "
+        "lack theirs. Each must translate to its gene's protein, where proteins are given.",
+        rich_help_panel=_FILES,
+    ),
+]
 Labels = Annotated[
     Path | None,
     typer.Option(

@@ -44,12 +44,12 @@ def genes(panel: str) -> Any:
     )
 
 
-def annotation(panel: str) -> Any:
-    """Describe --annotation."""
+def annotation(panel: str, more: str = "") -> Any:
+    """Describe --annotation; `more` is what a command does with it besides."""
     return typer.Option(
         metavar="FILE",
         help="GTF or GFF3 to compute the half-life features from (GC contents need --genome). With a BED file in "
-        "--tss, 5'UTRs begin at its TSSs.",
+        f"--tss, 5'UTRs begin at its TSSs.{more}",
         rich_help_panel=panel,
     )
 

@@ -59,6 +59,8 @@ class PreparedDataset:
         ids: gene ids, in the order of the sequences.
         label_names, half_life_names, half_life_transforms: tuples, empty when the dataset has none.
         upstream, downstream: bp stored before and from the TSS boundary on; 0 without DNA.
+        has_protein: whether there is a protein of every gene.
+        has_coding: whether there are coding sequences; single genes may lack theirs.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -75,8 +77,8 @@ class PreparedDataset:
             found = f"{len(self.ids)} genes in genes.tsv"
             expected = f"{self.manifest['records']}, as manifest.json says; prepare the dataset again"
             raise InputError(self.folder, found=found, expected=expected)
-        stored = (self._store.records, self._store.window, self._store.has_protein)
-        if stored != (len(self.ids), self.upstream + self.downstream, self.has_protein):
+        stored = (self._store.records, self._store.window, self._store.has_protein, self._store.has_coding)
+        if stored != (len(self.ids), self.upstream + self.downstream, self.has_protein, self.has_coding):
             raise InputError(
                 self.folder,
                 found=f"{self._store.records} sequence records and {len(self.ids)} genes"
@@ -106,6 +108,7 @@ class PreparedDataset:
         window, half_life = manifest["window"], manifest["half_life"]
         self.label_names: tuple[str, ...] = tuple(manifest["labels"])
         self.has_protein: bool = manifest["proteins"]
+        self.has_coding: bool = manifest.get("coding", False)  # absent in datasets of earlier versions
         self.upstream: int = window["upstream"] if window else 0
         self.downstream: int = window["downstream"] if window else 0
         self.half_life_names: tuple[str, ...] = tuple(half_life["names"]) if half_life else ()
@@ -198,6 +201,11 @@ class PreparedDataset:
             raise InputError(self.folder, found="no proteins", expected="a dataset prepared with --proteins")
         return self._store.protein_lengths
 
+    @property
+    def coding_lengths(self) -> np.ndarray:
+        """Codons of every gene's coding sequence, int64 (genes,); 0 where it is not known."""
+        return self._store.coding_lengths if self.has_coding else np.zeros(len(self), dtype=np.int64)
+
     def labels(self, names: Sequence[str]) -> np.ndarray:
         """Labels `names`, float64 (genes, len(names)), NaN where missing.
 
@@ -253,6 +261,20 @@ class PreparedDataset:
             raise InputError(self.folder, found="no proteins", expected="a dataset prepared with --proteins")
         return self._store.proteins(indices, max_length)
 
+    def coding(self, indices: Sequence[int] | np.ndarray, max_length: int) -> np.ndarray:
+        """The coding sequences of the genes `indices` as tokens of `alphabet.CODING`, cut to `max_length` codons.
+
+        Returns:
+            uint8 (len(indices), codons of the longest of them), right-padded with 0; rows of 0 for genes without one.
+
+        Raises:
+            InputError: the dataset holds no coding sequences.
+        """
+        if not self.has_coding:
+            expected = "a dataset prepared with --cds or --translate"
+            raise InputError(self.folder, found="no coding sequences", expected=expected)
+        return self._store.coding(indices, max_length)
+
 
 def _changed(path: Path, found: str, written: str) -> InputError:
     expected = f"{written}, as it was written; prepare the dataset again"
@@ -284,6 +306,7 @@ class DatasetWriter:
         upstream, downstream: bp of every window before and from the TSS boundary on; both 0 without DNA.
         with_protein: whether every record has a protein.
         force: replace an existing dataset.
+        with_coding: whether records may have a coding sequence.
 
     Raises:
         UsageError: the folder exists.
@@ -291,12 +314,18 @@ class DatasetWriter:
     """
 
     def __init__(
-        self, folder: str | Path, upstream: int, downstream: int, with_protein: bool, force: bool = False
+        self,
+        folder: str | Path,
+        upstream: int,
+        downstream: int,
+        with_protein: bool,
+        force: bool = False,
+        with_coding: bool = False,
     ) -> None:
         self.folder = Path(folder)
         self.ids: list[str] = []
         self._window = {"upstream": upstream, "downstream": downstream} if upstream + downstream else None
-        self._with_protein = with_protein
+        self._with_protein, self._with_coding = with_protein, with_coding
         self._force = force
         self._files = [_GENES, _SEQUENCES]
 
@@ -321,7 +350,8 @@ class DatasetWriter:
         try:
             self._held.enter_context(held_folder(self._temporary))
             length = sum(self._window.values()) if self._window else 0
-            self._store = TokenStoreWriter(self._temporary / _SEQUENCES, length, self._with_protein)
+            path = self._temporary / _SEQUENCES
+            self._store = TokenStoreWriter(path, length, self._with_protein, self._with_coding)
         except BaseException:
             self._held.close()
             shutil.rmtree(self._temporary, ignore_errors=True)
@@ -347,8 +377,14 @@ class DatasetWriter:
             with suppress(OSError):
                 parent.rmdir()
 
-    def add(self, id: str, dna: np.ndarray | None = None, protein: np.ndarray | None = None) -> None:
-        """Append a gene: `dna` uint8 (upstream + downstream,), `protein` uint8 (residues,).
+    def add(
+        self,
+        id: str,
+        dna: np.ndarray | None = None,
+        protein: np.ndarray | None = None,
+        coding: np.ndarray | None = None,
+    ) -> None:
+        """Append a gene: `dna` uint8 (upstream + downstream,), `protein` uint8 (residues,), `coding` uint8 (codons,).
 
         Raises:
             InputError: an id that is empty or holds control characters, such as tabs.
@@ -356,7 +392,7 @@ class DatasetWriter:
         if not id or not is_printable(id):
             expected = "gene ids without control characters"
             raise InputError(self.folder, found=f"the id {printable(id)!r}" if id else "an empty id", expected=expected)
-        self._store.add(dna, protein)
+        self._store.add(dna, protein, coding)
         self.ids.append(id)
 
     def path_of(self, name: str) -> Path:
@@ -371,7 +407,8 @@ class DatasetWriter:
             genes: one row per added gene, in that order: column `id`, any of `ANNOTATIONS`, then the columns
                 that the manifest's `labels` and `half_life` name.
             manifest: as `describe_run` makes it, with `labels` (list of names) and `half_life` (None or
-                `names` and `transforms`); `records`, `window`, `proteins` and `content` are filled in here.
+                `names` and `transforms`); `records`, `window`, `proteins`, `coding` and `content` are filled
+                in here.
 
         Raises:
             ValueError: the genes are not the ones that were added.
@@ -388,6 +425,7 @@ class DatasetWriter:
             "records": len(self.ids),
             "window": self._window,
             "proteins": self._with_protein,
+            "coding": self._with_coding,
             "content": {name: sha256_file(self._temporary / name) for name in self._files},
         }
         write_json(self._temporary / "manifest.json", {**manifest, **own})

@@ -62,6 +62,8 @@ class PrepareOptions(GeneOptions):
             raise UsageError("--translate needs --genome with --annotation (or --tss, a GTF or GFF3), or --genbank")
         if self.translate and self.proteins:
             raise UsageError("--translate and --proteins both give proteins; give one")
+        if self.translate and self.cds:
+            raise UsageError("--translate and --cds both give coding sequences; give one")
         if self.genbank and self.half_life:
             raise UsageError("--genbank gives half-life features itself; leave --half-life out")
         if self.log10 is not None and not (math.isfinite(self.log10) and self.log10 >= 0):

@@ -21,6 +21,7 @@ from seqexpr.datasets.options import PrepareOptions
 from seqexpr.datasets.prepare_report import PrepareReport, SourceCount, existing_report, many_unjoined
 from seqexpr.errors import InputError, UsageError
 from seqexpr.files import sha256_file
+from seqexpr.inputs.coding import CodingFasta, CodingSource, MadeCoding
 from seqexpr.inputs.gene_ids import Side, nothing_joined, strip_version, unchanged
 from seqexpr.inputs.half_life import MissingFeatures
 from seqexpr.inputs.labels import read_labels
@@ -29,7 +30,7 @@ from seqexpr.inputs.reference import Reference
 from seqexpr.inputs.tables import TextTable
 from seqexpr.inputs.windows import CutWindows, DnaCounts, FastaWindows
 from seqexpr.manifest import describe_run
-from seqexpr.sequences.alphabet import DNA, PROTEIN
+from seqexpr.sequences.alphabet import CODING, DNA, PROTEIN
 from seqexpr.sequences.coding import (
     CodonTables,
     TranslationCounts,
@@ -39,7 +40,7 @@ from seqexpr.sequences.coding import (
 from seqexpr.sequences.feature_lines import LeftOut
 from seqexpr.sequences.streams import open_input
 
-_RULES = 3
+_RULES = 4
 """Number of the rules by which files become a dataset; one made by others is not reused."""
 
 CODING_FILE = "coding.fa.gz"
@@ -56,6 +57,7 @@ class _Join:
     reference: Reference
     dna: FastaWindows | CutWindows | None = None
     proteins: ProteinFasta | Translation | None = None
+    coding: CodingSource | None = None
     known: set[str] | None = None
     sides: list[Side] = field(default_factory=list)
 
@@ -85,16 +87,34 @@ def prepare(options: PrepareOptions) -> PrepareReport:
         _open_sequences(join)
         upstream, downstream = (join.dna.upstream, join.dna.downstream) if join.dna else (0, 0)
         writer = stack.enter_context(
-            DatasetWriter(options.out, upstream, downstream, join.proteins is not None, options.force)
+            DatasetWriter(
+                options.out,
+                upstream,
+                downstream,
+                join.proteins is not None,
+                options.force,
+                with_coding=join.coding is not None,
+            )
         )
+        with_coding = 0
         for gene, dna, protein in _joined(join):
-            writer.add(gene, dna, protein)
+            coding = None if join.coding is None else join.coding.find(gene, protein)
+            writer.add(gene, dna, protein, coding)
+            with_coding += coding is not None
         join.sides = _sides(join)
         if not writer.ids:
             raise nothing_joined(join.sides, options.protein_map is not None)
         features = join.tables.features(writer.ids)
         _check_optional(join, writer.ids)
-        report = _report(join, writer.ids, features, upstream, downstream)
+        if join.coding is not None and not with_coding and not join.coding.counts.left_out:
+            raise nothing_joined(
+                [
+                    Side("the sequences", join.sides[0].file, writer.ids),
+                    Side("--cds", join.coding.file, join.coding.ids),
+                ],
+                with_map=True,
+            )
+        report = _report(join, writer.ids, features, upstream, downstream, with_coding)
         if isinstance(join.proteins, Translation) and join.proteins.coding:
             join.proteins.write_coding(writer.path_of(CODING_FILE), set(writer.ids))
         writer.finish(join.tables.table(writer.ids, features), _manifest(join, report, features))
@@ -114,6 +134,16 @@ def _open_sequences(join: _Join) -> None:
         join.proteins = ProteinFasta(options.proteins, genes_of, beside, join.clean)
     elif options.translate:
         join.proteins = _translation(join)
+        if join.proteins.coding:
+            join.coding = MadeCoding(join.proteins.coding, join.proteins.file)
+    if options.cds is not None:
+        positions = join.tables.positions
+        join.coding = CodingFasta(
+            options.cds,
+            join.clean,
+            tables=CodonTables(options.codon_table, options.mito_table),
+            contig_of=lambda gene: positions[gene].chrom if gene in positions else "",
+        )
 
 
 def _translation(join: _Join) -> Translation:
@@ -194,7 +224,9 @@ def _check_optional(join: _Join, ids: list[str]) -> None:
             raise nothing_joined([sequences, side], with_map=True)
 
 
-def _report(join: _Join, ids: list[str], features: Features | None, upstream: int, downstream: int) -> PrepareReport:
+def _report(
+    join: _Join, ids: list[str], features: Features | None, upstream: int, downstream: int, with_coding: int
+) -> PrepareReport:
     genes = set(ids)
     show = many_unjoined(join.sides, genes)
     sources = [
@@ -213,12 +245,15 @@ def _report(join: _Join, ids: list[str], features: Features | None, upstream: in
     notes += [f"label {name}: no gene has a value" for name, count in labels.items() if not count]
     if join.proteins is not None:
         notes += [*join.proteins.counts.describe(), *join.proteins.notes]
+    if join.coding is not None:
+        notes += join.coding.counts.describe()
     return PrepareReport(
         join.options.out,
         len(ids),
         upstream,
         downstream,
         join.proteins is not None,
+        None if join.coding is None else with_coding,
         tuple(sources),
         labels,
         half_life,
@@ -242,7 +277,6 @@ def _described(options: PrepareOptions) -> dict[str, Any]:
 
 def _manifest(join: _Join, report: PrepareReport, features: Features | None) -> dict[str, Any]:
     described = _described(join.options)
-    alphabets = {"dna": join.dna, "protein": join.proteins}
     return {
         **describe_run("dataset", described["options"]),
         "sources": described["sources"],
@@ -252,8 +286,11 @@ def _manifest(join: _Join, report: PrepareReport, features: Features | None) -> 
         "label_counts": report.labels,
         "half_life": None if features is None else features.describe(),
         "half_life_counts": report.half_life,
+        "coding_count": report.coding,
         "alphabets": {
-            alphabet.name: alphabet.to_dict() for alphabet in (DNA, PROTEIN) if alphabets[alphabet.name] is not None
+            alphabet.name: alphabet.to_dict()
+            for alphabet, source in ((DNA, join.dna), (PROTEIN, join.proteins), (CODING, join.coding))
+            if source is not None
         },
         "notes": list(report.notes),
     }

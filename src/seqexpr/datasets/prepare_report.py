@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from seqexpr.datasets.dataset import PreparedDataset
 from seqexpr.datasets.options import option_of
 from seqexpr.errors import InputError, UsageError
@@ -23,6 +25,7 @@ _NOT_CONTENT = (
     "genbank",
     "contig_aliases",
     "proteins",
+    "cds",
     "protein_map",
     "labels",
     "half_life",
@@ -80,6 +83,8 @@ class PrepareReport:
     upstream: int
     downstream: int
     proteins: bool
+    coding: int | None
+    """Genes with a coding sequence; None in a dataset without any."""
     sources: tuple[SourceCount, ...]
     labels: dict[str, int]
     """Genes with a value, per label."""
@@ -100,6 +105,9 @@ class PrepareReport:
             lines.append(
                 f"windows: {self.upstream:,} bp upstream and {self.downstream:,} bp downstream of the TSS; {changed}"
             )
+        if self.coding is not None:
+            of = f"{self.coding:,} of {_genes(self.genes)}" if self.coding < self.genes else "every gene"
+            lines.append(f"coding sequences: for {of}")
         lines += [f"label {name}: {_genes(count)}" for name, count in self.labels.items()]
         if self.half_life:
             lines.append(self.missing_features or f"half-life features: all {len(self.half_life)} for every gene")
@@ -139,6 +147,7 @@ def existing_report(folder: Path, described: dict[str, Any]) -> PrepareReport:
             dataset.upstream,
             dataset.downstream,
             dataset.has_protein,
+            int(np.count_nonzero(dataset.coding_lengths)) if dataset.has_coding else None,
             tuple(
                 SourceCount(**{**entry, "unjoined": tuple(entry.get("unjoined", ()))}) for entry in manifest["joins"]
             ),

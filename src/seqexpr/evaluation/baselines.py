@@ -3,7 +3,7 @@
 Each baseline is a function `fit_predict(features, values, train, test, seed)` that learns from the rows
 `train` alone: scalers, imputed means and the strength of the penalty are all chosen there, and the labels
 of the rows `test` are never read. The composition of the sequences is counted once per dataset
-(`BaselineFeatures`) and shared by all folds.
+(`BaselineFeatures`) and shared by all folds; the codon adaptation index, which labels decide, is fitted in each.
 """
 
 from __future__ import annotations
@@ -20,6 +20,13 @@ import numpy as np
 import torch
 
 from seqexpr.errors import UsageError
+from seqexpr.models.composition.codons import (
+    adaptation_index,
+    adaptation_weights,
+    codon_composition,
+    codon_counts,
+    is_known,
+)
 from seqexpr.models.composition.words import dna_composition, protein_composition
 
 _BLOCK_TOKENS = 1 << 22
@@ -38,6 +45,10 @@ class SequenceDataset(Protocol):
     @property
     def has_protein(self) -> bool:
         """Whether there are proteins."""
+
+    @property
+    def has_coding(self) -> bool:
+        """Whether there are coding sequences, of some genes at least."""
 
     @property
     def half_life_names(self) -> tuple[str, ...]:
@@ -59,6 +70,9 @@ class SequenceDataset(Protocol):
     def proteins(self, indices: np.ndarray, max_length: int) -> np.ndarray:
         """Proteins as uint8 tokens (n, longest of these), padded with 0 on the right."""
 
+    def coding(self, indices: np.ndarray, max_length: int) -> np.ndarray:
+        """Coding sequences as uint8 tokens (n, longest of these), padded with 0 on the right; 0 alone where unknown."""
+
 
 class BaselineFeatures:
     """The features of all genes of a dataset, each computed at its first use and then kept.
@@ -68,13 +82,17 @@ class BaselineFeatures:
         upstream: bases of the window before the TSS that the composition covers.
         downstream: bases after it; the composition leaves DNA out when both are 0.
         max_protein: residues of each protein that the composition covers; 0 leaves proteins out.
+        max_coding: codons of each coding sequence that the composition covers; 0 leaves them out.
     """
 
-    def __init__(self, dataset: SequenceDataset, upstream: int, downstream: int, max_protein: int) -> None:
+    def __init__(
+        self, dataset: SequenceDataset, upstream: int, downstream: int, max_protein: int, max_coding: int = 0
+    ) -> None:
         self.dataset = dataset
         self.upstream = upstream
         self.downstream = downstream
         self.max_protein = max_protein
+        self.max_coding = max_coding
         self._lock = threading.Lock()
 
     @property
@@ -86,6 +104,11 @@ class BaselineFeatures:
     def reads_protein(self) -> bool:
         """Whether the composition covers proteins."""
         return self.dataset.has_protein and self.max_protein > 0
+
+    @property
+    def reads_coding(self) -> bool:
+        """Whether the composition covers coding sequences."""
+        return self.dataset.has_coding and self.max_coding > 0
 
     @property
     def half_life(self) -> np.ndarray | None:
@@ -102,7 +125,8 @@ class BaselineFeatures:
         """What the network's composition flow reads too, float32 (n, columns): `models.composition` defines it.
 
         DNA: shares of 1- to 4-mers of the window, and of the 500 bases on either side of the TSS. Protein: shares of
-        residues, of pairs of them, of residues at either end, and the length.
+        residues, of pairs of them, of residues at either end, and the length. Coding sequences: `codon_composition`,
+        NaN for a gene without one, and whether there is one.
         """
         with self._lock:  # threads that fit at once share it
             return self._composition
@@ -114,7 +138,46 @@ class BaselineFeatures:
             blocks.append(self._protein_composition())
         if not blocks:
             raise UsageError("composition baselines need DNA windows or proteins, and the dataset has neither in use")
+        if self.reads_coding:
+            blocks.append(self._codon_composition())
         return np.concatenate(blocks, axis=1)
+
+    def with_adaptation(self, values: np.ndarray, train: np.ndarray) -> np.ndarray:
+        """The composition, and the codon adaptation index where coding sequences are covered.
+
+        Args:
+            values: labels (n,), of which those of `train` alone are read.
+            train: rows whose codons and labels set the index's weights.
+
+        Returns:
+            float32 (n, columns), NaN in all that is codons of a gene without a coding sequence.
+        """
+        composition = self.composition
+        if not self.reads_coding:
+            return composition
+        with self._lock:
+            counts = torch.from_numpy(self._codon_counts)
+        lacking = counts.sum(dim=1) == 0
+        labels = torch.from_numpy(_training_labels(values, train))[:, None]
+        weights = adaptation_weights(counts[torch.from_numpy(train)], labels)
+        index = adaptation_index(counts, weights).masked_fill(lacking[:, None], torch.nan)
+        return np.concatenate([composition, index.numpy()], axis=1)
+
+    @cached_property
+    def _codon_counts(self) -> np.ndarray:
+        """float32 (n, 64)"""
+        return np.concatenate([codon_counts(torch.from_numpy(block)).numpy() for block in self._coding_blocks()])
+
+    def _codon_composition(self) -> np.ndarray:
+        blocks = []
+        for block in self._coding_blocks():
+            tokens = torch.from_numpy(block)
+            known = is_known(tokens)
+            blocks.append(torch.cat([codon_composition(tokens).masked_fill(~known, torch.nan), known.float()], dim=1))
+        return torch.cat(blocks).numpy()
+
+    def _coding_blocks(self) -> Iterator[np.ndarray]:
+        return (self.dataset.coding(rows, self.max_coding) for rows in self._blocks(self.max_coding))
 
     def _dna_composition(self) -> np.ndarray:
         read = self.dataset.dna
@@ -149,8 +212,9 @@ def applicable_baselines(features: BaselineFeatures) -> list[Baseline]:
     """The baselines that the inputs in `features` allow, the simplest first."""
     composition = features.reads_dna or features.reads_protein
     half_life = features.half_life is not None
-    parts = [name for name, read in (("DNA", features.reads_dna), ("protein", features.reads_protein)) if read]
-    words = " and ".join(parts) + " composition"
+    inputs = (("DNA", features.reads_dna), ("protein", features.reads_protein), ("codon", features.reads_coding))
+    *firsts, last = [name for name, read in inputs if read] or [""]
+    words = f"{', '.join(firsts)} and {last} composition" if firsts else f"{last} composition"
     available = [
         (True, Baseline("training_mean", "the mean of the training genes", training_mean)),
         (half_life, Baseline("half_life_ridge", "ridge on half-life features", half_life_ridge)),
@@ -197,14 +261,15 @@ def composition_ridge(
     features: BaselineFeatures, values: np.ndarray, train: np.ndarray, test: np.ndarray, seed: int
 ) -> np.ndarray:
     """Ridge regression on sequence composition: float64 (len(test),)."""
-    return _ridge(features.composition, values, train, test)
+    return _ridge(features.with_adaptation(values, train), values, train, test)
 
 
 def composition_half_life_ridge(
     features: BaselineFeatures, values: np.ndarray, train: np.ndarray, test: np.ndarray, seed: int
 ) -> np.ndarray:
     """Ridge regression on sequence composition and half-life features: float64 (len(test),)."""
-    columns = np.concatenate([features.composition, _half_life_columns(features, train)], axis=1)
+    composition = features.with_adaptation(values, train)
+    columns = np.concatenate([composition, _half_life_columns(features, train)], axis=1)
     return _ridge(columns, values, train, test)
 
 
@@ -212,7 +277,7 @@ def composition_boosted_trees(
     features: BaselineFeatures, values: np.ndarray, train: np.ndarray, test: np.ndarray, seed: int
 ) -> np.ndarray:
     """Gradient-boosted trees on sequence composition: float64 (len(test),)."""
-    return _boosted_trees(features.composition, values, train, test, seed)
+    return _boosted_trees(features.with_adaptation(values, train), values, train, test, seed)
 
 
 def composition_half_life_boosted_trees(
@@ -220,7 +285,8 @@ def composition_half_life_boosted_trees(
 ) -> np.ndarray:
     """Gradient-boosted trees on sequence composition and raw half-life features: float64 (len(test),)."""
     half_life = _required_half_life(features).astype(np.float32)  # trees take missing values and any scale as they are
-    return _boosted_trees(np.concatenate([features.composition, half_life], axis=1), values, train, test, seed)
+    composition = features.with_adaptation(values, train)
+    return _boosted_trees(np.concatenate([composition, half_life], axis=1), values, train, test, seed)
 
 
 def _required_half_life(features: BaselineFeatures) -> np.ndarray:
@@ -247,7 +313,14 @@ def _training_labels(values: np.ndarray, train: np.ndarray) -> np.ndarray:
 
 
 def _ridge(columns: np.ndarray, values: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Ridge on standardised columns, its penalty chosen by leave-one-out on the training rows."""
+    """Ridge on standardised columns, its penalty chosen by leave-one-out on the training rows.
+
+    What a gene lacks is the mean of the training rows.
+    """
+    if (missing := np.isnan(columns)).any():
+        known = np.where(missing, 0.0, columns)[train].sum(axis=0, dtype=np.float64)
+        mean = known / np.maximum((~missing[train]).sum(axis=0), 1)
+        columns = np.where(missing, mean, columns)
     model = _scikit_learn("pipeline").make_pipeline(
         _scikit_learn("preprocessing").StandardScaler(),
         _scikit_learn("linear_model").RidgeCV(alphas=_RIDGE_PENALTIES),

@@ -66,7 +66,9 @@ def predict_baselines(
         errors of baselines that failed, which take nothing away from the others.
     """
     config = experiment.config
-    features = BaselineFeatures(experiment.dataset, config.upstream, config.downstream, config.protein_length)
+    features = BaselineFeatures(
+        experiment.dataset, config.upstream, config.downstream, config.protein_length, config.coding_length
+    )
     makers: dict[str, Callable[[], np.ndarray]] = {
         baseline.name: lambda baseline=baseline: _predict_baseline(  # type: ignore[misc]
             baseline.fit_predict, features, experiment, splits, min(at_once, _MOST_FITS)
@@ -265,7 +267,9 @@ def own_rows(
 def mean_rows(experiment: Experiment, split: Split, *, resamples: int = 1000) -> list[dict[str, Any]]:
     """The training mean's scores on the validation genes, which is what a network must beat there at least."""
     config, values, rows = experiment.config, experiment.values(), []
-    features = BaselineFeatures(experiment.dataset, config.upstream, config.downstream, config.protein_length)
+    features = BaselineFeatures(
+        experiment.dataset, config.upstream, config.downstream, config.protein_length, config.coding_length
+    )
     for column, output in enumerate(experiment.labels):
         actual = values[:, column]
         valid, seen = (part[~np.isnan(actual[part])] for part in (split.valid, split.train))

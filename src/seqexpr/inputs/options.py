@@ -44,13 +44,15 @@ class GeneOptions:
     """GenBank or EMBL file: windows, TSSs, proteins and half-life features at once."""
     proteins: File | None = None
     """FASTA of proteins."""
+    cds: File | None = None
+    """FASTA of coding sequences."""
     half_life: Table | None = None
     """Table of half-life features."""
     annotation: File | None = None
-    """GTF or GFF3 to compute half-life features from."""
+    """GTF or GFF3 to compute half-life features from, and with `genome` to splice coding sequences."""
 
     file_options: ClassVar[tuple[str, ...]] = (
-        *("fasta", "genome", "tss", "genbank", "proteins", "half_life", "annotation"),
+        *("fasta", "genome", "tss", "genbank", "proteins", "cds", "half_life", "annotation"),
         "contig_aliases",
     )
     """Names of the options that are files."""
@@ -88,6 +90,8 @@ class GeneOptions:
             raise UsageError("--half-life and --annotation both give half-life features; give one")
         if self.genbank and self.annotation:
             raise UsageError("--genbank gives half-life features itself; leave --annotation out")
+        if self.genbank and self.has_cds:
+            raise UsageError("--genbank gives coding sequences itself; leave --cds out")
         if self.tss_at is not None and not self.has_fasta:
             raise UsageError("--tss-at says where the TSS lies in records of --fasta, which is not given")
         if self.contig_aliases and not self.genome:
@@ -108,6 +112,11 @@ class GeneOptions:
     def has_proteins(self) -> bool:
         """Whether proteins are given by themselves."""
         return bool(self.proteins)
+
+    @property
+    def has_cds(self) -> bool:
+        """Whether coding sequences are given by themselves."""
+        return bool(self.cds)
 
     @property
     def one_annotation(self) -> bool:

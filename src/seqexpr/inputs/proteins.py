@@ -35,6 +35,15 @@ MAP_COLUMNS = ("protein_id", "uniprot", "accession")
 """Names that the protein column of a map may have; the first of these that is there counts."""
 
 
+def names_in_header(record: FastaRecord) -> list[str]:
+    """The genes that a record's header names as databases do, each with its version and without."""
+    header = f"{record.id} {record.description}"
+    named = [match[1] for pattern in _IN_HEADER for match in pattern.finditer(header)]
+    if record.id.count("|") >= _GENCODE_PARTS:
+        named += record.id.split("|")
+    return [spelt for gene in named for spelt in (gene, strip_version(gene))]
+
+
 def read_protein_map(path: str | Path | TextTable) -> dict[str, list[str]]:
     """Read which genes each protein belongs to: {protein id: [gene ids]}, in the file's order.
 
@@ -230,12 +239,8 @@ class ProteinFasta:
 
     def _gene_in_header(self, record: FastaRecord) -> str | None:
         """The gene that the header of a database names, where the tables know it."""
-        header = f"{record.id} {record.description}"
-        named = [match[1] for pattern in _IN_HEADER for match in pattern.finditer(header)]
-        if record.id.count("|") >= _GENCODE_PARTS:
-            named += record.id.split("|")
         known = self._known or ()
-        for name in (spelt for gene in named for spelt in (gene, strip_version(gene))):
+        for name in names_in_header(record):
             if self._clean(name) in known:
                 return self._clean(name)
         return None

@@ -26,7 +26,7 @@ MOST_BUCKETS = 2**24
 """Rows that a table of residue words may have."""
 
 LONGEST = 2**24
-"""Letters that a network may read, upstream, downstream or of a protein."""
+"""Letters that a network may read, upstream, downstream or of a protein, and codons."""
 
 MOST_CHANNELS = 2**16
 """Width, latents, channels, outputs or positions pooled that a network may have."""
@@ -48,7 +48,7 @@ Sequence = Literal["dna", "protein"]
 
 def bounds(setting: Field[Any]) -> tuple[int, int]:
     """The least and the largest value of a whole-numbered setting of `PerceiverConfig`."""
-    if setting.name in ("upstream", "downstream", "protein_length"):
+    if setting.name in ("upstream", "downstream", "protein_length", "coding_length"):
         return 0, LONGEST
     if setting.name == "word_buckets":
         return 0, MOST_BUCKETS
@@ -132,6 +132,11 @@ class PerceiverConfig:
     word_outputs: int = 0
     """Outputs that the table of words answers for, where they are others than the network's; 0 = the same."""
 
+    coding_length: int = 0
+    """Codons that the composition flow reads at most of the gene's coding sequence, which is optional; 0 = none."""
+    coding_outputs: int = 0
+    """Outputs that its codon adaptation indices are of, where they are others than the network's; 0 = the same."""
+
     def __post_init__(self) -> None:
         self._check_types()
         inputs = {self.latent_input, self.query_input}
@@ -164,6 +169,10 @@ class PerceiverConfig:
             raise UsageError(f"{self.preset}: word_buckets need a composition_dim, and an input of proteins")
         if self.word_outputs and not self.word_buckets:
             raise UsageError(f"{self.preset}: word_outputs need word_buckets")
+        if self.coding_length and not self.composition_dim:
+            raise UsageError(f"{self.preset}: coding_length needs a composition_dim")
+        if self.coding_outputs and not self.coding_length:
+            raise UsageError(f"{self.preset}: coding_outputs need a coding_length")
         if not 0 <= self.word_buckets <= MOST_BUCKETS:
             raise UsageError(f"{self.preset}: word_buckets must be 0 to {MOST_BUCKETS:,}, not {self.word_buckets}")
         if self.query_positions < 1:
@@ -237,7 +246,14 @@ class PerceiverConfig:
     def without_composition(self) -> PerceiverConfig:
         """The paper's network alone."""
         return replace(
-            self, composition_dim=0, composition_members=1, promoter_towers=0, word_buckets=0, word_outputs=0
+            self,
+            composition_dim=0,
+            composition_members=1,
+            promoter_towers=0,
+            word_buckets=0,
+            word_outputs=0,
+            coding_length=0,
+            coding_outputs=0,
         )
 
     @property
@@ -254,6 +270,16 @@ class PerceiverConfig:
     def reads_half_life(self) -> bool:
         """Whether either flow reads half-life features."""
         return self.half_life_latent or self.half_life_query
+
+    @property
+    def reads_coding(self) -> bool:
+        """Whether the composition flow reads coding sequences."""
+        return self.coding_length > 0
+
+    @property
+    def coding_indices(self) -> int:
+        """Codon adaptation indices that the composition flow reads."""
+        return (self.coding_outputs or self.outputs) if self.reads_coding else 0
 
     @property
     def words_answer(self) -> int:

@@ -91,6 +91,20 @@ def protein_features(proteins: Iterable[np.ndarray]) -> tuple[tuple[str, ...], n
     return ("length of the protein", *(f"{_JOINT}{letter}" for letter in _RESIDUES)), np.array(rows)
 
 
+def coding_features(sequences: Iterable[np.ndarray]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Summarise coding sequences, uint8 tokens with 0 at the right: names, and float64 (genes, 2).
+
+    The numbers of a gene without one are NaN.
+    """
+    rows = []
+    for tokens in sequences:
+        known = tokens[tokens > 0]
+        third = (known - 1) % 4  # A, C, G, T
+        strong = np.count_nonzero((third == 1) | (third == 2))
+        rows.append([len(known), strong / len(known)] if len(known) else [np.nan, np.nan])
+    return ("codons of the coding sequence", "GC of third codon positions"), np.array(rows, dtype=np.float64)
+
+
 @dataclass(frozen=True)
 class Composition:
     """Shares that are judged together: their mean, and the shape of their spread, in the training genes."""

@@ -348,6 +348,7 @@ class Perceiver(nn.Module):
         query_tokens: Tensor,
         half_life: Tensor | None = None,
         told: Tensor | None = None,
+        coding: Tensor | None = None,
     ) -> Tensor:
         """Predict one row per gene, in the network's own (scaled) units: the mean of `members`.
 
@@ -356,11 +357,13 @@ class Perceiver(nn.Module):
             query_tokens: uint8 (batch, up to query_length), likewise.
             half_life: float (batch, 8), standardised, NaN = unknown; None = all unknown.
             told: as for `CompositionFlow.scores`, in training.
+            coding: uint8 (batch, up to coding_length), rows of 0 for genes without a coding sequence; None = no gene
+                has one.
 
         Returns:
             (batch, outputs)
         """
-        return self.members(latent_tokens, query_tokens, half_life, told).mean(dim=1)
+        return self.members(latent_tokens, query_tokens, half_life, told, coding).mean(dim=1)
 
     def members(
         self,
@@ -368,11 +371,12 @@ class Perceiver(nn.Module):
         query_tokens: Tensor,
         half_life: Tensor | None = None,
         told: Tensor | None = None,
+        coding: Tensor | None = None,
     ) -> Tensor:
         """What each member of the composition flow makes of it, from the same: (batch, members, outputs)."""
         outputs = self._from_sequences(latent_tokens, query_tokens, half_life).unsqueeze(1)
         if self.composition is not None:
-            outputs = outputs + self.composition(latent_tokens, query_tokens, half_life, told)
+            outputs = outputs + self.composition(latent_tokens, query_tokens, half_life, told, coding)
         return outputs.tanh() if self.config.tanh else outputs
 
     def _from_sequences(self, latent_tokens: Tensor, query_tokens: Tensor, half_life: Tensor | None) -> Tensor:

@@ -38,7 +38,7 @@ from seqexpr.own_files import (
     text,
     whole,
 )
-from seqexpr.sequences.alphabet import ALPHABETS
+from seqexpr.sequences.alphabet import ALPHABETS, CODING
 from seqexpr.sequences.transcripts import FEATURES
 from seqexpr.tensor_files import CHECKSUMS, check_metadata, check_tensors, load_tensors, save_tensors
 from seqexpr.tensor_files import read_metadata as read_header
@@ -185,6 +185,8 @@ class ModelMetadata:
             inputs.append(f"protein up to {config.protein_length} residues")
         if self.half_life is not None:
             inputs.append("half-life features (optional)")
+        if config.reads_coding:
+            inputs.append(f"coding sequence up to {config.coding_length} codons (optional)")
         return inputs
 
     def to_json(self) -> str:
@@ -193,7 +195,7 @@ class ModelMetadata:
             {
                 "format": FORMAT,
                 "config": self.config.to_dict(),
-                "alphabets": {name: alphabet.letters for name, alphabet in ALPHABETS.items()},
+                "alphabets": _alphabets(self.config.reads_coding),
                 "outputs": [asdict(output) for output in self.outputs],
                 "half_life": self.half_life.to_dict() if self.half_life else None,
                 "training": self.training,
@@ -217,7 +219,7 @@ class ModelMetadata:
                 file, found=f"format {shown(stored['format'])}", expected=f"{expected}; another version reads it"
             )
         check_shape(stored, _METADATA, file, expected, "metadata")
-        letters = {name: alphabet.letters for name, alphabet in ALPHABETS.items()}
+        letters = _alphabets(bool(stored["config"].get("coding_length")))
         if stored["alphabets"] != letters:
             raise InputError(file, found=f"alphabets {stored['alphabets']}", expected=f"alphabets {letters}")
         half_life = stored["half_life"]
@@ -250,6 +252,12 @@ class ModelMetadata:
             raise ValueError("half-life features of a network that reads none")
 
 
+def _alphabets(with_coding: bool) -> dict[str, str]:
+    """Letters by the alphabet's name; codons where they are read, which earlier versions did not."""
+    letters = {name: alphabet.letters for name, alphabet in ALPHABETS.items()}
+    return {**letters, CODING.name: CODING.letters} if with_coding else letters
+
+
 @dataclass
 class TrainedModel:
     """A network with weights, and what its inputs and outputs mean."""
@@ -258,12 +266,22 @@ class TrainedModel:
     network: Perceiver
     metadata: ModelMetadata
 
-    def predict(self, dna: np.ndarray | None, protein: np.ndarray | None, half_life: np.ndarray | None) -> np.ndarray:
+    def predict(
+        self,
+        dna: np.ndarray | None,
+        protein: np.ndarray | None,
+        half_life: np.ndarray | None,
+        coding: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Labels in their own units, float64 (batch, outputs): the mean of `predict_members`, from the same."""
-        return self.predict_members(dna, protein, half_life).mean(axis=0)
+        return self.predict_members(dna, protein, half_life, coding).mean(axis=0)
 
     def predict_members(
-        self, dna: np.ndarray | None, protein: np.ndarray | None, half_life: np.ndarray | None
+        self,
+        dna: np.ndarray | None,
+        protein: np.ndarray | None,
+        half_life: np.ndarray | None,
+        coding: np.ndarray | None = None,
     ) -> np.ndarray:
         """What each member of the network says, in the labels' own units, on whatever device it is, without gradients.
 
@@ -274,6 +292,8 @@ class TrainedModel:
             protein: uint8 (batch, up to protein_length) tokens, PAD at the right, or None.
             half_life: float (batch, 8) features in the schema's order, NaN = unknown, or None; raw, or z-scores
                 for a schema that `expects_z_scores`.
+            coding: uint8 (batch, up to coding_length) tokens of codons, 0 at the right, rows of 0 for genes without a
+                coding sequence; None where no gene has one, or the network reads none.
 
         Returns:
             float64 (members, batch, outputs)
@@ -287,13 +307,15 @@ class TrainedModel:
             name: to_device(array, device) for name, array in (("dna", dna), ("protein", protein)) if array is not None
         }
         config, schema = self.metadata.config, self.metadata.half_life
+        codons = to_device(coding, device) if coding is not None and config.reads_coding else None
         standardised = None
         if schema is not None and half_life is not None:
             standardised = to_device(schema.standardise(half_life), device)
         if self.network.training:  # else what it remembers of an empty sequence would be computed anew in every call
             self.network.eval()
         with torch.inference_mode():
-            scaled = self.network.members(tokens[config.latent_input], tokens[config.query_input], standardised)
+            latent_tokens, query_tokens = tokens[config.latent_input], tokens[config.query_input]
+            scaled = self.network.members(latent_tokens, query_tokens, standardised, coding=codons)
         return self._unscale(to_host(scaled.transpose(0, 1)).astype(np.float64))
 
     def _unscale(self, scaled: np.ndarray) -> np.ndarray:
@@ -426,7 +448,11 @@ def _find(path: str | Path) -> tuple[Path, ModelMetadata, list[int] | None]:
         metadata = _own_metadata(file, read_header(file, _EXPECTED))
         columns = [[output.name for output in metadata.outputs].index(output) for output in view["outputs"]]
         whole = metadata.config
-        changes = {"outputs": len(columns), "word_outputs": whole.words_answer}
+        changes = {
+            "outputs": len(columns),
+            "word_outputs": whole.words_answer,
+            "coding_outputs": whole.coding_indices,
+        }
         config = PerceiverConfig.from_dict({**whole.to_dict(), **changes})
     except (ValueError, SeqexprError) as problem:
         raise InputError(path, found=f"a view that does not fit ({problem})", expected=_EXPECTED) from None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from seqexpr.errors import UsageError
+from seqexpr.inputs.coding import CodingCounts
 from seqexpr.inputs.half_life import MissingFeatures
 from seqexpr.inputs.options import GeneOptions
 from seqexpr.inputs.proteins import ProteinCounts
@@ -40,6 +41,9 @@ class InputRecord:
     """uint8 (residues,), at most the longest that a model reads; None when none reads a protein."""
     half_life: np.ndarray | None
     """float64 (8,) features on the models' `half_life_scale`, NaN = unknown; None when no model reads them."""
+    coding: Tokens | None = None
+    """uint8 (codons,) of `alphabet.CODING`, at most as many as a model reads; None where the gene has no coding
+    sequence or no model reads one."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class ModelNeeds:
     """How many predictions there are of each record: their mean is given, and their spread where there are several."""
     half_life_scale: HalfLifeScale = "raw"
     """What the models take a table of these features to hold."""
+    coding_length: int = 0
+    """Longest coding sequence, codons; 0 when no model reads one."""
 
     @classmethod
     def of(cls, models: Sequence[ModelMetadata]) -> ModelNeeds:
@@ -84,6 +90,7 @@ class ModelNeeds:
             half_life_names=tuple(next(iter(names), ())),
             members=sum(model.config.composition_members for model in models),
             half_life_scale=_scale(schemas),
+            coding_length=max(model.config.coding_length for model in models),
         )
 
     @property
@@ -107,6 +114,8 @@ class InputSources(GeneOptions):
     """The records of `fasta` where they are in memory, or begun already."""
     protein_records: Iterable[FastaRecord] | None = None
     """The same of `proteins`."""
+    cds_records: Iterable[FastaRecord] | None = None
+    """The same of `cds`."""
 
     other_inputs: ClassVar[str] = ", or --example"
 
@@ -154,10 +163,13 @@ class InputSources(GeneOptions):
             raise UsageError(f"the model reads no proteins: leave {self._named('proteins')} out")
         if self.genes is not None and not needs.window_length and not self.genbank:
             raise UsageError("--genes picks windows, and the model reads proteins alone: leave --genes out")
-        if (self.half_life or self.annotation) and not needs.half_life_names:
+        if self.has_cds and not needs.coding_length:
+            raise UsageError("the model reads no coding sequences: leave --cds out")
+        splices = bool(self.annotation and self.genome and needs.coding_length)
+        if (self.half_life or (self.annotation and not splices)) and not needs.half_life_names:
             option = "--half-life" if self.half_life else "--annotation"
             raise UsageError(f"the model reads no half-life features: leave {option} out")
-        if self.annotation and needs.half_life_scale != "raw":
+        if self.annotation and needs.half_life_scale != "raw" and not splices:
             raise UsageError("the model reads half-life features as z-scores, which --annotation cannot give")
         if self.half_life and needs.half_life_scale == "mixed":
             raise UsageError(
@@ -183,6 +195,11 @@ class InputSources(GeneOptions):
         """Whether proteins are given by themselves."""
         return bool(self.proteins) or self.protein_records is not None
 
+    @property
+    def has_cds(self) -> bool:
+        """Whether coding sequences are given by themselves."""
+        return bool(self.cds) or self.cds_records is not None
+
 
 @dataclass
 class InputCounts:
@@ -202,6 +219,11 @@ class InputCounts:
     truncated_proteins: int = 0
     unused_proteins: int = 0
     """Proteins without a window of their id."""
+    truncated_coding: int = 0
+    coding_absent: int = 0
+    """Records without a coding sequence, where a model reads one."""
+    coding: CodingCounts = field(default_factory=CodingCounts)
+    """Coding sequences that cannot be used."""
     half_life_absent: int = 0
     """Records without a row in the half-life table or annotation."""
     half_life: MissingFeatures = field(default_factory=lambda: MissingFeatures(()))
@@ -217,3 +239,21 @@ def half_life_line(counts: InputCounts, sources: InputSources, needs: ModelNeeds
     if can_be_computed and not (sources.half_life or sources.annotation) and needs.half_life_scale == "raw":
         missing += f" (--annotation {sources.tss} computes them)"
     return f"{missing}; the model predicts from the rest"
+
+
+def coding_line(counts: InputCounts, sources: InputSources) -> str | None:
+    """A line about coding sequences that are missing, complete when the stream has ended; None for none."""
+    absent, genes = counts.coding_absent, counts.records
+    if not absent:
+        return None
+    of = f"{absent:,} of {genes:,} genes" if absent < genes else f"all {genes:,} genes"
+    said = f"coding sequence missing for {'the one gene' if genes == 1 else of}"
+    if not (sources.has_cds or sources.genbank or (sources.annotation and sources.genome)):
+        said += " (--cds gives it, and so do --genome with --annotation)"
+    return f"{said}; the model predicts from the rest"
+
+
+def missing_lines(counts: InputCounts, sources: InputSources, needs: ModelNeeds) -> list[str]:
+    """A line for each optional input that some gene lacks; complete when the stream has ended."""
+    lines = [half_life_line(counts, sources, needs), *counts.coding.describe(), coding_line(counts, sources)]
+    return [line for line in lines if line is not None]

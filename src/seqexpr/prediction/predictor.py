@@ -58,7 +58,11 @@ class Model(Protocol):
         ...
 
     def predict_members(
-        self, dna: np.ndarray | None, protein: np.ndarray | None, half_life: np.ndarray | None
+        self,
+        dna: np.ndarray | None,
+        protein: np.ndarray | None,
+        half_life: np.ndarray | None,
+        coding: np.ndarray | None = None,
     ) -> np.ndarray:
         """float64 (members, batch, outputs) from uint8 (batch, letters) tokens and float (batch, 8) raw features."""
         ...
@@ -183,7 +187,7 @@ class Predictor:
     def _predict_one(self, model: Model, batch: Sequence[InputRecord]) -> np.ndarray:
         """float64 (members, batch, outputs) of one model."""
         config = model.metadata.config
-        dna = protein = half_life = None
+        dna = protein = half_life = coding = None
         if config.reads_dna:
             start = self.needs.upstream - config.upstream
             stop = self.needs.upstream + config.downstream
@@ -192,7 +196,10 @@ class Predictor:
             protein = _pad([_given(record.protein, record, "protein") for record in batch], config.protein_length)
         if model.metadata.half_life is not None:  # else it was trained without the features
             half_life = np.stack([_given(record.half_life, record, "half-life features") for record in batch])
-        return model.predict_members(dna, protein, half_life)
+        if config.reads_coding:
+            unknown = np.empty(0, np.uint8)
+            coding = _pad([unknown if one.coding is None else one.coding for one in batch], config.coding_length)
+        return model.predict_members(dna, protein, half_life, coding)
 
     def _combine(self, record: InputRecord, values: np.ndarray) -> Prediction:
         mean = values.mean(axis=0)
@@ -223,11 +230,11 @@ def _given(value: np.ndarray | None, record: InputRecord, what: str) -> np.ndarr
     return value
 
 
-def _pad(proteins: list[np.ndarray], longest: int) -> np.ndarray:
-    """uint8 (batch, longest of these), padded at the right with 0, cut at `longest` residues."""
-    width = min(longest, max(len(protein) for protein in proteins))
-    padded = np.zeros((len(proteins), width), dtype=np.uint8)
-    for row, protein in zip(padded, proteins, strict=True):
-        kept = protein[:width]
+def _pad(sequences: list[np.ndarray], longest: int) -> np.ndarray:
+    """uint8 (batch, longest of these), padded at the right with 0, cut at `longest` tokens."""
+    width = min(longest, max(map(len, sequences)))
+    padded = np.zeros((len(sequences), width), dtype=np.uint8)
+    for row, tokens in zip(padded, sequences, strict=True):
+        kept = tokens[:width]
         row[: len(kept)] = kept
     return padded

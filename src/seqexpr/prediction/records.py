@@ -14,13 +14,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seqexpr.errors import InputError
+from seqexpr.inputs.coding import AnnotatedCoding, CodingFasta, CodingSource, MadeCoding
 from seqexpr.inputs.expected import expected_records
+from seqexpr.inputs.gene_ids import Side, nothing_joined
 from seqexpr.inputs.half_life import MissingFeatures
 from seqexpr.inputs.half_life_table import read_half_life
 from seqexpr.inputs.reference import Reference
 from seqexpr.inputs.windows import CutWindows, FastaWindows
 from seqexpr.prediction.inputs import InputCounts, InputRecord, InputSources, ModelNeeds, Tokens
+from seqexpr.sequences.coding import CodonTables, TranslationCounts
 from seqexpr.sequences.fasta import FastaRecord, read_fasta, uniprot_accession
+from seqexpr.sequences.feature_lines import LeftOut
 from seqexpr.sequences.transcripts import AnnotatedFeatures
 from seqexpr.sequences.windows import Tss
 
@@ -55,7 +59,9 @@ def read_records(sources: InputSources, needs: ModelNeeds, counts: InputCounts) 
     _expect(sources, counts, reader, reference.genbank)
     half_life = _half_life(sources, needs, counts, reference, sites)
     half_life.check_joined((site.id for site in sites) if isinstance(reader, CutWindows) else _ids(sources, reader))
-    return _records(_sequences(reader, sources, needs, counts, reference.genbank), half_life, counts)
+    coding = _Coding(sources, needs, counts, reference, sites)
+    coding.check_joined((site.id for site in sites) if isinstance(reader, CutWindows) else _ids(sources, reader))
+    return _records(_sequences(reader, sources, needs, counts, reference.genbank), half_life, coding, counts)
 
 
 def _expect(
@@ -84,12 +90,16 @@ def _ids(sources: InputSources, reader: FastaWindows | CutWindows | None) -> Ite
 
 
 def _records(
-    sequences: Iterator[tuple[str, Tokens | None, Tokens | None]], half_life: _HalfLife, counts: InputCounts
+    sequences: Iterator[tuple[str, Tokens | None, Tokens | None]],
+    half_life: _HalfLife,
+    coding: _Coding,
+    counts: InputCounts,
 ) -> Iterator[InputRecord]:
     for name, dna, protein in sequences:
         counts.records += 1
-        yield InputRecord(name, dna, protein, half_life.row(name))
+        yield InputRecord(name, dna, protein, half_life.row(name), coding.row(name, protein))
     half_life.check_stream()
+    coding.check_stream()
 
 
 def _half_life(
@@ -177,6 +187,82 @@ class _HalfLife:
             f"{'is not ' if records == 1 else ''}among its {len(self._rows):,} ids{example}, so 0 genes joined"
         )
         return InputError(self._file, found=found, expected="half-life features of the genes predicted")
+
+
+class _Coding:
+    """Coding sequences by id, counted; none where none are given or no model reads them."""
+
+    def __init__(
+        self, sources: InputSources, needs: ModelNeeds, counts: InputCounts, reference: Reference, sites: Sequence[Tss]
+    ) -> None:
+        self._counts, self._needs = counts, needs
+        self._source: CodingSource | None = None
+        self._last = ""
+        if not needs.coding_length:
+            return
+        if sources.has_cds:
+            contigs = {site.id: site.chrom for site in sites}
+            self._source = CodingFasta(
+                sources.cds, records=sources.cds_records, contig_of=lambda gene: contigs.get(gene, "")
+            )
+        elif reference.genbank is not None:
+            left_out = LeftOut(sources.genbank or "-")
+            found = reference.genbank.coding_sequences(CodonTables(), TranslationCounts(), left_out)
+            self._source = MadeCoding({one.gene: one.codons for one in found if one.codons}, str(sources.genbank))
+        elif reference.transcripts is not None and reference.genome is not None:
+            by_gene = {transcript.gene_id: transcript for transcript in reference.transcripts}
+            self._source = AnnotatedCoding(by_gene, reference.genome, str(sources.annotation))
+        if self._source is not None:
+            counts.coding = self._source.counts
+
+    def row(self, name: str, protein: Tokens | None) -> Tokens | None:
+        """uint8 (codons,), or None for a gene without a coding sequence.
+
+        Raises:
+            InputError: a record that is no coding sequence in frame, or that of another protein.
+        """
+        if not self._needs.coding_length:
+            return None
+        self._last = name
+        cut = protein is not None and len(protein) == self._needs.protein_length
+        tokens = None if self._source is None else self._source.find(name, protein, cut=cut)
+        self._counts.coding_absent += tokens is None
+        if tokens is None:
+            return None
+        self._counts.truncated_coding += len(tokens) > self._needs.coding_length
+        return tokens[: self._needs.coding_length]
+
+    def check_joined(self, ids: Iterable[str]) -> None:
+        """Refuse a FASTA file without a record for any of the genes that will come, as far as they are known.
+
+        Raises:
+            InputError: it is such a file.
+        """
+        if not isinstance(self._source, CodingFasta):
+            return
+        names = []
+        for name in ids:
+            if self._source.knows(name):
+                return
+            names.append(name)
+        if names:
+            raise self._unjoined(names)
+
+    def check_stream(self) -> None:
+        """At the end of a pipe, refuse a file that had no record for any gene.
+
+        Raises:
+            InputError: it is such a file.
+        """
+        counts = self._counts
+        none = 0 < counts.records == counts.coding_absent and not counts.coding.left_out
+        if isinstance(self._source, CodingFasta) and none:
+            raise self._unjoined([self._last])
+
+    def _unjoined(self, names: list[str]) -> InputError:
+        assert self._source is not None
+        genes = Side("the genes predicted", "", names)
+        return nothing_joined([genes, Side("coding sequences", self._source.file, self._source.ids)], with_map=True)
 
 
 def _sequences(

@@ -39,5 +39,6 @@ def predict_members(
             dataset.dna(rows, config.upstream, config.downstream) if config.reads_dna else None,
             dataset.proteins(rows, config.protein_length) if config.reads_protein else None,
             None if raw is None else raw[rows],
+            dataset.coding(rows, config.coding_length) if config.reads_coding and dataset.has_coding else None,
         )
     return predicted

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from seqexpr.models.input_range import RangeCounts, dna_features, protein_features
+from seqexpr.models.input_range import RangeCounts, coding_features, dna_features, protein_features
 from seqexpr.models.registry import DEFAULT_DNA_MODEL, DEFAULT_PROTEIN_MODEL, resolve_models
 from seqexpr.models.trained import ModelMetadata, read_metadata
 from seqexpr.prediction.inputs import InputCounts, InputRecord, InputSources, ModelNeeds
@@ -181,5 +181,7 @@ def _watched(
             parts.append(protein_features([record.protein[: config.protein_length]]))
         if record.half_life is not None and model.half_life is not None:
             parts.append((model.half_life.names, record.half_life[None]))
+        if config.reads_coding:
+            parts.append(coding_features([np.empty(0, np.uint8) if record.coding is None else record.coding]))
         outside.add(parts)
         yield record

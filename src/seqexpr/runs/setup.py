@@ -165,7 +165,10 @@ def _network(dataset: PreparedDataset, preset: str, outputs: int) -> PerceiverCo
 
 
 def _narrowed(config: PerceiverConfig, dataset: PreparedDataset) -> PerceiverConfig:
-    """The config, its window narrowed to what the dataset holds."""
+    """The config, narrowed to what the dataset holds: its window, and no coding sequences where there are none."""
+    if config.reads_coding and not dataset.has_coding:
+        logger.info("the dataset holds no coding sequences (prepare --cds or --translate): the network reads none")
+        config = PerceiverConfig.from_dict({**config.to_dict(), "coding_length": 0})
     upstream, downstream = min(config.upstream, dataset.upstream), min(config.downstream, dataset.downstream)
     if not config.reads_dna or (upstream, downstream) == (config.upstream, config.downstream):
         return config

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import product
 from os import PathLike
 from typing import Any
 
@@ -157,6 +158,66 @@ PROTEIN = Alphabet(
 """The 20 amino acids, selenocysteine U and X are tokens 1 to 22; B, Z, J, O and the stop * are read as X."""
 
 ALPHABETS = {alphabet.name: alphabet for alphabet in (DNA, PROTEIN)}
+"""The alphabets of the sequences that a network's flows read."""
+
+
+@dataclass(frozen=True)
+class CodonAlphabet:
+    """The 64 codons as tokens: three letters of DNA each, in frame."""
+
+    name: str = "coding"
+    codons: tuple[str, ...] = tuple(map("".join, product(DNA.letters, repeat=3)))
+    """Token i + 1 is `codons[i]`; token 0 is padding, or a codon with a letter other than A, C, G and T."""
+
+    @property
+    def size(self) -> int:
+        """The number of tokens, padding included."""
+        return len(self.codons) + 1
+
+    @property
+    def letters(self) -> str:
+        """The codons in their order, in one text."""
+        return "".join(self.codons)
+
+    def encode(
+        self, sequence: bytes | str, *, file: str | PathLike[str] = "sequence", record: str | None = None
+    ) -> np.ndarray:
+        """Tokens of a coding sequence.
+
+        >>> CODING.encode("AAAAACNNN").tolist()
+        [1, 2, 0]
+
+        Args:
+            sequence: 3 n letters of DNA or RNA, from the first base of a codon on.
+            file, record: where the sequence came from, for the error.
+
+        Returns:
+            Tokens, uint8 (n,), writeable.
+
+        Raises:
+            InputError: the length is no multiple of three, or a letter is foreign to DNA.
+        """
+        bases = DNA.encode(sequence, file=file, record=record)
+        if len(bases) % 3:
+            raise InputError(
+                file, record=record, found=f"{len(bases):,} letters", expected="whole codons, a multiple of three"
+            )
+        first, second, third = bases.reshape(-1, 3).T
+        tokens = 16 * first + 4 * second + third - 20  # A is 1, so that AAA would be 21
+        tokens[(first == PAD) | (second == PAD) | (third == PAD)] = PAD
+        return tokens
+
+    def decode(self, tokens: np.ndarray) -> str:
+        """Letters of tokens (n,); token 0 is NNN."""
+        return "".join(("NNN", *self.codons)[token] for token in np.asarray(tokens).tolist())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The alphabet as JSON can hold it."""
+        return {"name": self.name, "letters": self.letters}
+
+
+CODING = CodonAlphabet()
+"""AAA, AAC, AAG, AAT, ACA ... TTT are the tokens 1 to 64: the order of DNA's tokens, A C G T."""
 
 COMPLEMENT_TOKENS = bytes([0, 4, 3, 2, 1, *range(5, 256)])
 """256 bytes for `bytes.translate`: the token of the complementary base."""

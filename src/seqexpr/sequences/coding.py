@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from seqexpr.errors import UsageError
+from seqexpr.sequences.alphabet import CODING, PROTEIN
 from seqexpr.sequences.contigs import common_name
 from seqexpr.sequences.fasta import FastaRecord
 from seqexpr.sequences.feature_lines import LeftOut
@@ -244,6 +247,36 @@ def start_codons(number: int) -> frozenset[str] | None:
     """The start codons of a codon table, or None where there is no table of this number."""
     table = _tables().get(number)
     return None if table is None else frozenset(table.start_codons)
+
+
+STOP = 255
+"""What `residue_tokens` has for a stop codon."""
+
+
+@lru_cache
+def residue_tokens(number: int) -> np.ndarray:
+    """The residue that each token of `alphabet.CODING` stands for by a codon table.
+
+    Returns:
+        uint8 (65,): tokens of `alphabet.PROTEIN`; X for a codon that is not known, `STOP` for codons that are stops
+        and nothing else.
+
+    Raises:
+        KeyError: there is no such table.
+    """
+    forward = _tables()[number].forward_table
+    unknown = PROTEIN.encode("X")[0]
+    of_codon = [PROTEIN.encode(forward[codon])[0] if codon in forward else STOP for codon in CODING.codons]
+    return np.array([unknown, *of_codon], dtype=np.uint8)
+
+
+def stop_codons(number: int) -> frozenset[str]:
+    """The codons of a table that may end a coding sequence; of some tables they may be residues too.
+
+    Raises:
+        KeyError: there is no such table.
+    """
+    return frozenset(_tables()[number].stop_codons)
 
 
 @lru_cache

@@ -10,8 +10,12 @@ import torch
 
 from seqexpr.datasets.dataset import PreparedDataset
 from seqexpr.inputs.half_life import HalfLifeSchema
+from seqexpr.models.composition.codons import codon_counts
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.models.transfers import to_device
+
+_GENES_AT_ONCE = 256
+"""Genes whose codons are counted at once."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class Batch:
     """float32 (batch, 8), standardised, NaN = unknown"""
     labels: torch.Tensor
     """float32 (batch, outputs), scaled, NaN = missing"""
+    coding: torch.Tensor | None = None
+    """uint8 (batch, codons), rows of 0 for genes without a coding sequence; None where the network reads none"""
     told: torch.Tensor | None = None
     """float32 (batch, outputs), what the table of residue words says of training genes when it has not seen them
     (`training.word_stage`); NaN for other genes, None without a table."""
@@ -56,13 +62,21 @@ class BatchLoader:
         for start in range(0, len(indices), batch_size):
             yield self.batch(indices[start : start + batch_size])
 
-    def batch(self, indices: np.ndarray, *, shift: int = 0, hidden_half_life: np.ndarray | None = None) -> Batch:
+    def batch(
+        self,
+        indices: np.ndarray,
+        *,
+        shift: int = 0,
+        hidden_half_life: np.ndarray | None = None,
+        hidden_coding: np.ndarray | None = None,
+    ) -> Batch:
         """One batch.
 
         Args:
             indices: rows of the dataset.
             shift: bp by which the windows are moved downstream, within what the dataset holds.
             hidden_half_life: bool (batch,), True = as if the gene's half-life features were unknown.
+            hidden_coding: bool (batch,), True = as if the gene's coding sequence were unknown.
         """
         tokens: dict[str, torch.Tensor] = {}
         if self.config.reads_dna:
@@ -76,13 +90,28 @@ class BatchLoader:
             if hidden_half_life is not None:
                 rows = np.where(hidden_half_life[:, None], np.float32(np.nan), rows)
             half_life = self._to_device(rows)
+        coding = None
+        if self.config.reads_coding:
+            codons = self.dataset.coding(indices, self.config.coding_length)
+            if hidden_coding is not None:
+                codons = np.where(hidden_coding[:, None], np.uint8(0), codons)
+            coding = self._to_device(codons)
         return Batch(
             tokens[self.config.latent_input],
             tokens[self.config.query_input],
             half_life,
             self._to_device(self.labels[indices]),
+            coding,
             None if self.told is None else self._to_device(self.told[indices]),
         )
+
+    def codon_counts(self, indices: np.ndarray) -> torch.Tensor:
+        """How often each codon occurs in the genes' coding sequences, on the CPU: float32 (genes, 64)."""
+        parts = []
+        for start in range(0, len(indices), _GENES_AT_ONCE):
+            genes = indices[start : start + _GENES_AT_ONCE]
+            parts.append(codon_counts(torch.from_numpy(self.dataset.coding(genes, self.config.coding_length))))
+        return torch.cat(parts)
 
     def _to_device(self, array: np.ndarray) -> torch.Tensor:
         return to_device(np.ascontiguousarray(array), self.device)

@@ -50,14 +50,16 @@ def train_composition(
         flow: of the network; trained in place.
         loader: makes the batches.
         train: rows of the dataset.
-        recipe: epochs, learning rate, weight decay, half-life dropout.
+        recipe: epochs, learning rate, weight decay, dropout of optional inputs.
         loss: the training's own.
         seed: of the order of the genes and of dropout.
 
     Returns:
         the mean training loss of the last pass; NaN without one.
     """
-    flow.fit((batch.latent_tokens, batch.query_tokens) for batch in loader.batches(train, BATCH))
+    if flow.codons is not None:
+        flow.codons.fit(loader.codon_counts(train), torch.from_numpy(loader.labels[train]))
+    flow.fit((batch.latent_tokens, batch.query_tokens, batch.coding) for batch in loader.batches(train, BATCH))
     if not recipe.composition_epochs:
         return math.nan
     genes = _Genes(flow, loader, train)
@@ -84,9 +86,12 @@ def train_composition(
                 group["lr"] = learning_rate(settings, overall, steps * recipe.composition_epochs)
             rows = order[step * BATCH : (step + 1) * BATCH]
             hidden = torch.rand(len(rows), 1, device=rows.device) < recipe.half_life_dropout
+            hidden_coding = None
+            if flow.codons is not None:
+                hidden_coding = torch.rand(len(rows), 1, device=rows.device) < recipe.coding_dropout
             optimizer.zero_grad(set_to_none=True)
             labels = genes.labels[rows]
-            predicted = genes.predict(flow.train(), rows, hidden)
+            predicted = genes.predict(flow.train(), rows, hidden, hidden_coding)
             count = int((~labels.isnan()).sum())
             # The sum over the members: each learns as if it were alone. A gene's weight is within the squares.
             weighted = zip(predicted.unbind(1), roots[:, rows, None], strict=True)
@@ -113,7 +118,11 @@ class _Genes:
 
     def __init__(self, flow: CompositionFlow, loader: BatchLoader, rows: np.ndarray) -> None:
         batches = [
-            (flow.scores(batch.latent_tokens, batch.query_tokens, batch.told), batch.half_life, batch.labels)
+            (
+                flow.scores(batch.latent_tokens, batch.query_tokens, batch.told, batch.coding),
+                batch.half_life,
+                batch.labels,
+            )
             for batch in loader.batches(rows, BATCH)
         ]
         scores, half_life, labels = zip(*batches, strict=True)
@@ -121,9 +130,19 @@ class _Genes:
         unknown = self.scores.new_full((len(rows), HALF_LIFE_FEATURES), math.nan)
         self.half_life = unknown if half_life[0] is None else torch.cat(half_life)
 
-    def predict(self, flow: CompositionFlow, rows: Tensor, hidden: Tensor) -> Tensor:
-        """The members' answers for some of them; `hidden` bool (rows, 1): whose half-life features they do not see."""
-        return flow.predict(self.scores[rows], self.half_life[rows].masked_fill(hidden, math.nan))
+    def predict(self, flow: CompositionFlow, rows: Tensor, hidden: Tensor, hidden_coding: Tensor | None) -> Tensor:
+        """The members' answers for some of them.
+
+        Args:
+            flow: that answers.
+            rows: which genes.
+            hidden: bool (rows, 1): whose half-life features it does not see.
+            hidden_coding: the same of coding sequences; None: it sees all.
+        """
+        scores = self.scores[rows]
+        if hidden_coding is not None:
+            scores = flow.without_coding(scores, hidden_coding)
+        return flow.predict(scores, self.half_life[rows].masked_fill(hidden, math.nan))
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from seqexpr.datasets.dataset import PreparedDataset
 from seqexpr.errors import UsageError
 from seqexpr.inputs.half_life import HalfLifeSchema
 from seqexpr.models.config import PerceiverConfig
-from seqexpr.models.input_range import InputRange, dna_features, protein_features
+from seqexpr.models.input_range import InputRange, coding_features, dna_features, protein_features
 from seqexpr.training.recipe import Recipe
 
 _CHUNK = 512
@@ -154,6 +154,8 @@ def input_range(experiment: Experiment, rows: np.ndarray) -> InputRange:
     raw = dataset.half_life() if config.reads_half_life else None
     if raw is not None:
         parts.append((dataset.half_life_names, raw[rows]))
+    if config.reads_coding:
+        parts.append(coding_features(dataset.coding([row], config.coding_length)[0] for row in rows))
     return InputRange.of(parts)
 
 

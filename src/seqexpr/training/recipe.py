@@ -21,7 +21,7 @@ SCHEDULES = ("noam", "cosine", "constant")
 STOP_METRICS = ("valid_loss", "valid_r2", "none")
 LABEL_SCALINGS = ("zscore", "none")
 
-NOT_A_RECIPES = ("preset", "latent_input", "query_input", "outputs", "word_outputs")
+NOT_A_RECIPES = ("preset", "latent_input", "query_input", "outputs", "word_outputs", "coding_outputs")
 """Settings of a network that a recipe does not change: the task and the preset decide them."""
 
 _LARGEST = 2.0**53
@@ -92,6 +92,8 @@ class Recipe:
     """Factor on the error of a label, by the label's name; 1 for labels not named."""
     half_life_dropout: float = 0.0
     """Probability that a gene's half-life features are hidden in a step, so that prediction works without them."""
+    coding_dropout: float = 0.0
+    """The same of a gene's coding sequence, drawn by itself: a gene may lack either, or both."""
     tss_jitter: int = 0
     """Largest shift of the window in a step, bp, where the dataset's windows are wide enough."""
     average_decay: float = 0.0
@@ -119,7 +121,7 @@ class Recipe:
         for name in (*counts, "composition_epochs"):
             if getattr(self, name) < 0:
                 raise UsageError(f"recipe {self.name}: {name} must not be negative, but is {getattr(self, name)}")
-        for name in ("half_life_dropout", "average_decay"):
+        for name in ("half_life_dropout", "coding_dropout", "average_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"recipe {self.name}: {name} must be in [0, 1), not {getattr(self, name)}")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):

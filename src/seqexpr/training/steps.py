@@ -32,18 +32,28 @@ class StepDrawer:
         self.jitter = largest_shift(loader.dataset, loader.config, recipe.tss_jitter)
 
     def draw(self, genes: np.ndarray, generator: np.random.Generator) -> Iterator[Step]:
-        """All genes once, in a random order, with the recipe's random shifts and hidden half-life features."""
+        """All genes once, in a random order, with the recipe's random shifts and hidden inputs."""
         order = generator.permutation(genes)
         for start in range(0, len(order), self.recipe.batch_size):
             indices = order[start : start + self.recipe.batch_size]
             shift = int(generator.integers(-self.jitter, self.jitter + 1))
             hidden = generator.random(len(indices)) < self.recipe.half_life_dropout
-            yield self.load(indices, shift, hidden)
+            hidden_coding = None
+            if self.loader.config.reads_coding:  # else nothing is drawn: recipes without it keep their random numbers
+                hidden_coding = generator.random(len(indices)) < self.recipe.coding_dropout
+            yield self.load(indices, shift, hidden, hidden_coding)
 
-    def load(self, indices: np.ndarray, shift: int, hidden_half_life: np.ndarray) -> Step:
+    def load(
+        self, indices: np.ndarray, shift: int, hidden_half_life: np.ndarray, hidden_coding: np.ndarray | None = None
+    ) -> Step:
         """One step of these genes; see `BatchLoader.batch` for the rest."""
         groups = [
-            self.loader.batch(indices[places], shift=shift, hidden_half_life=hidden_half_life[places])
+            self.loader.batch(
+                indices[places],
+                shift=shift,
+                hidden_half_life=hidden_half_life[places],
+                hidden_coding=None if hidden_coding is None else hidden_coding[places],
+            )
             for places in self._groups(indices)
         ]
         return Step(groups, int((~np.isnan(self.loader.labels[indices])).sum()))

@@ -299,7 +299,8 @@ class _Trainer:
 
         def loss_of(network: Perceiver, batch: Batch) -> Tensor:
             with torch.autocast("cuda", torch.bfloat16, enabled=recipe.bf16 and self.device.type == "cuda"):
-                predicted = network(batch.latent_tokens, batch.query_tokens, batch.half_life, batch.told)
+                inputs = (batch.latent_tokens, batch.query_tokens, batch.half_life, batch.told, batch.coding)
+                predicted = network(*inputs)
             return recipe.loss_weight * self._loss(predicted, batch.labels, step.labels)
 
         if self.groups is not None:
@@ -338,7 +339,8 @@ class _Trainer:
         @torch.no_grad()
         def predict(part: np.ndarray) -> tuple[Tensor, Tensor]:
             batch = self.loader.batch(part)
-            return self.averaged(batch.latent_tokens, batch.query_tokens, batch.half_life).float(), batch.labels
+            inputs = (batch.latent_tokens, batch.query_tokens, batch.half_life)
+            return self.averaged(*inputs, coding=batch.coding).float(), batch.labels
 
         found = [predict(part) for part in parts] if self.pool is None else in_order(self.pool, predict, parts)
         all_predicted, all_labels = (torch.cat(tensors) for tensors in zip(*found, strict=True))

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from seqexpr.errors import UsageError
+from seqexpr.models.composition.codons import codon_counts
 from seqexpr.models.composition.flow import CompositionFlow
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.models.perceiver import Perceiver
@@ -18,7 +19,7 @@ def flow_of(config, **changes) -> CompositionFlow:
 def test_fit_standardises_the_training_genes(small_config, tokens):
     flow = CompositionFlow(PerceiverConfig.from_dict({**small_config.to_dict(), "composition_dim": 4}))
     windows = tokens(40, 360)
-    flow.fit([(windows[:25], windows[:25]), (windows[25:], windows[25:])])
+    flow.fit([(part, part, None) for part in (windows[:25], windows[25:])])
     features = flow.features(windows, windows)
     torch.testing.assert_close(flow.mean, features.mean(dim=0), rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(flow.sd, features.std(dim=0, correction=0), rtol=1e-2, atol=1e-5)
@@ -27,7 +28,7 @@ def test_fit_standardises_the_training_genes(small_config, tokens):
 def test_a_constant_feature_says_nothing(small_config):
     flow = CompositionFlow(PerceiverConfig.from_dict({**small_config.to_dict(), "composition_dim": 4}))
     window = torch.ones(1, 360, dtype=torch.uint8).expand(5, -1)
-    flow.fit([(window, window)])
+    flow.fit([(window, window, None)])
     assert (flow.sd == 1).all()
     assert flow(window, window, torch.zeros(5, 8)).isfinite().all()
 
@@ -162,3 +163,57 @@ def test_told_answers_replace_those_of_the_table(tokens):
         assert torch.equal(given[:, :-2], asked[:, :-2]) and flow.covariates == 0
         changed = (flow(proteins, proteins, None, told) - flow(proteins, proteins, None)).abs().amax(dim=(1, 2))
     assert changed[1] == 0 and (changed[[0, 2, 3]] > 1e-3).all()
+
+
+@pytest.fixture
+def with_codons(small_config, tokens):
+    """A flow that reads codons, fitted on 40 genes of which the last ten have no coding sequence."""
+    flow = flow_of(small_config, coding_length=50, outputs=2, composition_members=2)
+    windows, coding = tokens(40, 360), tokens(40, 50, letters=64, seed=1)
+    coding[30:] = 0
+    flow.codons.fit(codon_counts(coding), torch.randn(40, 2))
+    flow.fit([(windows[:25], windows[:25], coding[:25]), (windows[25:], windows[25:], coding[25:])])
+    torch.nn.init.normal_(flow.direct.weight)
+    return flow, windows, coding
+
+
+def test_codon_features_are_standardised_on_the_genes_that_have_them(with_codons):
+    flow, windows, coding = with_codons
+    scores = flow.scores(windows, windows, coding=coding)
+    known = scores[:30, -1 - flow.codons.width : -1]
+    assert known.mean(dim=0).abs().max() < 0.2  # but for what is cut off
+    assert not scores[30:, -1 - flow.codons.width :].any()
+    assert (scores[:30, -1] == 1).all()
+
+
+def test_a_gene_without_a_coding_sequence_is_as_without_any(with_codons):
+    flow, windows, coding = with_codons
+    plain = flow(windows, windows, None)
+    given = flow(windows, windows, None, coding=coding)
+    assert torch.equal(given[30:], plain[30:])
+    assert not torch.isclose(given[:30], plain[:30]).any()
+    unknown = torch.zeros_like(coding)
+    assert torch.equal(flow(windows, windows, None, coding=unknown), plain)
+
+
+def test_hidden_coding_sequences_are_as_absent_ones(with_codons):
+    flow, windows, coding = with_codons
+    hidden = torch.arange(40)[:, None] % 2 == 0
+    absent = coding.masked_fill(hidden, 0)
+    scores = flow.without_coding(flow.scores(windows, windows, coding=coding), hidden)
+    assert torch.equal(scores, flow.scores(windows, windows, coding=absent))
+
+
+def test_codons_stand_before_towers_and_words(small_config, tokens):
+    config = PerceiverConfig.from_preset(
+        "protein-perceiver", protein_length=432, composition_dim=4, word_buckets=32, coding_length=50
+    )
+    flow, proteins, coding = CompositionFlow(config).eval(), tokens(4, 50, letters=20), tokens(4, 50, letters=64)
+    flow.fit([(proteins, proteins, coding)])
+    torch.nn.init.normal_(flow.words.table)
+    torch.nn.init.ones_(flow.words.weights)
+    without, given = flow.scores(proteins, proteins), flow.scores(proteins, proteins, coding=coding)
+    same = (without == given).all(dim=0)
+    counted = len(flow.mean) - flow.codons.width
+    assert same[:counted].all() and same[-2] and not same[-1]
+    assert given[:, -2].any()  # what the words answer
