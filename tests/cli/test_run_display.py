@@ -70,7 +70,7 @@ def test_line_of_the_only_training(capsys):
     with RunDisplay() as display:
         display.on_begin(Path("run"), 10)
         display.on_epoch({**ROW, "epoch": 0})
-        assert capsys.readouterr().err == "composition alone: validation r2 0.346, loss 0.5123, 30.0 s\n"
+        assert capsys.readouterr().err == "before the first epoch: validation r2 0.346, loss 0.5123, 30.0 s\n"
         display.on_step(2, 1, 7)
         display.on_epoch(ROW)
     assert capsys.readouterr().err.startswith("epoch 2 of at most 10: validation r2 0.346")

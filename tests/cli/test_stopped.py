@@ -43,7 +43,7 @@ def test_of_a_training(tmp_path: Path) -> None:
     rest = f"to go on, run: seqexpr train --task 'a b' --out {run} --resume"
     assert kept_of(run) == f"stopped; {run} keeps its settings; {rest}"
     epochs(run, 0)
-    assert kept_of(run) == f"stopped; {run} keeps the composition alone; {rest}"
+    assert kept_of(run) == f"stopped; {run} keeps what comes before the first epoch; {rest}"
     epochs(run, 4)
     assert kept_of(run) == f"stopped; {run} keeps the epochs up to 4; {rest}"
     (run / "weights.safetensors").touch()

@@ -162,11 +162,11 @@ class _TrainingLine:
         self._live.update(self._task, completed=done, description=f"{self._name}epoch {epoch}: {self._epoch}")
 
     def on_epoch(self, row: dict[str, Any]) -> None:
-        """An epoch is done; epoch 0 is the composition flow, trained alone before the rest."""
+        """An epoch is done; epoch 0 is what comes before the first."""
         self._epoch = f"validation r2 {row['valid_r2']:.3f}, loss {row['train_loss']:.4g}"
         if row["epoch"] == 0:
             if not self._live:
-                status(f"{self._name}composition alone: {self._epoch}, {row['seconds']:.1f} s")
+                status(f"{self._name}before the first epoch: {self._epoch}, {row['seconds']:.1f} s")
             return
         now = time.monotonic()
         if not self._live and now - self._last_line >= _PLAIN_LINE_SECONDS:

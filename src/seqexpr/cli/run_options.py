@@ -67,6 +67,26 @@ RecipeOption = Annotated[
         rich_help_panel=LEARNT,
     ),
 ]
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="NAME|FILE|RUN",
+        help="Weights to start from (fine-tuning): a name of `seqexpr models list`, a file, or a run. The network is "
+        "theirs; its output layer is made anew where the labels are others.",
+        rich_help_panel=LEARNT,
+    ),
+]
+Unlabelled = Annotated[
+    Path | None,
+    typer.Option(
+        "--unlabelled",
+        metavar="FASTA",
+        help="DNA without labels, such as a genome, on which the network learns from other models first, where the "
+        "recipe has a table [teacher].",
+        rich_help_panel=LEARNT,
+    ),
+]
 Seed = Annotated[
     int,
     typer.Option(

@@ -50,4 +50,4 @@ def _of_training(folder: Path) -> str:
     except InputError:  # not there yet, or damaged, which the resumption will say
         return ""
     last = max((row["epoch"] for row in rows), default=-1)
-    return "" if last < 0 else f"the epochs up to {last}" if last else "the composition alone"
+    return "" if last < 0 else f"the epochs up to {last}" if last else "what comes before the first epoch"
