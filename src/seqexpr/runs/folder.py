@@ -42,6 +42,13 @@ _DIGESTS = {
 }
 """The manifest's digests, and what it means when one differs."""
 
+_BEGINNINGS = {
+    "start": "it started from other weights",
+    "teachers": "it had other teachers",
+    "unlabelled": "it had other unlabelled DNA",
+}
+"""Files, in the manifest, that a training begins with, and what it means when they differ."""
+
 
 def first_difference(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
     """Where two manifests disagree on what decides the result, in words; "" when they agree."""
@@ -74,6 +81,8 @@ def _without_places(value: Any) -> Any:
 
 
 def _difference(stored: Any, asked: Any, key: str) -> str:
+    if key in _BEGINNINGS:
+        return _BEGINNINGS[key]
     if isinstance(stored, dict) and isinstance(asked, dict):
         for name in sorted(stored.keys() | asked.keys()):
             if stored.get(name) != asked.get(name):

@@ -32,7 +32,7 @@ from seqexpr.training.batches import largest_shift
 from seqexpr.training.experiment import Experiment, Split, check_trainable, labelled
 from seqexpr.training.recipe import NOT_A_RECIPES, Recipe
 from seqexpr.training.recipe_files import load_recipe
-from seqexpr.training.start import Start
+from seqexpr.training.start import FREE, Start
 from seqexpr.training.teacher import Teaching
 
 logger = logging.getLogger(__name__)
@@ -125,15 +125,15 @@ def resolve_experiment(
     if weights is None:
         config = _narrowed(chosen.fit(network), dataset)
     else:
-        config = _of_weights(weights, chosen.fit(network), dataset)
+        config = _of_weights(weights, chosen, chosen.fit(network), dataset)
     _check_shift(dataset, config, chosen)
-    teaching = Teaching.of(chosen.teacher, unlabelled)
-    if weights is not None and teaching is not None:
+    if weights is not None and chosen.teacher:
         raise UsageError(f"--from and the teacher stage of recipe {chosen.name} are two beginnings; choose one")
+    teaching = Teaching.of(chosen.teacher, unlabelled, config)
     return Experiment(dataset, names, config, chosen, seed, task, start=weights, teaching=teaching)
 
 
-def _of_weights(start: Start, wanted: PerceiverConfig, dataset: PreparedDataset) -> PerceiverConfig:
+def _of_weights(start: Start, recipe: Recipe, wanted: PerceiverConfig, dataset: PreparedDataset) -> PerceiverConfig:
     """The network of the weights that a training starts from; its window must be within the dataset's."""
     config = start.network(wanted)
     if config.upstream > dataset.upstream or config.downstream > dataset.downstream:
@@ -141,6 +141,14 @@ def _of_weights(start: Start, wanted: PerceiverConfig, dataset: PreparedDataset)
             f"{start.file} reads {config.upstream} bp upstream and {config.downstream} downstream of the TSS, but "
             f"{dataset.folder} holds {dataset.upstream} and {dataset.downstream}: prepare it with wider windows"
         )
+    ignored = [
+        f"model.{name}"
+        for name in sorted(recipe.model.keys() - set(FREE))
+        if getattr(config, name) != getattr(wanted, name)
+    ]
+    if ignored:
+        logger.info("the network is that of %s; what recipe %s says of it otherwise has no effect: %s",
+                    start.file, recipe.name, ", ".join(ignored))  # fmt: skip
     return config
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
 
 from seqexpr.errors import UsageError
+from seqexpr.files import one_at_a_time
 from seqexpr.finished import is_done, mark_done
 from seqexpr.models.trained import load_model, save_model
 from seqexpr.runs.observers import StageObserver
@@ -47,10 +47,10 @@ def taught(experiment: Experiment, folder: Path, device: torch.device, observer:
         return experiment
     target = folder / FOLDER
     target.mkdir(parents=True, exist_ok=True)
-    with FileLock(target / ".lock"):
+    with one_at_a_time(target / ".lock", "another process teaches the network; waiting for it"):
         if not is_done(target):
             observer.on_stage("learning from teachers")
-            model = teach(_stage(experiment, teaching), target, device, name=FOLDER, observer=observer)
+            model = teach(_stage(experiment, teaching, device), target, device, name=FOLDER, observer=observer)
             save_model(target / WEIGHTS, model)
             mark_done(target, (WEIGHTS, "metrics.jsonl"))
             logger.info(
@@ -60,13 +60,9 @@ def taught(experiment: Experiment, folder: Path, device: torch.device, observer:
     return replace(experiment, start=Start.of(target / WEIGHTS))
 
 
-def _stage(experiment: Experiment, teaching: Teaching) -> Stage:
+def _stage(experiment: Experiment, teaching: Teaching, device: torch.device) -> Stage:
     config, settings, dataset = experiment.config, teaching.settings, experiment.dataset
-    described = teaching.to_dict()
-    teachers = [
-        ModelTeacher(load_model(path), config, file["sha256"])
-        for path, file in zip(teaching.teachers, described["teachers"], strict=True)
-    ]
+    teachers = [ModelTeacher(load_model(teacher.file, device), config, teacher.sha256) for teacher in teaching.teachers]
     unlabelled = None
     if teaching.unlabelled is not None:
         contigs = _contigs(teaching.unlabelled)
@@ -76,7 +72,7 @@ def _stage(experiment: Experiment, teaching: Teaching) -> Stage:
                 f"{teaching.unlabelled} has no place with {settings.island_pairs} CpG pairs in "
                 f"{settings.island_span} bp: lower teacher.island_pairs, or set teacher.island_share to 0"
             )
-    inputs = [experiment.options["digests"]["inputs"], described.get("unlabelled", {}).get("sha256")]
+    inputs = [experiment.options["digests"]["inputs"], teaching.unlabelled_sha256]
     return Stage(
         config,
         settings,
@@ -89,4 +85,4 @@ def _stage(experiment: Experiment, teaching: Teaching) -> Stage:
 
 def _contigs(path: Path) -> Iterator[np.ndarray]:
     for record in read_fasta(path):
-        yield DNA.encode(record.sequence, file=path, record=record.id)
+        yield DNA.encode(record.sequence, file=path, record=f"record {record.number:,} {record.id!r}")

@@ -127,7 +127,7 @@ def fingerprint(experiment: Experiment, split: Split) -> str:
             list(experiment.labels),
             experiment.seed,
             experiment.dataset.ids,
-            *([] if experiment.start is None else [experiment.start.sha256]),
+            *([] if experiment.start is None else [experiment.start.digests]),
         ]
     ).encode()
     parts = (described, split.train.astype("<i8").tobytes(), split.valid.astype("<i8").tobytes())
@@ -186,9 +186,16 @@ def label_scaling(experiment: Experiment, split: Split) -> tuple[np.ndarray, np.
 
 
 def half_life_schema(experiment: Experiment, split: Split) -> HalfLifeSchema | None:
-    """Scaling of the half-life features over the training genes; None when not read or not in the dataset."""
+    """Scaling of the half-life features; None when not read or not in the dataset.
+
+    That of the weights that the training starts from, where they have one for such features, else over the training
+    genes.
+    """
     dataset = experiment.dataset
     raw = dataset.half_life() if experiment.config.reads_half_life else None
     if raw is None:
         return None
+    start = experiment.start
+    if start is not None and start.half_life is not None and start.half_life.transforms == dataset.half_life_transforms:
+        return start.half_life
     return HalfLifeSchema.fit(raw[split.train], dataset.half_life_names, dataset.half_life_transforms)

@@ -241,4 +241,6 @@ def _check_type(value: Any, example: Any, file: str, key: str) -> None:
         fits = False
     if not fits:
         expected = f"a value like {list(example) if isinstance(example, tuple) else example!r}"
+        if example == ("",):
+            expected = "a list of names, one at least"
         raise InputError(file, record=f"key {key!r}", found=repr(value)[:100], expected=expected)

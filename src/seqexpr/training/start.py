@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from seqexpr.errors import InputError, UsageError
 from seqexpr.files import sha256_file
+from seqexpr.inputs.half_life import HalfLifeSchema
 from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig
 from seqexpr.models.perceiver import Perceiver
 from seqexpr.models.registry import resolve_models
@@ -26,7 +28,10 @@ from seqexpr.training.batches import Batch
 _PENALTIES = np.logspace(-2, 5, 15)
 """Ridge penalties, of features in z-scores, among which leaving one gene out chooses."""
 
-_FREE = ("dropout", "composition_dropout", "tanh")
+_LARGEST_TANH = 0.99
+"""Labels of a network that ends in tanh are cut off there, before what comes in front of it is fitted."""
+
+FREE = ("dropout", "composition_dropout", "tanh")
 """Settings of a network that its weights do not decide: the recipe does."""
 
 
@@ -37,9 +42,13 @@ class Start:
     file: Path
     sha256: str
     """Of the tensors' file: other weights make another run."""
+    outputs: tuple[str, ...]
+    """What they predict; a view of the same tensors may predict less."""
     preset: str
     has_composition: bool
     """Whether the weights have a composition flow, which is trained then."""
+    half_life: HalfLifeSchema | None
+    """Scaling of the half-life features that they were trained on; None: they never saw any."""
 
     @classmethod
     def named(cls, name: str) -> Start:
@@ -61,12 +70,19 @@ class Start:
         Raises:
             InputError: the file holds none of seqexpr.
         """
-        config = read_metadata(file).config
-        return cls(file, sha256_file(tensors_file(file)), config.preset, config.composition_dim > 0)
+        metadata = read_metadata(file)
+        config, outputs = metadata.config, tuple(output.name for output in metadata.outputs)
+        sha256 = sha256_file(tensors_file(file))
+        return cls(file, sha256, outputs, config.preset, config.composition_dim > 0, metadata.half_life)
 
-    def to_dict(self) -> dict[str, str]:
+    @property
+    def digests(self) -> dict[str, Any]:
+        """What tells these weights from others, wherever they lie."""
+        return {"sha256": self.sha256, "outputs": list(self.outputs)}
+
+    def to_dict(self) -> dict[str, Any]:
         """For a run's manifest."""
-        return {"file": str(self.file.resolve()), "sha256": self.sha256}
+        return {"file": str(self.file.resolve()), **self.digests}
 
     def network(self, wanted: PerceiverConfig) -> PerceiverConfig:
         """The network of these weights, with the outputs of the one that is wanted and its dropout.
@@ -77,7 +93,9 @@ class Start:
         config = read_metadata(self.file).config
         if config.preset != wanted.preset:
             raise UsageError(f"{self.file} holds a {config.preset}, so no {wanted.preset} can start from it")
-        changes = {name: getattr(wanted, name) for name in _FREE}
+        changes: dict[str, Any] = {name: getattr(wanted, name) for name in FREE}
+        if wanted.outputs != config.outputs:  # the table of words answers for what it was made of
+            changes["word_outputs"] = config.words_answer
         return replace(config, outputs=wanted.outputs, **changes)
 
     def load(self, network: Perceiver, labels: tuple[str, ...], mean: np.ndarray, sd: np.ndarray) -> bool:
@@ -97,9 +115,10 @@ class Start:
         source = load_model(self.file)
         wanted = network.state_dict()
         outputs = source.metadata.outputs
-        same = tuple(output.name for output in outputs) == labels
+        same = self.outputs == labels and network.config.tanh == source.metadata.config.tanh
         if network.config.tanh:  # behind it nothing can be scaled
             same = same and all(output.mean == 0 and output.sd == 1 for output in outputs)
+            same = same and not mean.any() and bool((sd == 1).all())
         found = source.network.state_dict()
         chosen = {key: tensor for key, tensor in found.items() if key in wanted and (same or not _of_outputs(key))}
         for key, tensor in chosen.items():
@@ -121,7 +140,7 @@ class Start:
 
 def _of_outputs(key: str) -> bool:
     """Whether a tensor's shape follows from the outputs."""
-    return key.startswith(("output.", "composition.output.", "composition.direct.", "composition.words."))
+    return key.startswith(("output.", "composition.output.", "composition.direct."))
 
 
 def _rescale(network: Perceiver, source: TrainedModel, mean: np.ndarray, sd: np.ndarray) -> None:
@@ -149,6 +168,8 @@ def fit_output(network: Perceiver, batches: Iterable[Batch]) -> None:
         features.append(network.features(batch.latent_tokens, batch.query_tokens, batch.half_life).double().cpu())
         labels.append(batch.labels.double().cpu())
     x, y = torch.cat(features).numpy(), torch.cat(labels).numpy()
+    if network.config.tanh:
+        y = np.arctanh(y.clip(-_LARGEST_TANH, _LARGEST_TANH))
     for output, column in enumerate(y.T):
         known = ~np.isnan(column)
         weight, bias = _ridge(x[known], column[known])

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from seqexpr.errors import UsageError
 from seqexpr.files import sha256_file
+from seqexpr.models.config import PerceiverConfig
 from seqexpr.models.registry import resolve_models
-from seqexpr.models.trained import tensors_file
+from seqexpr.models.trained import ModelMetadata, read_metadata, tensors_file
+from seqexpr.sequences.alphabet import DNA
+from seqexpr.sequences.fasta import read_fasta
 from seqexpr.training.unlabelled import DrawSettings
 
 
@@ -67,44 +70,107 @@ class TeacherSettings(DrawSettings):
 
 
 @dataclass(frozen=True)
-class Teaching:
-    """Who teaches a run's network, and on which unlabelled DNA.
+class TeacherFile:
+    """Weights of a teacher."""
 
-    Raises:
-        UsageError: the recipe has no table [teacher], or asks for unlabelled DNA and there is none.
-    """
-
-    settings: TeacherSettings
-    teachers: tuple[Path, ...]
-    """Weights files."""
-    unlabelled: Path | None
-    """FASTA of DNA, whose windows need no label."""
+    file: Path
+    sha256: str
+    """Of the file that holds its tensors."""
+    outputs: tuple[str, ...]
+    """What it predicts; a view of the same tensors may predict less."""
 
     @classmethod
-    def of(cls, table: dict[str, Any], unlabelled: Path | None) -> Teaching | None:
+    def of(cls, file: Path, metadata: ModelMetadata) -> TeacherFile:
+        """The weights in a file."""
+        return cls(file, sha256_file(tensors_file(file)), tuple(output.name for output in metadata.outputs))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For a run's manifest."""
+        return {"file": str(self.file.resolve()), "sha256": self.sha256, "outputs": list(self.outputs)}
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """Who teaches a run's network, and on which unlabelled DNA."""
+
+    settings: TeacherSettings
+    teachers: tuple[TeacherFile, ...]
+    unlabelled: Path | None
+    """FASTA of DNA, whose windows need no label."""
+    unlabelled_sha256: str
+    """Of that file; "" without one."""
+
+    @classmethod
+    def of(cls, table: dict[str, Any], unlabelled: Path | None, network: PerceiverConfig) -> Teaching | None:
         """What a recipe's table asks for; None: no teacher stage.
 
+        Args:
+            table: the recipe's table [teacher].
+            unlabelled: FASTA of DNA without labels.
+            network: that is trained.
+
         Raises:
-            UsageError: unlabelled DNA without a use, or the other way round.
-            MissingDataError, InputError: as `resolve_models`.
+            UsageError: unlabelled DNA without a use, or the other way round; a network that reads proteins; teachers
+                that read more than the network, or that do not agree on the unit of an output.
+            MissingDataError: there is no such teacher.
+            InputError: a teacher's file that holds no weights of seqexpr, or unlabelled DNA that is no FASTA of DNA.
         """
         if not table:
             if unlabelled is not None:
                 raise UsageError("--unlabelled goes with a recipe that has a table [teacher]")
             return None
+        if network.reads_protein:
+            raise UsageError(
+                f"the table [teacher] of a recipe is for networks that read DNA alone, and {network.preset} does not"
+            )
         settings = TeacherSettings.from_dict(table)
-        if unlabelled is None and settings.random_share + settings.island_share > 0:
+        draws_from_it = settings.random_share + settings.island_share > 0
+        if unlabelled is None and draws_from_it:
             raise UsageError(
                 "the recipe's teacher stage draws windows from unlabelled DNA: give it with --unlabelled, "
                 "or set teacher.random_share and teacher.island_share to 0"
             )
-        return cls(settings, tuple(resolve_models(settings.models)), unlabelled)
+        if unlabelled is not None and not draws_from_it:
+            raise UsageError(
+                "--unlabelled has no effect: the recipe sets teacher.random_share and teacher.island_share to 0"
+            )
+        found = [(path, read_metadata(path)) for path in resolve_models(settings.models)]
+        _check_teachers(found, network)
+        digest = ""
+        if unlabelled is not None:
+            _check_dna(unlabelled)
+            digest = sha256_file(unlabelled)
+        return cls(settings, tuple(TeacherFile.of(path, metadata) for path, metadata in found), unlabelled, digest)
 
     def to_dict(self) -> dict[str, Any]:
         """For a run's manifest: digests, and where the files lie."""
-        files = [{"file": str(path.resolve()), "sha256": sha256_file(tensors_file(path))} for path in self.teachers]
-        described: dict[str, Any] = {"teachers": files}
+        described: dict[str, Any] = {"teachers": [teacher.to_dict() for teacher in self.teachers]}
         if self.unlabelled is not None:
-            digest = sha256_file(self.unlabelled)
-            described["unlabelled"] = {"file": str(self.unlabelled.resolve()), "sha256": digest}
+            described["unlabelled"] = {"file": str(self.unlabelled.resolve()), "sha256": self.unlabelled_sha256}
         return described
+
+
+def _check_teachers(found: Sequence[tuple[Path, ModelMetadata]], network: PerceiverConfig) -> None:
+    """Whether the teachers can be asked about the network's windows, and their answers be averaged."""
+    units: dict[str, tuple[str, Path]] = {}
+    for path, metadata in found:
+        own = metadata.config
+        if own.reads_protein or own.upstream > network.upstream or own.downstream > network.downstream:
+            raise UsageError(
+                f"the teacher {path} reads {'; '.join(metadata.describe_inputs())}, which is not within the DNA "
+                f"{network.window_length} bp ({network.upstream} upstream, {network.downstream} downstream) that the "
+                "network reads"
+            )
+        for output in metadata.outputs:
+            unit, other = units.setdefault(output.name, (output.unit, path))
+            if unit != output.unit:
+                raise UsageError(
+                    f"the teachers {other} and {path} cannot be averaged: {output.name} is in {unit or 'no unit'} and "
+                    f"in {output.unit or 'no unit'}"
+                )
+
+
+def _check_dna(path: Path) -> None:
+    """Whether the file's first record is DNA: to be found before anything that takes long."""
+    record = next(read_fasta(path))
+    DNA.encode(record.sequence, file=path, record=f"record 1 {record.id!r}")

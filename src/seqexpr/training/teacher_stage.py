@@ -71,29 +71,17 @@ class Teacher(Protocol):
 
 @dataclass(frozen=True)
 class ModelTeacher:
-    """Trained weights of seqexpr as a teacher: it reads the middle of the student's windows that it was made for.
+    """Trained weights of seqexpr as a teacher: it reads the part of the student's windows that it was made for.
 
     Args:
         model: reads DNA alone, and no more of it than the student.
-        upstream: bp of the student's windows before the TSS.
+        student: the network that learns.
         sha256: of its file.
-
-    Raises:
-        UsageError: it reads something else, or more.
     """
 
     model: TrainedModel
     student: PerceiverConfig
     sha256: str
-
-    def __post_init__(self) -> None:
-        own, student = self.model.metadata.config, self.student
-        if own.reads_protein or own.upstream > student.upstream or own.downstream > student.downstream:
-            reads = "; ".join(self.model.metadata.describe_inputs())
-            raise UsageError(
-                f"the teacher {self.model.name} reads {reads}, which is not within the DNA {student.window_length} bp "
-                f"({student.upstream} upstream, {student.downstream} downstream) that the network reads"
-            )
 
     @property
     def outputs(self) -> Sequence[Output]:
@@ -135,27 +123,16 @@ class StageObserver(Protocol):
 
 @dataclass(frozen=True)
 class Stage:
-    """What decides a stage's student.
-
-    Raises:
-        UsageError: the network reads something else than DNA.
-    """
+    """What decides a stage's student."""
 
     config: PerceiverConfig
-    """Of the network that is trained afterwards."""
+    """Of the network that is trained afterwards; it reads DNA alone."""
     settings: TeacherSettings
     teachers: Sequence[Teacher]
     draw: WindowDraw
     inputs: str
     """Digest of all sequences that windows are drawn from."""
     seed: int
-
-    def __post_init__(self) -> None:
-        if self.config.reads_protein:
-            raise UsageError(
-                "the table [teacher] of a recipe is for networks that read DNA alone, "
-                f"and {self.config.preset} does not"
-            )
 
     def student(self, outputs: int) -> PerceiverConfig:
         """The network's sequence flows, without dropout and with the teachers' outputs."""
@@ -166,6 +143,7 @@ class Stage:
         described = [
             self.config.without_composition().to_dict(),
             {**self.settings.to_dict(), "models": [teacher.sha256 for teacher in self.teachers]},
+            [[output.name for output in teacher.outputs] for teacher in self.teachers],
             self.inputs,
             self.seed,
         ]
@@ -193,15 +171,19 @@ def teach(stage: Stage, folder: Path, device: torch.device, *, name: str, observ
         UsageError: a teacher gives one answer for all windows, or the loss is no longer a number.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with single_threads(torch.get_num_threads()) as pool:
-        student = _Student(stage, folder, device, pool)
+    workers = torch.get_num_threads()
+    with single_threads(workers) as pool:
+        student = _Student(stage, folder, device, pool, workers)
         student.run(observer)
     return TrainedModel(name, student.network.eval(), student.metadata())
 
 
 class _Student:
-    def __init__(self, stage: Stage, folder: Path, device: torch.device, pool: ThreadPoolExecutor) -> None:
-        self.stage, self.settings, self.folder, self.device, self.pool = stage, stage.settings, folder, device, pool
+    def __init__(
+        self, stage: Stage, folder: Path, device: torch.device, pool: ThreadPoolExecutor, workers: int
+    ) -> None:
+        self.stage, self.settings, self.folder, self.device = stage, stage.settings, folder, device
+        self.pool, self.workers = pool, workers
         self.panel = Panel(stage.teachers)
         torch.manual_seed(stage.seed)
         self.network = Perceiver(stage.student(len(self.panel.outputs))).to(device)
@@ -222,7 +204,7 @@ class _Student:
             return
         held_out = self._windows(_FURTHER, _HELD_OUT)
         answers = (self._ask(held_out) - self.mean) / self.sd
-        workers = GroupWorkers(self.pool, self.network, torch.get_num_threads()) if self._on_cpu else None
+        workers = GroupWorkers(self.pool, self.network, self.workers) if self._on_cpu else None
         self.network.train()
         losses, started = [], time.monotonic()
         with Prefetch(self._drawn(), room=STEPS_AHEAD) as ahead:
@@ -328,14 +310,12 @@ class _Student:
                 f"the loss of the teacher stage is no number at step {step}: "
                 "lower teacher.learning_rate or clip gradients"
             )
-        own = self._answer(held_out)
-        squares = [np.corrcoef(own[:, column], answers[:, column])[0, 1] ** 2 for column in range(own.shape[1])]
         self.done = step
         self.rows.append(
             {
                 "step": step,
                 "loss": float(np.mean(losses)),
-                "teacher_r2": float(np.nan_to_num(np.mean(squares))),
+                "teacher_r2": _agreement(self._answer(held_out), answers),
                 "seconds": round(time.monotonic() - started, 3),
             }
         )
@@ -407,7 +387,14 @@ def groups_of(drawn: Drawn, size: int) -> list[tuple[np.ndarray, int]]:
         taken += len(rest)
         left -= 2 * len(some) + len(rest)
         found.append((np.concatenate([some.reshape(-1), rest]), len(some)))
-    return found
+    return [group for group in found if len(group[0])]  # pairs in groups of one leave none for the last
+
+
+def _agreement(own: np.ndarray, answers: np.ndarray) -> float:
+    """Squared Pearson correlation of two (n, outputs), the mean over the outputs; a constant agrees with nothing."""
+    own, answers = own - own.mean(axis=0), answers - answers.mean(axis=0)
+    norms = (own**2).sum(axis=0) * (answers**2).sum(axis=0)
+    return float(np.mean((own * answers).sum(axis=0) ** 2 / np.where(norms > 0, norms, np.inf)))
 
 
 def _schedule(step: int, settings: TeacherSettings) -> float:

@@ -153,16 +153,17 @@ class _Trainer:
         self.output_weights = torch.tensor(weights, device=device)
         torch.manual_seed(experiment.seed)
         self.network = Perceiver(experiment.config)
-        if self.network.composition is not None and self.network.composition.towers is not None:
-            _load_towers(self.network.composition.towers, self.recipe.towers_from)
+        start = experiment.start
+        self.flow_is_trained = start is not None and start.has_composition
+        flow = self.network.composition
+        if flow is not None and flow.towers is not None and not self.flow_is_trained:
+            _load_towers(flow.towers, self.recipe.towers_from)
         self.unfitted_output = False
         """Whether the output layer is to be fitted before the first epoch."""
-        start = experiment.start
         if start is not None:
             self.unfitted_output = not start.load(self.network, experiment.labels, self.mean, self.sd)
         self.network.to(device)
         # Trained in a stage of its own, it stays as it is while the rest of the network learns.
-        self.flow_is_trained = start is not None and start.has_composition
         has_stage = self.recipe.composition_epochs > 0 and not self.flow_is_trained
         self.fixed = self.network.composition if has_stage else None
         self.averaged = copy.deepcopy(self.network) if self.recipe.average_decay else self.network
@@ -281,6 +282,7 @@ class _Trainer:
             "epochs": self.epochs_done,
             "best_epoch": self.best_epoch,
             "input_range": input_range(experiment, split.train).to_dict(),
+            **({} if experiment.start is None else {"start": experiment.start.digests}),
             "best_valid_r2": next(row["valid_r2"] for row in self.rows if row["epoch"] == self.best_epoch),
         }
         return ModelMetadata(experiment.config, outputs, self.schema, training)

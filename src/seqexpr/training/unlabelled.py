@@ -6,6 +6,7 @@ the number of the step alone: a stage that is resumed goes on as if it had never
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
@@ -33,9 +34,10 @@ class DrawSettings:
     """Which windows a teacher is asked about."""
 
     random_share: float = 0.25
-    """Share of the windows at random places of the unlabelled DNA."""
+    """Share of the windows, twins apart, at random places of the unlabelled DNA."""
     island_share: float = 0.25
-    """Share of the windows at places of the unlabelled DNA that are rich in CpG around the TSS, as most promoters."""
+    """Share of the windows, twins apart, at places of the unlabelled DNA that are rich in CpG around the TSS, as most
+    promoters are."""
     island_pairs: int = 36
     """CpG pairs that such a window holds around its TSS at least."""
     island_span: int = 600
@@ -79,15 +81,16 @@ class UnlabelledDna:
 
     def __init__(self, contigs: Iterable[np.ndarray], upstream: int, downstream: int, settings: DrawSettings) -> None:
         self.length = upstream + downstream
-        kept = [contig for contig in contigs if len(contig) >= self.length]
-        if not kept:
+        self._contigs = [contig for contig in contigs if len(contig) >= self.length]
+        if not self._contigs:
             raise UsageError(f"no contig of the unlabelled DNA is as long as a window, {self.length:,} bp")
-        self.tokens = np.concatenate(kept)
-        starts = np.cumsum([0, *(len(contig) for contig in kept)])
-        self._everywhere = _Places(np.stack([starts[:-1], starts[1:] - self.length + 1], axis=1))
+        ends = np.cumsum([len(contig) for contig in self._contigs])
+        self._starts = np.concatenate([[0], ends[:-1]])
+        """Of each contig, as if they lay one behind the other."""
+        self._everywhere = _Places(np.stack([self._starts, ends - self.length + 1], axis=1))
         rich = [
             _rich_places(contig, upstream, self.length, settings) + start
-            for contig, start in zip(kept, starts[:-1], strict=True)
+            for contig, start in zip(self._contigs, self._starts, strict=True)
         ]
         self._islands = _Places(np.concatenate(rich))
 
@@ -98,8 +101,12 @@ class UnlabelledDna:
 
     def draw(self, count: int, generator: np.random.Generator, *, islands: bool = False) -> np.ndarray:
         """Windows at random places, or at random places rich in CpG: uint8 (count, length)."""
-        first = (self._islands if islands else self._everywhere).draw(count, generator)
-        return self.tokens[first[:, None] + np.arange(self.length)]
+        places = (self._islands if islands else self._everywhere).draw(count, generator)
+        contigs = np.searchsorted(self._starts, places, side="right") - 1
+        windows = np.empty((count, self.length), np.uint8)
+        for row, contig, first in zip(windows, contigs.tolist(), places - self._starts[contigs], strict=True):
+            row[:] = self._contigs[contig][first : first + self.length]
+        return windows
 
 
 class _Places:
@@ -177,8 +184,8 @@ class WindowDraw:
     def draw(self, step: int, count: int) -> Drawn:
         """The `count` windows of step number `step`."""
         settings, generator = self.settings, np.random.default_rng([self.seed, 3, step])
-        twins = int(settings.twin_share * count)
-        windows = self._fresh(count - twins, generator)
+        twins = min(_in_step(settings.twin_share * count, step), count // 2)
+        windows = self._fresh(step, count - twins, generator)
         generator.shuffle(windows)
         flipped = generator.random(len(windows)) < settings.reverse_share
         windows[flipped] = reverse_complement(windows[flipped])
@@ -188,14 +195,18 @@ class WindowDraw:
         substitute(changed, self._stretches(twins, generator), generator)
         return Drawn(np.concatenate([windows, changed]), twins)
 
-    def _fresh(self, count: int, generator: np.random.Generator) -> np.ndarray:
-        settings, parts, left = self.settings, [], count
+    def _fresh(self, step: int, count: int, generator: np.random.Generator) -> np.ndarray:
+        """Windows as they are in the genome: at random places, then rich in CpG, then around the dataset's genes."""
+        settings, parts, elsewhere = self.settings, [], 0
         if self.unlabelled is not None:
-            for share, islands in ((settings.random_share, False), (settings.island_share, True)):
-                if wanted := int(share * count):
-                    parts.append(self.unlabelled.draw(wanted, generator, islands=islands))
-                    left -= wanted
-        parts.append(self._around_genes(left, generator))
+            elsewhere = _in_step((settings.random_share + settings.island_share) * count, step)
+            random = min(_in_step(settings.random_share * count, step), elsewhere)
+            parts += [
+                self.unlabelled.draw(number, generator, islands=islands)
+                for number, islands in ((random, False), (elsewhere - random, True))
+                if number
+            ]
+        parts.append(self._around_genes(count - elsewhere, generator))
         return np.concatenate(parts)
 
     def _around_genes(self, count: int, generator: np.random.Generator) -> np.ndarray:
@@ -203,7 +214,7 @@ class WindowDraw:
         chosen = generator.integers(0, len(genes), count)
         shifts = np.rint(generator.normal(0, self.settings.tss_sd, count)).astype(int)
         # Not further than the dataset's windows reach.
-        shifts = shifts.clip(self.upstream - genes.upstream, genes.downstream - self.downstream)
+        shifts = shifts.clip(self.downstream - genes.downstream, genes.upstream - self.upstream)
         windows = np.empty((count, self.upstream + self.downstream), np.uint8)
         for row, shift in enumerate(shifts.tolist()):
             windows[row] = genes.dna(chosen[row : row + 1], self.upstream + shift, self.downstream - shift)[0]
@@ -216,6 +227,11 @@ class WindowDraw:
         place = np.arange(self.upstream + self.downstream)
         within = np.abs(place - middle[:, None]) <= half[:, None]
         return within & (generator.random(within.shape, dtype=np.float32) < _TWIN_SHARE)
+
+
+def _in_step(number: float, step: int) -> int:
+    """How many of something there are in a step, of which there are `number` on average: a share of few windows too."""
+    return math.floor(number * step) - math.floor(number * (step - 1))
 
 
 def substitute(windows: np.ndarray, where: np.ndarray, generator: np.random.Generator) -> None:
