@@ -17,7 +17,7 @@ import torch
 
 from seqexpr.errors import UsageError
 from seqexpr.files import one_at_a_time
-from seqexpr.finished import is_done, mark_done
+from seqexpr.finished import check_result, is_done, mark_done
 from seqexpr.models.trained import load_model, save_model
 from seqexpr.runs.observers import StageObserver
 from seqexpr.sequences.alphabet import DNA
@@ -40,7 +40,8 @@ def taught(experiment: Experiment, folder: Path, device: torch.device, observer:
     A stage in `folder` that was stopped is continued, one that is done is not computed again.
 
     Raises:
-        UsageError, InputError: as `teach`; or unlabelled DNA that cannot be read.
+        UsageError, InputError: as `teach`; unlabelled DNA that cannot be read or has no place for what is to be drawn;
+            or weights of the stage that were changed since.
     """
     teaching = experiment.teaching
     if teaching is None:
@@ -57,6 +58,7 @@ def taught(experiment: Experiment, folder: Path, device: torch.device, observer:
                 "the network says what its teachers say: squared Pearson %.3f on windows that it did not learn from",
                 model.metadata.training["teacher_r2"],
             )
+    check_result(target / WEIGHTS)
     return replace(experiment, start=Start.of(target / WEIGHTS))
 
 

@@ -129,8 +129,10 @@ class Start:
                 )
         network.load_state_dict({**wanted, **chosen})
         with torch.no_grad():
-            if source.metadata.half_life is None and network.config.half_life_query:
+            if self.half_life is None and network.config.half_life_query:
                 network.query.weight[:, -HALF_LIFE_FEATURES:] = 0  # the weights never saw such a feature
+            if self.half_life is None and self.has_composition and network.composition is not None:
+                network.composition.ignore_half_life()
             if same:
                 _rescale(network, source, mean, sd)
             elif network.composition is not None:

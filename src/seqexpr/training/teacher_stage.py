@@ -141,7 +141,7 @@ class Stage:
     def fingerprint(self) -> str:
         """SHA-256 of everything that decides the weights."""
         described = [
-            self.config.without_composition().to_dict(),
+            self.student(1).to_dict(),
             {**self.settings.to_dict(), "models": [teacher.sha256 for teacher in self.teachers]},
             [[output.name for output in teacher.outputs] for teacher in self.teachers],
             self.inputs,
@@ -289,10 +289,10 @@ class _Student:
         parts = np.split(windows, range(_PART, len(windows), _PART))
         return np.concatenate(in_order(self.pool, self.panel, parts))
 
-    @torch.no_grad()
     def _answer(self, windows: np.ndarray) -> np.ndarray:
         """The student's answers in z-scores, float64 (n, outputs)."""
 
+        @torch.no_grad()  # on whatever thread
         def answer(part: np.ndarray) -> np.ndarray:
             tokens = to_device(part, self.device)
             return self.network(tokens, tokens).double().cpu().numpy()

@@ -111,6 +111,14 @@ class CompositionFlow(nn.Module):
             nn.init.zeros_(layer.bias)
 
     @torch.no_grad()
+    def ignore_half_life(self) -> None:
+        """Let half-life features say nothing until it has learnt: for weights that never saw one."""
+        if self.config.reads_half_life:
+            features = slice(self.config.promoter_towers, self.covariates)
+            self.joined.weight[:, features] = 0
+            self.direct.weight[:, features] = 0
+
+    @torch.no_grad()
     def rescale(self, factor: Tensor) -> None:
         """Multiply what the flow says by `factor` (outputs,), for labels in another scale."""
         for layer in (self.output, self.direct):
