@@ -72,8 +72,8 @@ From = Annotated[
     typer.Option(
         "--from",
         metavar="NAME|FILE|RUN",
-        help="Weights to start from (fine-tuning): a name of `seqexpr models list`, a file, or a run. The network is "
-        "theirs; its output layer is made anew where the labels are others.",
+        help="Weights to start from (fine-tuning): a name of `seqexpr models list`, a file, or a run. They decide the "
+        "network. Outputs that have the labels' names are kept; otherwise the output layer is fitted first.",
         rich_help_panel=LEARNT,
     ),
 ]
@@ -82,8 +82,8 @@ Unlabelled = Annotated[
     typer.Option(
         "--unlabelled",
         metavar="FASTA",
-        help="DNA without labels, such as a genome, on which the network learns from other models first, where the "
-        "recipe has a table [teacher].",
+        help="DNA without labels, such as a genome, on which the network first learns from other models. It needs a "
+        "recipe with a table `teacher`, which names them.",
         rich_help_panel=LEARNT,
     ),
 ]

@@ -103,9 +103,9 @@ def resolve_experiment(
         InputError: a recipe file with a fault.
     """
     named = named_task(task)
-    dataset = open_task_dataset(task, preset)
-    names = _choose_labels(dataset, named, labels)
     weights = None if start is None else Start.named(start)
+    dataset = open_task_dataset(task, preset or (weights.preset if weights else None))
+    names = _choose_labels(dataset, named, labels)
     natural = named.preset if named else _natural_preset(dataset)
     chosen_preset = preset or (weights.preset if weights else natural)
     network = _network(dataset, chosen_preset, len(names))
