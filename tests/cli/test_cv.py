@@ -59,9 +59,9 @@ def test_folds_then_predict_with_all_their_models(folder, tmp_path):
     assert verdict.startswith("r2 ")
     assert said == [
         cpu_line(1),
-        "fold 0 of 2, composition alone",
+        "fold 0 of 2, before the first epoch",
         "fold 0 of 2, epoch 1 of at most 1",
-        "fold 1 of 2, composition alone",
+        "fold 1 of 2, before the first epoch",
         "fold 1 of 2, epoch 1 of at most 1",
         "baselines on the same folds",
         "overlap of test and training genes (homologous proteins by MMseqs2)",
@@ -120,7 +120,7 @@ def test_single_folds_then_merge(folder, tmp_path, seqexpr):
     assert lines(whole.err)[1] == "2 folds at once, 1 thread each"
     told = [line for line in lines(whole.err) if ": kept epoch" not in line]
     assert sorted(told[2:6]) == [
-        f"fold {fold} of 2, {part}" for fold in (0, 1) for part in ("composition alone", "epoch 1 of at most 1")
+        f"fold {fold} of 2, {part}" for fold in (0, 1) for part in ("before the first epoch", "epoch 1 of at most 1")
     ]
     for name in TABLE:
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

@@ -70,10 +70,48 @@ def test_line_of_the_only_training(capsys):
     with RunDisplay() as display:
         display.on_begin(Path("run"), 10)
         display.on_epoch({**ROW, "epoch": 0})
-        assert capsys.readouterr().err == "composition alone: validation r2 0.346, loss 0.5123, 30.0 s\n"
+        assert capsys.readouterr().err == "before the first epoch: validation r2 0.346, loss 0.5123, 30.0 s\n"
         display.on_step(2, 1, 7)
         display.on_epoch(ROW)
     assert capsys.readouterr().err.startswith("epoch 2 of at most 10: validation r2 0.346")
+
+
+def test_a_stage_says_now_and_then_how_far_it_is_until_the_training_begins(capsys, monkeypatch):
+    monkeypatch.setattr("seqexpr.cli.run_display._HEARTBEAT_SECONDS", 0.05)
+    set_up_logging()
+    with RunDisplay() as display:
+        display.on_begin(Path("run"), 10)
+        display.on_stage("learning from teachers")
+        for step in range(300):
+            display.on_part("loss 0.112", step, 2600)
+        time.sleep(0.12)
+        display.on_epoch({**ROW, "epoch": 0})
+        time.sleep(0.12)
+    first, *beats, last = capsys.readouterr().err.splitlines()
+    assert first == "learning from teachers"
+    assert 1 <= len(beats) <= 3  # no line for each step, and none once the training has begun
+    assert set(beats) == {"learning from teachers: loss 0.112 (300 of 2,600), 0 s so far"}
+    assert last.startswith("before the first epoch: ")
+
+
+def test_a_stage_has_a_bar_on_a_terminal_until_the_training_begins(monkeypatch):
+    from rich.console import Console
+
+    written = io.StringIO()
+    live = _live_progress()
+    live.live.console = Console(file=written, force_terminal=True, width=100)
+    monkeypatch.setattr("seqexpr.cli.run_display._live_progress", lambda: live)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    set_up_logging()
+    with RunDisplay() as display:
+        display.on_begin(Path("run"), 10)
+        display.on_stage("learning from teachers")
+        display.on_part("loss 0.112", 1299, 2600)
+        (task,) = live.tasks
+        assert (task.description, task.completed, task.total) == ("learning from teachers: loss 0.112", 1299, 2600)
+        assert task.fields["count"] == "1,300 of 2,600"
+        display.on_step(1, 1, 7)
+        assert [task.description for task in live.tasks] == ["epoch 1: starting"]
 
 
 def test_every_running_fold_has_a_live_line(monkeypatch):

@@ -43,11 +43,24 @@ def test_of_a_training(tmp_path: Path) -> None:
     rest = f"to go on, run: seqexpr train --task 'a b' --out {run} --resume"
     assert kept_of(run) == f"stopped; {run} keeps its settings; {rest}"
     epochs(run, 0)
-    assert kept_of(run) == f"stopped; {run} keeps the composition alone; {rest}"
+    assert kept_of(run) == f"stopped; {run} keeps what comes before the first epoch; {rest}"
     epochs(run, 4)
     assert kept_of(run) == f"stopped; {run} keeps the epochs up to 4; {rest}"
     (run / "weights.safetensors").touch()
     assert kept_of(run) == f"stopped; {run} keeps the trained weights; {rest}"
+
+
+def test_of_a_run_that_was_stopped_while_it_learnt_from_teachers(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", "cv", "seqexpr", "cv", "--resume")
+    rest = f"to go on, run: seqexpr cv --out {run} --resume"
+    (run / "teacher").mkdir()
+    assert kept_of(run) == f"stopped; {run} keeps its settings; {rest}"
+    (run / "teacher" / "metrics.jsonl").write_text('{"step": 100}\n{"step": 1200}\n')
+    assert kept_of(run) == f"stopped; {run} keeps 1,200 steps of learning from teachers; {rest}"
+    (run / "teacher" / ".done").touch()
+    assert kept_of(run) == f"stopped; {run} keeps what the network learnt from its teachers; {rest}"
+    epochs(run / "folds" / "2", 7)
+    assert kept_of(run) == f"stopped; {run} keeps the epochs up to 7 of fold 2; {rest}"
 
 
 def test_of_folds(tmp_path: Path) -> None:

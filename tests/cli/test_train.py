@@ -12,7 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from seqexpr.models.trained import Output, read_metadata
+
 from ..device_line import cpu_line
+from ..runs.test_teaching import save_teacher, write_recipe
 from ..small_dataset import make_small_dataset
 
 pytestmark = pytest.mark.slow
@@ -86,6 +89,70 @@ def test_killed_and_resumed_gives_the_weights_of_uninterrupted(folder, tmp_path)
     assert (tmp_path / "whole/predictions.tsv").read_bytes() == (tmp_path / "parts/predictions.tsv").read_bytes()
 
 
+def said_by(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """Standard error without the figures, which depend on the machine, the epoch that was kept, and the result."""
+    assert done.returncode == 0, done.stderr
+    *lines, _, _, _ = done.stderr.splitlines()
+    return [
+        line.split(": validation r2")[0].split(" squared Pearson 0.")[0]
+        for line in lines
+        if "with MMseqs2" not in line and ": kept epoch" not in line
+    ]
+
+
+AFTER_THE_TRAINING = [
+    "before the first epoch",
+    "epoch 1 of at most 1",
+    "baselines on the same genes",
+    "overlap of test and training genes (homologous proteins by MMseqs2)",
+    "bootstrap intervals",
+    "report",
+]
+
+
+def test_a_network_learns_from_other_models_first(folder, tmp_path):
+    save_teacher(tmp_path / "one.safetensors", Output("x"), Output("y"), upstream=200, downstream=100)
+    save_teacher(tmp_path / "two.safetensors", Output("x"), seed=1)
+    (tmp_path / "genome.fa").write_text(">c1\n" + "ACGGTTAACC" * 100 + "\n")
+    write_recipe(tmp_path)
+    more = ("--epochs", 1, "--recipe", tmp_path / "r.toml", "--unlabelled", tmp_path / "genome.fa")
+    done, again = (run(*options(folder, tmp_path / name, *more)) for name in ("run", "again"))
+    assert said_by(done) == [
+        cpu_line(1),
+        "half-life features missing: intron_len for 1 of 48 genes",
+        "learning from teachers",
+        "the network says what its teachers say:",
+        *AFTER_THE_TRAINING,
+    ]
+    assert "\nseqexpr\ta\ttest\t5\t" in done.stdout
+    assert again.stdout == done.stdout
+    for name in ("teacher/weights.safetensors", "weights.safetensors"):
+        one, other = (load_file(tmp_path / out / name) for out in ("run", "again"))
+        assert all(torch.equal(one[key], other[key]) for key in one)
+    shown = run("models", "show", tmp_path / "run/teacher/weights.safetensors")
+    assert shown.returncode == 0 and "dna-perceiver" in shown.stdout
+
+
+def test_a_training_starts_from_weights(folder, tmp_path):
+    """The weights say which network it is; a run is as good as a file."""
+    first = run(*options(folder, tmp_path / "first", "--epochs", 1, "--recipe", "paper"))
+    assert first.returncode == 0, first.stderr
+    given = [str(option) for option in options(folder, tmp_path / "next", "--epochs", 1, "--from", tmp_path / "first")]
+    at = given.index("--preset")
+    done = run(*given[:at], *given[at + 2 :])
+    weights = tmp_path / "first/weights.safetensors"
+    assert said_by(done) == [
+        cpu_line(1),
+        "half-life features missing: intron_len for 1 of 48 genes",
+        f"the network is that of {weights}; what recipe default-dna says of it otherwise has no effect: "
+        "model.composition_dim, model.composition_gain, model.composition_members",
+        *AFTER_THE_TRAINING,
+    ]
+    start = json.loads((tmp_path / "next/manifest.json").read_text())["options"]["start"]
+    assert start["file"] == str(weights) and start["outputs"] == ["a"]
+    assert read_metadata(tmp_path / "next/weights.safetensors").config.preset == "dna-perceiver"
+
+
 @pytest.mark.parametrize(
     ("changed", "code", "said"),
     [
@@ -100,6 +167,10 @@ def test_killed_and_resumed_gives_the_weights_of_uninterrupted(folder, tmp_path)
         (["--groups", "families.tsv"], 2, "--groups has no effect on a random split"),
         (["--valid-fraction", "0"], 2, "'0' is not a number above 0 and below 1"),
         (["--device", "cuda"], 5, "device 'cuda' is not available"),
+        (["--from", "absent"], 4, "no model, weights file or run folder 'absent'"),
+        (["--from", "human-prot"], 2, "holds a protein-perceiver, so no dna-perceiver can start from it"),
+        (["--from", "human-mrna"], 2, "prepare it with wider windows"),
+        (["--unlabelled", "genome.fa"], 2, "--unlabelled goes with a recipe that has a table [teacher]"),
     ],
 )
 def test_wrong_options_are_one_line_and_leave_nothing(folder, tmp_path, changed, code, said):

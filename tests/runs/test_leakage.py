@@ -22,15 +22,18 @@ from seqexpr.finished import fold_folder
 from seqexpr.inputs.half_life import HalfLifeSchema
 from seqexpr.models.composition.codons import CodonUse, codon_counts
 from seqexpr.models.composition.flow import CompositionFlow
-from seqexpr.models.trained import read_metadata
+from seqexpr.models.trained import Output, read_metadata
 from seqexpr.runs import setup
 from seqexpr.runs.cross_validation import run_folds
 from seqexpr.runs.folder import read_lines
-from seqexpr.runs.setup import RunOptions, divide_into_folds, resolve_experiment
-from seqexpr.training import trainer
+from seqexpr.runs.setup import RunOptions, divide_into_folds, permute_labels, resolve_experiment
+from seqexpr.runs.teaching import FOLDER
+from seqexpr.training import teacher_stage, trainer
 from seqexpr.training.experiment import Split
+from seqexpr.training.teacher import Teaching
 
 from .conftest import SilentObserver
+from .test_teaching import save_teacher
 
 pytestmark = pytest.mark.slow
 
@@ -254,3 +257,65 @@ def test_an_adaptation_index_that_saw_the_test_fold_is_caught(codons, tmp_path, 
     codons_of_all = planted(codons, lambda values: values[::-1].to_numpy() * 50)
     other = trained(codons_of_all, tmp_path / "planted")
     assert {name for name in plain if plain[name] != other[name]} >= {"weights", "epochs", "predictions"}
+
+
+@pytest.fixture
+def taught(experiment, tmp_path):
+    """A network that learns from a teacher on the dataset's own windows first."""
+    file = save_teacher(tmp_path / "teacher.safetensors", Output("a"))
+    table = {"models": [str(file)], "steps": 4, "batch_size": 8, "random_share": 0.0, "island_share": 0.0}
+    return replace(experiment, teaching=Teaching.of(table, None, experiment.config))
+
+
+def stage(folder):
+    """The weights of a run's teacher stage, byte for byte."""
+    return (folder / FOLDER / "weights.safetensors").read_bytes()
+
+
+def test_no_label_moves_the_teacher_stage_and_those_of_test_genes_move_nothing_after_it(taught, tmp_path):
+    assert moved(taught, PLANTED["shift"], tmp_path) == {"metrics"}
+    permuted = replace(taught, dataset=permute_labels(taught.dataset, 5))
+    assert (permuted.values() != taught.values()).mean() > 0.8
+    other = trained(permuted, tmp_path / "permuted")
+    assert stage(tmp_path / "plain") == stage(tmp_path / "planted") == stage(tmp_path / "permuted")
+    assert other["weights"] != trained(taught, tmp_path / "again")["weights"]  # which learn from the labels
+
+
+def test_a_teacher_stage_that_saw_labels_is_caught(taught, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        teacher_stage.Panel,
+        "__call__",
+        lambda panel, windows: np.tile(seen[-1], (len(windows), 1)) + (windows == 2).mean(axis=1, keepdims=True),
+    )
+    for name, own in (("a", taught), ("b", replace(taught, dataset=permute_labels(taught.dataset, 5)))):
+        seen.append(own.values()[0, 0] * np.ones((1, 1)))
+        run_folds(own, OPTIONS, tmp_path / name, CPU, [FOLD], observer=SilentObserver())
+    assert stage(tmp_path / "a") != stage(tmp_path / "b")
+
+
+@pytest.mark.parametrize("output", ["a", "other"])
+def test_test_labels_move_nothing_of_a_training_that_starts_from_weights(dataset, tmp_path, output):
+    """Neither where outputs are kept, nor where the output layer is fitted to the labels first."""
+    file = save_teacher(tmp_path / "w.safetensors", *(Output(name) for name in (output, "b")))
+    named = {"labels": ("a", "b"), "preset": "dna-perceiver", "epochs": 2, "batch_size": 16}
+    experiment = resolve_experiment(str(dataset.folder), **named, start=str(file))
+    assert moved(experiment, PLANTED["scale"], tmp_path) == {"metrics"}
+
+
+def test_an_output_layer_that_was_fitted_to_the_test_fold_is_caught(dataset, tmp_path, monkeypatch):
+    file = save_teacher(tmp_path / "w.safetensors", Output("other"), Output("b"))
+    named = {"labels": ("a", "b"), "preset": "dna-perceiver", "epochs": 2, "batch_size": 16}
+    experiment = resolve_experiment(str(dataset.folder), **named, start=str(file))
+    honest = trainer._Trainer._start
+
+    def leaky(self):
+        split, self.split = self.split, replace(self.split, train=np.arange(48), valid=np.arange(0), test=np.arange(0))
+        with monkeypatch.context() as patch:
+            patch.setattr(trainer._Trainer, "_end_epoch", lambda *_: None)
+            honest(self)
+        self.split, self.unfitted_output = split, False
+        honest(self)
+
+    monkeypatch.setattr(trainer._Trainer, "_start", leaky)
+    assert moved(experiment, PLANTED["shift"], tmp_path) >= {"weights", "epochs"}

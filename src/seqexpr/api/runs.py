@@ -95,6 +95,8 @@ def train(
     epochs: int | None = None,
     batch_size: int | None = None,
     seed: int = 0,
+    start: str | Path_ | None = None,
+    unlabelled: Path_ | None = None,
     permute_labels: bool = False,
     split: SplitKind | None = None,
     groups: Path_ | None = None,
@@ -129,6 +131,9 @@ def train(
         epochs: largest number of them. Default: the recipe's.
         batch_size: genes in a step. Default: the recipe's.
         seed: of the weights, the batches and the division of the genes.
+        start: weights to start from (fine-tuning), by name, file or run; the network is theirs, and so is the preset.
+            Where the labels have other names than the outputs of the weights, the output layer is made anew.
+        unlabelled: FASTA of DNA without labels, for a recipe whose first stage learns from teachers.
         permute_labels: a negative control: nothing can be learnt.
         split: "random", "chromosome", "homology", "group" or "given". Default: the task's, else "random".
         groups: table of gene ids and groups, for the splits "group" and "homology".
@@ -149,7 +154,10 @@ def train(
         UsageError, InputError, MissingDataError, DeviceError: as the command does.
     """
     test, valid = _one_list(test_chromosomes), _one_list(valid_chromosomes)
-    experiment, named, chosen = _begin(task, label, preset, recipe, epochs, batch_size, seed, device, threads)
+    beginning = (None if start is None else str(start), path(unlabelled))
+    experiment, named, chosen = _begin(
+        task, label, preset, recipe, epochs, batch_size, seed, beginning, device, threads
+    )
     from seqexpr.runs.observers import SilentObserver
     from seqexpr.runs.setup import RunOptions
     from seqexpr.runs.train_run import train_once
@@ -180,6 +188,8 @@ def cross_validate(
     epochs: int | None = None,
     batch_size: int | None = None,
     seed: int = 0,
+    start: str | Path_ | None = None,
+    unlabelled: Path_ | None = None,
     permute_labels: bool = False,
     split: SplitKind | None = None,
     groups: Path_ | None = None,
@@ -207,8 +217,8 @@ def cross_validate(
     True
 
     Args:
-        task, label, preset, recipe, epochs, batch_size, seed, permute_labels, groups, resamples, resume, device,
-            threads, observer: as for `train`.
+        task, label, preset, recipe, epochs, batch_size, seed, start, unlabelled, permute_labels, groups, resamples,
+            resume, device, threads, observer: as for `train`.
         out: folder of the run. Default: `runs/cv-TASK-PRESET`.
         folds: their number. Default: the task's, else 10.
         split: what is never divided between folds: "random" (nothing), "chromosome", "homology" or "group".
@@ -232,7 +242,10 @@ def cross_validate(
     test, valid = _lists(test_chromosomes), _lists(valid_chromosomes)
     if valid and not test:
         raise UsageError("--valid-chromosomes of cv goes with --test-chromosomes, which says what each fold tests")
-    experiment, named, chosen = _begin(task, label, preset, recipe, epochs, batch_size, seed, device, threads)
+    beginning = (None if start is None else str(start), path(unlabelled))
+    experiment, named, chosen = _begin(
+        task, label, preset, recipe, epochs, batch_size, seed, beginning, device, threads
+    )
     from seqexpr.runs.cross_validation import cross_validate as run_all
     from seqexpr.runs.cross_validation import run_folds
     from seqexpr.runs.observers import SilentObserver
@@ -264,6 +277,7 @@ def _begin(
     epochs: int | None,
     batch_size: int | None,
     seed: int,
+    beginning: tuple[str | None, Path | None],
     device: str,
     threads: int | None,
 ) -> tuple[Experiment, Task | None, torch.device]:
@@ -289,6 +303,8 @@ def _begin(
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,
+        start=beginning[0],
+        unlabelled=beginning[1],
     )
     return experiment, named_task(name), chosen
 

@@ -28,6 +28,8 @@ def cv(
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
     seed: options.Seed = 0,
+    start: options.From = None,
+    unlabelled: options.Unlabelled = None,
     permute_labels: options.PermuteLabels = False,
     folds: Annotated[
         int | None,
@@ -168,6 +170,8 @@ def cv(
             epochs=epochs,
             batch_size=batch_size,
             seed=seed,
+            start=start,
+            unlabelled=unlabelled,
             permute_labels=permute_labels,
             split=split.value if split else None,
             groups=groups,

@@ -71,11 +71,13 @@ class RunDisplay:
     def on_begin(self, folder: Path, max_epochs: int) -> None:
         """A run begins in a folder; each of its trainings has at most so many epochs. Its options are in order."""
         StatusHandler.say_held()
+        self._end_stage()
         self._folder, self._max_epochs = folder, max_epochs
         self._single = _TrainingLine("", max_epochs, self._live)
 
     def on_fold(self, fold: int, folds: int) -> _TrainingLine:
         """A fold begins, and gets a line."""
+        self._end_stage()
         self._folds[fold] = _TrainingLine(f"fold {fold} of {folds}, ", self._max_epochs, self._live)
         return self._folds[fold]
 
@@ -103,10 +105,12 @@ class RunDisplay:
 
     def on_step(self, epoch: int, step: int, steps: int) -> None:
         """A step of the only training is done."""
+        self._end_stage()
         self._single.on_step(epoch, step, steps)
 
     def on_epoch(self, row: dict[str, Any]) -> None:
         """An epoch of the only training is done."""
+        self._end_stage()
         self._single.on_epoch(row)
 
 
@@ -125,10 +129,10 @@ class _Stage:
 
     def on_part(self, part: str, done: int, total: int) -> None:
         """A part begins."""
-        self._part = f": {part} ({done + 1} of {total})"
+        self._part = f": {part} ({done + 1:,} of {total:,})"
         if self._live and self._task is not None:
             self._live.update(self._task, description=f"{self._name}: {part}", completed=done, total=total)
-            self._live.update(self._task, count=f"{done + 1} of {total}")
+            self._live.update(self._task, count=f"{done + 1:,} of {total:,}")
 
     def _beat(self) -> None:
         while not self._ended.wait(_HEARTBEAT_SECONDS):
@@ -162,11 +166,11 @@ class _TrainingLine:
         self._live.update(self._task, completed=done, description=f"{self._name}epoch {epoch}: {self._epoch}")
 
     def on_epoch(self, row: dict[str, Any]) -> None:
-        """An epoch is done; epoch 0 is the composition flow, trained alone before the rest."""
+        """An epoch is done; epoch 0 is what comes before the first."""
         self._epoch = f"validation r2 {row['valid_r2']:.3f}, loss {row['train_loss']:.4g}"
         if row["epoch"] == 0:
             if not self._live:
-                status(f"{self._name}composition alone: {self._epoch}, {row['seconds']:.1f} s")
+                status(f"{self._name}before the first epoch: {self._epoch}, {row['seconds']:.1f} s")
             return
         now = time.monotonic()
         if not self._live and now - self._last_line >= _PLAIN_LINE_SECONDS:

@@ -67,6 +67,26 @@ RecipeOption = Annotated[
         rich_help_panel=LEARNT,
     ),
 ]
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="NAME|FILE|RUN",
+        help="Weights to start from (fine-tuning): a name of `seqexpr models list`, a file, or a run. They decide the "
+        "network. Outputs that have the labels' names are kept; otherwise the output layer is fitted first.",
+        rich_help_panel=LEARNT,
+    ),
+]
+Unlabelled = Annotated[
+    Path | None,
+    typer.Option(
+        "--unlabelled",
+        metavar="FASTA",
+        help="DNA without labels, such as a genome, on which the network first learns from other models. It needs a "
+        "recipe with a table `teacher`, which names them.",
+        rich_help_panel=LEARNT,
+    ),
+]
 Seed = Annotated[
     int,
     typer.Option(

@@ -19,6 +19,8 @@ def train(
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
     seed: options.Seed = 0,
+    start: options.From = None,
+    unlabelled: options.Unlabelled = None,
     permute_labels: options.PermuteLabels = False,
     split: Annotated[
         options.TrainSplit | None,
@@ -104,6 +106,8 @@ def train(
             epochs=epochs,
             batch_size=batch_size,
             seed=seed,
+            start=start,
+            unlabelled=unlabelled,
             permute_labels=permute_labels,
             split=split.value if split else None,
             groups=groups,

@@ -379,21 +379,40 @@ class Perceiver(nn.Module):
             outputs = outputs + self.composition(latent_tokens, query_tokens, half_life, told, coding)
         return outputs.tanh() if self.config.tanh else outputs
 
+    def features(self, latent_tokens: Tensor, query_tokens: Tensor, half_life: Tensor | None = None) -> Tensor:
+        """What the output layer reads: the query vector and the latents' mean, from what `forward` takes.
+
+        Returns:
+            (batch, 2 x query_dim)
+        """
+        queried, latents = self._both_flows(latent_tokens, query_tokens, half_life)
+        return in_fixed_batches(self._join, queried, latents, fixed=not self.training)
+
     def _from_sequences(self, latent_tokens: Tensor, query_tokens: Tensor, half_life: Tensor | None) -> Tensor:
         """The paper's network: (batch, outputs), before tanh."""
+        queried, latents = self._both_flows(latent_tokens, query_tokens, half_life)
+        return in_fixed_batches(self._head, queried, latents, fixed=not self.training)
+
+    def _both_flows(
+        self, latent_tokens: Tensor, query_tokens: Tensor, half_life: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """The query tower's features (batch, query_features) and the latents (batch, latents, latent_width)."""
         if self.config.reads_half_life:
             unknown = self.positions.new_zeros(len(latent_tokens), HALF_LIFE_FEATURES)
             half_life = unknown if half_life is None else half_life.nan_to_num()
         latents = self.encode(latent_tokens, half_life)
-        features = self._query_features(query_tokens, half_life)
-        return in_fixed_batches(self._head, features, latents, fixed=not self.training)
+        return self._query_features(query_tokens, half_life), latents
 
-    def _head(self, features: Tensor, latents: Tensor) -> Tensor:
+    def _head(self, queried: Tensor, latents: Tensor) -> Tensor:
         """(batch, query_features) and (batch, latents, latent_width) -> (batch, outputs), before tanh."""
-        query = self._to_query(features)
+        return self.output(self._join(queried, latents))
+
+    def _join(self, queried: Tensor, latents: Tensor) -> Tensor:
+        """(batch, query_features) and (batch, latents, latent_width) -> (batch, 2 x query_dim)."""
+        query = self._to_query(queried)
         decoded = query + self.decoder(query.unsqueeze(1), latents).squeeze(1)  # (batch, query_dim)
         mean = self.mean(self.mean_norm(latents.mean(dim=1)))  # (batch, query_dim)
-        return self.output(torch.cat([decoded, mean], dim=1))
+        return torch.cat([decoded, mean], dim=1)
 
     def encode(self, tokens: Tensor, half_life: Tensor | None) -> Tensor:
         """The latent flow: uint8 (batch, letters) -> (batch, latents, latent_width)."""

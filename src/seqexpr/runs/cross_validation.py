@@ -23,6 +23,7 @@ from seqexpr.runs.folder import check_free, start_run
 from seqexpr.runs.merging import finish_cv
 from seqexpr.runs.observers import FoldObserver
 from seqexpr.runs.setup import RunOptions, divide_into_folds
+from seqexpr.runs.teaching import taught
 from seqexpr.training.experiment import Experiment, Split
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ def cross_validate(
     threads = _divide_threads(jobs, len(splits))  # all of them, so that a fold left over counts as the others did
     start_run(folder, _manifest(experiment, device, threads), resume=resume)
     observer.on_begin(folder, experiment.recipe.max_epochs)
+    experiment = taught(experiment, folder, device, observer)
     runner = partial(_run, experiment, splits, folder, device, observer, jobs, threads)
     if elsewhere := runner(range(len(splits)), wait=False):
         observer.on_stage(f"waiting for folds that another process is running: {_numbers(elsewhere)}")
@@ -103,6 +105,7 @@ def run_folds(
     threads = _divide_threads(jobs, len(chosen))
     start_run(folder, _manifest(experiment, device, threads), resume=True)
     observer.on_begin(folder, experiment.recipe.max_epochs)
+    experiment = taught(experiment, folder, device, observer)
     if elsewhere := _run(experiment, splits, folder, device, observer, jobs, threads, chosen, wait=False):
         observer.on_stage(f"left to the process that is running them: folds {_numbers(elsewhere)}")
     return done_folds(folder, len(splits))

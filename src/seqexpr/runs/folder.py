@@ -42,6 +42,13 @@ _DIGESTS = {
 }
 """The manifest's digests, and what it means when one differs."""
 
+_BEGINNINGS = {
+    "start": "it started from other weights",
+    "teachers": "it had other teachers",
+    "unlabelled": "it had other unlabelled DNA",
+}
+"""Files, in the manifest, that a training begins with, and what it means when they differ."""
+
 
 def first_difference(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
     """Where two manifests disagree on what decides the result, in words; "" when they agree."""
@@ -61,7 +68,7 @@ def _deciding(manifest: Mapping[str, Any]) -> dict[str, Any]:
     kept = json.loads(json.dumps({key: value for key, value in manifest.items() if key not in _CHANGING}))
     options = kept.get("options", {})
     options.pop("task", None)  # a name or a folder: what it stands for is in the labels, the network and the digests
-    for part in ("dataset", "groups"):
+    for part in ("dataset", "groups", "start", "teaching"):
         if part in options:
             options[part] = _without_places(options[part])
     return kept
@@ -74,6 +81,8 @@ def _without_places(value: Any) -> Any:
 
 
 def _difference(stored: Any, asked: Any, key: str) -> str:
+    if key in _BEGINNINGS:
+        return _BEGINNINGS[key]
     if isinstance(stored, dict) and isinstance(asked, dict):
         for name in sorted(stored.keys() | asked.keys()):
             if stored.get(name) != asked.get(name):

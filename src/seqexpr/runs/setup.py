@@ -32,6 +32,8 @@ from seqexpr.training.batches import largest_shift
 from seqexpr.training.experiment import Experiment, Split, check_trainable, labelled
 from seqexpr.training.recipe import NOT_A_RECIPES, Recipe
 from seqexpr.training.recipe_files import load_recipe
+from seqexpr.training.start import FREE, Start
+from seqexpr.training.teacher import Teaching
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +81,8 @@ def resolve_experiment(
     epochs: int | None = None,
     batch_size: int | None = None,
     seed: int = 0,
+    start: str | None = None,
+    unlabelled: Path | None = None,
 ) -> Experiment:
     """Find the dataset of a task or folder and settle labels, preset and recipe.
 
@@ -90,16 +94,20 @@ def resolve_experiment(
         epochs: replaces the recipe's largest number of epochs.
         batch_size: replaces the recipe's genes per step.
         seed: of weights, batches and folds.
+        start: name, file or run of weights that the training starts from; the network is theirs then.
+        unlabelled: FASTA of DNA for the recipe's teacher stage.
 
     Raises:
-        MissingDataError: the task's dataset is not prepared.
+        MissingDataError: the task's dataset is not prepared, or there is no such model.
         UsageError: options that the dataset cannot meet, or a recipe that fits neither the network nor the labels.
         InputError: a recipe file with a fault.
     """
     named = named_task(task)
-    dataset = open_task_dataset(task, preset)
+    weights = None if start is None else Start.named(start)
+    dataset = open_task_dataset(task, preset or (weights.preset if weights else None))
     names = _choose_labels(dataset, named, labels)
-    chosen_preset = preset or (named.preset if named else _natural_preset(dataset))
+    natural = named.preset if named else _natural_preset(dataset)
+    chosen_preset = preset or (weights.preset if weights else natural)
     network = _network(dataset, chosen_preset, len(names))
     chosen = load_recipe(recipe, chosen_preset.removesuffix("-perceiver"), named.name if named else "")
     if epochs is not None:
@@ -114,9 +122,34 @@ def resolve_experiment(
     for name in names:
         if (problem := label_problem(name, dataset.genes[name].to_numpy(dtype=float))) is not None:
             logger.warning("%s: %s", dataset.folder, problem)
-    config = _narrowed(chosen.fit(network), dataset)
+    if weights is None:
+        config = _narrowed(chosen.fit(network), dataset)
+    else:
+        config = _of_weights(weights, chosen, chosen.fit(network), dataset)
     _check_shift(dataset, config, chosen)
-    return Experiment(dataset, names, config, chosen, seed, task)
+    if weights is not None and chosen.teacher:
+        raise UsageError(f"--from and the teacher stage of recipe {chosen.name} are two beginnings; choose one")
+    teaching = Teaching.of(chosen.teacher, unlabelled, config)
+    return Experiment(dataset, names, config, chosen, seed, task, start=weights, teaching=teaching)
+
+
+def _of_weights(start: Start, recipe: Recipe, wanted: PerceiverConfig, dataset: PreparedDataset) -> PerceiverConfig:
+    """The network of the weights that a training starts from; its window must be within the dataset's."""
+    config = start.network(wanted)
+    if config.upstream > dataset.upstream or config.downstream > dataset.downstream:
+        raise UsageError(
+            f"{start.file} reads {config.upstream} bp upstream and {config.downstream} downstream of the TSS, but "
+            f"{dataset.folder} holds {dataset.upstream} and {dataset.downstream}: prepare it with wider windows"
+        )
+    ignored = [
+        f"model.{name}"
+        for name in sorted(recipe.model.keys() - set(FREE))
+        if getattr(config, name) != getattr(wanted, name)
+    ]
+    if ignored:
+        logger.info("the network is that of %s; what recipe %s says of it otherwise has no effect: %s",
+                    start.file, recipe.name, ", ".join(ignored))  # fmt: skip
+    return config
 
 
 def _choose_labels(dataset: PreparedDataset, task: Task | None, asked: tuple[str, ...]) -> tuple[str, ...]:

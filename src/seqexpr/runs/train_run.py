@@ -18,6 +18,7 @@ from seqexpr.runs.fold_run import HeldOutPredictions, train_and_predict
 from seqexpr.runs.folder import check_free, start_run
 from seqexpr.runs.observers import RunObserver
 from seqexpr.runs.setup import RunOptions, divide_once
+from seqexpr.runs.teaching import taught
 from seqexpr.training.experiment import Experiment, Split
 
 
@@ -52,6 +53,7 @@ def train_once(
     manifest = describe_run("train", experiment.to_dict())
     start_run(folder, {**manifest, "device": device.type, "threads": torch.get_num_threads()}, resume=resume)
     observer.on_begin(folder, experiment.recipe.max_epochs)
+    experiment = taught(experiment, folder, device, observer)
     held_out = train_and_predict(experiment, split, folder, device, observer, name=folder.name, scope="test")
     own, known = held_out.values, held_out.scores
     valid = [row for row in known if row["scope"] == "valid"]

@@ -19,6 +19,8 @@ from seqexpr.inputs.half_life import HalfLifeSchema
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.models.input_range import InputRange, coding_features, dna_features, protein_features
 from seqexpr.training.recipe import Recipe
+from seqexpr.training.start import Start
+from seqexpr.training.teacher import Teaching
 
 _CHUNK = 512
 """Windows that are summarised at once."""
@@ -44,6 +46,10 @@ class Experiment:
     """As the user named it: a task or a folder."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Further settings for the manifest of a run: how the genes are divided, digests of the data."""
+    start: Start | None = None
+    """Weights that every training starts from; None: random ones."""
+    teaching: Teaching | None = None
+    """Models that the network learns from before it sees a label; None: there are none."""
 
     def __post_init__(self) -> None:
         if self.config.outputs != len(self.labels):
@@ -67,6 +73,8 @@ class Experiment:
                 "genes": len(self.dataset),
                 "sources": self.dataset.manifest.get("sources", {}),
             },
+            **({} if self.start is None else {"start": self.start.to_dict()}),
+            **({} if self.teaching is None else {"teaching": self.teaching.to_dict()}),
             **self.options,
         }
 
@@ -119,6 +127,7 @@ def fingerprint(experiment: Experiment, split: Split) -> str:
             list(experiment.labels),
             experiment.seed,
             experiment.dataset.ids,
+            *([] if experiment.start is None else [experiment.start.digests]),
         ]
     ).encode()
     parts = (described, split.train.astype("<i8").tobytes(), split.valid.astype("<i8").tobytes())
@@ -179,9 +188,16 @@ def label_scaling(experiment: Experiment, split: Split) -> tuple[np.ndarray, np.
 
 
 def half_life_schema(experiment: Experiment, split: Split) -> HalfLifeSchema | None:
-    """Scaling of the half-life features over the training genes; None when not read or not in the dataset."""
+    """Scaling of the half-life features; None when not read or not in the dataset.
+
+    That of the weights that the training starts from, where they have one for such features, else over the training
+    genes.
+    """
     dataset = experiment.dataset
     raw = dataset.half_life() if experiment.config.reads_half_life else None
     if raw is None:
         return None
+    start = experiment.start
+    if start is not None and start.half_life is not None and start.half_life.transforms == dataset.half_life_transforms:
+        return start.half_life
     return HalfLifeSchema.fit(raw[split.train], dataset.half_life_names, dataset.half_life_transforms)

@@ -15,6 +15,7 @@ import numpy as np
 from seqexpr.errors import InputError, UsageError
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.own_files import check_shape, list_of, record, text
+from seqexpr.training.teacher import TeacherSettings
 
 OPTIMIZERS = ("adam", "adamw", "lamb")
 SCHEDULES = ("noam", "cosine", "constant")
@@ -100,6 +101,9 @@ class Recipe:
     """Decay a step of the running mean of the weights that is validated and kept; 0 = the weights themselves."""
     bf16: bool = True
     """Compute in bfloat16 on CUDA (weights stay float32)."""
+    teacher: dict[str, Any] = field(default_factory=dict)
+    """A first stage in which the sequence flows learn from other models: the settings of `TeacherSettings`. Without
+    any there is no such stage."""
 
     def __post_init__(self) -> None:
         for name, number in self._numbers():
@@ -130,6 +134,11 @@ class Recipe:
             raise UsageError(f"recipe {self.name}: output_weights must not be negative, but are {self.output_weights}")
         if self.schedule == "noam" and self.warmup_steps == 0:
             raise UsageError(f"recipe {self.name}: the noam schedule needs warmup_steps above 0")
+        if self.teacher:
+            try:
+                TeacherSettings.from_dict(self.teacher)
+            except (TypeError, UsageError) as problem:
+                raise UsageError(f"recipe {self.name}: {problem}") from None
         for name in sorted(_WIDTHS & self.model.keys()):
             if min(np.ravel(self.model[name]), default=0) < 1:
                 raise UsageError(f"recipe {self.name}: model.{name} must be at least 1, not {self.model[name]}")
@@ -151,7 +160,10 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON can hold them."""
-        return {**asdict(self), "bases": list(self.bases), "betas": list(self.betas)}
+        settings = {**asdict(self), "bases": list(self.bases), "betas": list(self.betas)}
+        if not self.teacher:  # absent in the manifests of runs without teachers, as in those of earlier versions
+            del settings["teacher"]
+        return settings
 
     def changed(self, **changes: Any) -> Recipe:
         """The recipe with some settings replaced; checks run again."""
@@ -201,6 +213,8 @@ def check_settings(settings: Mapping[str, Any], file: str) -> None:
     network = {setting.name: setting for setting in fields(PerceiverConfig) if setting.name not in NOT_A_RECIPES}
     _check_keys(settings, allowed, file, "")
     _check_keys(settings.get("model", {}), network, file, "model.")
+    teacher = {setting.name: setting for setting in fields(TeacherSettings)}
+    _check_keys(settings.get("teacher", {}), teacher, file, "teacher.")
     for label, weight in settings.get("output_weights", {}).items():
         _check_type(weight, 1.0, file, f"output_weights.{label}")
 
@@ -212,8 +226,7 @@ def _check_keys(settings: Mapping[str, Any], allowed: Mapping[str, Field[Any]], 
                 file, record=f"key {table + key!r}", found="an unknown setting", expected=", ".join(allowed)
             )
         setting = allowed[key]
-        assert setting.default_factory is not MISSING or setting.default is not MISSING
-        example = setting.default_factory() if setting.default_factory is not MISSING else setting.default
+        example = setting.default if setting.default_factory is MISSING else setting.default_factory()
         _check_type(value, example, file, table + key)
 
 
@@ -221,8 +234,8 @@ def _check_type(value: Any, example: Any, file: str, key: str) -> None:
     kinds: tuple[type, ...] = {tuple: (list,), float: (int, float)}.get(type(example), (type(example),))
     fits = isinstance(value, kinds) and (type(example) is bool or not isinstance(value, bool))
     if fits and isinstance(example, tuple):
-        number = (int,) if type(example[0]) is int else (int, float)
-        fits = all(isinstance(item, number) and not isinstance(item, bool) for item in value)
+        item_kinds = (int, float) if type(example[0]) is float else (type(example[0]),)
+        fits = all(isinstance(item, item_kinds) and not isinstance(item, bool) for item in value)
     numbers = value if isinstance(value, list) else [value]
     if fits and not all(abs(item) <= _LARGEST for item in numbers if isinstance(item, (int, float))):
         raise InputError(file, record=f"key {key!r}", found=str(value)[:40], expected="a finite number")
@@ -230,4 +243,6 @@ def _check_type(value: Any, example: Any, file: str, key: str) -> None:
         fits = False
     if not fits:
         expected = f"a value like {list(example) if isinstance(example, tuple) else example!r}"
+        if example == ("",):
+            expected = "a list of names, one at least"
         raise InputError(file, record=f"key {key!r}", found=repr(value)[:100], expected=expected)

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from seqexpr.errors import InputError, UsageError
 from seqexpr.files import atomic_path
+from seqexpr.models.composition.flow import CompositionFlow
 from seqexpr.models.composition.towers import PromoterTowers
 from seqexpr.models.perceiver import Perceiver
 from seqexpr.models.registry import resolve_models
@@ -42,6 +43,7 @@ from seqexpr.training.experiment import (
 from seqexpr.training.group_workers import GroupWorkers, in_order, single_threads
 from seqexpr.training.optimizers import make_optimizer
 from seqexpr.training.schedules import learning_rate
+from seqexpr.training.start import fit_output
 from seqexpr.training.state import FILE, fitting, load_state, save_state
 from seqexpr.training.steps import STEPS_AHEAD, Step, StepDrawer
 from seqexpr.training.word_stage import make_words
@@ -85,7 +87,7 @@ class TrainingResult:
     def choice(self) -> str:
         """Why this epoch was kept, in a sentence without its full stop."""
         kept, last = self.rows[[row["epoch"] for row in self.rows].index(self.best_epoch)], self.rows[-1]
-        epoch = f"epoch {self.best_epoch}" + (" (the composition flow alone)" if self.best_epoch == 0 else "")
+        epoch = f"epoch {self.best_epoch}" + (" (before the first epoch)" if self.best_epoch == 0 else "")
         if self.stop_metric == "none":
             return f"kept {epoch}: the recipe keeps the last one"
         best, name = {
@@ -151,11 +153,19 @@ class _Trainer:
         self.output_weights = torch.tensor(weights, device=device)
         torch.manual_seed(experiment.seed)
         self.network = Perceiver(experiment.config)
-        if self.network.composition is not None and self.network.composition.towers is not None:
-            _load_towers(self.network.composition.towers, self.recipe.towers_from)
+        start = experiment.start
+        self.flow_is_trained = start is not None and start.has_composition
+        flow = self.network.composition
+        if flow is not None and flow.towers is not None and not self.flow_is_trained:
+            _load_towers(flow.towers, self.recipe.towers_from)
+        self.unfitted_output = False
+        """Whether the output layer is to be fitted before the first epoch."""
+        if start is not None:
+            self.unfitted_output = not start.load(self.network, experiment.labels, self.mean, self.sd)
         self.network.to(device)
         # Trained in a stage of its own, it stays as it is while the rest of the network learns.
-        self.fixed = self.network.composition if self.recipe.composition_epochs else None
+        has_stage = self.recipe.composition_epochs > 0 and not self.flow_is_trained
+        self.fixed = self.network.composition if has_stage else None
         self.averaged = copy.deepcopy(self.network) if self.recipe.average_decay else self.network
         fixed = set(self.fixed.parameters()) if self.fixed is not None else set()
         self.optimizer = make_optimizer(self.recipe, [part for part in self.network.parameters() if part not in fixed])
@@ -194,31 +204,43 @@ class _Trainer:
 
     @property
     def epochs_done(self) -> int:
-        """The last epoch that is done; 0 is the composition flow alone."""
+        """The last epoch that is done; 0 is what comes before the first."""
         return self.rows[-1]["epoch"] if self.rows else 0
 
     def _start(self) -> None:
-        """Standardise the composition flow and train it alone, if the network has one and the recipe says so."""
-        flow = self.network.composition
-        if flow is None:
-            return
+        """What comes before the first epoch: the composition flow's stage where there is one, and an output layer for
+        weights that were trained for other outputs."""
         started = time.monotonic()
+        loss, rate = math.nan, 0.0
+        if self.network.composition is not None and not self.flow_is_trained:
+            loss, rate = self._begin_composition(self.network.composition), self.recipe.composition_learning_rate
+        if self.unfitted_output and self.fixed is None:
+            batch_size = EVALUATION_BATCH[self.device.type]
+            fit_output(self.network, self.loader.batches(self.split.train, batch_size))
+        self.averaged.load_state_dict(self.network.state_dict())
+        if self.fixed is None and self.experiment.start is not None:
+            loss, _ = self._evaluate(self.split.train)
+            loss *= self.recipe.loss_weight  # as in later epochs
+        if self.fixed is not None or self.experiment.start is not None:
+            self._end_epoch(0, loss, rate, started)
+
+    def _begin_composition(self, flow: CompositionFlow) -> float:
+        """Standardise the flow and train it alone, if the recipe says so; returns its training loss."""
         if flow.words is not None:
             self.loader.told = make_words(
                 flow.words, self.loader, self.split.train, self.recipe.word_penalty, self.experiment.seed
             )
         loss = train_composition(flow, self.loader, self.split.train, self.recipe, self._loss, self.experiment.seed)
-        loss *= self.recipe.loss_weight  # as in later epochs
         if self.fixed is not None:
             for part in self.network.output.parameters():  # the rest of the network starts with nothing to say
                 torch.nn.init.zeros_(part)
-        self.averaged.load_state_dict(self.network.state_dict())
-        if self.fixed is not None:
-            self._end_epoch(0, loss, self.recipe.composition_learning_rate, started)
+        elif self.experiment.start is not None:
+            flow.forget_outputs()  # what is random would spoil what the weights say
+        return loss * self.recipe.loss_weight  # as in later epochs
 
     def _end_epoch(self, epoch: int, train_loss: float, rate: float, started: float) -> None:
         """Validate, keep the weights if they are the best, and write the state."""
-        valid_loss, valid_r2 = self._validate()
+        valid_loss, valid_r2 = self._evaluate(self.split.valid)
         if not (math.isfinite(valid_loss) and math.isfinite(valid_r2)):
             raise UsageError(
                 f"the validation loss of epoch {epoch} is {valid_loss}: "
@@ -260,6 +282,7 @@ class _Trainer:
             "epochs": self.epochs_done,
             "best_epoch": self.best_epoch,
             "input_range": input_range(experiment, split.train).to_dict(),
+            **({} if experiment.start is None else {"start": experiment.start.digests}),
             "best_valid_r2": next(row["valid_r2"] for row in self.rows if row["epoch"] == self.best_epoch),
         }
         return ModelMetadata(experiment.config, outputs, self.schema, training)
@@ -327,11 +350,10 @@ class _Trainer:
         squares = (predicted.float() - labels.nan_to_num()).square() * self.output_weights
         return (squares * present).sum() / max(count, 1)
 
-    def _validate(self) -> tuple[float, float]:
-        """Loss (scaled labels, without the loss weight) and r2 (mean over outputs) on the validation genes."""
+    def _evaluate(self, order: np.ndarray) -> tuple[float, float]:
+        """Loss (scaled labels, without the loss weight) and r2 (mean over outputs) on these genes."""
         self.averaged.eval()
         batch_size = EVALUATION_BATCH[self.device.type]
-        order = self.split.valid
         if self.experiment.config.reads_protein:  # alike lengths side by side: short batches are cheap
             order = order[np.argsort(self.experiment.dataset.protein_lengths[order], kind="stable")]
         parts = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]

@@ -144,6 +144,28 @@ class CompositionFlow(nn.Module):
         return (self.output(self.dropout(hidden)) + linear).transpose(0, 1)
 
     @torch.no_grad()
+    def forget_outputs(self) -> None:
+        """Let the flow say nothing until it has learnt: for outputs that it was not trained for."""
+        for layer in (self.output, self.direct):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    @torch.no_grad()
+    def ignore_half_life(self) -> None:
+        """Let half-life features say nothing until it has learnt: for weights that never saw one."""
+        if self.config.reads_half_life:
+            features = slice(self.config.promoter_towers, self.covariates)
+            self.joined.weight[:, features] = 0
+            self.direct.weight[:, features] = 0
+
+    @torch.no_grad()
+    def rescale(self, factor: Tensor) -> None:
+        """Multiply what the flow says by `factor` (outputs,), for labels in another scale."""
+        for layer in (self.output, self.direct):
+            layer.weight.mul_(factor)
+            layer.bias.mul_(factor)
+
+    @torch.no_grad()
     def fit(self, batches: Iterable[tuple[Tensor, Tensor, Tensor | None]]) -> None:
         """Take mean and spread from (latent tokens, query tokens, coding sequences) of all training genes.
 

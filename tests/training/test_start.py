@@ -1,0 +1,244 @@
+"""Weights that a training starts from keep what they know."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from seqexpr.errors import InputError, MissingDataError, UsageError
+from seqexpr.files import sha256_file
+from seqexpr.inputs.half_life import FEATURES, IDENTITY, TRANSFORMS, HalfLifeSchema
+from seqexpr.models.perceiver import Perceiver
+from seqexpr.models.trained import ModelMetadata, Output, TrainedModel, load_model, save_model, save_view
+from seqexpr.prediction.rows import predict_rows
+from seqexpr.training.batches import Batch
+from seqexpr.training.experiment import fingerprint, half_life_schema
+from seqexpr.training.start import Start, fit_output
+from seqexpr.training.trainer import _Trainer, train
+
+from ..small_dataset import tiny_config
+from .test_trainer import StopAt, interrupt_and_resume
+
+CPU = torch.device("cpu")
+SCHEMA = HalfLifeSchema(FEATURES, TRANSFORMS, (2.0,) * 4 + (0.5,) * 3 + (3.0,), (0.7,) * 4 + (0.2,) * 3 + (2.0,))
+
+
+def weights(path, config, *outputs: Output, schema: HalfLifeSchema | None = None, seed: int = 0):
+    """A file of random weights, whose every tensor says something."""
+    torch.manual_seed(seed)
+    network = Perceiver(config)
+    if network.composition is not None:
+        torch.nn.init.normal_(network.composition.direct.weight, std=0.1)
+        for buffer in network.composition.buffers():
+            torch.nn.init.uniform_(buffer, 0.5, 1.0)
+    save_model(path, TrainedModel(path.stem, network, ModelMetadata(config, outputs, schema)))
+    return path
+
+
+def from_weights(experiment, file, **changes):
+    """The experiment as `train --from` makes it."""
+    start = Start.of(file)
+    changed = replace(experiment, **changes)
+    return replace(changed, start=start, config=start.network(changed.config))
+
+
+def epoch_zero(experiment, split, folder):
+    """The network before it has seen a step, with its line of metrics."""
+    trainer = _Trainer(experiment, split, folder, CPU, None)
+    trainer._start()
+    assert [row["epoch"] for row in trainer.rows] == [0]
+    return TrainedModel("w", trainer.best_network(), trainer.metadata()), trainer.rows[0]
+
+
+A = Output("a", "x", mean=-3.0, sd=40.0)
+
+
+@pytest.mark.parametrize("composition", [0, 4])
+@pytest.mark.parametrize("scaling", ["zscore", "none"])
+@pytest.mark.parametrize(
+    ("preset", "schema"),
+    [
+        ("dna-perceiver", SCHEMA),
+        ("dna-protein-perceiver", SCHEMA),
+        ("protein-dna-perceiver", None),
+        ("protein-perceiver", None),
+    ],
+)
+def test_outputs_of_the_same_name_are_kept(experiment, split, tmp_path, preset, schema, scaling, composition):
+    """In the labels' own units, whatever the scale of the weights and of the new labels; half-life features too."""
+    config = tiny_config(preset, composition_dim=composition, composition_members=2 if composition else 1)
+    file = weights(tmp_path / "w.safetensors", config, A, schema=schema)
+    recipe = experiment.recipe.changed(label_scaling=scaling)
+    own = from_weights(experiment, file, recipe=recipe, config=tiny_config(preset))
+    model, row = epoch_zero(own, split, tmp_path / "run")
+    rows = np.arange(48)
+    before, after = (predict_rows(one, experiment.dataset, rows, 8) for one in (load_model(file), model))
+    np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-3)
+    assert np.std(before) > 0.1
+    sd = 1.0 if scaling == "none" else experiment.values()[split.train].std()
+    errors = (before[split.valid] - experiment.values()[split.valid]) / sd
+    assert row["valid_loss"] == pytest.approx(float((errors**2).mean()), rel=1e-3)
+    assert model.metadata.training["start"] == {"sha256": sha256_file(file), "outputs": ["a"]}
+    assert model.metadata.half_life == (schema or half_life_schema(own, split))
+
+
+@pytest.mark.parametrize("given", [Output("other"), None])
+def test_other_outputs_begin_with_a_regression_on_what_the_flows_make_of_the_genes(experiment, split, tmp_path, given):
+    """Better than the mean of the labels from the start, and so for each of several labels, with gaps."""
+    outputs = (A, Output("other")) if given is None else (given,)
+    config = tiny_config(outputs=len(outputs))
+    file = weights(tmp_path / "w.safetensors", config, *outputs, schema=SCHEMA)
+    for labels in (("a",), ("a", "b")):
+        own = from_weights(experiment, file, labels=labels, config=tiny_config(outputs=len(labels)))
+        model, row = epoch_zero(own, split, tmp_path / f"run-{len(labels)}")
+        assert row["valid_r2"] > 0.3 and 0 < row["train_loss"] < 0.7
+        found, source = model.network.state_dict(), load_file(file)
+        kept = [key for key in found if not key.startswith("output.") and found[key].is_floating_point()]
+        for key in kept:
+            torch.testing.assert_close(found[key], source[key], rtol=1e-5, atol=1e-6, msg=key)
+
+
+def test_the_composition_of_other_outputs_says_nothing_at_first(experiment, split, tmp_path):
+    config = tiny_config("protein-perceiver", composition_dim=4, word_buckets=64)
+    file = weights(tmp_path / "w.safetensors", config, Output("other"))
+    own = from_weights(experiment, file, labels=("a", "b"), config=tiny_config("protein-perceiver", outputs=2))
+    assert own.config.word_outputs == 1  # the table of words still answers for what it was made of
+    model, row = epoch_zero(own, split, tmp_path / "run")
+    flow, source = model.network.composition, load_model(file).network.composition
+    assert torch.equal(flow.words.table, source.words.table) and torch.equal(flow.hidden.weight, source.hidden.weight)
+    assert flow.output.weight.abs().max() < 1e-6 and flow.direct.weight.abs().max() < 1e-6
+    assert row["train_loss"] <= 1.01
+
+
+def test_a_view_starts_with_its_own_outputs(experiment, split, tmp_path):
+    weights(tmp_path / "both.safetensors", tiny_config("protein-perceiver", outputs=2), Output("b"), A)
+    save_view(tmp_path / "a.safetensors", "both.safetensors", ["a"])
+    one, other = Start.of(tmp_path / "a.safetensors"), Start.of(tmp_path / "both.safetensors")
+    assert one.sha256 == other.sha256 and one.digests != other.digests
+    own = from_weights(experiment, tmp_path / "a.safetensors", config=tiny_config("protein-perceiver"))
+    model, _ = epoch_zero(own, split, tmp_path / "run")
+    before = predict_rows(load_model(tmp_path / "both.safetensors"), experiment.dataset, split.valid, 8)[:, 1:]
+    np.testing.assert_allclose(predict_rows(model, experiment.dataset, split.valid, 8), before, rtol=1e-4, atol=1e-3)
+    prints = [fingerprint(replace(own, start=start), split) for start in (one, other, None)]
+    assert len(set(prints)) == 3
+
+
+@pytest.mark.parametrize(
+    ("before", "scaling", "kept"), [(True, "none", True), (False, "none", False), (True, "zscore", False)]
+)
+def test_behind_tanh_outputs_are_kept_only_where_nothing_is_scaled(experiment, split, tmp_path, before, scaling, kept):
+    file = weights(tmp_path / "w.safetensors", tiny_config("protein-perceiver", tanh=before), Output("b"))
+    recipe = experiment.recipe.changed(label_scaling=scaling)
+    wanted = tiny_config("protein-perceiver", tanh=True)
+    own = from_weights(experiment, file, labels=("b",), recipe=recipe, config=wanted)
+    assert own.config.tanh
+    complete = replace(split, train=split.train[split.train != 5])
+    model, row = epoch_zero(own, complete, tmp_path / "run")
+    same = np.allclose(
+        predict_rows(model, experiment.dataset, split.valid, 8),
+        predict_rows(load_model(file), experiment.dataset, split.valid, 8),
+        atol=1e-4,
+    )
+    assert same == kept
+    if not kept:
+        assert row["train_loss"] < (1.0 if scaling == "zscore" else experiment.values().var() + 1)
+
+
+def test_behind_tanh_the_regression_is_of_what_comes_before_it():
+    found = []
+    tokens, labels = torch.randint(1, 21, (40, 60), dtype=torch.uint8), torch.randn(40, 1).clamp(-2, 2)
+    for tanh in (False, True):
+        torch.manual_seed(1)
+        network = Perceiver(tiny_config("protein-perceiver", tanh=tanh))
+        fit_output(network, [Batch(tokens, tokens, None, labels.tanh() if tanh else labels)])
+        with torch.no_grad():
+            found.append(network(tokens, tokens))
+    torch.testing.assert_close(found[1], found[0].tanh(), rtol=1e-3, atol=1e-3)
+
+
+def test_the_output_layer_is_the_regression_of_each_output_on_its_own_genes():
+    """As scikit-learn's ridge with the same penalty; a gene without a label has no part in that output."""
+    from sklearn.linear_model import RidgeCV
+    from sklearn.preprocessing import StandardScaler
+
+    torch.manual_seed(2)
+    network = Perceiver(tiny_config("protein-perceiver", outputs=2))
+    tokens = torch.randint(1, 21, (50, 60), dtype=torch.uint8)
+    labels = torch.randn(50, 2)
+    labels[:9, 1] = float("nan")
+    fit_output(
+        network,
+        [Batch(part, part, None, label) for part, label in zip(tokens.split(20), labels.split(20), strict=True)],
+    )
+    with torch.no_grad():
+        x, said = network.features(tokens, tokens).double().numpy(), network(tokens, tokens).numpy()
+    for column, first in ((0, 0), (1, 9)):
+        scaler = StandardScaler().fit(x[first:])
+        ridge = RidgeCV(np.logspace(-2, 5, 15)).fit(
+            scaler.transform(x[first:]), labels[first:, column].double().numpy()
+        )
+        np.testing.assert_allclose(said[:, column], ridge.predict(scaler.transform(x)), atol=1e-3)
+
+
+def test_half_life_features_are_scaled_as_the_weights_know_them(experiment, split, tmp_path):
+    own = replace(experiment, start=Start.of(weights(tmp_path / "w.safetensors", tiny_config(), A, schema=SCHEMA)))
+    assert half_life_schema(own, split) == SCHEMA
+    other = replace(SCHEMA, transforms=(IDENTITY,) * 8)  # z-scores, which the dataset's lengths are not
+    file = weights(tmp_path / "z.safetensors", tiny_config(), A, schema=other)
+    fitted = half_life_schema(experiment, split)
+    assert half_life_schema(replace(experiment, start=Start.of(file)), split) == fitted
+    file = weights(tmp_path / "n.safetensors", tiny_config(), A)
+    assert half_life_schema(replace(experiment, start=Start.of(file)), split) == fitted != SCHEMA
+
+
+def test_the_network_is_that_of_the_weights_and_dropout_that_of_the_recipe(tmp_path):
+    file = weights(tmp_path / "w.safetensors", tiny_config("protein-perceiver", query_dim=24, dropout=0.1), A)
+    found = Start.of(file).network(tiny_config("protein-perceiver", outputs=3, dropout=0.4, tanh=True))
+    assert (found.query_dim, found.outputs, found.dropout, found.tanh) == (24, 3, 0.4, True)
+    with pytest.raises(UsageError, match="holds a protein-perceiver, so no dna-perceiver can start from it"):
+        Start.of(file).network(tiny_config())
+
+
+def test_what_no_training_can_start_from(tmp_path):
+    with pytest.raises(MissingDataError, match="no model, weights file or run folder 'absent'"):
+        Start.named("absent")
+    (tmp_path / "w.safetensors").write_bytes(b"no weights")
+    with pytest.raises(InputError, match="expected a safetensors file of seqexpr weights"):
+        Start.named(str(tmp_path / "w.safetensors"))
+    run = tmp_path / "run"
+    for fold in "01":
+        (run / "folds" / fold).mkdir(parents=True)
+        weights(run / "folds" / fold / "weights.safetensors", tiny_config("protein-perceiver"), A)
+    (run / "manifest.json").write_text('{"kind": "cv", "options": {"folds": 2}}')
+    with pytest.raises(InputError, match="found 2 models; expected one, from which a training can start"):
+        Start.named(str(run))
+    assert Start.named(str(run / "folds/1")).outputs == ("a",)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("output", "composition"), [("a", 0), ("other", 0), ("other", 4)])
+def test_resumed_equals_uninterrupted(experiment, split, tmp_path, output, composition):
+    config = tiny_config(composition_dim=composition)
+    file = weights(tmp_path / "w.safetensors", config, Output(output), schema=SCHEMA)
+    interrupt_and_resume(from_weights(experiment, file), split, tmp_path, StopAt(1, 1), StopAt(2, 3))
+
+
+def test_other_weights_do_not_resume(experiment, split, tmp_path):
+    files = [weights(tmp_path / f"{seed}.safetensors", tiny_config(), A, seed=seed) for seed in (1, 2)]
+    train(from_weights(experiment, files[0]), split, tmp_path / "run", CPU, name="w")
+    with pytest.raises(InputError, match="other data, options, recipe or seed"):
+        train(from_weights(experiment, files[1]), split, tmp_path / "run", CPU, name="w")
+
+
+def test_towers_stay_those_of_the_weights(experiment, split, tmp_path, monkeypatch):
+    """The recipe need not name where towers come from."""
+    monkeypatch.setattr("seqexpr.models.config.PROMOTER_WINDOW", (240, 120))
+    file = weights(tmp_path / "w.safetensors", tiny_config(composition_dim=4, promoter_towers=1), A, schema=SCHEMA)
+    trainer = _Trainer(from_weights(experiment, file), split, tmp_path / "run", CPU, None)
+    towers = trainer.network.composition.towers.state_dict()
+    source = load_file(file)
+    assert towers and all(torch.equal(towers[key], source[f"composition.towers.{key}"]) for key in towers)
