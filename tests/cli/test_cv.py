@@ -150,6 +150,7 @@ def test_merging_a_part_is_exit_4_with_the_command(folder, tmp_path, seqexpr):
         (("--merge", "x", "--folds", "3", "--only-fold", "1"), 2, "and so takes no --folds, --only-fold"),
         (("--task", "FOLDER", "--only-fold", "1", "--resume"), 2, "--only-fold always continues what is there"),
         (("--merge", "x", "--resume"), 2, "and so takes no --resume"),
+        (("--merge", "x", "--from", "y"), 2, "and so takes no --from"),
         (("--task", "FOLDER", "--label", "a", "--split", "chromosome", "--folds", "9"), 2, "use --folds 6 or fewer"),
     ],
 )

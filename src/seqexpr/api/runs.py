@@ -132,7 +132,7 @@ def train(
         batch_size: genes in a step. Default: the recipe's.
         seed: of the weights, the batches and the division of the genes.
         start: weights to start from (fine-tuning), by name, file or run; the network is theirs, and so is the preset.
-            Where the labels have other names than the outputs of the weights, the output layer is made anew.
+            Outputs that have the labels' names are kept; otherwise the output layer is fitted first.
         unlabelled: FASTA of DNA without labels, for a recipe whose first stage learns from teachers.
         permute_labels: a negative control: nothing can be learnt.
         split: "random", "chromosome", "homology", "group" or "given". Default: the task's, else "random".

@@ -197,7 +197,8 @@ def _refuse_others(context: typer.Context) -> None:
         name for name in context.params if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
     ]
     if unread := [name for name in given if name not in _READ_BY_MERGE]:
-        named = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(unread))
+        options_of = {option.name: option.opts[0] for option in context.command.params}
+        named = ", ".join(sorted(options_of[name] for name in unread))
         raise UsageError(f"--merge reads the run's own manifest, and so takes no {named}")
 
 

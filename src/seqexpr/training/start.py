@@ -1,8 +1,8 @@
 """Weights that a training starts from: what users call fine-tuning, and what a teacher stage leaves.
 
-The new labels need not be those that the weights were trained for. Where outputs have the same names they are kept, to
-the same predictions; else the output layer is made anew, by a ridge regression of the training genes' labels on what
-the sequence flows make of them. A good output layer at the start keeps the first steps from spoiling what was learnt
+The new labels need not be those that the weights were trained for. Outputs of the same names are kept, to the same
+predictions. Otherwise the output layer is fitted first, by a ridge regression of the training genes' labels on what the
+sequence flows make of them. A good output layer at the start keeps the first steps from spoiling what was learnt
 before (Kumar et al. 2022).
 """
 
