@@ -50,7 +50,7 @@ def predict_folds(
     """
     fold_of = folds_of(trained, folds)
     columns = [trained.labels.index(name) for name in judged]
-    shape = (2, trained.config.composition_members, len(fold_of), len(columns))
+    shape = (2, trained.config.members, len(fold_of), len(columns))
     predicted = np.full(shape, np.nan)
     for fold in only:
         stored, test = folder / f"fold-{fold}.npy", np.flatnonzero(fold_of == fold)

@@ -132,8 +132,19 @@ class PerceiverConfig:
     word_outputs: int = 0
     """Outputs that the table of words answers for, where they are others than the network's; 0 = the same."""
 
+    kernel_genes: int = 0
+    """Training genes that the kernel flow compares a gene with (`composition.kernel`); 0 = no such flow, as in the
+    paper. It stands in the place of the composition flow."""
+    kernel_members: int = 8
+    """Members of the kernel flow: their mean is its regression, their spread tells how unsure it is. An even number."""
+    kernel_words: bool = True
+    """Whether the kernel flow reads the words of the sequences; codons it reads wherever `coding_length` says so."""
+    kernel_features: bool = False
+    """Whether it reads what the sequence flows make of the sequences: for flows that learnt before (`--from`, or a
+    teacher stage)."""
+
     coding_length: int = 0
-    """Codons that the composition flow reads at most of the gene's coding sequence, which is optional; 0 = none."""
+    """Codons that the composition or kernel flow reads at most of the gene's coding sequence, which is optional; 0 = none."""
     coding_outputs: int = 0
     """Outputs that its codon adaptation indices are of, where they are others than the network's; 0 = the same."""
 
@@ -169,8 +180,16 @@ class PerceiverConfig:
             raise UsageError(f"{self.preset}: word_buckets need a composition_dim, and an input of proteins")
         if self.word_outputs and not self.word_buckets:
             raise UsageError(f"{self.preset}: word_outputs need word_buckets")
-        if self.coding_length and not self.composition_dim:
-            raise UsageError(f"{self.preset}: coding_length needs a composition_dim")
+        if self.coding_length and not (self.composition_dim or self.kernel_genes):
+            raise UsageError(f"{self.preset}: coding_length needs a composition_dim or kernel_genes")
+        if self.kernel_genes and self.composition_dim:
+            raise UsageError(
+                f"{self.preset}: a composition_dim and kernel_genes are two flows of which a network has one"
+            )
+        if self.kernel_members % 2:
+            raise UsageError(f"{self.preset}: kernel_members must be an even number, not {self.kernel_members}")
+        if self.kernel_genes and not (self.kernel_words or self.kernel_features or self.coding_length):
+            raise UsageError(f"{self.preset}: the kernel flow reads neither words nor features nor codons")
         if self.coding_outputs and not self.coding_length:
             raise UsageError(f"{self.preset}: coding_outputs need a coding_length")
         if not 0 <= self.word_buckets <= MOST_BUCKETS:
@@ -247,6 +266,7 @@ class PerceiverConfig:
         """The paper's network alone."""
         return replace(
             self,
+            kernel_genes=0,
             composition_dim=0,
             composition_members=1,
             promoter_towers=0,
@@ -272,8 +292,13 @@ class PerceiverConfig:
         return self.half_life_latent or self.half_life_query
 
     @property
+    def members(self) -> int:
+        """Members whose mean the network predicts."""
+        return self.kernel_members if self.kernel_genes else self.composition_members
+
+    @property
     def reads_coding(self) -> bool:
-        """Whether the composition flow reads coding sequences."""
+        """Whether the composition or kernel flow reads coding sequences."""
         return self.coding_length > 0
 
     @property

@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from seqexpr.models import kernels
 from seqexpr.models.composition.flow import CompositionFlow
+from seqexpr.models.composition.kernel import KernelFlow
 from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig
 from seqexpr.models.dropout import Dropout, drop
 from seqexpr.models.fixed_batch import in_fixed_batches
@@ -341,6 +342,7 @@ class Perceiver(nn.Module):
         self.mean = nn.Linear(config.latent_width, config.query_dim)
         self.output = nn.Linear(2 * config.query_dim, config.outputs)
         self.composition = CompositionFlow(config) if config.composition_dim else None
+        self.kernel = KernelFlow(config) if config.kernel_genes else None
 
     def forward(
         self,
@@ -356,7 +358,7 @@ class Perceiver(nn.Module):
             latent_tokens: uint8 (batch, up to latent_length); positions left out at the end count as PAD.
             query_tokens: uint8 (batch, up to query_length), likewise.
             half_life: float (batch, 8), standardised, NaN = unknown; None = all unknown.
-            told: as for `CompositionFlow.scores`, in training.
+            told: as for `CompositionFlow.scores` or `KernelFlow.forward`, in training.
             coding: uint8 (batch, up to coding_length), rows of 0 for genes without a coding sequence; None = no gene
                 has one.
 
@@ -373,10 +375,16 @@ class Perceiver(nn.Module):
         told: Tensor | None = None,
         coding: Tensor | None = None,
     ) -> Tensor:
-        """What each member of the composition flow makes of it, from the same: (batch, members, outputs)."""
-        outputs = self._from_sequences(latent_tokens, query_tokens, half_life).unsqueeze(1)
+        """What each member makes of it, from the same: (batch, members, outputs)."""
+        queried, latents = self._both_flows(latent_tokens, query_tokens, half_life)
+        outputs = in_fixed_batches(self._head, queried, latents, fixed=not self.training).unsqueeze(1)
         if self.composition is not None:
             outputs = outputs + self.composition(latent_tokens, query_tokens, half_life, told, coding)
+        if self.kernel is not None:
+            joined = None
+            if self.config.kernel_features:
+                joined = in_fixed_batches(self._join, queried, latents, fixed=not self.training)
+            outputs = outputs + self.kernel(latent_tokens, query_tokens, half_life, coding, joined, told)
         return outputs.tanh() if self.config.tanh else outputs
 
     def features(self, latent_tokens: Tensor, query_tokens: Tensor, half_life: Tensor | None = None) -> Tensor:
@@ -387,11 +395,6 @@ class Perceiver(nn.Module):
         """
         queried, latents = self._both_flows(latent_tokens, query_tokens, half_life)
         return in_fixed_batches(self._join, queried, latents, fixed=not self.training)
-
-    def _from_sequences(self, latent_tokens: Tensor, query_tokens: Tensor, half_life: Tensor | None) -> Tensor:
-        """The paper's network: (batch, outputs), before tanh."""
-        queried, latents = self._both_flows(latent_tokens, query_tokens, half_life)
-        return in_fixed_batches(self._head, queried, latents, fixed=not self.training)
 
     def _both_flows(
         self, latent_tokens: Tensor, query_tokens: Tensor, half_life: Tensor | None

@@ -88,7 +88,7 @@ class ModelNeeds:
             downstream=max(model.config.downstream for model in models),
             protein_length=max(model.config.protein_length for model in models),
             half_life_names=tuple(next(iter(names), ())),
-            members=sum(model.config.composition_members for model in models),
+            members=sum(model.config.members for model in models),
             half_life_scale=_scale(schemas),
             coding_length=max(model.config.coding_length for model in models),
         )

@@ -31,7 +31,7 @@ def predict_members(
     order = np.arange(len(indices))
     if config.reads_protein:  # alike lengths side by side: short batches are cheap
         order = np.argsort(dataset.protein_lengths[indices], kind="stable")
-    predicted = np.empty((config.composition_members, len(indices), len(model.metadata.outputs)))
+    predicted = np.empty((config.members, len(indices), len(model.metadata.outputs)))
     for start in range(0, len(indices), batch_size):
         places = order[start : start + batch_size]
         rows = indices[places]

@@ -22,6 +22,7 @@ from torch import Tensor
 from seqexpr.errors import InputError, UsageError
 from seqexpr.files import atomic_path
 from seqexpr.models.composition.flow import CompositionFlow
+from seqexpr.models.composition.kernel import KernelFlow
 from seqexpr.models.composition.towers import PromoterTowers
 from seqexpr.models.perceiver import Perceiver
 from seqexpr.models.registry import resolve_models
@@ -41,6 +42,7 @@ from seqexpr.training.experiment import (
     label_scaling,
 )
 from seqexpr.training.group_workers import GroupWorkers, in_order, single_threads
+from seqexpr.training.kernel_stage import fit_kernel
 from seqexpr.training.optimizers import make_optimizer
 from seqexpr.training.schedules import learning_rate
 from seqexpr.training.start import fit_output
@@ -165,7 +167,9 @@ class _Trainer:
         self.network.to(device)
         # Trained in a stage of its own, it stays as it is while the rest of the network learns.
         has_stage = self.recipe.composition_epochs > 0 and not self.flow_is_trained
-        self.fixed = self.network.composition if has_stage else None
+        self.fixed: CompositionFlow | KernelFlow | None = self.network.composition if has_stage else None
+        if self.network.kernel is not None:
+            self.fixed = self.network.kernel
         self.averaged = copy.deepcopy(self.network) if self.recipe.average_decay else self.network
         fixed = set(self.fixed.parameters()) if self.fixed is not None else set()
         self.optimizer = make_optimizer(self.recipe, [part for part in self.network.parameters() if part not in fixed])
@@ -196,6 +200,8 @@ class _Trainer:
         return self.device.type == "cpu" and 0 < recipe.group_size < recipe.batch_size
 
     def _run_epochs(self) -> None:
+        if self.experiment.config.kernel_features:
+            return  # the kernel flow was fitted to what the sequence flows make of the genes now
         while self.epochs_done < self.recipe.max_epochs and not self._out_of_patience():
             started = time.monotonic()
             epoch = self.epochs_done + 1
@@ -212,6 +218,14 @@ class _Trainer:
         weights that were trained for other outputs."""
         started = time.monotonic()
         loss, rate = math.nan, 0.0
+        if self.network.kernel is not None and not self.flow_is_trained:
+            train = self.split.train
+            self.loader.told = told = fit_kernel(self.network, self.loader, train, self.recipe, self.experiment.seed)
+            labels = torch.from_numpy(self.loader.labels[train])
+            answered = torch.from_numpy(told[train])
+            loss = float(self._loss(answered.to(self.device), labels.to(self.device), int((~labels.isnan()).sum())))
+            loss *= self.recipe.loss_weight  # as in later epochs
+            self._silence_output()
         if self.network.composition is not None and not self.flow_is_trained:
             loss, rate = self._begin_composition(self.network.composition), self.recipe.composition_learning_rate
         if self.unfitted_output and self.fixed is None:
@@ -224,6 +238,11 @@ class _Trainer:
         if self.fixed is not None or self.experiment.start is not None:
             self._end_epoch(0, loss, rate, started)
 
+    def _silence_output(self) -> None:
+        """Let the rest of the network start with nothing to say."""
+        for part in self.network.output.parameters():
+            torch.nn.init.zeros_(part)
+
     def _begin_composition(self, flow: CompositionFlow) -> float:
         """Standardise the flow and train it alone, if the recipe says so; returns its training loss."""
         if flow.words is not None:
@@ -232,8 +251,7 @@ class _Trainer:
             )
         loss = train_composition(flow, self.loader, self.split.train, self.recipe, self._loss, self.experiment.seed)
         if self.fixed is not None:
-            for part in self.network.output.parameters():  # the rest of the network starts with nothing to say
-                torch.nn.init.zeros_(part)
+            self._silence_output()
         elif self.experiment.start is not None:
             flow.forget_outputs()  # what is random would spoil what the weights say
         return loss * self.recipe.loss_weight  # as in later epochs

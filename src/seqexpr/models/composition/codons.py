@@ -36,6 +36,10 @@ COUNTED = CODONS + sum(map(len, _SYNONYMS)) + 2 + 2 * 12
 """Numbers that `codon_composition` gives."""
 
 
+_LENGTH = CODONS + sum(map(len, _SYNONYMS))
+"""Where log10 of the length stands in it; GC3 stands behind it."""
+
+
 def codon_counts(coding: Tensor) -> Tensor:
     """How often each codon occurs: uint8 (n, codons) -> float32 (n, 64)."""
     return word_counts(coding, (0,), CODONS)
@@ -145,6 +149,11 @@ class CodonUse(nn.Module):
     def width(self) -> int:
         """Numbers for a gene."""
         return COUNTED + len(self.adaptation)
+
+    @staticmethod
+    def summary(features: Tensor) -> Tensor:
+        """Those of the features that say most: log10 of the length, GC3 and the indices, (n, 2 + indices)."""
+        return torch.cat([features[:, _LENGTH : _LENGTH + 2], features[:, COUNTED:]], dim=1)
 
     def forward(self, coding: Tensor) -> Tensor:
         """uint8 (n, codons) -> float32 (n, width)."""

@@ -1,0 +1,220 @@
+"""The first stage of a training with a kernel flow: kernel ridge regression of the labels, solved in closed form.
+
+How much each kind of features counts, how far a likeness reaches and how strong the penalty is are chosen by leaving
+single training genes out, in closed form too; the validation genes have no part in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqexpr.models.composition.kernel import KernelFlow
+from seqexpr.models.perceiver import Perceiver
+from seqexpr.training.batches import BatchLoader
+from seqexpr.training.recipe import Recipe
+
+BATCH = 64
+"""Genes whose features are computed at once."""
+
+SEARCHED = 1_000
+"""Training genes, drawn at random, on which the kernels are chosen."""
+
+_PENALTIES = tuple(float(penalty) for penalty in np.geomspace(0.02, 20, 16))
+_AMPLITUDES = (0.0, 0.3, 1.0)
+_REACHES = (0.5, 1.0, 2.0)
+_COVARIATE_WEIGHTS = (0.3, 1.0, 3.0)
+
+_JITTER = 1e-6
+"""Added to the diagonal of what is solved, relative to it."""
+
+
+@dataclass(frozen=True)
+class _Kernels:
+    """What is chosen."""
+
+    amplitudes: tuple[float, ...]
+    reach: float = 1.0
+    """g in exp(-g/2 x squared distance)"""
+    covariate_weight: float = 1.0
+
+    def with_value(self, setting: str, place: int, value: float) -> _Kernels:
+        """The same with one setting changed; `place` is the kernel whose amplitude it is."""
+        if setting == "reach":
+            return replace(self, reach=value)
+        if setting == "covariate_weight":
+            return replace(self, covariate_weight=value)
+        return replace(self, amplitudes=(*self.amplitudes[:place], value, *self.amplitudes[place + 1 :]))
+
+
+@torch.no_grad()
+def fit_kernel(network: Perceiver, loader: BatchLoader, train: np.ndarray, recipe: Recipe, seed: int) -> np.ndarray:
+    """Fit the kernel flow to the labels of the training genes.
+
+    What the flow says of its own training genes is too good. So the rest of the network, which learns what is left over,
+    is told what regressions without each gene say, which closed form gives at no cost.
+
+    Args:
+        network: its kernel flow is set in place; where the flow reads the sequence flows, they are as they will stay.
+        loader: knows the genes and their scaled labels.
+        train: rows of the dataset.
+        recipe: how often optional inputs are hidden.
+        seed: of what is drawn: hidden inputs, landmarks, members.
+
+    Returns:
+        `Batch.told` of all genes: float32 (genes, outputs), NaN for the genes that do not train.
+    """
+    flow = network.kernel
+    assert flow is not None
+    network.eval()
+    generator = np.random.default_rng([seed, 4])
+    if flow.codons is not None:
+        flow.codons.fit(loader.codon_counts(train), torch.from_numpy(loader.labels[train]))
+    features = torch.cat(list(_features(network, loader, train)))
+    flow.standardise([features])
+    hidden = [
+        torch.from_numpy(generator.random(len(train)) < p) for p in (recipe.half_life_dropout, recipe.coding_dropout)
+    ]
+    scaled = flow.scale(flow.hide(features, *(part.to(features.device) for part in hidden)))
+    labels = torch.from_numpy(loader.labels[train]).double()
+    order = generator.permutation(len(train))
+    chosen, penalties = _choose(flow, scaled[order[:SEARCHED]], labels[order[:SEARCHED]])
+    flow.amplitudes.copy_(torch.tensor(chosen.amplitudes))
+    flow.scales.copy_(torch.tensor([chosen.reach, chosen.covariate_weight]))
+    landmarks = scaled[order[: flow.config.kernel_genes]]
+    flow.landmarks.zero_()
+    flow.landmarks[: len(landmarks)] = landmarks
+    weights, offset, left_out = _solve(flow, chosen, scaled, landmarks, labels, penalties, generator)
+    flow.weights.zero_()
+    flow.weights[: len(landmarks)] = weights.float().to(flow.weights.device)
+    flow.offset.copy_(offset.float())
+    told = np.full((len(loader.labels), labels.shape[1]), np.nan, dtype=np.float32)
+    told[train] = left_out.float().numpy()
+    return told
+
+
+def _features(network: Perceiver, loader: BatchLoader, rows: np.ndarray) -> Iterator[Tensor]:
+    flow = network.kernel
+    assert flow is not None
+    for batch in loader.batches(rows, BATCH):
+        sequence = None
+        if flow.config.kernel_features:
+            sequence = network.features(batch.latent_tokens, batch.query_tokens, batch.half_life)
+        yield flow.features(batch.latent_tokens, batch.query_tokens, batch.half_life, batch.coding, sequence)
+
+
+def _matrix(flow: KernelFlow, kernels: _Kernels, one: Tensor, other: Tensor) -> Tensor:
+    """How much alike genes are, float64 (n, m), from their scaled features."""
+    total = torch.zeros(len(one), len(other), dtype=torch.float64)
+    squares = flow.distances(one, other, kernels.covariate_weight)
+    for amplitude, distances in zip(kernels.amplitudes, squares, strict=True):
+        if amplitude:
+            total += amplitude * (-kernels.reach / 2 * distances).exp().cpu().double()
+    return total
+
+
+def _choose(flow: KernelFlow, scaled: Tensor, labels: Tensor) -> tuple[_Kernels, list[float]]:
+    """The kernels, and each output's penalty, with the least error of genes that were left out.
+
+    One setting after the other is changed as long as that lessens the error, mean over the outputs.
+    """
+    best = _Kernels((1.0,) * len(flow.kernels))
+    error, penalties = _left_out(_matrix(flow, best, scaled, scaled), labels)
+    for setting, place, value in _changes(len(flow.kernels)):
+        changed = best.with_value(setting, place, value)
+        if changed == best or not any(changed.amplitudes):
+            continue
+        found, its_penalties = _left_out(_matrix(flow, changed, scaled, scaled), labels)
+        if found < error:
+            best, error, penalties = changed, found, its_penalties
+    return best, penalties
+
+
+def _changes(kernels: int) -> Iterator[tuple[str, int, float]]:
+    """Which setting is changed, of which kernel, and to what, in the order in which changes are tried."""
+    yield from (("reach", 0, value) for value in _REACHES)
+    yield from (("covariate_weight", 0, value) for value in _COVARIATE_WEIGHTS)
+    if kernels > 1:  # the amplitude of a single one is the penalty's matter
+        yield from (("amplitudes", place, value) for place in range(kernels) for value in _AMPLITUDES)
+
+
+def _left_out(matrix: Tensor, labels: Tensor) -> tuple[float, list[float]]:
+    """Mean over the outputs of the error of left-out genes, by the best penalty of each, and these penalties.
+
+    An output's errors are divided by its variance. For outputs with the same genes one decomposition is enough.
+    """
+    errors, penalties = np.full(labels.shape[1], np.nan), [1.0] * labels.shape[1]
+    for known, outputs in _alike(labels):
+        if len(known) < 3:
+            continue
+        values, vectors = torch.linalg.eigh(matrix[known][:, known])
+        centred = labels[known][:, outputs] - labels[known][:, outputs].mean(dim=0)
+        projected, squares = vectors.T @ centred, vectors.square()
+        for column, output in enumerate(outputs):
+            variance = float(centred[:, column].square().mean()) or 1.0
+            for penalty in _PENALTIES:
+                inverse = 1 / (values.clamp(min=0) + penalty)
+                # Each gene's error by a regression without it: dual weight / diagonal of the inverse.
+                left_out = (vectors @ (inverse * projected[:, column])) / (squares @ inverse)
+                error = float(left_out.square().mean()) / variance
+                if not errors[output] <= error:
+                    errors[output], penalties[output] = error, penalty
+    return float(np.nan_to_num(np.nanmean(errors), nan=1.0)), penalties
+
+
+def _alike(labels: Tensor) -> Iterator[tuple[Tensor, list[int]]]:
+    """Outputs whose labels are known for the same genes: rows of those genes, and the outputs."""
+    groups: dict[bytes, list[int]] = {}
+    present = ~labels.isnan()
+    for output in range(labels.shape[1]):
+        groups.setdefault(present[:, output].numpy().tobytes(), []).append(output)
+    for outputs in groups.values():
+        yield present[:, outputs[0]].nonzero().squeeze(1), outputs
+
+
+def _solve(
+    flow: KernelFlow,
+    kernels: _Kernels,
+    scaled: Tensor,
+    landmarks: Tensor,
+    labels: Tensor,
+    penalties: list[float],
+    generator: np.random.Generator,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The regression on the landmarks, and draws from its posterior around it.
+
+    Returns:
+        weights, float64 (landmarks, members, outputs), whose mean over the members is the regression; the outputs'
+        means (outputs,); and what a regression without each gene says of it (genes, outputs), the regression's own
+        answer for genes without the label.
+    """
+    members = flow.config.kernel_members
+    across = _matrix(flow, kernels, scaled, landmarks)
+    within = _matrix(flow, kernels, landmarks, landmarks)
+    within.diagonal().add_(_JITTER * within.diagonal().mean())
+    weights = torch.zeros(len(landmarks), members, labels.shape[1], dtype=torch.float64)
+    offset = torch.zeros(labels.shape[1], dtype=torch.float64)
+    told = torch.zeros(len(scaled), labels.shape[1], dtype=torch.float64)
+    noise = torch.from_numpy(generator.standard_normal((len(landmarks), members // 2)))
+    for known, outputs in _alike(labels):
+        if len(known) < 2:
+            continue
+        some = across[known]
+        squared = some.T @ some
+        for output in outputs:
+            values = labels[known, output]
+            offset[output] = values.mean()
+            factor = torch.linalg.cholesky(squared + penalties[output] * within)
+            regression = torch.cholesky_solve(some.T @ (values - offset[output])[:, None], factor)
+            told[:, output] = offset[output] + (across @ regression)[:, 0]
+            leverage = torch.linalg.solve_triangular(factor, some.T, upper=False).square().sum(dim=0)
+            residual = (values - told[known, output]) / (1 - leverage).clamp(min=1e-3)
+            told[known, output] = values - residual
+            drawn = residual.square().mean().sqrt() * torch.linalg.solve_triangular(factor.T, noise, upper=True)
+            weights[:, 0::2, output] = regression + drawn
+            weights[:, 1::2, output] = regression - drawn
+    return weights, offset, told
