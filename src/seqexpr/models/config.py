@@ -144,7 +144,7 @@ class PerceiverConfig:
     teacher stage)."""
 
     coding_length: int = 0
-    """Codons that the composition or kernel flow reads at most of the gene's coding sequence, which is optional; 0 = none."""
+    """Codons that the composition or kernel flow reads at most of a coding sequence, which is optional; 0 = none."""
     coding_outputs: int = 0
     """Outputs that its codon adaptation indices are of, where they are others than the network's; 0 = the same."""
 
@@ -183,10 +183,8 @@ class PerceiverConfig:
         if self.coding_length and not (self.composition_dim or self.kernel_genes):
             raise UsageError(f"{self.preset}: coding_length needs a composition_dim or kernel_genes")
         if self.kernel_genes and self.composition_dim:
-            raise UsageError(
-                f"{self.preset}: a composition_dim and kernel_genes are two flows of which a network has one"
-            )
-        if self.kernel_members % 2:
+            raise UsageError(f"{self.preset}: composition_dim and kernel_genes ask for two flows; a network has one")
+        if self.kernel_members % 2 or not self.kernel_members:
             raise UsageError(f"{self.preset}: kernel_members must be an even number, not {self.kernel_members}")
         if self.kernel_genes and not (self.kernel_words or self.kernel_features or self.coding_length):
             raise UsageError(f"{self.preset}: the kernel flow reads neither words nor features nor codons")

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqexpr.models.composition.kernel import KernelFlow
+from seqexpr.models.composition.kernel import KernelFlow, landmarks_of, likeness, scores_of
 from seqexpr.models.perceiver import Perceiver
 from seqexpr.training.batches import BatchLoader
 from seqexpr.training.recipe import Recipe
@@ -27,7 +27,8 @@ SEARCHED = 1_000
 _PENALTIES = tuple(float(penalty) for penalty in np.geomspace(0.02, 20, 16))
 _AMPLITUDES = (0.0, 0.3, 1.0)
 _REACHES = (0.5, 1.0, 2.0)
-_COVARIATE_WEIGHTS = (0.3, 1.0, 3.0)
+"""Factors on the squared distances; amplitudes are relative to 1, covariate weights as in the squared distance."""
+_COVARIATE_WEIGHTS = (0.3, 0.6, 1.0, 2.0)
 
 _JITTER = 1e-6
 """Added to the diagonal of what is solved, relative to it."""
@@ -39,7 +40,7 @@ class _Kernels:
 
     amplitudes: tuple[float, ...]
     reach: float = 1.0
-    """g in exp(-g/2 x squared distance)"""
+    """Factor on all squared distances."""
     covariate_weight: float = 1.0
 
     def with_value(self, setting: str, place: int, value: float) -> _Kernels:
@@ -55,8 +56,8 @@ class _Kernels:
 def fit_kernel(network: Perceiver, loader: BatchLoader, train: np.ndarray, recipe: Recipe, seed: int) -> np.ndarray:
     """Fit the kernel flow to the labels of the training genes.
 
-    What the flow says of its own training genes is too good. So the rest of the network, which learns what is left over,
-    is told what regressions without each gene say, which closed form gives at no cost.
+    What the flow says of its own training genes is too good. So the rest of the network, which learns what is left
+    over, is told what regressions without each gene say: closed form gives that at little cost.
 
     Args:
         network: its kernel flow is set in place; where the flow reads the sequence flows, they are as they will stay.
@@ -75,7 +76,7 @@ def fit_kernel(network: Perceiver, loader: BatchLoader, train: np.ndarray, recip
     if flow.codons is not None:
         flow.codons.fit(loader.codon_counts(train), torch.from_numpy(loader.labels[train]))
     features = torch.cat(list(_features(network, loader, train)))
-    flow.standardise([features])
+    flow.standardise(features)
     hidden = [
         torch.from_numpy(generator.random(len(train)) < p) for p in (recipe.half_life_dropout, recipe.coding_dropout)
     ]
@@ -84,11 +85,12 @@ def fit_kernel(network: Perceiver, loader: BatchLoader, train: np.ndarray, recip
     order = generator.permutation(len(train))
     chosen, penalties = _choose(flow, scaled[order[:SEARCHED]], labels[order[:SEARCHED]])
     flow.amplitudes.copy_(torch.tensor(chosen.amplitudes))
-    flow.scales.copy_(torch.tensor([chosen.reach, chosen.covariate_weight]))
-    landmarks = scaled[order[: flow.config.kernel_genes]]
+    flow.reach.fill_(chosen.reach)
+    flow.covariate_weight.fill_(chosen.covariate_weight)
+    landmarks = landmarks_of(scaled[order[: flow.config.kernel_genes]])
     flow.landmarks.zero_()
     flow.landmarks[: len(landmarks)] = landmarks
-    weights, offset, left_out = _solve(flow, chosen, scaled, landmarks, labels, penalties, generator)
+    weights, offset, left_out = _solve(flow, chosen, scaled, scores_of(landmarks), labels, penalties, generator)
     flow.weights.zero_()
     flow.weights[: len(landmarks)] = weights.float().to(flow.weights.device)
     flow.offset.copy_(offset.float())
@@ -113,7 +115,7 @@ def _matrix(flow: KernelFlow, kernels: _Kernels, one: Tensor, other: Tensor) -> 
     squares = flow.distances(one, other, kernels.covariate_weight)
     for amplitude, distances in zip(kernels.amplitudes, squares, strict=True):
         if amplitude:
-            total += amplitude * (-kernels.reach / 2 * distances).exp().cpu().double()
+            total += amplitude * likeness(kernels.reach * distances).cpu().double()
     return total
 
 

@@ -1,53 +1,67 @@
 """The network's flow that compares a gene with genes that it was trained on: kernel ridge regression, in closed form.
 
-A few thousand genes teach a kernel regression on fixed features of their sequences more than they teach hidden layers.
-Two genes are alike when their features are: word shares of the promoter, of the protein, codons, or what the sequence
-flows make of a window. Each kind of features has a Gaussian kernel of its own, which the features that say much (half-
-life, length and codon adaptation of the coding sequence) are a part of too, and the kernels add up. Training genes stand
-in the weights as landmarks (subset of regressors: Quinonero-Candela & Rasmussen 2005); with fewer training genes than
-landmarks the regression is exact.
+A few thousand genes teach a regression on likenesses more than they teach hidden layers. Two genes are alike when their
+features are: what the sequence flows make of a window, word shares of a promoter, of a protein, or codons. Each of these
+has a Gaussian kernel of its own, at three scales, in which few features that say much (half-life; length, GC3 and codon
+adaptation of the coding sequence) have a part too; the kernels add up. Training genes stand in the weights as landmarks
+(subset of regressors, Quinonero-Candela & Rasmussen 2005): with no more training genes than landmarks the regression is
+exact.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from seqexpr.models.composition.codons import CodonUse, is_known
+from seqexpr.models.composition.codons import CODONS, CodonUse, is_known
 from seqexpr.models.composition.properties import protein_properties
 from seqexpr.models.composition.words import dna_composition, protein_composition
 from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig
 from seqexpr.models.fixed_batch import in_fixed_batches
 
+SCALES = (0.25, 1.0, 2.0)
+"""A kernel is the mean of exp(-g/2 x reach x squared distance) over these g."""
+
+FLAG_WEIGHT = 0.1
+"""Weight in the squared distance of the flags that say which optional inputs are known."""
+
 _LARGEST_SCORE = 4.0
 """Standardised features are cut off there: a poly-Q stretch must not move a gene away from all others."""
 
-FLAG_WEIGHT = 0.1
-"""Weight of the flags that say which optional inputs are known, in the squared distance."""
+_STEPS = 127
+"""Landmarks are stored in so many steps from 0 to the largest score."""
 
 _CODING_SUMMARY = 2
-"""Codon features that are covariates too, with the adaptation indices: log10 of the length, and GC3."""
+"""Codon features that are covariates, before the adaptation indices: log10 of the length, and GC3."""
+
+_DNA = ((340, 0.5), (340, 0.5))
+"""Groups of columns and their weights: words of the window, and of its middle around the TSS."""
+
+_PROTEIN = ((22, 0.6), (484, 0.4), (1, 0.0), (44, 0.15), (294, 0.2), (154, 0.0), (343, 0.1), (20, 0.4))
+"""Residues, pairs, length, ends, class pairs, stretches near the ends, triads, properties of the chain."""
 
 
 class KernelFlow(nn.Module):
-    """Similarity to training genes -> members that differ as the regression is unsure -> an addend per output.
+    """Likeness to training genes -> members, which differ as the regression is unsure -> an addend per output.
 
-    Missing half-life features and coding sequences have the value of a mean gene, and flags say that they are missing.
-    Mean and spread of all features are those of the training genes; they, the landmarks and the weights are set once, by
-    `training.kernel_stage`, and stored.
+    Missing half-life features and coding sequences have the values of a mean gene, and flags say that they are missing.
+    All tensors are set once, by `training.kernel_stage`.
     """
 
     mean: Tensor
+    """float32 (columns,): of the training genes; likewise sd"""
     sd: Tensor
     landmarks: Tensor
-    """float32 (landmarks, columns): scaled features; zeros where there were fewer training genes"""
+    """int8 (landmarks, columns and flags): scaled features; zeros where there were fewer training genes"""
     amplitudes: Tensor
     """float32 (kernels,)"""
-    scales: Tensor
-    """float32 (2,): g in exp(-g/2 x squared distance), and the weight of the covariates in that distance"""
+    reach: Tensor
+    """float32 (): factor on all squared distances"""
+    covariate_weight: Tensor
+    """float32 (): weight of each group of covariates in the squared distances"""
     weights: Tensor
     """float32 (landmarks, members, outputs)"""
     offset: Tensor
@@ -57,28 +71,39 @@ class KernelFlow(nn.Module):
         super().__init__()
         self.config = config
         self.codons = CodonUse(config.coding_indices) if config.reads_coding else None
-        sizes = {
-            "sequence": 2 * config.query_dim * config.kernel_features,
-            "dna": 680 * (config.reads_dna and config.kernel_words),
-            "protein": 1362 * (config.reads_protein and config.kernel_words),
-            "codons": self.codons.width if self.codons is not None else 0,
-        }
-        self.kernels = tuple(name for name, size in sizes.items() if size)
-        """Names of the kinds of features that have a kernel."""
-        self.sizes = [sizes[name] for name in self.kernels]
+        groups: dict[str, Sequence[tuple[int, float]]] = {}
+        if config.kernel_features:
+            groups["sequence"] = ((2 * config.query_dim, 1.0),)
+        if config.reads_dna and config.kernel_words:
+            groups["dna"] = _DNA
+        if config.reads_protein and config.kernel_words:
+            groups["protein"] = _PROTEIN
+        if config.reads_coding:
+            groups["codons"] = ((CODONS, 1.0),)
+        self.kernels = tuple(groups)
+        """What each kernel is of."""
+        self.groups = [[group for group in of_one if group[1]] for of_one in groups.values()]
+        """Numbers of columns that count in a kernel, and their weights."""
+        self._kept = {name: _kept(of_one) for name, of_one in groups.items()}
         halves = HALF_LIFE_FEATURES * config.reads_half_life
-        summary = (_CODING_SUMMARY + config.coding_indices) * config.reads_coding
-        self.covariates = [size for size in (halves, summary) if size]
+        self.covariates = [size for size in (halves, self._summary) if size]
         """Sizes of the groups of covariates."""
         self.flags = halves + config.reads_coding
-        columns = sum(self.sizes) + sum(self.covariates)
+        self.own = sum(size for of_one in self.groups for size, _ in of_one)
+        """Columns of the kernels; those of the covariates stand behind them, then the flags."""
+        columns = self.own + sum(self.covariates)
         self.register_buffer("mean", torch.zeros(columns))
         self.register_buffer("sd", torch.ones(columns))
-        self.register_buffer("landmarks", torch.zeros(config.kernel_genes, columns + self.flags))
+        self.register_buffer("landmarks", torch.zeros(config.kernel_genes, columns + self.flags, dtype=torch.int8))
         self.register_buffer("amplitudes", torch.zeros(len(self.kernels)))
-        self.register_buffer("scales", torch.ones(2))
+        self.register_buffer("reach", torch.ones(()))
+        self.register_buffer("covariate_weight", torch.ones(()))
         self.register_buffer("weights", torch.zeros(config.kernel_genes, config.kernel_members, config.outputs))
         self.register_buffer("offset", torch.zeros(config.outputs))
+
+    @property
+    def _summary(self) -> int:
+        return (_CODING_SUMMARY + self.config.coding_indices) * self.config.reads_coding
 
     def forward(
         self,
@@ -93,35 +118,38 @@ class KernelFlow(nn.Module):
 
         Args:
             latent_tokens, query_tokens, half_life, coding, sequence: as for `features`.
-            told: float (batch, outputs), of training genes what a regression without them says; NaN where there is none.
+            told: float (batch, outputs), what a regression without each gene says of it, for genes that train; it is
+                then the answer of all members, and nothing is computed. None: the flow answers.
         """
-        if told is not None and not bool(told.isnan().any()):  # nothing is left to compute
+        if told is not None:
             return told.unsqueeze(1)
         scaled = self.scale(self.features(latent_tokens, query_tokens, half_life, coding, sequence))
         return in_fixed_batches(self._answer, scaled, fixed=not self.training)
 
     def _answer(self, scaled: Tensor) -> Tensor:
         """(batch, columns and flags) -> (batch, members, outputs)"""
-        parts = zip(self.amplitudes, self.distances(scaled, self.landmarks), strict=True)
-        alike = torch.stack([amplitude * (-self.scales[0] / 2 * squares).exp() for amplitude, squares in parts]).sum(0)
+        squares = self.distances(scaled, scores_of(self.landmarks), self.covariate_weight)
+        parts = zip(self.amplitudes, squares, strict=True)
+        alike = torch.stack([amplitude * likeness(self.reach * one) for amplitude, one in parts]).sum(dim=0)
         return (alike @ self.weights.flatten(1)).unflatten(1, self.weights.shape[1:]) + self.offset
 
-    def distances(self, one: Tensor, other: Tensor, covariate_weight: float | None = None) -> list[Tensor]:
-        """The squared distances of each kernel between scaled features: (n, m) each, from (n, all) and (m, all)."""
-        weight = self.scales[1] if covariate_weight is None else covariate_weight
+    def distances(self, one: Tensor, other: Tensor, covariate_weight: Tensor | float) -> list[Tensor]:
+        """Squared distances of each kernel between scaled features: (n, m) each, from (n, all) and (m, all)."""
+        sides, place = (one, other), 0
+        found = []
+        for of_one in self.groups:
+            total = torch.zeros((), device=one.device, dtype=one.dtype)
+            for size, weight in of_one:
+                total = total + weight * _mean_squares(*(side[:, place : place + size] for side in sides))
+                place += size
+            found.append(total)
         shared = torch.zeros((), device=one.device, dtype=one.dtype)
-        start = sum(self.sizes)
         for size in self.covariates:
-            shared = shared + weight * _mean_squares(one[:, start : start + size], other[:, start : start + size])
-            start += size
+            shared = shared + covariate_weight * _mean_squares(*(side[:, place : place + size] for side in sides))
+            place += size
         if self.flags:
-            shared = shared + FLAG_WEIGHT * _mean_squares(one[:, start:], other[:, start:])
-        found, start = [], 0
-        for size in self.sizes:
-            own = _mean_squares(one[:, start : start + size], other[:, start : start + size])
-            found.append(own + shared)
-            start += size
-        return found
+            shared = shared + FLAG_WEIGHT * _mean_squares(*(side[:, place:] for side in sides))
+        return [own + shared for own in found]
 
     def features(
         self,
@@ -137,7 +165,7 @@ class KernelFlow(nn.Module):
             latent_tokens: uint8 (batch, letters); likewise query_tokens.
             half_life: float (batch, 8), standardised, NaN = unknown; None: all are.
             coding: uint8 (batch, codons), rows of 0 for genes without a coding sequence. None: no gene has one.
-            sequence: what the sequence flows make of the genes, (batch, 2 x query_dim), where a kernel reads it.
+            sequence: what the sequence flows make of the genes, (batch, 2 x query_dim), where a kernel is of it.
 
         Returns:
             float32 (batch, columns): those of each kernel, then the covariates.
@@ -145,6 +173,7 @@ class KernelFlow(nn.Module):
         config, genes = self.config, len(latent_tokens)
         given = {config.latent_input: latent_tokens, config.query_input: query_tokens}
         parts: dict[str, Tensor] = {}
+        covariates = []
         if "sequence" in self.kernels:
             assert sequence is not None
             parts["sequence"] = sequence.float()
@@ -153,37 +182,44 @@ class KernelFlow(nn.Module):
         if "protein" in self.kernels:
             protein = given["protein"]
             parts["protein"] = torch.cat([protein_composition(protein), protein_properties(protein)], dim=1)
-        covariates = []
         if config.reads_half_life:
             unknown = torch.full((genes, HALF_LIFE_FEATURES), math.nan, device=latent_tokens.device)
             covariates.append(unknown if half_life is None else half_life.float())
         if self.codons is not None:
-            if coding is None:
-                coding = latent_tokens.new_zeros(genes, 0)
-            parts["codons"] = self.codons(coding).masked_fill(~is_known(coding), math.nan)
-            covariates.append(self.codons.summary(parts["codons"]))
-        return torch.cat([*(parts[name] for name in self.kernels), *covariates], dim=1)
+            coding = latent_tokens.new_zeros(genes, 0) if coding is None else coding
+            used = self.codons(coding).masked_fill(~is_known(coding), math.nan)
+            parts["codons"] = used[:, :CODONS]
+            covariates.append(self.codons.summary(used))
+        kept = [parts[name][:, self._kept[name]] for name in self.kernels]
+        return torch.cat([*kept, *covariates], dim=1)
 
     def scale(self, features: Tensor) -> Tensor:
         """Standardised features, 0 where unknown, and the flags behind them: float32 (batch, columns and flags)."""
         scores = ((features - self.mean) / self.sd).clamp(-_LARGEST_SCORE, _LARGEST_SCORE)
-        start = sum(self.sizes)
-        # The half-life features, and any of the coding sequence's.
-        flagged = [*range(start, start + self.flags - self.config.reads_coding), *[-1] * self.config.reads_coding]
-        return torch.cat([scores.nan_to_num(), (~features[:, flagged].isnan()).to(scores.dtype)], dim=1)
+        halves = self.flags - self.config.reads_coding
+        known = [~features[:, self.own : self.own + halves].isnan()]
+        if self.config.reads_coding:
+            known.append(~features[:, -1:].isnan())
+        return torch.cat([scores.nan_to_num(), *(part.to(scores.dtype) for part in known)], dim=1)
 
     def hide(self, features: Tensor, half_life: Tensor, coding: Tensor) -> Tensor:
-        """The features as if optional inputs of some genes were unknown; bool (batch,) each: whose."""
-        hidden = features.clone()
-        start = sum(self.sizes)
-        if self.config.reads_half_life:
-            hidden[half_life, start : start + HALF_LIFE_FEATURES] = math.nan
-            start += HALF_LIFE_FEATURES
-        if self.codons is not None:
-            hidden[coding, start:] = math.nan
-            before = sum(self.sizes) - self.codons.width
-            hidden[coding, before : sum(self.sizes)] = math.nan
+        """The features as if optional inputs of some genes were unknown; bool (batch,) each: of which."""
+        hidden, halves = features.clone(), self.flags - self.config.reads_coding
+        hidden[half_life, self.own : self.own + halves] = math.nan
+        if self.config.reads_coding:
+            hidden[coding, self.own + halves :] = math.nan
+            hidden[coding, self.own - CODONS : self.own] = math.nan
         return hidden
+
+    @torch.no_grad()
+    def standardise(self, features: Tensor) -> None:
+        """Take mean and spread from the features of all training genes, (genes, columns); unknown ones are left out."""
+        values, known = features.double().cpu(), ~features.isnan().cpu()
+        counts = known.sum(dim=0).clamp(min=1)
+        mean = values.nan_to_num().sum(dim=0) / counts
+        sd = (((values - mean) * known).nan_to_num().square().sum(dim=0) / counts).sqrt()
+        self.mean.copy_(mean)
+        self.sd.copy_(torch.where(sd > 1e-6, sd, torch.ones_like(sd)))  # a constant says nothing
 
     @torch.no_grad()
     def rescale(self, factor: Tensor) -> None:
@@ -191,19 +227,30 @@ class KernelFlow(nn.Module):
         self.weights.mul_(factor)
         self.offset.mul_(factor)
 
-    @torch.no_grad()
-    def standardise(self, features: Iterable[Tensor]) -> None:
-        """Take mean and spread from the features of all training genes, unknown ones left out."""
-        counts, sums, squares = (torch.zeros(len(self.mean)).double() for _ in range(3))
-        for part in features:
-            values = part.cpu().double()
-            counts += (~values.isnan()).sum(dim=0)
-            sums += values.nan_to_num().sum(dim=0)
-            squares += values.nan_to_num().square().sum(dim=0)
-        mean = sums / counts.clamp(min=1)
-        sd = (squares / counts.clamp(min=1) - mean.square()).clamp(min=0).sqrt()
-        self.mean.copy_(mean)
-        self.sd.copy_(torch.where(sd > 1e-6, sd, torch.ones_like(sd)))  # a constant says nothing
+
+def likeness(squares: Tensor) -> Tensor:
+    """From squared distances to how much alike genes are, 1 for the same: the mean over `SCALES`."""
+    return torch.stack([(-scale / 2 * squares).exp() for scale in SCALES]).mean(dim=0)
+
+
+def landmarks_of(scaled: Tensor) -> Tensor:
+    """Scaled features in the steps in which landmarks are stored: float (n, all) -> int8."""
+    return (scaled * (_STEPS / _LARGEST_SCORE)).round().clamp(-_STEPS, _STEPS).to(torch.int8)
+
+
+def scores_of(landmarks: Tensor) -> Tensor:
+    """Stored landmarks as scaled features: int8 (n, all) -> float32."""
+    return landmarks.float() * (_LARGEST_SCORE / _STEPS)
+
+
+def _kept(groups: Iterable[tuple[int, float]]) -> list[int]:
+    """The columns of the groups that have a weight."""
+    columns: list[int] = []
+    place = 0
+    for size, weight in groups:
+        columns += range(place, place + size) if weight else ()
+        place += size
+    return columns
 
 
 def _mean_squares(one: Tensor, other: Tensor) -> Tensor:
