@@ -142,7 +142,11 @@ def test_files_start_from_files_beside_them(tmp_path):
         ("[model]\nlatent = 3", InputError, "bad.toml, key 'model.latent': found an unknown setting"),
         ("= 3", InputError, "bad.toml: found text that is not TOML"),
         ("base = 3", InputError, "bad.toml, key 'base': found 3; expected the name of a recipe"),
-        ("base = 'papers'", InputError, "bad.toml, key 'base': found 'papers'; expected default, paper, a packaged"),
+        (
+            "base = 'papers'",
+            InputError,
+            "bad.toml, key 'base': found 'papers'; expected default, kernel, paper",
+        ),
         ("base = 'absent.toml'", InputError, "absent.toml: found No such file"),
         ("base = 'bad.toml'", InputError, "bad.toml, key 'base': found a circle"),
     ],
@@ -170,7 +174,7 @@ def test_a_fault_in_a_base_names_the_base(tmp_path):
 
 
 def test_unknown_names_and_absent_files():
-    with pytest.raises(UsageError, match=r"no recipe 'best'; there are default, paper, or name a \.toml file"):
+    with pytest.raises(UsageError, match=r"no recipe 'best'; there are default, kernel, paper, or name a \.toml file"):
         load_recipe("best", "dna")
     with pytest.raises(InputError, match="No such file"):
         load_recipe("absent.toml", "dna")

@@ -43,7 +43,7 @@ def from_weights(experiment, file, **changes):
     """The experiment as `train --from` makes it."""
     start = Start.of(file)
     changed = replace(experiment, **changes)
-    return replace(changed, start=start, config=start.network(changed.config))
+    return replace(changed, start=start, config=start.network(changed.config, changed.labels))
 
 
 def epoch_zero(experiment, split, folder):
@@ -197,10 +197,10 @@ def test_half_life_features_are_scaled_as_the_weights_know_them(experiment, spli
 
 def test_the_network_is_that_of_the_weights_and_dropout_that_of_the_recipe(tmp_path):
     file = weights(tmp_path / "w.safetensors", tiny_config("protein-perceiver", query_dim=24, dropout=0.1), A)
-    found = Start.of(file).network(tiny_config("protein-perceiver", outputs=3, dropout=0.4, tanh=True))
+    found = Start.of(file).network(tiny_config("protein-perceiver", outputs=3, dropout=0.4, tanh=True), tuple("abc"))
     assert (found.query_dim, found.outputs, found.dropout, found.tanh) == (24, 3, 0.4, True)
     with pytest.raises(UsageError, match="holds a protein-perceiver, so no dna-perceiver can start from it"):
-        Start.of(file).network(tiny_config())
+        Start.of(file).network(tiny_config(), ("a",))
 
 
 def test_what_no_training_can_start_from(tmp_path):
