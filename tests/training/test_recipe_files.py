@@ -213,3 +213,18 @@ def test_values_that_no_training_can_have_name_their_key(tmp_path, content, key)
     (tmp_path / "r.toml").write_text(content)
     with pytest.raises((InputError, UsageError), match=key):
         load_recipe(str(tmp_path / "r.toml"), "dna").fit(PerceiverConfig.from_preset("dna-perceiver"))
+
+
+@pytest.mark.parametrize("task", ["", *TASKS])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_kernel_flow_stands_in_the_place_of_the_composition_flow(preset, task):
+    """For every network, with all else as in its default."""
+    inputs = preset.removesuffix("-perceiver")
+    recipe, default = load_recipe("kernel", inputs, task), load_recipe("default", inputs)
+    config = recipe.fit(PerceiverConfig.from_preset(preset))
+    assert config.kernel_genes == 4096 and config.kernel_words and config.reads_coding
+    assert not (config.composition_dim or config.word_buckets or config.kernel_features or recipe.composition_epochs)
+    expected = default.changed(
+        name=recipe.name, bases=(default.name,), composition_epochs=0, model={**default.model, **recipe.model}
+    )
+    assert recipe == expected
