@@ -487,7 +487,7 @@ def likeness(three, model):
     flow.landmarks[15:] = flow.landmarks[:15]
     flow.amplitudes.fill_(1.0)
     flow.codons.adaptation.copy_(torch.rand(3, 64).log())
-    flow.weights[:15] = 1e4 * torch.randn(15, 4, 3)
+    flow.weights[:15] = 100 * torch.randn(15, 4, 3)
     flow.weights[15:] = torch.randn(15, 4, 3) - flow.weights[:15]
     flow.offset.copy_(torch.randn(3))
     return TrainedModel("likeness", network, replace(three.metadata, config=config))
