@@ -11,6 +11,8 @@ import pytest
 from seqexpr.datasets.dataset import DatasetWriter
 from seqexpr.errors import InputError, MissingDataError, UsageError
 from seqexpr.models.config import PRESETS, PerceiverConfig
+from seqexpr.models.perceiver import Perceiver
+from seqexpr.models.trained import ModelMetadata, Output, TrainedModel, save_model
 from seqexpr.runs.setup import _check_shift, _narrowed, resolve_experiment
 from seqexpr.tasks import catalogue as tasks
 from seqexpr.tasks.catalogue import RULES, find_task, open_task_dataset, task_folder
@@ -224,3 +226,30 @@ def test_the_default_recipe_reads_coding_sequences_where_there_are_some(dataset,
     assert "the dataset holds no coding sequences (prepare --cds or --translate)" in caplog.text
     assert [record.levelname for record in caplog.records if "coding" in record.message] == ["INFO"]
     assert resolve_experiment(str(coding_dataset.folder), **named, recipe="paper").config.coding_length == 0
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_recipe_kernel_is_for_every_dataset_that_default_is_for(dataset, coding_dataset, preset):
+    for given, codons in ((coding_dataset, 6000), (dataset, 0)):
+        experiment = resolve_experiment(str(given.folder), labels=("a", "b"), preset=preset, recipe="kernel")
+        assert (experiment.config.kernel_genes, experiment.config.coding_length) == (4096, codons)
+        assert experiment.config.composition_dim == 0
+
+
+@pytest.mark.parametrize("with_coding", [False, True])
+def test_weights_without_a_flow_start_with_the_kernel_flow_of_the_recipe(
+    dataset, coding_dataset, tmp_path, caplog, with_coding
+):
+    """Which reads coding sequences only where the dataset holds some."""
+    given = coding_dataset if with_coding else dataset
+    named = {"labels": ("a",), "preset": "protein-perceiver"}
+    config = resolve_experiment(str(given.folder), **named, recipe="paper").config
+    model = TrainedModel("w", Perceiver(config), ModelMetadata(config, (Output("other"),)))
+    save_model(tmp_path / "w.safetensors", model)
+    with caplog.at_level("INFO"):
+        started = resolve_experiment(
+            str(given.folder), labels=("a", "b"), recipe="kernel", start=str(tmp_path / "w.safetensors")
+        )
+    assert (started.config.kernel_genes, started.config.outputs) == (4096, 2)
+    assert (started.config.coding_length, started.config.coding_indices) == ((6000, 2) if with_coding else (0, 0))
+    assert "kernel_genes" not in caplog.text

@@ -94,6 +94,8 @@ def test_outputs_of_the_same_name_are_kept(experiment, split, tmp_path, preset, 
     sd = 1.0 if scaling == "none" else experiment.values()[split.train].std()
     errors = (before[split.valid] - experiment.values()[split.valid]) / sd
     assert row["valid_loss"] == pytest.approx(float((errors**2).mean()), rel=1e-3)
+    errors = (before[split.train] - experiment.values()[split.train]) / sd
+    assert row["train_loss"] == pytest.approx(float((errors**2).mean()), rel=1e-3)
     assert model.metadata.training["start"] == {"sha256": sha256_file(file), "outputs": ["a"]}
     assert model.metadata.half_life == (schema or half_life_schema(own, split))
 
