@@ -73,7 +73,7 @@ class KernelFlow(nn.Module):
         self.codons = CodonUse(config.coding_indices) if config.reads_coding else None
         groups: dict[str, Sequence[tuple[int, float]]] = {}
         if config.kernel_features:
-            groups["sequence"] = ((2 * config.query_dim, 1.0),)
+            groups["sequence"] = ((2 * config.query_dim, 0.5),)
         if config.reads_dna and config.kernel_words:
             groups["dna"] = _DNA
         if config.reads_protein and config.kernel_words:
