@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from seqexpr.errors import UsageError
+from seqexpr.models.composition.kernel import KernelFlow
 from seqexpr.models.config import PRESETS, PerceiverConfig
 from seqexpr.models.perceiver import Perceiver
 
@@ -101,3 +102,28 @@ def test_coding_sequences_need_a_composition_flow():
         PerceiverConfig.from_preset("dna-perceiver", coding_length=300)
     with pytest.raises(UsageError, match="coding_outputs need a coding_length"):
         PerceiverConfig.from_preset("dna-perceiver", composition_dim=4, coding_outputs=2)
+
+
+def test_without_composition_there_is_no_kernel_flow_either():
+    config = PerceiverConfig.from_preset("dna-perceiver", kernel_genes=8, kernel_features=True, coding_length=300)
+    assert config.without_composition() == PerceiverConfig.from_preset("dna-perceiver")
+    assert (config.members, PerceiverConfig.from_preset("dna-perceiver").members) == (8, 1)
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes"),
+    [
+        ("dna-perceiver", {"outputs": 3}),
+        ("protein-perceiver", {"kernel_members": 2}),
+        ("protein-dna-perceiver", {"kernel_features": True, "coding_length": 300}),
+        ("dna-perceiver", {"kernel_features": True, "kernel_words": False}),
+    ],
+)
+def test_the_numbers_of_a_kernel_flow_count(preset, changes):
+    """Never more than there are, and so many that a small file cannot describe a huge flow."""
+    for genes in (100, 2000):
+        config = PerceiverConfig.from_preset(preset, kernel_genes=genes, **changes)
+        flow = sum(buffer.numel() for buffer in KernelFlow(config).buffers())
+        assert 0.3 * flow < config.fewest_numbers - config.without_composition().fewest_numbers <= flow
+    with pytest.raises(UsageError, match="these settings ask for more than"):
+        PerceiverConfig.from_preset(preset, **{**changes, "kernel_genes": 2**16, "outputs": 2**16})

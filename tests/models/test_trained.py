@@ -473,3 +473,62 @@ def test_weights_that_read_codons_say_so_and_a_view_asks_all_their_indices(three
 
 def test_weights_without_codons_name_the_alphabets_that_they_always_named(three):
     assert json.loads(three.metadata.to_json())["alphabets"].keys() == {"dna", "protein"}
+
+
+@pytest.fixture
+def likeness(three, model):
+    """A kernel flow of three outputs, whose weights are large and cancel, as those of a fit are."""
+    changes = {"composition_dim": 0, "composition_members": 1, "kernel_genes": 30, "kernel_members": 4}
+    config = PerceiverConfig.from_dict({**three.metadata.config.to_dict(), **changes, "coding_length": 50})
+    torch.manual_seed(0)
+    network = Perceiver(config).eval()
+    flow = network.kernel
+    flow.landmarks.copy_(torch.randint(-20, 21, flow.landmarks.shape))
+    flow.landmarks[15:] = flow.landmarks[:15]
+    flow.amplitudes.fill_(1.0)
+    flow.codons.adaptation.copy_(torch.rand(3, 64).log())
+    flow.weights[:15] = 100 * torch.randn(15, 4, 3)
+    flow.weights[15:] = torch.randn(15, 4, 3) - flow.weights[:15]
+    flow.offset.copy_(torch.randn(3))
+    return TrainedModel("likeness", network, replace(three.metadata, config=config))
+
+
+def test_weights_with_a_kernel_flow_come_back_as_they_were(likeness, dna, tmp_path):
+    save_model(tmp_path / "all.safetensors", likeness)
+    stored, kept = load_file(tmp_path / "all.safetensors"), likeness.network.state_dict()
+    assert stored["kernel.landmarks"].dtype == torch.int8
+    assert all(torch.equal(stored[key], kept[key]) for key in kept)
+    loaded = load_model(tmp_path / "all.safetensors")
+    half_life = np.full((3, 8), 400.0)
+    assert loaded.predict_members(dna, None, half_life).shape == (4, 3, 3)
+    np.testing.assert_array_equal(
+        loaded.predict_members(dna, None, half_life), likeness.predict_members(dna, None, half_life)
+    )
+
+
+def test_a_view_of_a_kernel_flow(likeness, dna, tmp_path):
+    save_model(tmp_path / "all.safetensors", likeness)
+    save_view(tmp_path / "part.safetensors", "all.safetensors", ["c", "a"])
+    part = load_model(tmp_path / "part.safetensors")
+    coding = np.random.default_rng(0).integers(1, 65, (3, 50)).astype(np.uint8)
+    for codons in (coding, None):
+        expected = likeness.predict_members(dna, None, None, codons)[:, :, [2, 0]]
+        np.testing.assert_allclose(part.predict_members(dna, None, None, codons), expected, rtol=1e-5, atol=1e-2)
+    assert np.ptp(expected) > 1
+
+
+def test_half_precision_leaves_a_kernel_flow_s_weights_and_landmarks_whole(likeness, dna, tmp_path):
+    save_model(tmp_path / "half.safetensors", likeness, half=True)
+    stored = load_file(tmp_path / "half.safetensors")
+    assert stored["kernel.landmarks"].dtype == torch.int8
+    assert torch.equal(stored["kernel.weights"], likeness.network.kernel.weights)
+    assert stored["output.weight"].dtype == torch.float16
+    found = load_model(tmp_path / "half.safetensors").predict(dna, None, None)
+    np.testing.assert_allclose(found, likeness.predict(dna, None, None), atol=0.05)
+
+
+def test_a_small_file_that_describes_a_huge_kernel_flow_allocates_nothing(likeness, tmp_path):
+    save_model(tmp_path / "m.safetensors", likeness)
+    rewrite(tmp_path / "m.safetensors", lambda stored: stored["config"].update(kernel_genes=2**16))
+    with pytest.raises(InputError, match="numbers; expected the tensors that its own config describes"):
+        load_model(tmp_path / "m.safetensors")

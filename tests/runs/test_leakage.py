@@ -260,6 +260,35 @@ def test_an_adaptation_index_that_saw_the_test_fold_is_caught(codons, tmp_path, 
 
 
 @pytest.fixture
+def likeness(coding_dataset):
+    """A network whose kernel flow compares with training genes, in their codons too."""
+    named = {"labels": ("a", "b"), "preset": "dna-protein-perceiver", "epochs": 2, "batch_size": 16}
+    experiment = resolve_experiment(str(coding_dataset.folder), **named, recipe="kernel")
+    assert experiment.config.kernel_genes and experiment.config.reads_coding
+    return experiment
+
+
+@pytest.mark.parametrize("change", PLANTED)
+def test_test_labels_move_no_kernel_flow(likeness, tmp_path, change):
+    assert moved(likeness, PLANTED[change], tmp_path) == {"metrics"}
+
+
+@pytest.mark.parametrize("change", ["sequences", "half-life"])
+def test_inputs_of_test_genes_are_no_landmarks(likeness, tmp_path, change):
+    assert moved_by_inputs(likeness, change, tmp_path) == {"predictions"}
+
+
+def test_a_kernel_flow_that_was_fitted_to_the_test_fold_is_caught(likeness, tmp_path, monkeypatch):
+    honest = trainer.fit_kernel
+
+    def leaky(network, loader, train, *rest):
+        return honest(network, loader, np.arange(len(loader.labels)), *rest)
+
+    monkeypatch.setattr(trainer, "fit_kernel", leaky)
+    assert moved(likeness, PLANTED["scale"], tmp_path) >= {"weights", "epochs", "predictions"}
+
+
+@pytest.fixture
 def taught(experiment, tmp_path):
     """A network that learns from a teacher on the dataset's own windows first."""
     file = save_teacher(tmp_path / "teacher.safetensors", Output("a"))

@@ -142,7 +142,11 @@ def test_files_start_from_files_beside_them(tmp_path):
         ("[model]\nlatent = 3", InputError, "bad.toml, key 'model.latent': found an unknown setting"),
         ("= 3", InputError, "bad.toml: found text that is not TOML"),
         ("base = 3", InputError, "bad.toml, key 'base': found 3; expected the name of a recipe"),
-        ("base = 'papers'", InputError, "bad.toml, key 'base': found 'papers'; expected default, paper, a packaged"),
+        (
+            "base = 'papers'",
+            InputError,
+            "bad.toml, key 'base': found 'papers'; expected default, kernel, paper",
+        ),
         ("base = 'absent.toml'", InputError, "absent.toml: found No such file"),
         ("base = 'bad.toml'", InputError, "bad.toml, key 'base': found a circle"),
     ],
@@ -170,7 +174,7 @@ def test_a_fault_in_a_base_names_the_base(tmp_path):
 
 
 def test_unknown_names_and_absent_files():
-    with pytest.raises(UsageError, match=r"no recipe 'best'; there are default, paper, or name a \.toml file"):
+    with pytest.raises(UsageError, match=r"no recipe 'best'; there are default, kernel, paper, or name a \.toml file"):
         load_recipe("best", "dna")
     with pytest.raises(InputError, match="No such file"):
         load_recipe("absent.toml", "dna")
@@ -209,3 +213,18 @@ def test_values_that_no_training_can_have_name_their_key(tmp_path, content, key)
     (tmp_path / "r.toml").write_text(content)
     with pytest.raises((InputError, UsageError), match=key):
         load_recipe(str(tmp_path / "r.toml"), "dna").fit(PerceiverConfig.from_preset("dna-perceiver"))
+
+
+@pytest.mark.parametrize("task", ["", *TASKS])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_kernel_flow_stands_in_the_place_of_the_composition_flow(preset, task):
+    """For every network, with all else as in its default."""
+    inputs = preset.removesuffix("-perceiver")
+    recipe, default = load_recipe("kernel", inputs, task), load_recipe("default", inputs)
+    config = recipe.fit(PerceiverConfig.from_preset(preset))
+    assert config.kernel_genes == 4096 and config.kernel_words and config.reads_coding
+    assert not (config.composition_dim or config.word_buckets or config.kernel_features or recipe.composition_epochs)
+    expected = default.changed(
+        name=recipe.name, bases=(default.name,), composition_epochs=0, model={**default.model, **recipe.model}
+    )
+    assert recipe == expected

@@ -35,6 +35,11 @@ def weights(path, config, *outputs: Output, schema: HalfLifeSchema | None = None
         torch.nn.init.normal_(network.composition.direct.weight, std=0.1)
         for buffer in network.composition.buffers():
             torch.nn.init.uniform_(buffer, 0.5, 1.0)
+    if (flow := network.kernel) is not None:
+        for buffer in (flow.sd, flow.amplitudes, flow.reach, flow.covariate_weight, flow.offset):
+            torch.nn.init.uniform_(buffer, 0.5, 1.0)
+        torch.nn.init.normal_(flow.weights)
+        flow.landmarks.copy_(torch.randint(-30, 31, flow.landmarks.shape))
     save_model(path, TrainedModel(path.stem, network, ModelMetadata(config, outputs, schema)))
     return path
 
@@ -43,7 +48,7 @@ def from_weights(experiment, file, **changes):
     """The experiment as `train --from` makes it."""
     start = Start.of(file)
     changed = replace(experiment, **changes)
-    return replace(changed, start=start, config=start.network(changed.config))
+    return replace(changed, start=start, config=start.network(changed.config, changed.labels))
 
 
 def epoch_zero(experiment, split, folder):
@@ -57,7 +62,14 @@ def epoch_zero(experiment, split, folder):
 A = Output("a", "x", mean=-3.0, sd=40.0)
 
 
-@pytest.mark.parametrize("composition", [0, 4])
+FLOWS = {
+    "none": {},
+    "composition": {"composition_dim": 4, "composition_members": 2},
+    "kernel": {"kernel_genes": 30, "kernel_members": 4},
+}
+
+
+@pytest.mark.parametrize("flow", FLOWS)
 @pytest.mark.parametrize("scaling", ["zscore", "none"])
 @pytest.mark.parametrize(
     ("preset", "schema"),
@@ -68,9 +80,9 @@ A = Output("a", "x", mean=-3.0, sd=40.0)
         ("protein-perceiver", None),
     ],
 )
-def test_outputs_of_the_same_name_are_kept(experiment, split, tmp_path, preset, schema, scaling, composition):
+def test_outputs_of_the_same_name_are_kept(experiment, split, tmp_path, preset, schema, scaling, flow):
     """In the labels' own units, whatever the scale of the weights and of the new labels; half-life features too."""
-    config = tiny_config(preset, composition_dim=composition, composition_members=2 if composition else 1)
+    config = tiny_config(preset, **FLOWS[flow])
     file = weights(tmp_path / "w.safetensors", config, A, schema=schema)
     recipe = experiment.recipe.changed(label_scaling=scaling)
     own = from_weights(experiment, file, recipe=recipe, config=tiny_config(preset))
@@ -197,10 +209,10 @@ def test_half_life_features_are_scaled_as_the_weights_know_them(experiment, spli
 
 def test_the_network_is_that_of_the_weights_and_dropout_that_of_the_recipe(tmp_path):
     file = weights(tmp_path / "w.safetensors", tiny_config("protein-perceiver", query_dim=24, dropout=0.1), A)
-    found = Start.of(file).network(tiny_config("protein-perceiver", outputs=3, dropout=0.4, tanh=True))
+    found = Start.of(file).network(tiny_config("protein-perceiver", outputs=3, dropout=0.4, tanh=True), tuple("abc"))
     assert (found.query_dim, found.outputs, found.dropout, found.tanh) == (24, 3, 0.4, True)
     with pytest.raises(UsageError, match="holds a protein-perceiver, so no dna-perceiver can start from it"):
-        Start.of(file).network(tiny_config())
+        Start.of(file).network(tiny_config(), ("a",))
 
 
 def test_what_no_training_can_start_from(tmp_path):
@@ -220,9 +232,12 @@ def test_what_no_training_can_start_from(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("output", "composition"), [("a", 0), ("other", 0), ("other", 4)])
-def test_resumed_equals_uninterrupted(experiment, split, tmp_path, output, composition):
-    config = tiny_config(composition_dim=composition)
+@pytest.mark.parametrize(
+    ("output", "flow"),
+    [("a", "none"), ("other", "none"), ("other", "composition"), ("a", "kernel"), ("other", "kernel")],
+)
+def test_resumed_equals_uninterrupted(experiment, split, tmp_path, output, flow):
+    config = tiny_config(**FLOWS[flow])
     file = weights(tmp_path / "w.safetensors", config, Output(output), schema=SCHEMA)
     interrupt_and_resume(from_weights(experiment, file), split, tmp_path, StopAt(1, 1), StopAt(2, 3))
 
@@ -242,3 +257,72 @@ def test_towers_stay_those_of_the_weights(experiment, split, tmp_path, monkeypat
     towers = trainer.network.composition.towers.state_dict()
     source = load_file(file)
     assert towers and all(torch.equal(towers[key], source[f"composition.towers.{key}"]) for key in towers)
+
+
+@pytest.mark.parametrize("outputs", [("other",), ("b", "a"), ("view",)])
+def test_a_kernel_flow_of_other_outputs_is_fitted_anew(experiment, coding_dataset, split, tmp_path, outputs):
+    """As in a training from nothing, its codon indices too; the sequence flows are those of the weights."""
+    kernel = {"kernel_genes": 30, "kernel_members": 4, "coding_length": 60}
+    names = ("x", "view", "y") if outputs == ("view",) else outputs
+    file = weights(tmp_path / "w.safetensors", tiny_config(outputs=len(names), **kernel), *map(Output, names))
+    if len(names) > len(outputs):
+        file = tmp_path / "v.safetensors"
+        save_view(file, "w.safetensors", outputs)
+    given = replace(experiment, dataset=coding_dataset)
+    own = from_weights(given, file, config=tiny_config())
+    assert own.config.kernel_genes == 30 and own.config.coding_indices == 1
+    model, row = epoch_zero(own, split, tmp_path / "own")
+    plain, plain_row = epoch_zero(replace(given, config=tiny_config(**kernel)), split, tmp_path / "plain")
+    found, expected = model.network.state_dict(), plain.network.state_dict()
+    assert all(torch.equal(found[key], expected[key]) for key in expected if key.startswith("kernel."))
+    assert row["train_loss"] == plain_row["train_loss"] and row["valid_loss"] == pytest.approx(plain_row["valid_loss"])
+    assert torch.equal(model.network.latents, load_model(file).network.latents)
+    assert not model.network.output.weight.any()
+
+
+@pytest.mark.parametrize("features", [False, True])
+@pytest.mark.parametrize("output", ["a", "other"])
+def test_weights_without_a_flow_get_the_kernel_flow_of_the_recipe(experiment, split, tmp_path, output, features):
+    """With `kernel_features` nothing follows: the sequence flows stay what they are."""
+    file = weights(tmp_path / "w.safetensors", tiny_config(), Output(output), schema=SCHEMA)
+    wanted = tiny_config(kernel_genes=40, kernel_features=features)
+    own = from_weights(experiment, file, config=wanted)
+    assert (own.config.kernel_genes, own.config.kernel_features) == (40, features)
+    result = train(own, split, tmp_path / "run", CPU, name="w")
+    assert [row["epoch"] for row in result.rows] == ([0] if features else [0, 1, 2, 3])
+    assert result.rows[0]["valid_r2"] > 0.3
+    if features:
+        kept, source = result.model.network.state_dict(), load_file(file)
+        trunk = [key for key in source if not key.startswith("output.")]
+        assert all(torch.equal(kept[key], source[key]) for key in trunk)
+
+
+def test_a_kernel_of_what_the_sequence_flows_make_of_the_genes_is_always_fitted_anew(experiment, split, tmp_path):
+    config = tiny_config(kernel_genes=30, kernel_features=True)
+    file = weights(tmp_path / "w.safetensors", config, A, schema=SCHEMA)
+    result = train(from_weights(experiment, file), split, tmp_path / "run", CPU, name="w")
+    assert [row["epoch"] for row in result.rows] == [0] and result.rows[0]["valid_r2"] > 0.3
+    assert not torch.equal(result.model.network.kernel.landmarks, load_model(file).network.kernel.landmarks)
+
+
+def test_weights_with_a_flow_keep_it_and_no_tanh_comes_behind_a_kernel_flow(tmp_path):
+    composition = weights(tmp_path / "c.safetensors", tiny_config(composition_dim=4), A)
+    assert Start.of(composition).network(tiny_config(kernel_genes=8), ("a",)).kernel_genes == 0
+    kernel = weights(tmp_path / "k.safetensors", tiny_config(kernel_genes=8), A)
+    found = Start.of(kernel).network(tiny_config(composition_dim=4), ("a",))
+    assert (found.kernel_genes, found.composition_dim) == (8, 0)
+    with pytest.raises(UsageError, match="kernel_genes and tanh"):
+        Start.of(kernel).network(tiny_config(tanh=True), ("a",))
+
+
+def test_codon_indices_stay_what_they_are_of_with_another_number_of_outputs(
+    experiment, coding_dataset, split, tmp_path
+):
+    config = tiny_config(composition_dim=4, coding_length=60)
+    file = weights(tmp_path / "w.safetensors", config, Output("other"))
+    given = replace(experiment, dataset=coding_dataset)
+    own = from_weights(given, file, labels=("a", "b"), config=tiny_config(outputs=2))
+    assert own.config.coding_indices == 1
+    model, _ = epoch_zero(own, split, tmp_path / "run")
+    adaptation = "composition.codons.adaptation"
+    assert torch.equal(model.network.state_dict()[adaptation], load_file(file)[adaptation])

@@ -386,3 +386,87 @@ def test_a_network_that_reads_codons_learns_them_and_resumes_exactly(coding_data
     assert all(torch.equal(value, again[key]) for key, value in result.model.network.state_dict().items())
     ranges = result.model.metadata.input_range
     assert ranges.names[-2:] == ("codons of the coding sequence", "GC of third codon positions")
+
+
+class StopAfter:
+    """An observer that interrupts a training when an epoch is done."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_step(self, epoch: int, step: int, steps: int) -> None:
+        pass
+
+    def on_epoch(self, row) -> None:
+        if row["epoch"] == self.epoch:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def likeness(experiment, coding_dataset):
+    """A network with a kernel flow that reads codons too, two outputs, one label missing."""
+    config = tiny_config(kernel_genes=40, kernel_members=4, coding_length=60, outputs=2)
+    recipe = experiment.recipe.changed(coding_dropout=0.2)
+    return replace(experiment, dataset=coding_dataset, labels=("a", "b"), config=config, recipe=recipe)
+
+
+def test_a_kernel_flow_is_fitted_first_and_stays(likeness, split, tmp_path):
+    result = train(likeness, split, tmp_path, CPU, name="w")
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [0, 1, 2, 3] and rows == result.rows
+    assert rows[0]["valid_r2"] > 0.5 and 0 < rows[0]["train_loss"] < 0.5  # the labels are the windows' GC content
+    none = replace(likeness, recipe=likeness.recipe.changed(stop_metric="none"))
+    last, alone = (
+        train(one, split, tmp_path / name, CPU, name="w")
+        for name, one in (("last", none), ("one", replace(none, recipe=none.recipe.changed(max_epochs=1))))
+    )
+    flows = [one.model.network.kernel.state_dict() for one in (last, alone, result)]
+    assert all(torch.equal(flows[0][key], one[key]) for one in flows[1:] for key in flows[0])
+    assert last.model.network.output.weight.abs().max() > 0  # which began with nothing to say
+    loaded = load_model(tmp_path / "weights.safetensors")
+    found, expected = (predict_rows(model, likeness.dataset, split.valid, 5) for model in (loaded, result.model))
+    np.testing.assert_array_equal(found, expected)
+    assert loaded.predict_members(likeness.dataset.dna([0, 1], 240, 120), None, None).shape == (4, 2, 2)
+
+
+def test_epoch_0_is_the_kernel_flow_alone_and_its_loss_that_of_left_out_genes(likeness, split, tmp_path):
+    kept = replace(likeness, recipe=likeness.recipe.changed(max_epochs=1, learning_rate=1e3, clip_norm=0.0))
+    training = trainer._Trainer(kept, split, tmp_path, CPU, None)
+    training._start()
+    row, told, labels = training.rows[0], training.loader.told, training.loader.labels
+    assert np.isnan(told[split.valid]).all() and not np.isnan(told[split.train]).any()
+    errors = (told - labels)[split.train]
+    assert row["train_loss"] == pytest.approx(float(np.nanmean(errors**2)), rel=1e-4)
+    model = TrainedModel("w", training.best_network(), training.metadata())
+    scaled = (predict_rows(model, kept.dataset, split.valid, 8) - training.mean) / training.sd
+    assert row["valid_loss"] == pytest.approx(float(np.nanmean((scaled - labels[split.valid]) ** 2)), rel=1e-3)
+    assert not model.network.output.weight.any() and not model.network.output.bias.any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("group_size", [0, 4])
+def test_a_kernel_flow_resumes_too_and_what_genes_are_told_with_it(likeness, split, tmp_path, monkeypatch, group_size):
+    told, forward = [], Perceiver.forward
+
+    def noting(*given, **named):
+        told.append(given[4:5])
+        return forward(*given, **named)
+
+    monkeypatch.setattr(Perceiver, "forward", noting)
+    grouped = replace(likeness, recipe=likeness.recipe.changed(group_size=group_size))
+    interrupt_and_resume(grouped, split, tmp_path, StopAfter(0), StopAt(1, 2), StopAfter(1), StopAt(3, 1))
+    given = [answers[0] for answers in told if answers]
+    assert len(given) > 20 and not any(one.isnan().any() for one in given)  # training steps alone are told
+
+
+@pytest.mark.parametrize("words", [True, False])
+def test_a_kernel_of_what_the_sequence_flows_make_of_the_genes_ends_the_training(likeness, split, tmp_path, words):
+    config = replace(likeness.config, kernel_features=True, kernel_words=words)
+    one = replace(likeness, config=config)
+    result = train(one, split, tmp_path / "a", CPU, name="w")
+    assert [row["epoch"] for row in result.rows] == [0] and result.best_epoch == 0
+    assert result.model.metadata.training["epochs"] == 0
+    with pytest.raises(KeyboardInterrupt):
+        train(one, split, tmp_path / "b", CPU, name="w", observer=StopAfter(0))
+    train(one, split, tmp_path / "b", CPU, name="w")
+    assert same_tensors(*(tmp_path / name / "weights.safetensors" for name in "ab"))

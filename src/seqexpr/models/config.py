@@ -38,7 +38,7 @@ MOST_NUMBERS = 2**32
 """Weights that a network may have: 16 GiB."""
 
 _FEWEST_COUNTS = 600
-"""Less than what the composition flow counts in a sequence (680 numbers of DNA, 1,362 of a protein)."""
+"""Less than what the composition or kernel flow counts in a sequence (680 numbers of DNA, 1,207 of a protein)."""
 
 _LARGEST_GAIN = 1e6
 _LARGEST_FLOAT = 1e30
@@ -188,6 +188,10 @@ class PerceiverConfig:
             raise UsageError(f"{self.preset}: kernel_members must be an even number, not {self.kernel_members}")
         if self.kernel_genes and not (self.kernel_words or self.kernel_features or self.coding_length):
             raise UsageError(f"{self.preset}: the kernel flow reads neither words nor features nor codons")
+        if self.kernel_features and not self.kernel_genes:
+            raise UsageError(f"{self.preset}: kernel_features need kernel_genes")
+        if self.kernel_genes and self.tanh:
+            raise UsageError(f"{self.preset}: kernel_genes and tanh: the kernel flow would be fitted without it")
         if self.coding_outputs and not self.coding_length:
             raise UsageError(f"{self.preset}: coding_outputs need a coding_length")
         if not 0 <= self.word_buckets <= MOST_BUCKETS:
@@ -265,6 +269,7 @@ class PerceiverConfig:
         return replace(
             self,
             kernel_genes=0,
+            kernel_features=False,
             composition_dim=0,
             composition_members=1,
             promoter_towers=0,
@@ -353,6 +358,8 @@ class PerceiverConfig:
         tower += self.tower_kernel * sum(before * after for before, after in pairwise(channels))
         words = self.word_buckets * self.words_answer
         flow = members * self.composition_dim * (_FEWEST_COUNTS + self.outputs) + words
+        landmark = _FEWEST_COUNTS * self.kernel_words + 2 * self.query_dim * self.kernel_features
+        flow += self.kernel_genes * (landmark + self.kernel_members * self.outputs)
         sequences = self.latent_length * self.embedding_dim + self.latents * self.latent_dim
         return sequences + self.depth * block + tower + self.query_dim * (self.query_features + self.outputs) + flow
 

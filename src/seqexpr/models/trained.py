@@ -53,6 +53,7 @@ FORMAT = 2
 
 _KEY, _VIEW = "seqexpr", "seqexpr-view"
 _TOWERS = "composition.towers."
+_KERNEL_WEIGHTS = "kernel.weights"
 _EXPECTED = "a safetensors file of seqexpr weights"
 
 
@@ -328,12 +329,17 @@ def save_model(path: str | Path, model: TrainedModel, *, half: bool = False) -> 
     """Write weights, metadata and checksums of both as one safetensors file, atomically.
 
     Args:
-        half: store matrices in half precision; they are computed with in float32 all the same.
+        half: store matrices in half precision; they are computed with in float32 all the same. Whole numbers, and the
+            kernel flow's weights, whose large terms cancel, stay as they are.
     """
     tensors = model.network.state_dict()
     if half:
-        tensors = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in tensors.items()}
+        tensors = {name: tensor.half() if _may_be_half(name, tensor) else tensor for name, tensor in tensors.items()}
     save_tensors(path, tensors, {_KEY: model.metadata.to_json()})
+
+
+def _may_be_half(name: str, tensor: torch.Tensor) -> bool:
+    return tensor.ndim > 1 and tensor.is_floating_point() and name != _KERNEL_WEIGHTS
 
 
 def add_checksums(path: str | Path) -> bool:
@@ -476,9 +482,8 @@ def _of_outputs(tensors: dict[str, torch.Tensor], columns: list[int] | None) -> 
     if columns is None:
         return tensors
     chosen = {key: tensors[key][columns] for key in ("output.weight", "output.bias")}
-    for layer in ("output", "direct"):
-        for part in ("weight", "bias"):
-            key = f"composition.{layer}.{part}"
-            if key in tensors:
-                chosen[key] = tensors[key][..., columns]
+    of_composition = [f"composition.{layer}.{part}" for layer in ("output", "direct") for part in ("weight", "bias")]
+    for key in (*of_composition, _KERNEL_WEIGHTS, "kernel.offset"):
+        if key in tensors:
+            chosen[key] = tensors[key][..., columns]
     return {**tensors, **chosen}

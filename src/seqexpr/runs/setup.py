@@ -90,7 +90,7 @@ def resolve_experiment(
         task: a task's name, or a folder that `prepare` wrote.
         labels: label columns to predict; needed where a folder holds several and no task names them.
         preset: the network; the task's own, or the one that reads what the folder holds, when absent.
-        recipe: "default", "paper", a packaged recipe's full name, or a TOML file.
+        recipe: "default", "kernel", "paper", a packaged recipe's full name, or a TOML file.
         epochs: replaces the recipe's largest number of epochs.
         batch_size: replaces the recipe's genes per step.
         seed: of weights, batches and folds.
@@ -125,15 +125,19 @@ def resolve_experiment(
     if weights is None:
         config = _narrowed(chosen.fit(network), dataset)
     else:
-        config = _of_weights(weights, chosen, chosen.fit(network), dataset)
+        config = _of_weights(weights, chosen, chosen.fit(network), dataset, names)
     _check_shift(dataset, config, chosen)
     teaching = Teaching.of(chosen.teacher, unlabelled, config)
     return Experiment(dataset, names, config, chosen, seed, task, start=weights, teaching=teaching)
 
 
-def _of_weights(start: Start, recipe: Recipe, wanted: PerceiverConfig, dataset: PreparedDataset) -> PerceiverConfig:
+def _of_weights(
+    start: Start, recipe: Recipe, wanted: PerceiverConfig, dataset: PreparedDataset, labels: tuple[str, ...]
+) -> PerceiverConfig:
     """The network of the weights that a training starts from; its window must be within the dataset's."""
-    config = start.network(wanted)
+    if not dataset.has_coding:  # for a kernel flow that the weights lack
+        wanted = replace(wanted, coding_length=0, coding_outputs=0)
+    config = start.network(wanted, labels)
     if config.upstream > dataset.upstream or config.downstream > dataset.downstream:
         raise UsageError(
             f"{start.file} reads {config.upstream} bp upstream and {config.downstream} downstream of the TSS, but "

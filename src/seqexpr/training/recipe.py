@@ -1,7 +1,8 @@
 """How a network is trained: every choice that is not in its preset, as a TOML file.
 
 `paper` follows Stefanini et al. 2023 (sections 2.3 to 2.5), `default` is the best known here. Both exist for each kind
-of network and for each task of the paper; a user's own file has the same keys (`recipe_files`).
+of network and for each task of the paper. `kernel` has a kernel flow in the place of the composition flow of `default`,
+for each kind of network. A user's own file has the same keys (`recipe_files`).
 """
 
 from __future__ import annotations

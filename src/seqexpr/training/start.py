@@ -31,8 +31,14 @@ _PENALTIES = np.logspace(-2, 5, 15)
 _LARGEST_TANH = 0.99
 """Labels of a network that ends in tanh are cut off there, before what comes in front of it is fitted."""
 
+_OF_OUTPUTS = ("output.", "composition.output.", "composition.direct.")
+"""How tensors begin whose shape follows from the outputs; those of a kernel flow are looked at by themselves."""
+
 FREE = ("dropout", "composition_dropout", "tanh")
 """Settings of a network that its weights do not decide: the recipe does."""
+
+_KERNEL = ("kernel_genes", "kernel_members", "kernel_words", "kernel_features", "coding_length", "coding_outputs")
+"""Settings of a kernel flow that weights without any get."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,9 @@ class Start:
     preset: str
     has_composition: bool
     """Whether the weights have a composition flow, which is trained then."""
+    keeps_kernel: bool
+    """Whether they have a kernel flow that answers as it is for outputs of the same names. One that reads what the
+    sequence flows make of the genes does not: without a fit to the new genes there would be nothing to learn."""
     half_life: HalfLifeSchema | None
     """Scaling of the half-life features that they were trained on; None: they never saw any."""
 
@@ -73,7 +82,8 @@ class Start:
         metadata = read_metadata(file)
         config, outputs = metadata.config, tuple(output.name for output in metadata.outputs)
         sha256 = sha256_file(tensors_file(file))
-        return cls(file, sha256, outputs, config.preset, config.composition_dim > 0, metadata.half_life)
+        keeps_kernel = config.kernel_genes > 0 and not config.kernel_features
+        return cls(file, sha256, outputs, config.preset, config.composition_dim > 0, keeps_kernel, metadata.half_life)
 
     @property
     def digests(self) -> dict[str, Any]:
@@ -84,25 +94,43 @@ class Start:
         """For a run's manifest."""
         return {"file": str(self.file.resolve()), **self.digests}
 
-    def network(self, wanted: PerceiverConfig) -> PerceiverConfig:
+    def flow_is_trained(self, labels: tuple[str, ...]) -> bool:
+        """Whether a training of these labels has its composition or kernel flow from the weights.
+
+        A kernel flow of other outputs is fitted anew, with landmarks among the new genes.
+        """
+        return self.has_composition or (self.keeps_kernel and self.outputs == labels)
+
+    def network(self, wanted: PerceiverConfig, labels: tuple[str, ...]) -> PerceiverConfig:
         """The network of these weights, with the outputs of the one that is wanted and its dropout.
 
+        Weights with neither a composition nor a kernel flow get the kernel flow that is wanted.
+
+        Args:
+            wanted: what the training would have without weights.
+            labels: what its outputs are.
+
         Raises:
-            UsageError: the weights are of another preset.
+            UsageError: the weights are of another preset, or tanh is wanted behind their kernel flow.
         """
         config = read_metadata(self.file).config
         if config.preset != wanted.preset:
             raise UsageError(f"{self.file} holds a {config.preset}, so no {wanted.preset} can start from it")
         changes: dict[str, Any] = {name: getattr(wanted, name) for name in FREE}
-        if wanted.outputs != config.outputs:  # the table of words answers for what it was made of
-            changes["word_outputs"] = config.words_answer
+        if wanted.outputs != config.outputs:  # table of words and codon indices answer for what they were made of
+            changes["word_outputs"], changes["coding_outputs"] = config.words_answer, config.coding_indices
+        if not (config.composition_dim or config.kernel_genes) and wanted.kernel_genes:
+            changes |= {name: getattr(wanted, name) for name in _KERNEL}
+        elif config.kernel_genes and not self.flow_is_trained(labels):
+            changes["coding_outputs"] = 0  # fitted anew, as the rest of the flow
         return replace(config, outputs=wanted.outputs, **changes)
 
     def load(self, network: Perceiver, labels: tuple[str, ...], mean: np.ndarray, sd: np.ndarray) -> bool:
         """Give a network the weights.
 
         Args:
-            network: of the same sequence flows; its composition flow is left alone where the weights have none.
+            network: of the same sequence flows; its composition or kernel flow is left alone where `flow_is_trained`
+                says so.
             labels: what its outputs are.
             mean, sd: of the labels, by which they are scaled, (outputs,) each.
 
@@ -120,7 +148,10 @@ class Start:
             same = same and all(output.mean == 0 and output.sd == 1 for output in outputs)
             same = same and not mean.any() and bool((sd == 1).all())
         found = source.network.state_dict()
-        chosen = {key: tensor for key, tensor in found.items() if key in wanted and (same or not _of_outputs(key))}
+        left = () if same else _OF_OUTPUTS
+        if not self.flow_is_trained(labels):
+            left = (*left, "kernel.")
+        chosen = {key: tensor for key, tensor in found.items() if key in wanted and not key.startswith(left)}
         for key, tensor in chosen.items():
             if tensor.shape != wanted[key].shape:
                 shape, expected = list(tensor.shape), list(wanted[key].shape)
@@ -131,18 +162,14 @@ class Start:
         with torch.no_grad():
             if self.half_life is None and network.config.half_life_query:
                 network.query.weight[:, -HALF_LIFE_FEATURES:] = 0  # the weights never saw such a feature
-            if self.half_life is None and self.has_composition and network.composition is not None:
-                network.composition.ignore_half_life()
+            flow = network.kernel or network.composition
+            if self.half_life is None and self.flow_is_trained(labels) and flow is not None:
+                flow.ignore_half_life()
             if same:
                 _rescale(network, source, mean, sd)
             elif network.composition is not None:
                 network.composition.forget_outputs()
         return same
-
-
-def _of_outputs(key: str) -> bool:
-    """Whether a tensor's shape follows from the outputs."""
-    return key.startswith(("output.", "composition.output.", "composition.direct."))
 
 
 def _rescale(network: Perceiver, source: TrainedModel, mean: np.ndarray, sd: np.ndarray) -> None:
@@ -152,8 +179,9 @@ def _rescale(network: Perceiver, source: TrainedModel, mean: np.ndarray, sd: np.
     shift = torch.from_numpy((np.array([output.mean for output in before]) - mean) / sd).float()
     network.output.weight.mul_(factor[:, None])
     network.output.bias.mul_(factor).add_(shift)
-    if network.composition is not None:
-        network.composition.rescale(factor)
+    flow = network.kernel or network.composition
+    if flow is not None:
+        flow.rescale(factor)
 
 
 @torch.no_grad()

@@ -156,7 +156,7 @@ class _Trainer:
         torch.manual_seed(experiment.seed)
         self.network = Perceiver(experiment.config)
         start = experiment.start
-        self.flow_is_trained = start is not None and start.has_composition
+        self.flow_is_trained = start is not None and start.flow_is_trained(experiment.labels)
         flow = self.network.composition
         if flow is not None and flow.towers is not None and not self.flow_is_trained:
             _load_towers(flow.towers, self.recipe.towers_from)
@@ -214,8 +214,8 @@ class _Trainer:
         return self.rows[-1]["epoch"] if self.rows else 0
 
     def _start(self) -> None:
-        """What comes before the first epoch: the composition flow's stage where there is one, and an output layer for
-        weights that were trained for other outputs."""
+        """What comes before the first epoch: the stage of the composition or kernel flow where there is one, and an
+        output layer for weights that were trained for other outputs."""
         started = time.monotonic()
         loss, rate = math.nan, 0.0
         if self.network.kernel is not None and not self.flow_is_trained:
@@ -232,7 +232,7 @@ class _Trainer:
             batch_size = EVALUATION_BATCH[self.device.type]
             fit_output(self.network, self.loader.batches(self.split.train, batch_size))
         self.averaged.load_state_dict(self.network.state_dict())
-        if self.fixed is None and self.experiment.start is not None:
+        if self.experiment.start is not None and (self.fixed is None or self.flow_is_trained):
             loss, _ = self._evaluate(self.split.train)
             loss *= self.recipe.loss_weight  # as in later epochs
         if self.fixed is not None or self.experiment.start is not None:

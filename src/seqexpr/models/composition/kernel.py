@@ -31,6 +31,9 @@ FLAG_WEIGHT = 0.1
 _LARGEST_SCORE = 4.0
 """Standardised features are cut off there: a poly-Q stretch must not move a gene away from all others."""
 
+_IGNORED = 1e30
+"""Spread of a feature that the flow was never shown: whatever it is, it counts as unknown."""
+
 _STEPS = 127
 """Landmarks are stored in so many steps from 0 to the largest score."""
 
@@ -196,8 +199,8 @@ class KernelFlow(nn.Module):
     def scale(self, features: Tensor) -> Tensor:
         """Standardised features, 0 where unknown, and the flags behind them: float32 (batch, columns and flags)."""
         scores = ((features - self.mean) / self.sd).clamp(-_LARGEST_SCORE, _LARGEST_SCORE)
-        halves = self.flags - self.config.reads_coding
-        known = [~features[:, self.own : self.own + halves].isnan()]
+        halves = slice(self.own, self.own + self.flags - self.config.reads_coding)
+        known = [~features[:, halves].isnan() & (self.sd[halves] < _IGNORED)]
         if self.config.reads_coding:
             known.append(~features[:, -1:].isnan())
         return torch.cat([scores.nan_to_num(), *(part.to(scores.dtype) for part in known)], dim=1)
@@ -220,6 +223,11 @@ class KernelFlow(nn.Module):
         sd = (((values - mean) * known).nan_to_num().square().sum(dim=0) / counts).sqrt()
         self.mean.copy_(mean)
         self.sd.copy_(torch.where(sd > 1e-6, sd, torch.ones_like(sd)))  # a constant says nothing
+
+    @torch.no_grad()
+    def ignore_half_life(self) -> None:
+        """Let half-life features count as unknown: for weights that never saw one."""
+        self.sd[self.own : self.own + self.flags - self.config.reads_coding] = _IGNORED
 
     @torch.no_grad()
     def rescale(self, factor: Tensor) -> None:
