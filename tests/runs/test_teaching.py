@@ -215,7 +215,6 @@ def test_what_does_not_fit_is_said_before_anything_begins(dataset, files):
 
     refused(UsageError, "draws windows from unlabelled DNA: give it with --unlabelled", unlabelled=None)
     refused(UsageError, "goes with a recipe that has a table .teacher.", recipe="default")
-    refused(UsageError, "are two beginnings; choose one", start=str(files / "two.safetensors"))
     refused(UsageError, "for networks that read DNA alone, and protein-perceiver does not", preset="protein-perceiver")
     (files / "p.fa").write_text(">p\nMKLVWWQEIPMKLVWWQEIP\n")
     refused(InputError, "p.fa, record 1 'p': found 'L' at position 3 of 20, which looks", unlabelled="p.fa")

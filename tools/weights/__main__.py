@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from benchmarks.tables import table, tell
-from tools.weights import effects
+from tools.weights import effects, pretrain
 from tools.weights.cards import make
 from tools.weights.evaluation import calibrate, judge, predict_baselines, predict_folds, strongest
 from tools.weights.xpresso_towers import write_towers
@@ -139,6 +139,8 @@ def _device() -> torch.device:
 
 def main(arguments: Sequence[str]) -> None:
     """Print a table for each model, then all figures as JSON; or what `effects` prints."""
+    if arguments[:1] == ["pretrain"]:
+        return pretrain.main(arguments[1:])
     if arguments[:1] == ["effects"]:
         effects.main(arguments[1:])
         return

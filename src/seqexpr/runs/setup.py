@@ -127,8 +127,6 @@ def resolve_experiment(
     else:
         config = _of_weights(weights, chosen, chosen.fit(network), dataset, names)
     _check_shift(dataset, config, chosen)
-    if weights is not None and chosen.teacher:
-        raise UsageError(f"--from and the teacher stage of recipe {chosen.name} are two beginnings; choose one")
     teaching = Teaching.of(chosen.teacher, unlabelled, config)
     return Experiment(dataset, names, config, chosen, seed, task, start=weights, teaching=teaching)
 

@@ -82,6 +82,7 @@ def _stage(experiment: Experiment, teaching: Teaching, device: torch.device) -> 
         WindowDraw(settings, dataset, unlabelled, config.upstream, config.downstream, experiment.seed),
         hashlib.sha256(json.dumps(inputs).encode()).hexdigest(),
         experiment.seed,
+        experiment.start,
     )
 
 

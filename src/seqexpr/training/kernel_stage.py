@@ -26,9 +26,11 @@ SEARCHED = 1_000
 
 _PENALTIES = tuple(float(penalty) for penalty in np.geomspace(0.02, 20, 16))
 _AMPLITUDES = (0.0, 0.3, 1.0)
-_REACHES = (0.5, 1.0, 2.0)
-"""Factors on the squared distances; amplitudes are relative to 1, covariate weights as in the squared distance."""
-_COVARIATE_WEIGHTS = (0.3, 0.6, 1.0, 2.0)
+_REACHES = (0.25, 1.0)
+"""What is tried next to the values that `_Kernels` begins with."""
+_COVARIATE_WEIGHTS = (0.25, 1.0)
+_LEAST_GAIN = 0.002
+"""Share of the error that a change must save: less than that single genes decide."""
 
 _JITTER = 1e-6
 """Added to the diagonal of what is solved, relative to it."""
@@ -39,9 +41,9 @@ class _Kernels:
     """What is chosen."""
 
     amplitudes: tuple[float, ...]
-    reach: float = 1.0
+    reach: float = 0.5
     """Factor on all squared distances."""
-    covariate_weight: float = 1.0
+    covariate_weight: float = 0.5
 
     def with_value(self, setting: str, place: int, value: float) -> _Kernels:
         """The same with one setting changed; `place` is the kernel whose amplitude it is."""
@@ -131,7 +133,7 @@ def _choose(flow: KernelFlow, scaled: Tensor, labels: Tensor) -> tuple[_Kernels,
         if changed == best or not any(changed.amplitudes):
             continue
         found, its_penalties = _left_out(_matrix(flow, changed, scaled, scaled), labels)
-        if found < error:
+        if found < (1 - _LEAST_GAIN) * error:
             best, error, penalties = changed, found, its_penalties
     return best, penalties
 

@@ -33,6 +33,7 @@ from seqexpr.tensor_files import check_tensors
 from seqexpr.threads import Prefetch
 from seqexpr.training.group_workers import GroupWorkers, in_order, single_threads
 from seqexpr.training.schedules import half_cosine
+from seqexpr.training.start import Start
 from seqexpr.training.state import FILE, fitting, load_state, save_state
 from seqexpr.training.steps import STEPS_AHEAD
 from seqexpr.training.teacher import TeacherSettings
@@ -133,6 +134,8 @@ class Stage:
     inputs: str
     """Digest of all sequences that windows are drawn from."""
     seed: int
+    start: Start | None = None
+    """Weights that the student starts from; None: random ones."""
 
     def student(self, outputs: int) -> PerceiverConfig:
         """The network's sequence flows, without dropout and with the teachers' outputs."""
@@ -146,6 +149,7 @@ class Stage:
             [[output.name for output in teacher.outputs] for teacher in self.teachers],
             self.inputs,
             self.seed,
+            *([] if self.start is None else [self.start.digests]),
         ]
         return hashlib.sha256(json.dumps(described).encode()).hexdigest()
 
@@ -342,6 +346,8 @@ class _Student:
             for name, sd in zip(self.panel.names, self.sd, strict=True):
                 if not sd > 0:
                     raise UsageError(f"the teachers give one answer for all windows as {name}: nothing to learn")
+            if self.stage.start is not None:
+                self.stage.start.load(self.network, self.panel.names, self.mean, self.sd)
             return
         groups, progress = stored
         if progress["fingerprint"] != self.stage.fingerprint():

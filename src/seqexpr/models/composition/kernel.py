@@ -1,9 +1,9 @@
 """The network's flow that compares a gene with genes that it was trained on: kernel ridge regression, in closed form.
 
-A few thousand genes teach a regression on likenesses more than they teach hidden layers. Two genes are alike when their
-features are: what the sequence flows make of a window, word shares of a promoter, of a protein, or codons. Each of
-these has a Gaussian kernel of its own, at three scales, in which few features that say much (half-life; length, GC3 and
-codon adaptation of the coding sequence) have a part too; the kernels add up. Training genes stand in the weights as
+A few thousand genes teach a regression on likenesses more than they teach hidden layers. Two genes are alike when
+their features are: what the sequence flows make of a window, word shares of a promoter, of a protein, or codons. Each
+of these has a Gaussian kernel of its own, at three scales, in which few features that say much (half-life; length, GC3
+and codon adaptation of the coding sequence) have a part too; the kernels add up. Training genes stand in the weights as
 landmarks (subset of regressors, Quinonero-Candela & Rasmussen 2005): with no more training genes than landmarks the
 regression is exact.
 """
@@ -76,7 +76,7 @@ class KernelFlow(nn.Module):
         self.codons = CodonUse(config.coding_indices) if config.reads_coding else None
         groups: dict[str, Sequence[tuple[int, float]]] = {}
         if config.kernel_features:
-            groups["sequence"] = ((2 * config.query_dim, 1.0),)
+            groups["sequence"] = ((2 * config.query_dim, 0.5),)
         if config.reads_dna and config.kernel_words:
             groups["dna"] = _DNA
         if config.reads_protein and config.kernel_words:
