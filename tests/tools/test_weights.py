@@ -139,7 +139,8 @@ def test_weights_are_written_with_card_views_and_page(toy, folder, predicted, tm
     assert again.keys() == tensors.keys() and all(torch.equal(again[key], tensors[key]) for key in tensors)
 
 
-def test_towers_say_what_the_published_networks_say(monkeypatch):
+def published_networks() -> list[Xpresso]:
+    """Two networks of Xpresso's form with random weights."""
     generator = torch.Generator().manual_seed(0)
     networks = []
     for _ in range(2):
@@ -157,6 +158,11 @@ def test_towers_say_what_the_published_networks_say(monkeypatch):
             network.weights[name, "kernel"] = torch.randn(shape, generator=generator) * scale
             network.weights[name, "bias"] = torch.rand(shape[-1], generator=generator)
         networks.append(network)
+    return networks
+
+
+def test_towers_say_what_the_published_networks_say():
+    networks = published_networks()
     towers = PromoterTowers(2)
     towers.load_state_dict(towers_of(networks))
     windows = np.random.default_rng(0).integers(0, 5, (3, 10_500), np.uint8)
