@@ -18,7 +18,7 @@ from seqexpr.training.trainer import _Trainer, train
         ({"optimizer": "sgd"}, "must be one of adam, adamw, lamb"),
         ({"schedule": "linear"}, "must be one of noam, cosine, constant"),
         ({"stop_metric": "r2"}, "must be one of valid_loss, valid_r2"),
-        ({"max_epochs": 0}, "max_epochs must be above 0"),
+        ({"max_epochs": -1}, "max_epochs must not be negative"),
         ({"patience": -1}, "patience must not be negative"),
         ({"average_decay": 1.0}, r"average_decay must be in \[0, 1\)"),
         ({"schedule": "noam"}, "needs warmup_steps"),
@@ -114,3 +114,10 @@ def test_a_first_stage_that_could_do_nothing_or_harm_is_refused(model, said):
     recipe = Recipe("r", composition_epochs=5, model=model)
     with pytest.raises(UsageError, match=said):
         recipe.fit(PerceiverConfig.from_preset("dna-perceiver"))
+
+
+def test_no_epochs_are_for_networks_with_a_flow_that_learns_before():
+    config = PerceiverConfig.from_preset("dna-perceiver")
+    with pytest.raises(UsageError, match="nothing is learnt"):
+        Recipe("r", max_epochs=0).fit(config)
+    assert Recipe("r", max_epochs=0, model={"kernel_genes": 8}).fit(config).kernel_genes == 8

@@ -77,7 +77,7 @@ def test_the_recipes_of_bundled_models_set_no_gene_aside(name):
     recipe = load_recipe(name, preset.removesuffix("-perceiver"))
     config = recipe.fit(PerceiverConfig.from_preset(preset))
     assert (recipe.stop_metric, recipe.patience) == ("none", 0)
-    assert config.reads_half_life and config.composition_members > 1
+    assert config.reads_half_life and config.members > 1
     assert bool(config.promoter_towers) == (name == "human-mrna")
 
 

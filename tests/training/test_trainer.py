@@ -429,6 +429,14 @@ def test_a_kernel_flow_is_fitted_first_and_stays(likeness, split, tmp_path):
     assert loaded.predict_members(likeness.dataset.dna([0, 1], 240, 120), None, None).shape == (4, 2, 2)
 
 
+def test_without_epochs_the_kernel_flow_is_all_that_learns(likeness, split, tmp_path):
+    none = likeness.recipe.changed(max_epochs=0, stop_metric="none")
+    result = train(replace(likeness, recipe=none), split, tmp_path, CPU, name="w")
+    assert [row["epoch"] for row in result.rows] == [0] and result.best_epoch == 0
+    network = result.model.network
+    assert network.kernel.weights.abs().max() > 0 and not network.output.weight.any()
+
+
 def test_epoch_0_is_the_kernel_flow_alone_and_its_loss_that_of_left_out_genes(likeness, split, tmp_path):
     kept = replace(likeness, recipe=likeness.recipe.changed(max_epochs=1, learning_rate=1e3, clip_norm=0.0))
     training = trainer._Trainer(kept, split, tmp_path, CPU, None)

@@ -75,7 +75,7 @@ class Recipe:
     """Genes that pass through the network together; their gradients add up to a step's. BatchNorm takes its statistics
     within a group (Hoffer et al. 2017). Small groups stay in a CPU's cache. 0 = the whole batch."""
     max_epochs: int = 100
-    """Passes over the training genes at most."""
+    """Passes over the training genes at most; 0 = none after the stage of the composition or kernel flow."""
     patience: int = 20
     """Epochs without a better validation before training stops; 0 = never stop early."""
     stop_metric: str = "valid_loss"
@@ -119,11 +119,11 @@ class Recipe:
             if value not in allowed:
                 raise UsageError(f"recipe {self.name}: {name} must be one of {', '.join(allowed)}, not {value!r}")
         rates = ("learning_rate", "composition_learning_rate")
-        for name in (*rates, "batch_size", "max_epochs", "loss_weight", "noam_width", "word_penalty"):
+        for name in (*rates, "batch_size", "loss_weight", "noam_width", "word_penalty"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"recipe {self.name}: {name} must be above 0, not {getattr(self, name)}")
         counts = ("weight_decay", "warmup_steps", "patience", "clip_norm", "tss_jitter", "group_size")
-        for name in (*counts, "composition_epochs"):
+        for name in (*counts, "composition_epochs", "max_epochs"):
             if getattr(self, name) < 0:
                 raise UsageError(f"recipe {self.name}: {name} must not be negative, but is {getattr(self, name)}")
         for name in ("half_life_dropout", "coding_dropout", "average_decay"):
@@ -182,6 +182,8 @@ class Recipe:
             raise UsageError(f"recipe {self.name}, table model: {problem}") from None
         if self.composition_epochs and not fitted.composition_dim:
             raise UsageError(f"recipe {self.name}: composition_epochs without a composition_dim in the table model")
+        if not (self.max_epochs or self.composition_epochs or fitted.kernel_genes):
+            raise UsageError(f"recipe {self.name}: max_epochs 0 without a flow that learns before: nothing is learnt")
         if bool(self.towers_from) != bool(fitted.promoter_towers):
             raise UsageError(f"recipe {self.name}: towers_from and promoter_towers in the table model go together")
         if self.composition_epochs and fitted.tanh:
