@@ -263,7 +263,7 @@ def test_an_adaptation_index_that_saw_the_test_fold_is_caught(codons, tmp_path, 
 def likeness(coding_dataset):
     """A network whose kernel flow compares with training genes, in their codons too."""
     named = {"labels": ("a", "b"), "preset": "dna-protein-perceiver", "epochs": 2, "batch_size": 16}
-    experiment = resolve_experiment(str(coding_dataset.folder), **named, recipe="kernel")
+    experiment = resolve_experiment(str(coding_dataset.folder), **named, recipe="default")
     assert experiment.config.kernel_genes and experiment.config.reads_coding
     return experiment
 

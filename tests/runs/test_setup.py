@@ -229,10 +229,10 @@ def test_the_default_recipe_reads_coding_sequences_where_there_are_some(dataset,
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_the_recipe_kernel_is_for_every_dataset_that_default_is_for(dataset, coding_dataset, preset):
+def test_the_kernel_flow_compares_with_no_more_genes_than_there_are(dataset, coding_dataset, preset):
     for given, codons in ((coding_dataset, 6000), (dataset, 0)):
-        experiment = resolve_experiment(str(given.folder), labels=("a", "b"), preset=preset, recipe="kernel")
-        assert (experiment.config.kernel_genes, experiment.config.coding_length) == (4096, codons)
+        experiment = resolve_experiment(str(given.folder), labels=("a", "b"), preset=preset)
+        assert (experiment.config.kernel_genes, experiment.config.coding_length) == (len(given), codons)
         assert experiment.config.composition_dim == 0
 
 
@@ -248,7 +248,7 @@ def test_weights_without_a_flow_start_with_the_kernel_flow_of_the_recipe(
     save_model(tmp_path / "w.safetensors", model)
     with caplog.at_level("INFO"):
         started = resolve_experiment(
-            str(given.folder), labels=("a", "b"), recipe="kernel", start=str(tmp_path / "w.safetensors")
+            str(given.folder), labels=("a", "b"), recipe="default", start=str(tmp_path / "w.safetensors")
         )
     assert (started.config.kernel_genes, started.config.outputs) == (4096, 2)
     assert (started.config.coding_length, started.config.coding_indices) == ((6000, 2) if with_coding else (0, 0))

@@ -64,11 +64,7 @@ def test_every_packaged_recipe_loads_and_belongs_to_a_network_or_a_task():
         for preset in PRESETS:
             recipe = load_recipe(name, preset.removesuffix("-perceiver"))
             assert recipe.name == name
-            if name == "default-protein" and preset == "dna-perceiver":
-                with pytest.raises(UsageError, match="word_buckets need a composition_dim, and an input of proteins"):
-                    recipe.fit(PerceiverConfig.from_preset(preset))
-            else:
-                recipe.fit(PerceiverConfig.from_preset(preset))
+            recipe.fit(PerceiverConfig.from_preset(preset))
 
 
 @pytest.mark.parametrize("name", [name for name in packaged_recipes() if name.startswith("human-")])
@@ -145,7 +141,7 @@ def test_files_start_from_files_beside_them(tmp_path):
         (
             "base = 'papers'",
             InputError,
-            "bad.toml, key 'base': found 'papers'; expected default, kernel, paper",
+            "bad.toml, key 'base': found 'papers'; expected default, paper",
         ),
         ("base = 'absent.toml'", InputError, "absent.toml: found No such file"),
         ("base = 'bad.toml'", InputError, "bad.toml, key 'base': found a circle"),
@@ -174,7 +170,7 @@ def test_a_fault_in_a_base_names_the_base(tmp_path):
 
 
 def test_unknown_names_and_absent_files():
-    with pytest.raises(UsageError, match=r"no recipe 'best'; there are default, kernel, paper, or name a \.toml file"):
+    with pytest.raises(UsageError, match=r"no recipe 'best'; there are default, paper, or name a \.toml file"):
         load_recipe("best", "dna")
     with pytest.raises(InputError, match="No such file"):
         load_recipe("absent.toml", "dna")
@@ -217,14 +213,9 @@ def test_values_that_no_training_can_have_name_their_key(tmp_path, content, key)
 
 @pytest.mark.parametrize("task", ["", *TASKS])
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_kernel_flow_stands_in_the_place_of_the_composition_flow(preset, task):
-    """For every network, with all else as in its default."""
-    inputs = preset.removesuffix("-perceiver")
-    recipe, default = load_recipe("kernel", inputs, task), load_recipe("default", inputs)
+def test_the_default_has_a_kernel_flow_that_reads_codons_and_the_synthetic_tasks_show_the_network_alone(preset, task):
+    recipe = load_recipe("default", preset.removesuffix("-perceiver"), task)
     config = recipe.fit(PerceiverConfig.from_preset(preset))
-    assert config.kernel_genes == 4096 and config.kernel_words and config.reads_coding
+    assert config.kernel_genes == (0 if task.startswith("synthetic") else 4096)
+    assert config.reads_coding == bool(config.kernel_genes)
     assert not (config.composition_dim or config.word_buckets or config.kernel_features or recipe.composition_epochs)
-    expected = default.changed(
-        name=recipe.name, bases=(default.name,), composition_epochs=0, model={**default.model, **recipe.model}
-    )
-    assert recipe == expected

@@ -127,7 +127,7 @@ def train(
         out: folder of the run. Default: `runs/train-TASK-PRESET`.
         label: the labels to learn, where the dataset holds several.
         preset: the network. Default: the task's, or what reads all that the dataset holds.
-        recipe: "default", "kernel", "paper", or a TOML file.
+        recipe: "default", "paper", or a TOML file.
         epochs: largest number of them. Default: the recipe's.
         batch_size: genes in a step. Default: the recipe's.
         seed: of the weights, the batches and the division of the genes.

@@ -63,7 +63,7 @@ RecipeOption = Annotated[
     typer.Option(
         "--recipe",
         metavar="NAME|FILE",
-        help="How the network is trained: default, kernel, paper, or a TOML file of your own.",
+        help="How the network is trained: default, paper, or a TOML file of your own.",
         rich_help_panel=LEARNT,
     ),
 ]

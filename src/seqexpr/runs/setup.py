@@ -90,7 +90,7 @@ def resolve_experiment(
         task: a task's name, or a folder that `prepare` wrote.
         labels: label columns to predict; needed where a folder holds several and no task names them.
         preset: the network; the task's own, or the one that reads what the folder holds, when absent.
-        recipe: "default", "kernel", "paper", a packaged recipe's full name, or a TOML file.
+        recipe: "default", "paper", a packaged recipe's full name, or a TOML file.
         epochs: replaces the recipe's largest number of epochs.
         batch_size: replaces the recipe's genes per step.
         seed: of weights, batches and folds.
@@ -200,10 +200,12 @@ def _network(dataset: PreparedDataset, preset: str, outputs: int) -> PerceiverCo
 
 
 def _narrowed(config: PerceiverConfig, dataset: PreparedDataset) -> PerceiverConfig:
-    """The config, narrowed to what the dataset holds: its window, and no coding sequences where there are none."""
+    """The config, narrowed to what the dataset holds: its window, its genes, coding sequences only where there are."""
     if config.reads_coding and not dataset.has_coding:
         logger.info("the dataset holds no coding sequences (prepare --cds or --translate): the network reads none")
         config = PerceiverConfig.from_dict({**config.to_dict(), "coding_length": 0})
+    if config.kernel_genes > len(dataset):  # more would be room for nothing
+        config = PerceiverConfig.from_dict({**config.to_dict(), "kernel_genes": len(dataset)})
     upstream, downstream = min(config.upstream, dataset.upstream), min(config.downstream, dataset.downstream)
     if not config.reads_dna or (upstream, downstream) == (config.upstream, config.downstream):
         return config

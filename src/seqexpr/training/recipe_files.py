@@ -12,7 +12,7 @@ from seqexpr.errors import InputError, UsageError
 from seqexpr.toml_files import packaged_toml, read_toml
 from seqexpr.training.recipe import Recipe, check_settings
 
-_SHORT_NAMES = ("default", "kernel", "paper")
+_SHORT_NAMES = ("default", "paper")
 """Names of which each network has its own, and for some each task of the paper too."""
 
 
@@ -37,12 +37,12 @@ class _File:
 def load_recipe(name: str, inputs: str, task: str = "") -> Recipe:
     """A packaged recipe, or a user's TOML file, with all that it takes from its bases.
 
-    A file's key `base` names the recipe it starts from: "default", "kernel" or "paper" for the packaged one that this
+    A file's key `base` names the recipe it starts from: "default" or "paper" for the packaged one that this
     name means for the same network and task, a packaged one by its full name ("paper-dna"), or a .toml file, relative
     to the file that names it. The file's own keys replace the base's; tables merge key by key.
 
     Args:
-        name: "default", "kernel", "paper", a packaged recipe's full name, or the path of a file that ends in .toml.
+        name: "default", "paper", a packaged recipe's full name, or the path of a file that ends in .toml.
         inputs: what the network reads, its preset's name without "-perceiver": "dna", "protein", "protein-dna" or
             "dna-protein". The packaged recipe of just these inputs is taken, else that of the latent input.
         task: a named task, whose own recipe of that name comes first.

@@ -31,14 +31,14 @@ _PENALTIES = np.logspace(-2, 5, 15)
 _LARGEST_TANH = 0.99
 """Labels of a network that ends in tanh are cut off there, before what comes in front of it is fitted."""
 
-_OF_OUTPUTS = ("output.", "composition.output.", "composition.direct.")
-"""How tensors begin whose shape follows from the outputs; those of a kernel flow are looked at by themselves."""
-
 FREE = ("dropout", "composition_dropout", "tanh")
 """Settings of a network that its weights do not decide: the recipe does."""
 
-_KERNEL = ("kernel_genes", "kernel_members", "kernel_words", "kernel_features", "coding_length", "coding_outputs")
-"""Settings of a kernel flow that weights without any get."""
+_FLOW = (
+    *("kernel_genes", "kernel_members", "kernel_words", "kernel_features", "coding_length", "coding_outputs"),
+    *("composition_dim", "composition_gain", "composition_members", "word_buckets"),
+)
+"""Settings of the flow that weights get where they have none that could answer."""
 
 
 @dataclass(frozen=True)
@@ -97,14 +97,15 @@ class Start:
     def flow_is_trained(self, labels: tuple[str, ...]) -> bool:
         """Whether a training of these labels has its composition or kernel flow from the weights.
 
-        A kernel flow of other outputs is fitted anew, with landmarks among the new genes.
+        One that was trained for other outputs could say nothing of these labels.
         """
-        return self.has_composition or (self.keeps_kernel and self.outputs == labels)
+        return (self.has_composition or self.keeps_kernel) and self.outputs == labels
 
     def network(self, wanted: PerceiverConfig, labels: tuple[str, ...]) -> PerceiverConfig:
         """The network of these weights, with the outputs of the one that is wanted and its dropout.
 
-        Weights with neither a composition nor a kernel flow get the kernel flow that is wanted.
+        Weights get the composition or kernel flow that is wanted where they have none, or a composition flow of other
+        outputs; a kernel flow of other outputs keeps its settings and is fitted anew.
 
         Args:
             wanted: what the training would have without weights.
@@ -119,8 +120,9 @@ class Start:
         changes: dict[str, Any] = {name: getattr(wanted, name) for name in FREE}
         if wanted.outputs != config.outputs:  # table of words and codon indices answer for what they were made of
             changes["word_outputs"], changes["coding_outputs"] = config.words_answer, config.coding_indices
-        if not (config.composition_dim or config.kernel_genes) and wanted.kernel_genes:
-            changes |= {name: getattr(wanted, name) for name in _KERNEL}
+        if not config.kernel_genes and not self.flow_is_trained(labels):
+            config, changes = config.without_composition(), {name: changes[name] for name in FREE}
+            changes |= {name: getattr(wanted, name) for name in _FLOW}
         elif config.kernel_genes and not self.flow_is_trained(labels):
             changes["coding_outputs"] = 0  # fitted anew, as the rest of the flow
         return replace(config, outputs=wanted.outputs, **changes)
@@ -148,9 +150,9 @@ class Start:
             same = same and all(output.mean == 0 and output.sd == 1 for output in outputs)
             same = same and not mean.any() and bool((sd == 1).all())
         found = source.network.state_dict()
-        left = () if same else _OF_OUTPUTS
+        left = () if same else ("output.",)
         if not self.flow_is_trained(labels):
-            left = (*left, "kernel.")
+            left = (*left, "kernel.", "composition.")
         chosen = {key: tensor for key, tensor in found.items() if key in wanted and not key.startswith(left)}
         for key, tensor in chosen.items():
             if tensor.shape != wanted[key].shape:
@@ -167,8 +169,6 @@ class Start:
                 flow.ignore_half_life()
             if same:
                 _rescale(network, source, mean, sd)
-            elif network.composition is not None:
-                network.composition.forget_outputs()
         return same
 
 
