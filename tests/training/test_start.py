@@ -287,16 +287,17 @@ def test_a_kernel_flow_of_other_outputs_is_fitted_anew(experiment, coding_datase
 
 
 @pytest.mark.parametrize("features", [False, True])
-@pytest.mark.parametrize("output", ["a", "other"])
-def test_weights_without_a_flow_get_the_kernel_flow_of_the_recipe(experiment, split, tmp_path, output, features):
+def test_weights_without_a_flow_get_the_kernel_flow_of_the_recipe(experiment, split, tmp_path, features):
     """With `kernel_features` nothing follows: the sequence flows stay what they are."""
-    file = weights(tmp_path / "w.safetensors", tiny_config(), Output(output), schema=SCHEMA)
+    file = weights(tmp_path / "w.safetensors", tiny_config(), Output("other"), schema=SCHEMA)
     wanted = tiny_config(kernel_genes=40, kernel_features=features)
     own = from_weights(experiment, file, config=wanted)
     assert (own.config.kernel_genes, own.config.kernel_features) == (40, features)
     result = train(own, split, tmp_path / "run", CPU, name="w")
     assert [row["epoch"] for row in result.rows] == ([0] if features else [0, 1, 2, 3])
     assert result.rows[0]["valid_r2"] > 0.3
+    same = weights(tmp_path / "same.safetensors", tiny_config(), A, schema=SCHEMA)
+    assert from_weights(experiment, same, config=wanted).config.kernel_genes == 0  # they answer as they are
     if features:
         kept, source = result.model.network.state_dict(), load_file(file)
         trunk = [key for key in source if not key.startswith("output.")]

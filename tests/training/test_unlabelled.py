@@ -44,7 +44,7 @@ def places_of(window: np.ndarray, contig: np.ndarray) -> list[int]:
 def test_every_window_is_one_of_a_contig_and_every_place_can_be_drawn(lengths, upstream, downstream):
     given_contigs, length = contigs(*lengths), upstream + downstream
     if max(lengths) < length:
-        with pytest.raises(UsageError, match="no contig of the unlabelled DNA is as long as a window"):
+        with pytest.raises(UsageError, match="no known stretch of the unlabelled DNA is as long as a window"):
             UnlabelledDna(given_contigs, upstream, downstream, DrawSettings())
         return
     dna = UnlabelledDna(given_contigs, upstream, downstream, DrawSettings())
@@ -188,3 +188,13 @@ def test_twins_differ_from_their_windows_near_the_tss_alone(share, count):
     if twins > 50:
         assert changed > 0.9 * twins
         assert np.mean(places) == pytest.approx(5000, abs=60) and np.ptp(places) < 2400
+
+
+def test_long_stretches_of_unknown_letters_part_contigs():
+    known = np.random.default_rng(0).integers(1, 5, 400).astype(np.uint8)
+    contig = np.concatenate([known[:200], np.zeros(150, np.uint8), known[200:], np.zeros(20, np.uint8), known[:50]])
+    dna = UnlabelledDna([contig], 30, 20, DrawSettings())
+    windows = dna.draw(500, np.random.default_rng(1))
+    assert (windows == 0).sum(axis=1).max() <= 20  # a short gap may lie within a window
+    with pytest.raises(UsageError, match="no known stretch"):
+        UnlabelledDna([np.zeros(1_000, np.uint8)], 30, 20, DrawSettings())

@@ -1,4 +1,4 @@
-"""The network that human-mrna starts from: a dna-perceiver that says what the two published Xpresso networks say.
+"""What human-mrna is to start from: a dna-perceiver that says what the two published Xpresso networks say.
 
     python -m tools.weights pretrain --dna DATASET --unlabelled FASTA --xpresso FOLDER --out RUNS/pretrained
 

@@ -68,6 +68,8 @@ def _deciding(manifest: Mapping[str, Any]) -> dict[str, Any]:
     kept = json.loads(json.dumps({key: value for key, value in manifest.items() if key not in _CHANGING}))
     options = kept.get("options", {})
     options.pop("task", None)  # a name or a folder: what it stands for is in the labels, the network and the digests
+    if teacher := options.get("recipe", {}).get("teacher"):
+        teacher.pop("models", None)  # names and files: what they stand for is among the digests of `teaching`
     for part in ("dataset", "groups", "start", "teaching"):
         if part in options:
             options[part] = _without_places(options[part])

@@ -128,6 +128,11 @@ def resolve_experiment(
         config = _of_weights(weights, chosen, chosen.fit(network), dataset, names)
     _check_shift(dataset, config, chosen)
     teaching = Teaching.of(chosen.teacher, unlabelled, config)
+    if weights is not None and weights.has_flow and teaching is not None:
+        raise UsageError(
+            f"{weights.file} has a composition or kernel flow, which a teacher stage would not keep: leave out --from, "
+            f"or the table [teacher] of recipe {chosen.name}"
+        )
     return Experiment(dataset, names, config, chosen, seed, task, start=weights, teaching=teaching)
 
 
@@ -138,6 +143,8 @@ def _of_weights(
     if not dataset.has_coding:  # for a kernel flow that the weights lack
         wanted = replace(wanted, coding_length=0, coding_outputs=0)
     config = start.network(wanted, labels)
+    if config.kernel_genes and not dataset.has_coding and not start.flow_is_trained(labels):  # it is fitted anew
+        config = replace(config, coding_length=0, coding_outputs=0)
     if config.upstream > dataset.upstream or config.downstream > dataset.downstream:
         raise UsageError(
             f"{start.file} reads {config.upstream} bp upstream and {config.downstream} downstream of the TSS, but "

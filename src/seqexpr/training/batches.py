@@ -10,7 +10,7 @@ import torch
 
 from seqexpr.datasets.dataset import PreparedDataset
 from seqexpr.inputs.half_life import HalfLifeSchema
-from seqexpr.models.composition.codons import codon_counts
+from seqexpr.models.composition.codons import CODONS, codon_counts
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.models.transfers import to_device
 
@@ -91,7 +91,7 @@ class BatchLoader:
                 rows = np.where(hidden_half_life[:, None], np.float32(np.nan), rows)
             half_life = self._to_device(rows)
         coding = None
-        if self.config.reads_coding:
+        if self.config.reads_coding and self.dataset.has_coding:
             codons = self.dataset.coding(indices, self.config.coding_length)
             if hidden_coding is not None:
                 codons = np.where(hidden_coding[:, None], np.uint8(0), codons)
@@ -107,6 +107,8 @@ class BatchLoader:
 
     def codon_counts(self, indices: np.ndarray) -> torch.Tensor:
         """How often each codon occurs in the genes' coding sequences, on the CPU: float32 (genes, 64)."""
+        if not self.dataset.has_coding:
+            return torch.zeros(len(indices), CODONS)
         parts = []
         for start in range(0, len(indices), _GENES_AT_ONCE):
             genes = indices[start : start + _GENES_AT_ONCE]

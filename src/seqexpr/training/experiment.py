@@ -120,10 +120,12 @@ def labelled(rows: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 def fingerprint(experiment: Experiment, split: Split) -> str:
     """SHA-256 of everything that decides the weights; the test genes are no part of it."""
+    recipe = experiment.recipe.to_dict()
+    recipe.pop("teacher", None)  # the weights that a stage left are what the training starts from
     described = json.dumps(
         [
             experiment.config.to_dict(),
-            experiment.recipe.to_dict(),
+            recipe,
             list(experiment.labels),
             experiment.seed,
             experiment.dataset.ids,
@@ -163,7 +165,7 @@ def input_range(experiment: Experiment, rows: np.ndarray) -> InputRange:
     raw = dataset.half_life() if config.reads_half_life else None
     if raw is not None:
         parts.append((dataset.half_life_names, raw[rows]))
-    if config.reads_coding:
+    if config.reads_coding and dataset.has_coding:
         parts.append(coding_features(dataset.coding([row], config.coding_length)[0] for row in rows))
     return InputRange.of(parts)
 

@@ -184,6 +184,11 @@ class Recipe:
             raise UsageError(f"recipe {self.name}: composition_epochs without a composition_dim in the table model")
         if not (self.max_epochs or self.composition_epochs or fitted.kernel_genes):
             raise UsageError(f"recipe {self.name}: max_epochs 0 without a flow that learns before: nothing is learnt")
+        if fitted.kernel_features and self.max_epochs:
+            raise UsageError(
+                f"recipe {self.name}: kernel_features need max_epochs 0: the kernel flow is fitted to what the "
+                "sequence flows make of the genes, and these must stay as they are"
+            )
         if bool(self.towers_from) != bool(fitted.promoter_towers):
             raise UsageError(f"recipe {self.name}: towers_from and promoter_towers in the table model go together")
         if self.composition_epochs and fitted.tanh:

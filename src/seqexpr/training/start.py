@@ -53,6 +53,8 @@ class Start:
     preset: str
     has_composition: bool
     """Whether the weights have a composition flow, which is trained then."""
+    has_kernel: bool
+    """Whether they have a kernel flow."""
     keeps_kernel: bool
     """Whether they have a kernel flow that answers as it is for outputs of the same names. One that reads what the
     sequence flows make of the genes does not: without a fit to the new genes there would be nothing to learn."""
@@ -83,7 +85,13 @@ class Start:
         config, outputs = metadata.config, tuple(output.name for output in metadata.outputs)
         sha256 = sha256_file(tensors_file(file))
         keeps_kernel = config.kernel_genes > 0 and not config.kernel_features
-        return cls(file, sha256, outputs, config.preset, config.composition_dim > 0, keeps_kernel, metadata.half_life)
+        flows = (config.composition_dim > 0, config.kernel_genes > 0, keeps_kernel)
+        return cls(file, sha256, outputs, config.preset, *flows, metadata.half_life)
+
+    @property
+    def has_flow(self) -> bool:
+        """Whether the weights are more than sequence flows."""
+        return self.has_composition or self.has_kernel
 
     @property
     def digests(self) -> dict[str, Any]:
@@ -104,8 +112,8 @@ class Start:
     def network(self, wanted: PerceiverConfig, labels: tuple[str, ...]) -> PerceiverConfig:
         """The network of these weights, with the outputs of the one that is wanted and its dropout.
 
-        Weights get the composition or kernel flow that is wanted where they have none, or a composition flow of other
-        outputs; a kernel flow of other outputs keeps its settings and is fitted anew.
+        Weights of the same outputs stay as they are. For other outputs they get the composition or kernel flow that is
+        wanted, in the place of a composition flow of theirs; a kernel flow keeps its settings and is fitted anew.
 
         Args:
             wanted: what the training would have without weights.
@@ -120,7 +128,7 @@ class Start:
         changes: dict[str, Any] = {name: getattr(wanted, name) for name in FREE}
         if wanted.outputs != config.outputs:  # table of words and codon indices answer for what they were made of
             changes["word_outputs"], changes["coding_outputs"] = config.words_answer, config.coding_indices
-        if not config.kernel_genes and not self.flow_is_trained(labels):
+        if not config.kernel_genes and self.outputs != labels:
             config, changes = config.without_composition(), {name: changes[name] for name in FREE}
             changes |= {name: getattr(wanted, name) for name in _FLOW}
         elif config.kernel_genes and not self.flow_is_trained(labels):
@@ -195,8 +203,8 @@ def fit_output(network: Perceiver, batches: Iterable[Batch]) -> None:
     network.eval()
     features, labels = [], []
     for batch in batches:
-        features.append(network.features(batch.latent_tokens, batch.query_tokens, batch.half_life).double().cpu())
-        labels.append(batch.labels.double().cpu())
+        features.append(network.features(batch.latent_tokens, batch.query_tokens, batch.half_life).cpu().double())
+        labels.append(batch.labels.cpu().double())
     x, y = torch.cat(features).numpy(), torch.cat(labels).numpy()
     if network.config.tanh:
         y = np.arctanh(y.clip(-_LARGEST_TANH, _LARGEST_TANH))

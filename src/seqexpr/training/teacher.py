@@ -134,10 +134,12 @@ class Teaching:
             raise UsageError(
                 "--unlabelled has no effect: the recipe sets teacher.random_share and teacher.island_share to 0"
             )
-        found = [(path, read_metadata(path)) for path in resolve_models(settings.models)]
+        found = [(path, read_metadata(path)) for path in resolve_models(settings.models, allow_partial=False)]
         _check_teachers(found, network)
         digest = ""
         if unlabelled is not None:
+            if str(unlabelled) == "-":
+                raise UsageError("--unlabelled is read more than once: give a file, not standard input")
             _check_dna(unlabelled)
             digest = sha256_file(unlabelled)
         return cls(settings, tuple(TeacherFile.of(path, metadata) for path, metadata in found), unlabelled, digest)

@@ -299,7 +299,7 @@ class _Student:
         @torch.no_grad()  # on whatever thread
         def answer(part: np.ndarray) -> np.ndarray:
             tokens = to_device(part, self.device)
-            return self.network(tokens, tokens).double().cpu().numpy()
+            return self.network(tokens, tokens).cpu().double().numpy()
 
         parts = np.split(windows, range(_PART, len(windows), _PART))
         self.network.eval()

@@ -7,7 +7,7 @@ the number of the step alone: a stage that is resumed goes on as if it had never
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,6 +24,9 @@ _TWIN_LENGTHS = (10, 200)
 """Shortest and longest changed stretch of a twin, bp."""
 _TWIN_SHARE = 0.3
 """Share of the letters of a twin's stretch that are replaced."""
+
+_LONG_GAP = 100
+"""Unknown letters in a row that no window of unlabelled DNA holds."""
 
 _CHUNK = 1 << 22
 """Letters of a contig in which CpG pairs are counted at once."""
@@ -70,7 +73,7 @@ class UnlabelledDna:
     """Contigs without labels, and the places in them where a window fits.
 
     Args:
-        contigs: uint8 tokens of each.
+        contigs: uint8 tokens of each; long stretches of unknown letters part them.
         upstream: bp of a window before the TSS.
         downstream: bp from the TSS on.
         settings: which places are rich in CpG.
@@ -81,9 +84,10 @@ class UnlabelledDna:
 
     def __init__(self, contigs: Iterable[np.ndarray], upstream: int, downstream: int, settings: DrawSettings) -> None:
         self.length = upstream + downstream
-        self._contigs = [contig for contig in contigs if len(contig) >= self.length]
+        pieces = (piece for contig in contigs for piece in _known_pieces(contig))
+        self._contigs = [piece for piece in pieces if len(piece) >= self.length]
         if not self._contigs:
-            raise UsageError(f"no contig of the unlabelled DNA is as long as a window, {self.length:,} bp")
+            raise UsageError(f"no known stretch of the unlabelled DNA is as long as a window, {self.length:,} bp")
         ends = np.cumsum([len(contig) for contig in self._contigs])
         self._starts = np.concatenate([[0], ends[:-1]])
         """Of each contig, as if they lay one behind the other."""
@@ -107,6 +111,17 @@ class UnlabelledDna:
         for row, contig, first in zip(windows, contigs.tolist(), places - self._starts[contigs], strict=True):
             row[:] = self._contigs[contig][first : first + self.length]
         return windows
+
+
+def _known_pieces(contig: np.ndarray) -> Iterator[np.ndarray]:
+    """What lies between the long stretches of unknown letters: centromeres and gaps teach nothing."""
+    unknown = np.concatenate([[False], contig == 0, [False]])
+    edges = np.flatnonzero(unknown[1:] != unknown[:-1]).reshape(-1, 2)
+    start = 0
+    for begin, end in edges[edges[:, 1] - edges[:, 0] >= _LONG_GAP].tolist():
+        yield contig[start:begin]
+        start = end
+    yield contig[start:]
 
 
 class _Places:

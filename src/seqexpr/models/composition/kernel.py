@@ -217,7 +217,7 @@ class KernelFlow(nn.Module):
     @torch.no_grad()
     def standardise(self, features: Tensor) -> None:
         """Take mean and spread from the features of all training genes, (genes, columns); unknown ones are left out."""
-        values, known = features.double().cpu(), ~features.isnan().cpu()
+        values, known = features.cpu().double(), ~features.isnan().cpu()
         counts = known.sum(dim=0).clamp(min=1)
         mean = values.nan_to_num().sum(dim=0) / counts
         sd = (((values - mean) * known).nan_to_num().square().sum(dim=0) / counts).sqrt()
