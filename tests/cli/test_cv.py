@@ -22,6 +22,8 @@ pytestmark = pytest.mark.slow
 
 TABLE = ("predictions.tsv", "baselines.tsv", "metrics.json")
 
+NO_CODING = "the dataset holds no coding sequences (prepare --cds or --translate): the network reads none"
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -59,6 +61,7 @@ def test_folds_then_predict_with_all_their_models(folder, tmp_path):
     assert verdict.startswith("r2 ")
     assert said == [
         cpu_line(1),
+        NO_CODING,
         "fold 0 of 2, before the first epoch",
         "fold 0 of 2, epoch 1 of at most 1",
         "fold 1 of 2, before the first epoch",
@@ -117,9 +120,9 @@ def test_single_folds_then_merge(folder, tmp_path, seqexpr):
     assert lines(merged.err)[:2] == [cpu_line(1), "baselines on the same folds"]
     whole = seqexpr(*options(folder, tmp_path / "whole", "--jobs", 2))
     assert (whole.code, whole.out) == (0, merged.out), whole.err
-    assert lines(whole.err)[1] == "2 folds at once, 1 thread each"
+    assert lines(whole.err)[1:3] == [NO_CODING, "2 folds at once, 1 thread each"]
     told = [line for line in lines(whole.err) if ": kept epoch" not in line]
-    assert sorted(told[2:6]) == [
+    assert sorted(told[3:7]) == [
         f"fold {fold} of 2, {part}" for fold in (0, 1) for part in ("before the first epoch", "epoch 1 of at most 1")
     ]
     for name in TABLE:

@@ -145,7 +145,7 @@ def test_a_training_starts_from_weights(folder, tmp_path):
         cpu_line(1),
         "half-life features missing: intron_len for 1 of 48 genes",
         f"the network is that of {weights}; what recipe default-dna says of it otherwise has no effect: "
-        "model.composition_dim, model.composition_gain, model.composition_members",
+        "model.kernel_genes",
         *AFTER_THE_TRAINING,
     ]
     start = json.loads((tmp_path / "next/manifest.json").read_text())["options"]["start"]
@@ -160,7 +160,7 @@ def test_a_training_starts_from_weights(folder, tmp_path):
         (["--task", "absent"], 2, "no task 'absent'"),
         (["--label", "c"], 2, "has no label c; it has a, b"),
         (["--preset", "dna"], 2, "no preset 'dna'"),
-        (["--recipe", "best"], 2, "no recipe 'best'; there are default, kernel, paper"),
+        (["--recipe", "best"], 2, "no recipe 'best'; there are default, paper"),
         (["--test-chromosomes", "9,chr1"], 2, "no gene lies on 9; chromosomes (and their genes): 1 (8), 2 (8), 3"),
         (["--split", "given"], 2, "the given split needs train, valid or test"),
         (["--split", "group"], 2, "group folds need a group for every gene"),

@@ -87,7 +87,7 @@ def test_the_default_recipe_of_every_preset_goes_to_the_end(dataset, preset, tmp
     assert {"seqexpr", "untrained_model", "composition_boosted_trees"} <= set(overall)
     assert all(np.isfinite(list(overall.values())))
     flow = load_model(next(tmp_path.glob("folds/*/weights.safetensors"))).metadata.config
-    assert flow.composition_members > 1 and bool(flow.word_buckets) == preset.startswith("protein")
+    assert flow.members > 1 and flow.kernel_genes == len(dataset)
 
 
 def test_every_gene_is_predicted_by_the_network_that_did_not_see_its_chromosome(

@@ -171,7 +171,7 @@ def composed(dataset):
     first."""
     named = {"labels": ("a",), "preset": "dna-protein-perceiver", "epochs": 2, "batch_size": 16}
     plain = resolve_experiment(str(dataset.folder), **named)
-    config = replace(plain.config, composition_dim=4)
+    config = replace(plain.config, composition_dim=4, kernel_genes=0)
     return replace(plain, config=config, recipe=plain.recipe.changed(composition_epochs=2))
 
 
@@ -335,7 +335,7 @@ def test_test_labels_move_nothing_of_a_training_that_starts_from_weights(dataset
 def test_an_output_layer_that_was_fitted_to_the_test_fold_is_caught(dataset, tmp_path, monkeypatch):
     file = save_teacher(tmp_path / "w.safetensors", Output("other"), Output("b"))
     named = {"labels": ("a", "b"), "preset": "dna-perceiver", "epochs": 2, "batch_size": 16}
-    experiment = resolve_experiment(str(dataset.folder), **named, start=str(file))
+    experiment = resolve_experiment(str(dataset.folder), **named, start=str(file), recipe="paper")
     honest = trainer._Trainer._start
 
     def leaky(self):

@@ -111,7 +111,7 @@ def test_resuming_a_finished_run_changes_nothing(experiment, options, tmp_path, 
 
 def test_errors_to_expect_are_calibrated_on_the_validation_genes(experiment, tmp_path, observer, no_audit):
     """The network of the default recipe has members: their spread and the validation genes' errors give an sd."""
-    assert experiment.config.composition_members > 1
+    assert experiment.config.members > 1
     many = RunOptions("random", valid_fraction=0.7, test_fraction=0.1, resamples=50)
     train_once(experiment, many, tmp_path, CPU, resume=False, observer=observer)
     table = read_table(tmp_path / "predictions.tsv")
