@@ -45,6 +45,27 @@ def in_order(pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Se
     return [future.result() for future in waiting]
 
 
+def add_gradients(
+    network: Perceiver, workers: GroupWorkers | None, groups: Sequence[Item], loss: Callable[[Perceiver, Item], Tensor]
+) -> Tensor:
+    """Add the gradients of all groups to those of the network; arguments and result as for `GroupWorkers.step`.
+
+    Args:
+        network: what is trained.
+        workers: compute groups at once; None: one group after the other.
+        groups: what passes through the network together.
+        loss: of a group.
+    """
+    if workers is not None:
+        return workers.step(groups, loss)
+    total = torch.zeros((), device=network.positions.device)
+    for group in groups:
+        value = loss(network, group)
+        value.backward()
+        total += value.detach()
+    return total
+
+
 @dataclass(frozen=True)
 class _Contribution:
     """What one group adds to its step."""

@@ -17,11 +17,16 @@ def learning_rate(recipe: Recipe, step: int, total_steps: int) -> float:
     """
     if recipe.schedule == "noam":
         return recipe.learning_rate * noam(step, recipe.noam_width, recipe.warmup_steps)
-    if step <= recipe.warmup_steps:
-        return recipe.learning_rate * step / recipe.warmup_steps
-    if recipe.schedule == "constant":
+    if recipe.schedule == "constant" and step > recipe.warmup_steps:
         return recipe.learning_rate
-    return recipe.learning_rate * half_cosine(step - recipe.warmup_steps, total_steps - recipe.warmup_steps)
+    return warmup_cosine(recipe.learning_rate, step, recipe.warmup_steps, total_steps)
+
+
+def warmup_cosine(peak: float, step: int, warmup_steps: int, total_steps: int) -> float:
+    """From 0 up to `peak` in a line of `warmup_steps`, then down to 0 at the last step in half a cosine."""
+    if step <= warmup_steps:
+        return peak * step / warmup_steps
+    return peak * half_cosine(step - warmup_steps, total_steps - warmup_steps)
 
 
 def noam(step: int, width: int, warmup_steps: int) -> float:

@@ -31,8 +31,8 @@ from seqexpr.models.transfers import to_device
 from seqexpr.own_files import list_of, number, record, text, whole
 from seqexpr.tensor_files import check_tensors
 from seqexpr.threads import Prefetch
-from seqexpr.training.group_workers import GroupWorkers, in_order, single_threads
-from seqexpr.training.schedules import half_cosine
+from seqexpr.training.group_workers import GroupWorkers, add_gradients, in_order, single_threads
+from seqexpr.training.schedules import warmup_cosine
 from seqexpr.training.start import Start
 from seqexpr.training.state import FILE, fitting, load_state, save_state
 from seqexpr.training.steps import STEPS_AHEAD
@@ -252,7 +252,7 @@ class _Student:
         """One step of the optimiser."""
         settings, size = self.settings, self.settings.batch_size * len(self.panel.outputs)
         self.optimizer.zero_grad(set_to_none=True)
-        rate = settings.learning_rate * _schedule(step, settings)
+        rate = warmup_cosine(settings.learning_rate, step, settings.warmup_steps, settings.steps)
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = rate
 
@@ -269,14 +269,7 @@ class _Student:
                 loss = loss + settings.difference_weight * error.square().sum()
             return loss / size
 
-        if workers is not None:
-            total = workers.step(groups, loss_of)
-        else:
-            total = torch.zeros((), device=self.device)
-            for group in groups:
-                loss = loss_of(self.network, group)
-                loss.backward()
-                total += loss.detach()
+        total = add_gradients(self.network, workers, groups, loss_of)
         if settings.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip_norm)
         self.optimizer.step()
@@ -401,10 +394,3 @@ def _agreement(own: np.ndarray, answers: np.ndarray) -> float:
     own, answers = own - own.mean(axis=0), answers - answers.mean(axis=0)
     norms = (own**2).sum(axis=0) * (answers**2).sum(axis=0)
     return float(np.mean((own * answers).sum(axis=0) ** 2 / np.where(norms > 0, norms, np.inf)))
-
-
-def _schedule(step: int, settings: TeacherSettings) -> float:
-    """Share of the peak learning rate: linear warm-up, then half a cosine."""
-    if step <= settings.warmup_steps:
-        return step / settings.warmup_steps
-    return half_cosine(step - settings.warmup_steps, settings.steps - settings.warmup_steps)

@@ -41,7 +41,7 @@ from seqexpr.training.experiment import (
     input_range,
     label_scaling,
 )
-from seqexpr.training.group_workers import GroupWorkers, in_order, single_threads
+from seqexpr.training.group_workers import GroupWorkers, add_gradients, in_order, single_threads
 from seqexpr.training.kernel_stage import fit_kernel
 from seqexpr.training.optimizers import make_optimizer
 from seqexpr.training.schedules import learning_rate
@@ -219,13 +219,7 @@ class _Trainer:
         started = time.monotonic()
         loss, rate = math.nan, 0.0
         if self.network.kernel is not None and not self.flow_is_trained:
-            train = self.split.train
-            self.loader.told = told = fit_kernel(self.network, self.loader, train, self.recipe, self.experiment.seed)
-            labels = torch.from_numpy(self.loader.labels[train])
-            answered = torch.from_numpy(told[train])
-            loss = float(self._loss(answered.to(self.device), labels.to(self.device), int((~labels.isnan()).sum())))
-            loss *= self.recipe.loss_weight  # as in later epochs
-            self._silence_output()
+            loss = self._begin_kernel()
         if self.network.composition is not None and not self.flow_is_trained:
             loss, rate = self._begin_composition(self.network.composition), self.recipe.composition_learning_rate
         if self.unfitted_output and self.fixed is None:
@@ -242,6 +236,15 @@ class _Trainer:
         """Let the rest of the network start with nothing to say."""
         for part in self.network.output.parameters():
             torch.nn.init.zeros_(part)
+
+    def _begin_kernel(self) -> float:
+        """Fit the kernel flow; returns the loss of its answers for training genes that were left out."""
+        train = self.split.train
+        self.loader.told = told = fit_kernel(self.network, self.loader, train, self.recipe, self.experiment.seed)
+        labels, answered = (torch.from_numpy(values[train]).to(self.device) for values in (self.loader.labels, told))
+        self._silence_output()
+        loss = float(self._loss(answered, labels, int((~labels.isnan()).sum())))
+        return loss * self.recipe.loss_weight  # as in later epochs
 
     def _begin_composition(self, flow: CompositionFlow) -> float:
         """Standardise the flow and train it alone, if the recipe says so; returns its training loss."""
@@ -344,14 +347,7 @@ class _Trainer:
                 predicted = network(*inputs)
             return recipe.loss_weight * self._loss(predicted, batch.labels, step.labels)
 
-        if self.groups is not None:
-            total = self.groups.step(step.groups, loss_of)
-        else:
-            total = torch.zeros((), device=self.device)
-            for batch in step.groups:
-                loss = loss_of(self.network, batch)
-                loss.backward()
-                total += loss.detach()
+        total = add_gradients(self.network, self.groups, step.groups, loss_of)
         if recipe.clip_norm:
             trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
             torch.nn.utils.clip_grad_norm_(trained, recipe.clip_norm)
