@@ -1,10 +1,11 @@
 """The bundled weights: evaluated by whole chromosomes and by measured effects beside baselines, and made.
 
-    python -m tools.weights --dna DATASET --protein DATASET --xpresso FOLDER --out runs/weights
+    python -m tools.weights --dna DATASET --protein DATASET --out runs/weights
 
 evaluates each model; with --make it also trains on all genes and writes the weights and their cards. What --out
 holds already is not computed again, so an evaluation that was stopped goes on. docs/results.md has the figures and says
-how the two datasets are prepared; FOLDER holds Xpresso's human_median.h5 and mouse_median.h5.
+how the two datasets are prepared. human-mrna starts from `pretrained.safetensors` in this folder, which
+`python -m tools.weights pretrain` makes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from benchmarks.tables import table, tell
 from tools.weights import effects, pretrain
 from tools.weights.cards import make
 from tools.weights.evaluation import calibrate, judge, predict_baselines, predict_folds, strongest
-from tools.weights.xpresso_towers import write_towers
 
 from seqexpr.datasets.dataset import PreparedDataset
 from seqexpr.files import write_json
@@ -30,10 +29,13 @@ from seqexpr.models.config import PerceiverConfig
 from seqexpr.prediction.device import keep_freed_memory
 from seqexpr.training.experiment import Experiment
 from seqexpr.training.recipe_files import load_recipe
+from seqexpr.training.start import Start
 
 MRNA = "roadmap_median_log10rpkm"
 LUNG, BRAIN = "wang2019_lung_protein_log10ibaq", "wang2019_brain_protein_log10ibaq"
 MEDIAN, PAXDB = "wang2019_median29_protein_log10ibaq", "paxdb_human_log10ppm"
+PRETRAINED = Path(__file__).with_name("pretrained.safetensors")
+"""What human-mrna starts from: sequence flows that learnt from Xpresso's networks."""
 MODELS = ("human-mrna-own", "human-mrna", "human-prot")
 """By the names of their recipes; the first is evaluated only, to tell what the second has from Xpresso."""
 BUNDLED = {"human-mrna": "human-mrna", "human-prot": "human-prot-all"}
@@ -45,18 +47,17 @@ def find(name: str, options: argparse.Namespace) -> tuple[Experiment, tuple[str,
     if name == "human-prot":
         dataset = PreparedDataset.open(options.protein)
         judged, preset = (MEDIAN, LUNG, BRAIN, PAXDB), "protein-perceiver"
-        labels = (*judged, *(label for label in dataset.label_names if label not in judged))
+        labels = judged
     else:
         dataset, preset = PreparedDataset.open(options.dna), "dna-perceiver"
         labels = judged = (MRNA,)
     recipe = load_recipe(str(options.recipe or name), preset.removesuffix("-perceiver"))
-    if recipe.towers_from:
-        towers = options.out / "towers.safetensors"
-        if not towers.exists():
-            write_towers(towers, [options.xpresso / f"{species}_median.h5" for species in ("human", "mouse")])
-        recipe = replace(recipe, towers_from=str(towers))
     config = recipe.fit(PerceiverConfig.from_preset(preset, outputs=len(labels)))
-    return Experiment(dataset, labels, config, recipe, options.seed), judged
+    start = None
+    if config.kernel_features:
+        start = Start.of(options.start)
+        config = start.network(config, labels)
+    return Experiment(dataset, labels, config, recipe, options.seed, start=start), judged
 
 
 def evaluate_model(name: str, options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -111,7 +112,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("models", nargs="*", default=list(MODELS), help=f"which; default: {' '.join(MODELS)}")
     parser.add_argument("--dna", type=Path, help="dataset of windows, for the mRNA models")
     parser.add_argument("--protein", type=Path, help="dataset of proteins, for human-prot")
-    parser.add_argument("--xpresso", type=Path, help="folder of Xpresso's two networks, for human-mrna")
+    parser.add_argument(
+        "--from", dest="start", type=Path, default=PRETRAINED, help=f"what human-mrna starts from; default: {PRETRAINED.name}"
+    )
     parser.add_argument("--out", type=Path, required=True, help="where runs and figures go")
     parser.add_argument("--folds", type=int, default=10)
     parser.add_argument("--only", type=int, nargs="+", metavar="K", help="these folds alone, and no baselines")
@@ -122,7 +125,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if unknown := set(options.models) - set(MODELS):
         parser.error(f"no model {', '.join(sorted(unknown))}; there are {', '.join(MODELS)}")
-    for needed, models in (("dna", MODELS[:2]), ("xpresso", MODELS[1:2]), ("protein", MODELS[2:])):
+    for needed, models in (("dna", MODELS[:2]), ("protein", MODELS[2:])):
         if getattr(options, needed) is None and set(models) & set(options.models):
             parser.error(f"--{needed} is needed for {' and '.join(sorted(set(models) & set(options.models)))}")
     if options.make and (options.only or options.recipe):

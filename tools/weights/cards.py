@@ -63,7 +63,6 @@ def make(
         for output in model.metadata.outputs
     )
     kept = {key: value for key, value in model.metadata.training.items() if key not in ("best_valid_r2", "valid_genes")}
-    kept["recipe"] = {**kept["recipe"], "towers_from": "human-mrna" if kept["recipe"]["towers_from"] else ""}
     kept["command"] = f"python -m tools.weights {trained.recipe.name} --make --folds {folds} --seed {trained.seed}"
     figures = held_out(rows, {label: names[label][0] for label in judged}, folds)
     card = {**settings["card"], "held_out": figures}
@@ -132,7 +131,7 @@ def page(name: str, model: TrainedModel, files: list[Path]) -> str:
         "half precision. Evaluated and made by",
         "",
         "```sh",
-        training["command"] + " --dna DATASET --protein DATASET --xpresso FOLDER --out RUNS",
+        training["command"] + " --dna DATASET --protein DATASET --out RUNS",
         "```",
         "",
         "[Results](../results.md) say how the datasets are prepared, and what was tried.",

@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from benchmarks.tables import tell
 from safetensors.torch import load_file
+from tools.weights.towers import WINDOW, PromoterTowers
 from tools.weights.xpresso_towers import write_towers
 
 from seqexpr.datasets.dataset import PreparedDataset
 from seqexpr.files import sha256_file
-from seqexpr.models.composition.towers import PromoterTowers
-from seqexpr.models.config import PROMOTER_WINDOW, PerceiverConfig
+from seqexpr.models.config import PerceiverConfig
 from seqexpr.models.trained import Output, save_model
 from seqexpr.prediction.device import keep_freed_memory
 from seqexpr.sequences.alphabet import DNA
@@ -43,8 +43,7 @@ class XpressoTeacher:
     def __init__(self, files: Sequence[Path], towers: Path) -> None:
         write_towers(towers, files)
         self._towers = PromoterTowers(len(files)).eval()
-        tensors = load_file(towers)
-        self._towers.load_state_dict({key.removeprefix("composition.towers."): part for key, part in tensors.items()})
+        self._towers.load_state_dict(load_file(towers))
         self.sha256 = sha256_file(towers)
         self.outputs = tuple(Output(f"xpresso_{species}", UNIT) for species in SPECIES)
 
@@ -76,6 +75,9 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--from", dest="start", help="weights to go on from, by name or file")
     parser.add_argument("--steps", type=int, default=3_000)
     parser.add_argument("--learning-rate", type=float, default=1.2e-3)
+    parser.add_argument(
+        "--tss-sd", type=float, default=TeacherSettings.tss_sd, help="bp by which windows lie off a TSS (sd)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="another one draws other windows")
     parser.add_argument("--threads", type=int, help="default: all that torch takes")
     options = parser.parse_args(arguments)
@@ -83,11 +85,15 @@ def main(arguments: Sequence[str]) -> None:
         torch.set_num_threads(options.threads)
     keep_freed_memory()
     options.out.mkdir(parents=True, exist_ok=True)
-    dataset, (upstream, downstream) = PreparedDataset.open(options.dna), PROMOTER_WINDOW
+    dataset, (upstream, downstream) = PreparedDataset.open(options.dna), WINDOW
     networks = [options.xpresso / f"{species}_median.h5" for species in SPECIES]
     teacher = XpressoTeacher(networks, options.out / "towers.safetensors")
     settings = TeacherSettings(
-        models=("xpresso",), steps=options.steps, learning_rate=options.learning_rate, warmup_steps=100
+        models=("xpresso",),
+        steps=options.steps,
+        learning_rate=options.learning_rate,
+        warmup_steps=100,
+        tss_sd=options.tss_sd,
     )
     contigs = (
         DNA.encode(one.sequence, file=options.unlabelled, record=one.id) for one in read_fasta(options.unlabelled)

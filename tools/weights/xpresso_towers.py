@@ -32,7 +32,7 @@ def towers_of(networks: Sequence[Xpresso]) -> dict[str, Tensor]:
 
 
 def write_towers(path: Path, files: Sequence[Path]) -> None:
-    """A file for a recipe's `towers_from`."""
+    """A file for `PromoterTowers`."""
     towers = towers_of([Xpresso(file) for file in files])
     with atomic_path(path) as temporary:
-        save_file({f"composition.towers.{name}": tensor for name, tensor in towers.items()}, temporary)
+        save_file(towers, temporary)

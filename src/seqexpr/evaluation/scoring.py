@@ -130,10 +130,10 @@ def _predict_baseline(
 def _predict_untrained(experiment: Experiment, splits: Sequence[Split], device: torch.device) -> np.ndarray:
     """The paper's random baseline: its network as it starts, the output scaled by each split's own labels.
 
-    Without a composition flow: the paper's has none, and one that was never standardised says nothing.
+    Without a kernel flow: the paper's has none, and one that was never fitted says nothing.
     """
     torch.manual_seed(experiment.seed)
-    config = experiment.config.without_composition()
+    config = experiment.config.without_kernel()
     network = Perceiver(config).to(device).eval()
     outputs = tuple(Output(name) for name in experiment.labels)
     model = TrainedModel(UNTRAINED, network, ModelMetadata(config, outputs))

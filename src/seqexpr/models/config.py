@@ -19,12 +19,6 @@ PRESETS = ("dna-perceiver", "protein-perceiver", "protein-dna-perceiver", "dna-p
 
 HALF_LIFE_FEATURES = 8
 
-PROMOTER_WINDOW = (7_000, 3_500)
-"""What a promoter tower reads, bp upstream and downstream of the TSS."""
-
-MOST_BUCKETS = 2**24
-"""Rows that a table of residue words may have."""
-
 LONGEST = 2**24
 """Letters that a network may read, upstream, downstream or of a protein, and codons."""
 
@@ -38,10 +32,15 @@ MOST_NUMBERS = 2**32
 """Weights that a network may have: 16 GiB."""
 
 _FEWEST_COUNTS = 600
-"""Less than what the composition or kernel flow counts in a sequence (680 numbers of DNA, 1,207 of a protein)."""
+"""Less than what the kernel flow counts in a sequence (680 numbers of DNA, 1,207 of a protein)."""
 
-_LARGEST_GAIN = 1e6
 _LARGEST_FLOAT = 1e30
+
+_RETIRED = (
+    *("composition_dim", "composition_dropout", "composition_gain", "composition_members"),
+    *("promoter_towers", "word_buckets", "word_outputs"),
+)
+"""Settings of a flow that networks of version 0.1 could have; without a composition_dim they had none."""
 
 Sequence = Literal["dna", "protein"]
 
@@ -50,8 +49,6 @@ def bounds(setting: Field[Any]) -> tuple[int, int]:
     """The least and the largest value of a whole-numbered setting of `PerceiverConfig`."""
     if setting.name in ("upstream", "downstream", "protein_length", "coding_length"):
         return 0, LONGEST
-    if setting.name == "word_buckets":
-        return 0, MOST_BUCKETS
     if setting.name == "depth":
         return 1, MOST_STAGES
     return min(1, setting.default) if isinstance(setting.default, int) else 1, MOST_CHANNELS
@@ -117,24 +114,13 @@ class PerceiverConfig:
     """Width of the query vector and of the pooled latents before the output layer."""
     dropout: float = 0.2
     """Probability of dropping a value, in training, before linear projections and in attention."""
-    composition_dim: int = 0
-    """Hidden width of the flow that reads the sequences' word composition; 0 = no such flow, as in the paper."""
-    composition_dropout: float = 0.5
-    """Probability of dropping a value in that flow, in training."""
-    composition_gain: float = 1.0
-    """Factor on the standardised composition; below 1 the flow learns from it more slowly than from the covariates."""
-    composition_members: int = 1
-    """Members of that flow, which differ in their random start: their mean is predicted, their spread told."""
-    promoter_towers: int = 0
-    """Fixed networks of Xpresso's form whose answers that flow reads (`models.promoter_towers`)."""
-    word_buckets: int = 0
-    """Rows of the table of residue words whose answers that flow reads (`models.residue_words`); 0 = no table."""
-    word_outputs: int = 0
-    """Outputs that the table of words answers for, where they are others than the network's; 0 = the same."""
+    sequence_flows: bool = True
+    """Whether the network has the paper's two flows, latents and query tower; without them the kernel flow is all of
+    it."""
 
     kernel_genes: int = 0
     """Training genes that the kernel flow compares a gene with (`composition.kernel`); 0 = no such flow, as in the
-    paper. It stands in the place of the composition flow."""
+    paper."""
     kernel_members: int = 8
     """Members of the kernel flow: their mean is its regression, their spread tells how unsure it is. An even number."""
     kernel_words: bool = True
@@ -144,7 +130,7 @@ class PerceiverConfig:
     teacher stage)."""
 
     coding_length: int = 0
-    """Codons that the composition or kernel flow reads at most of a coding sequence, which is optional; 0 = none."""
+    """Codons that the kernel flow reads at most of a coding sequence, which is optional; 0 = none."""
     coding_outputs: int = 0
     """Outputs that its codon adaptation indices are of, where they are others than the network's; 0 = the same."""
 
@@ -159,43 +145,24 @@ class PerceiverConfig:
             raise UsageError(f"{self.preset}: a protein length is given exactly when a protein is read")
         if self.stem_kernel % 2 == 0 or self.tower_kernel % 2 == 0:
             raise UsageError(f"{self.preset}: convolution kernels must be odd")
-        for name in ("dropout", "composition_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UsageError(f"{self.preset}: {name} must be at least 0 and below 1, not {getattr(self, name)}")
-        if self.composition_members > 1 and not self.composition_dim:
-            raise UsageError(f"{self.preset}: composition_members need a composition_dim")
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"{self.preset}: dropout must be at least 0 and below 1, not {self.dropout}")
         if self.embedding_dim % 2:
             raise UsageError(f"{self.preset}: embedding_dim must be even, not {self.embedding_dim}: sines and cosines")
-        if not 0 < self.composition_gain <= _LARGEST_GAIN:
-            raise UsageError(
-                f"{self.preset}: composition_gain must be above 0 and at most {_LARGEST_GAIN:,.0f}, "
-                f"not {self.composition_gain}"
-            )
-        if self.promoter_towers and not (self.composition_dim and (self.upstream, self.downstream) == PROMOTER_WINDOW):
-            raise UsageError(
-                f"{self.preset}: promoter_towers need a composition_dim, and a window of {PROMOTER_WINDOW[0]:,} bp "
-                f"upstream and {PROMOTER_WINDOW[1]:,} downstream"
-            )
-        if self.word_buckets and not (self.composition_dim and self.reads_protein):
-            raise UsageError(f"{self.preset}: word_buckets need a composition_dim, and an input of proteins")
-        if self.word_outputs and not self.word_buckets:
-            raise UsageError(f"{self.preset}: word_outputs need word_buckets")
-        if self.coding_length and not (self.composition_dim or self.kernel_genes):
-            raise UsageError(f"{self.preset}: coding_length needs a composition_dim or kernel_genes")
-        if self.kernel_genes and self.composition_dim:
-            raise UsageError(f"{self.preset}: composition_dim and kernel_genes ask for two flows; a network has one")
+        if self.coding_length and not self.kernel_genes:
+            raise UsageError(f"{self.preset}: coding_length needs kernel_genes")
+        if not (self.sequence_flows or self.kernel_genes):
+            raise UsageError(f"{self.preset}: sequence_flows false needs kernel_genes, or there is no network")
         if self.kernel_members % 2 or not self.kernel_members:
             raise UsageError(f"{self.preset}: kernel_members must be an even number, not {self.kernel_members}")
         if self.kernel_genes and not (self.kernel_words or self.kernel_features or self.coding_length):
             raise UsageError(f"{self.preset}: the kernel flow reads neither words nor features nor codons")
-        if self.kernel_features and not self.kernel_genes:
-            raise UsageError(f"{self.preset}: kernel_features need kernel_genes")
+        if self.kernel_features and not (self.kernel_genes and self.sequence_flows):
+            raise UsageError(f"{self.preset}: kernel_features need kernel_genes and sequence_flows")
         if self.kernel_genes and self.tanh:
             raise UsageError(f"{self.preset}: kernel_genes and tanh: the kernel flow would be fitted without it")
         if self.coding_outputs and not self.coding_length:
             raise UsageError(f"{self.preset}: coding_outputs need a coding_length")
-        if not 0 <= self.word_buckets <= MOST_BUCKETS:
-            raise UsageError(f"{self.preset}: word_buckets must be 0 to {MOST_BUCKETS:,}, not {self.word_buckets}")
         if self.query_positions < 1:
             raise UsageError(
                 f"{self.preset}: {self.query_length} letters are too few for the query tower, "
@@ -247,15 +214,17 @@ class PerceiverConfig:
         """The config that `to_dict` wrote.
 
         Raises:
-            UsageError: unknown or missing settings.
+            UsageError: unknown or missing settings, or those of a network of version 0.1 with a composition flow.
         """
+        if settings.get("composition_dim"):
+            raise UsageError("a network with the composition flow of seqexpr 0.1, which this version does not have")
+        settings = {key: value for key, value in settings.items() if key not in _RETIRED}
         unknown = set(settings) - {field.name for field in fields(cls)}
         if unknown:
             raise UsageError(f"unknown model settings: {', '.join(sorted(unknown))}")
         missing = {"preset", "latent_input", "query_input"} - set(settings)
         if missing:
             raise UsageError(f"model settings lack {', '.join(sorted(missing))}")
-        settings = {**settings}
         if isinstance(settings.get("tower_channels"), list):
             settings["tower_channels"] = tuple(settings["tower_channels"])
         return cls(**settings)
@@ -264,19 +233,10 @@ class PerceiverConfig:
         """The settings as JSON can hold them."""
         return {**asdict(self), "tower_channels": list(self.tower_channels)}
 
-    def without_composition(self) -> PerceiverConfig:
+    def without_kernel(self) -> PerceiverConfig:
         """The paper's network alone."""
         return replace(
-            self,
-            kernel_genes=0,
-            kernel_features=False,
-            composition_dim=0,
-            composition_members=1,
-            promoter_towers=0,
-            word_buckets=0,
-            word_outputs=0,
-            coding_length=0,
-            coding_outputs=0,
+            self, sequence_flows=True, kernel_genes=0, kernel_features=False, coding_length=0, coding_outputs=0
         )
 
     @property
@@ -297,22 +257,17 @@ class PerceiverConfig:
     @property
     def members(self) -> int:
         """Members whose mean the network predicts."""
-        return self.kernel_members if self.kernel_genes else self.composition_members
+        return self.kernel_members if self.kernel_genes else 1
 
     @property
     def reads_coding(self) -> bool:
-        """Whether the composition or kernel flow reads coding sequences."""
+        """Whether the kernel flow reads coding sequences."""
         return self.coding_length > 0
 
     @property
     def coding_indices(self) -> int:
-        """Codon adaptation indices that the composition flow reads."""
+        """Codon adaptation indices that the kernel flow reads."""
         return (self.coding_outputs or self.outputs) if self.reads_coding else 0
-
-    @property
-    def words_answer(self) -> int:
-        """Answers that the table of words gives."""
-        return (self.word_outputs or self.outputs) if self.word_buckets else 0
 
     @property
     def window_length(self) -> int:
@@ -350,16 +305,16 @@ class PerceiverConfig:
     @property
     def fewest_numbers(self) -> int:
         """Numbers that the network's weights hold at least: known before any is allocated."""
-        width, members = self.latent_width, self.composition_members if self.composition_dim else 0
+        landmark = _FEWEST_COUNTS * self.kernel_words + 2 * self.query_dim * self.kernel_features
+        flow = self.kernel_genes * (landmark + self.kernel_members * self.outputs)
+        if not self.sequence_flows:
+            return flow
+        width = self.latent_width
         block = 2 * self.cross_head_dim * width + 6 * self.feed_forward_factor * width**2
         block += 4 * self.self_heads * self.self_head_dim * width
         channels = (self.stem_channels, *self.tower_channels)
         tower = self.stem_kernel * self.stem_channels + 2 * sum(count**2 for count in channels)
         tower += self.tower_kernel * sum(before * after for before, after in pairwise(channels))
-        words = self.word_buckets * self.words_answer
-        flow = members * self.composition_dim * (_FEWEST_COUNTS + self.outputs) + words
-        landmark = _FEWEST_COUNTS * self.kernel_words + 2 * self.query_dim * self.kernel_features
-        flow += self.kernel_genes * (landmark + self.kernel_members * self.outputs)
         sequences = self.latent_length * self.embedding_dim + self.latents * self.latent_dim
         return sequences + self.depth * block + tower + self.query_dim * (self.query_features + self.outputs) + flow
 

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqexpr.models import kernels
-from seqexpr.models.composition.flow import CompositionFlow
 from seqexpr.models.composition.kernel import KernelFlow
 from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig
 from seqexpr.models.dropout import Dropout, drop
@@ -324,12 +323,16 @@ class LatentBlock(nn.Module):
 class Perceiver(nn.Module):
     """Expression levels from two sequence inputs, "latent" and "query", which may be the same sequence.
 
-    `dna-perceiver` with one output has 794,557 parameters.
+    `dna-perceiver` with one output has 794,557 parameters. The kernel flow, where the config asks for one, adds to what
+    the sequence flows say, or stands alone.
     """
 
     def __init__(self, config: PerceiverConfig) -> None:
         super().__init__()
         self.config = config
+        self.kernel = KernelFlow(config) if config.kernel_genes else None
+        if not config.sequence_flows:
+            return
         self.embedding = nn.Embedding(ALPHABETS[config.latent_input].size, config.embedding_dim)
         self.positions = nn.Parameter(_sinusoids(config.latent_length, config.embedding_dim))
         self.latents = nn.Parameter(torch.randn(config.latents, config.latent_dim))
@@ -341,8 +344,11 @@ class Perceiver(nn.Module):
         self.mean_norm = nn.LayerNorm(config.latent_width)
         self.mean = nn.Linear(config.latent_width, config.query_dim)
         self.output = nn.Linear(2 * config.query_dim, config.outputs)
-        self.composition = CompositionFlow(config) if config.composition_dim else None
-        self.kernel = KernelFlow(config) if config.kernel_genes else None
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(iter(self.state_dict(keep_vars=True).values())).device
 
     def forward(
         self,
@@ -358,7 +364,7 @@ class Perceiver(nn.Module):
             latent_tokens: uint8 (batch, up to latent_length); positions left out at the end count as PAD.
             query_tokens: uint8 (batch, up to query_length), likewise.
             half_life: float (batch, 8), standardised, NaN = unknown; None = all unknown.
-            told: as for `CompositionFlow.scores` or `KernelFlow.forward`, in training.
+            told: as for `KernelFlow.forward`, in training.
             coding: uint8 (batch, up to coding_length), rows of 0 for genes without a coding sequence; None = no gene
                 has one.
 
@@ -376,15 +382,14 @@ class Perceiver(nn.Module):
         coding: Tensor | None = None,
     ) -> Tensor:
         """What each member makes of it, from the same: (batch, members, outputs)."""
-        queried, latents = self._both_flows(latent_tokens, query_tokens, half_life)
-        outputs = in_fixed_batches(self._head, queried, latents, fixed=not self.training).unsqueeze(1)
-        if self.composition is not None:
-            outputs = outputs + self.composition(latent_tokens, query_tokens, half_life, told, coding)
+        joined = None
+        said: list[Tensor] = []
+        if self.config.sequence_flows:
+            joined = self.features(latent_tokens, query_tokens, half_life)
+            said.append(in_fixed_batches(self.output, joined, fixed=not self.training).unsqueeze(1))
         if self.kernel is not None:
-            joined = None
-            if self.config.kernel_features:
-                joined = in_fixed_batches(self._join, queried, latents, fixed=not self.training)
-            outputs = outputs + self.kernel(latent_tokens, query_tokens, half_life, coding, joined, told)
+            said.append(self.kernel(latent_tokens, query_tokens, half_life, coding, joined, told))
+        outputs = said[0] if len(said) == 1 else said[0] + said[1]
         return outputs.tanh() if self.config.tanh else outputs
 
     def features(self, latent_tokens: Tensor, query_tokens: Tensor, half_life: Tensor | None = None) -> Tensor:
@@ -393,22 +398,12 @@ class Perceiver(nn.Module):
         Returns:
             (batch, 2 x query_dim)
         """
-        queried, latents = self._both_flows(latent_tokens, query_tokens, half_life)
-        return in_fixed_batches(self._join, queried, latents, fixed=not self.training)
-
-    def _both_flows(
-        self, latent_tokens: Tensor, query_tokens: Tensor, half_life: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """The query tower's features (batch, query_features) and the latents (batch, latents, latent_width)."""
         if self.config.reads_half_life:
             unknown = self.positions.new_zeros(len(latent_tokens), HALF_LIFE_FEATURES)
             half_life = unknown if half_life is None else half_life.nan_to_num()
         latents = self.encode(latent_tokens, half_life)
-        return self._query_features(query_tokens, half_life), latents
-
-    def _head(self, queried: Tensor, latents: Tensor) -> Tensor:
-        """(batch, query_features) and (batch, latents, latent_width) -> (batch, outputs), before tanh."""
-        return self.output(self._join(queried, latents))
+        queried = self._query_features(query_tokens, half_life)
+        return in_fixed_batches(self._join, queried, latents, fixed=not self.training)
 
     def _join(self, queried: Tensor, latents: Tensor) -> Tensor:
         """(batch, query_features) and (batch, latents, latent_width) -> (batch, 2 x query_dim)."""
@@ -456,7 +451,8 @@ class Perceiver(nn.Module):
 
     def load_state_dict(self, *arguments: Any, **options: Any) -> Any:
         """As torch's; the remembered features of an empty sequence are forgotten."""
-        self.tower.padding_features = None
+        if self.config.sequence_flows:
+            self.tower.padding_features = None
         return super().load_state_dict(*arguments, **options)
 
 

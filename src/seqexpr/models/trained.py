@@ -52,7 +52,6 @@ FORMAT = 2
 """Version of the metadata's layout and of the network's tensors; a file with another one is refused."""
 
 _KEY, _VIEW = "seqexpr", "seqexpr-view"
-_TOWERS = "composition.towers."
 _KERNEL_WEIGHTS = "kernel.weights"
 _EXPECTED = "a safetensors file of seqexpr weights"
 
@@ -303,7 +302,7 @@ class TrainedModel:
 
         from seqexpr.models.transfers import to_device, to_host
 
-        device = self.network.positions.device
+        device = self.network.device
         tokens = {
             name: to_device(array, device) for name, array in (("dna", dna), ("protein", protein)) if array is not None
         }
@@ -429,19 +428,6 @@ def load_model(path: str | Path, device: str | torch.device = "cpu", name: str |
     return TrainedModel(name or Path(path).stem, network, metadata)
 
 
-def load_towers(path: str | Path) -> dict[str, torch.Tensor]:
-    """The tensors of the promoter towers in a weights file, for `PromoterTowers.load_state_dict`.
-
-    Raises:
-        InputError: not a safetensors file, or one without promoter towers.
-    """
-    tensors = load_tensors(path, _EXPECTED)
-    towers = {key.removeprefix(_TOWERS): tensor for key, tensor in tensors.items() if key.startswith(_TOWERS)}
-    if not towers:
-        raise InputError(path, found="weights without promoter towers", expected="tensors named composition.towers.*")
-    return towers
-
-
 def _find(path: str | Path) -> tuple[Path, ModelMetadata, list[int] | None]:
     """Where the tensors lie, what they are, and which outputs are meant (None = all)."""
     header = read_header(path, _EXPECTED)
@@ -456,7 +442,6 @@ def _find(path: str | Path) -> tuple[Path, ModelMetadata, list[int] | None]:
         whole = metadata.config
         changes = {
             "outputs": len(columns),
-            "word_outputs": whole.words_answer,
             "coding_outputs": whole.coding_indices,
         }
         config = PerceiverConfig.from_dict({**whole.to_dict(), **changes})
@@ -481,9 +466,8 @@ def _of_outputs(tensors: dict[str, torch.Tensor], columns: list[int] | None) -> 
     """The tensors of a network that has these outputs alone."""
     if columns is None:
         return tensors
-    chosen = {key: tensors[key][columns] for key in ("output.weight", "output.bias")}
-    of_composition = [f"composition.{layer}.{part}" for layer in ("output", "direct") for part in ("weight", "bias")]
-    for key in (*of_composition, _KERNEL_WEIGHTS, "kernel.offset"):
+    chosen = {key: tensors[key][columns] for key in ("output.weight", "output.bias") if key in tensors}
+    for key in (_KERNEL_WEIGHTS, "kernel.offset"):
         if key in tensors:
             chosen[key] = tensors[key][..., columns]
     return {**tensors, **chosen}

@@ -128,9 +128,9 @@ def resolve_experiment(
         config = _of_weights(weights, chosen, chosen.fit(network), dataset, names)
     _check_shift(dataset, config, chosen)
     teaching = Teaching.of(chosen.teacher, unlabelled, config)
-    if weights is not None and weights.has_flow and teaching is not None:
+    if weights is not None and weights.has_kernel and teaching is not None:
         raise UsageError(
-            f"{weights.file} has a composition or kernel flow, which a teacher stage would not keep: leave out --from, "
+            f"{weights.file} has a kernel flow, which a teacher stage would not keep: leave out --from, "
             f"or the table [teacher] of recipe {chosen.name}"
         )
     return Experiment(dataset, names, config, chosen, seed, task, start=weights, teaching=teaching)

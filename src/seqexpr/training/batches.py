@@ -33,8 +33,8 @@ class Batch:
     coding: torch.Tensor | None = None
     """uint8 (batch, codons), rows of 0 for genes without a coding sequence; None where the network reads none"""
     told: torch.Tensor | None = None
-    """float32 (batch, outputs), what the table of residue words (`training.word_stage`) or the kernel flow
-    (`training.kernel_stage`) says of training genes when it has not seen them; NaN for other genes, None without."""
+    """float32 (batch, outputs), what the kernel flow (`training.kernel_stage`) says of training genes when it has not
+    seen them; NaN for other genes, None without."""
 
 
 class BatchLoader:

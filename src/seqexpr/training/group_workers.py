@@ -58,7 +58,7 @@ def add_gradients(
     """
     if workers is not None:
         return workers.step(groups, loss)
-    total = torch.zeros((), device=network.positions.device)
+    total = torch.zeros((), device=network.device)
     for group in groups:
         value = loss(network, group)
         value.backward()

@@ -56,9 +56,9 @@ class _Kernels:
 
 @torch.no_grad()
 def fit_kernel(network: Perceiver, loader: BatchLoader, train: np.ndarray, recipe: Recipe, seed: int) -> np.ndarray:
-    """Fit the kernel flow to the labels of the training genes.
+    """Fit the kernel flow to the labels of the training genes, less what the output layer says of them.
 
-    What the flow says of its own training genes is too good. So the rest of the network, which learns what is left
+    The output layer says something only where the flow reads what the sequence flows make of the genes. What the flow says of its own training genes is too good. So the rest of the network, which learns what is left
     over, is told what regressions without each gene say: closed form gives that at little cost.
 
     Args:
@@ -77,13 +77,14 @@ def fit_kernel(network: Perceiver, loader: BatchLoader, train: np.ndarray, recip
     generator = np.random.default_rng([seed, 4])
     if flow.codons is not None:
         flow.codons.fit(loader.codon_counts(train), torch.from_numpy(loader.labels[train]))
-    features = torch.cat(list(_features(network, loader, train)))
+    labels = torch.from_numpy(loader.labels[train]).double()
+    features, said = (torch.cat(parts) for parts in zip(*_features(network, loader, train), strict=True))
+    labels -= said.cpu()
     flow.standardise(features)
     hidden = [
         torch.from_numpy(generator.random(len(train)) < p) for p in (recipe.half_life_dropout, recipe.coding_dropout)
     ]
     scaled = flow.scale(flow.hide(features, *(part.to(features.device) for part in hidden)))
-    labels = torch.from_numpy(loader.labels[train]).double()
     order = generator.permutation(len(train))
     chosen, penalties = _choose(flow, scaled[order[:SEARCHED]], labels[order[:SEARCHED]])
     flow.amplitudes.copy_(torch.tensor(chosen.amplitudes))
@@ -101,14 +102,16 @@ def fit_kernel(network: Perceiver, loader: BatchLoader, train: np.ndarray, recip
     return told
 
 
-def _features(network: Perceiver, loader: BatchLoader, rows: np.ndarray) -> Iterator[Tensor]:
+def _features(network: Perceiver, loader: BatchLoader, rows: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
+    """What the flow reads, and what the output layer says where it reads the same: (batch, columns), (batch, outputs)."""
     flow = network.kernel
     assert flow is not None
     for batch in loader.batches(rows, BATCH):
-        sequence = None
+        sequence, said = None, torch.zeros(len(batch.labels), flow.config.outputs)
         if flow.config.kernel_features:
             sequence = network.features(batch.latent_tokens, batch.query_tokens, batch.half_life)
-        yield flow.features(batch.latent_tokens, batch.query_tokens, batch.half_life, batch.coding, sequence)
+            said = network.output(sequence)
+        yield flow.features(batch.latent_tokens, batch.query_tokens, batch.half_life, batch.coding, sequence), said
 
 
 def _matrix(flow: KernelFlow, kernels: _Kernels, one: Tensor, other: Tensor) -> Tensor:

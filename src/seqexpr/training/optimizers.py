@@ -11,11 +11,12 @@ from seqexpr.training.recipe import Recipe
 
 
 def make_optimizer(recipe: Recipe, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
-    """The recipe's optimiser; the learning rate is set anew before every step.
+    """The recipe's optimiser, of no parameters too; the learning rate is set anew before every step.
 
     Raises:
         UsageError: LAMB is asked for and pytorch-optimizer is not installed.
     """
+    groups = [{"params": list(parameters)}]
     if recipe.optimizer == "lamb":
         try:
             from pytorch_optimizer import Lamb
@@ -23,6 +24,6 @@ def make_optimizer(recipe: Recipe, parameters: Iterable[torch.nn.Parameter]) -> 
             raise UsageError(
                 "the LAMB optimiser needs pytorch-optimizer, which is not installed; run: pip install pytorch-optimizer"
             ) from None
-        return Lamb(parameters, lr=recipe.learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay)
+        return Lamb(groups, lr=recipe.learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
-    return kind(parameters, lr=recipe.learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay)
+    return kind(groups, lr=recipe.learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay)

@@ -1,8 +1,7 @@
 """How a network is trained: every choice that is not in its preset, as a TOML file.
 
 `paper` follows Stefanini et al. 2023 (sections 2.3 to 2.5), `default` is the best known here. Both exist for each kind
-of network and for each task of the paper. `kernel` has a kernel flow in the place of the composition flow of `default`,
-for each kind of network. A user's own file has the same keys (`recipe_files`).
+of network and for each task of the paper. A user's own file has the same keys (`recipe_files`).
 """
 
 from __future__ import annotations
@@ -23,8 +22,14 @@ SCHEDULES = ("noam", "cosine", "constant")
 STOP_METRICS = ("valid_loss", "valid_r2", "none")
 LABEL_SCALINGS = ("zscore", "none")
 
-NOT_A_RECIPES = ("preset", "latent_input", "query_input", "outputs", "word_outputs", "coding_outputs")
+NOT_A_RECIPES = ("preset", "latent_input", "query_input", "outputs", "coding_outputs")
 """Settings of a network that a recipe does not change: the task and the preset decide them."""
+
+_RETIRED = (
+    *("composition_epochs", "composition_learning_rate", "composition_bootstrap"),
+    *("word_penalty", "towers_from"),
+)
+"""Settings that recipes of version 0.1 had."""
 
 _LARGEST = 2.0**53
 """No setting is larger, and all are numbers: NaN and infinity would be found in the middle of a training."""
@@ -49,16 +54,6 @@ class Recipe:
     """"adam" (weight decay as L2 in the gradient), "adamw" (decoupled) or "lamb"."""
     learning_rate: float = 1e-3
     """Peak learning rate; for "noam" a factor on the schedule."""
-    composition_epochs: int = 0
-    """Passes in which the composition flow, where the network has one, learns alone before the rest of the network; it
-    then stays as it is, and the rest learns what it left over. 0 = all learn together."""
-    composition_learning_rate: float = 5e-4
-    """Peak learning rate in those passes."""
-    composition_bootstrap: bool = False
-    """Whether in those passes each member of the flow learns from a bootstrap sample of the genes of its own: costs
-    little accuracy, and the members' spread tells more of their error."""
-    word_penalty: float = 4.0
-    """Ridge penalty of the table of residue words, where the network has one."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay rates of the optimiser's two moments."""
     weight_decay: float = 0.0
@@ -75,15 +70,13 @@ class Recipe:
     """Genes that pass through the network together; their gradients add up to a step's. BatchNorm takes its statistics
     within a group (Hoffer et al. 2017). Small groups stay in a CPU's cache. 0 = the whole batch."""
     max_epochs: int = 100
-    """Passes over the training genes at most; 0 = none after the stage of the composition or kernel flow."""
+    """Passes over the training genes at most; 0 = none after the stage of the kernel flow."""
     patience: int = 20
     """Epochs without a better validation before training stops; 0 = never stop early."""
     stop_metric: str = "valid_loss"
     """What "better" means, and which epoch's weights are kept: "valid_loss" or "valid_r2"; "none" keeps the last."""
     clip_norm: float = 1.0
     """Largest norm of the gradient; 0 = not clipped."""
-    towers_from: str = ""
-    """Model or weights file whose promoter towers the network gets, where `model.promoter_towers` asks for some."""
     model: dict[str, Any] = field(default_factory=dict)
     """Changes to the preset's network: any setting of PerceiverConfig but its inputs and outputs."""
     label_scaling: str = "zscore"
@@ -118,12 +111,11 @@ class Recipe:
         ):
             if value not in allowed:
                 raise UsageError(f"recipe {self.name}: {name} must be one of {', '.join(allowed)}, not {value!r}")
-        rates = ("learning_rate", "composition_learning_rate")
-        for name in (*rates, "batch_size", "loss_weight", "noam_width", "word_penalty"):
+        for name in ("learning_rate", "batch_size", "loss_weight", "noam_width"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"recipe {self.name}: {name} must be above 0, not {getattr(self, name)}")
         counts = ("weight_decay", "warmup_steps", "patience", "clip_norm", "tss_jitter", "group_size")
-        for name in (*counts, "composition_epochs", "max_epochs"):
+        for name in (*counts, "max_epochs"):
             if getattr(self, name) < 0:
                 raise UsageError(f"recipe {self.name}: {name} must not be negative, but is {getattr(self, name)}")
         for name in ("half_life_dropout", "coding_dropout", "average_decay"):
@@ -180,19 +172,18 @@ class Recipe:
             fitted = PerceiverConfig.from_dict({**config.to_dict(), **self.model})
         except UsageError as problem:
             raise UsageError(f"recipe {self.name}, table model: {problem}") from None
-        if self.composition_epochs and not fitted.composition_dim:
-            raise UsageError(f"recipe {self.name}: composition_epochs without a composition_dim in the table model")
-        if not (self.max_epochs or self.composition_epochs or fitted.kernel_genes):
+        if not (self.max_epochs or fitted.kernel_genes):
             raise UsageError(f"recipe {self.name}: max_epochs 0 without a flow that learns before: nothing is learnt")
+        if not fitted.sequence_flows and (self.max_epochs or self.teacher):
+            raise UsageError(
+                f"recipe {self.name}: without sequence_flows there is nothing that learns after the kernel flow, or from "
+                "a teacher: max_epochs must be 0, and the table teacher absent"
+            )
         if fitted.kernel_features and self.max_epochs:
             raise UsageError(
                 f"recipe {self.name}: kernel_features need max_epochs 0: the kernel flow is fitted to what the "
                 "sequence flows make of the genes, and these must stay as they are"
             )
-        if bool(self.towers_from) != bool(fitted.promoter_towers):
-            raise UsageError(f"recipe {self.name}: towers_from and promoter_towers in the table model go together")
-        if self.composition_epochs and fitted.tanh:
-            raise UsageError(f"recipe {self.name}: composition_epochs and tanh: the flow would learn without it alone")
         return fitted
 
 
@@ -203,6 +194,7 @@ def stored_recipe(settings: Mapping[str, Any], file: str) -> Recipe:
         InputError: the file, the key, what was found and what was expected.
     """
     described = "the recipe of a run"
+    settings = {key: value for key, value in settings.items() if key not in _RETIRED}
     check_shape(settings, record({"name": text}, {"bases": list_of(text)}), file, described)
     check_settings({key: value for key, value in settings.items() if key not in ("name", "bases")}, file)
     try:

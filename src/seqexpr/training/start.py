@@ -1,9 +1,9 @@
 """Weights that a training starts from: what users call fine-tuning, and what a teacher stage leaves.
 
 The new labels need not be those that the weights were trained for. Outputs of the same names are kept, to the same
-predictions. Otherwise the output layer is fitted first, by a ridge regression of the training genes' labels on what the
-sequence flows make of them. A good output layer at the start keeps the first steps from spoiling what was learnt
-before (Kumar et al. 2022).
+predictions. Otherwise the output layer is fitted first, by a ridge regression of the training genes' labels: on what the
+weights predict where a kernel flow reads what the sequence flows make of the genes and learns the rest, else on just
+that. A good output layer at the start keeps the first steps from spoiling what was learnt before (Kumar et al. 2022).
 """
 
 from __future__ import annotations
@@ -31,14 +31,11 @@ _PENALTIES = np.logspace(-2, 5, 15)
 _LARGEST_TANH = 0.99
 """Labels of a network that ends in tanh are cut off there, before what comes in front of it is fitted."""
 
-FREE = ("dropout", "composition_dropout", "tanh")
+FREE = ("dropout", "tanh")
 """Settings of a network that its weights do not decide: the recipe does."""
 
-_FLOW = (
-    *("kernel_genes", "kernel_members", "kernel_words", "kernel_features", "coding_length", "coding_outputs"),
-    *("composition_dim", "composition_gain", "composition_members", "word_buckets"),
-)
-"""Settings of the flow that weights get where they have none that could answer."""
+_FLOW = ("kernel_genes", "kernel_members", "kernel_words", "kernel_features", "coding_length", "coding_outputs")
+"""Settings of the kernel flow that weights get where they have none."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +48,12 @@ class Start:
     outputs: tuple[str, ...]
     """What they predict; a view of the same tensors may predict less."""
     preset: str
-    has_composition: bool
-    """Whether the weights have a composition flow, which is trained then."""
     has_kernel: bool
-    """Whether they have a kernel flow."""
+    """Whether the weights have a kernel flow."""
     keeps_kernel: bool
     """Whether they have a kernel flow that answers as it is for outputs of the same names. One that reads what the
-    sequence flows make of the genes does not: without a fit to the new genes there would be nothing to learn."""
+    sequence flows make of the genes does not, nor one that stands alone: without a fit to the new genes there would be
+    nothing to learn."""
     half_life: HalfLifeSchema | None
     """Scaling of the half-life features that they were trained on; None: they never saw any."""
 
@@ -84,14 +80,9 @@ class Start:
         metadata = read_metadata(file)
         config, outputs = metadata.config, tuple(output.name for output in metadata.outputs)
         sha256 = sha256_file(tensors_file(file))
-        keeps_kernel = config.kernel_genes > 0 and not config.kernel_features
-        flows = (config.composition_dim > 0, config.kernel_genes > 0, keeps_kernel)
-        return cls(file, sha256, outputs, config.preset, *flows, metadata.half_life)
-
-    @property
-    def has_flow(self) -> bool:
-        """Whether the weights are more than sequence flows."""
-        return self.has_composition or self.has_kernel
+        has_kernel = config.kernel_genes > 0
+        keeps_kernel = has_kernel and config.sequence_flows and not config.kernel_features
+        return cls(file, sha256, outputs, config.preset, has_kernel, keeps_kernel, metadata.half_life)
 
     @property
     def digests(self) -> dict[str, Any]:
@@ -103,17 +94,17 @@ class Start:
         return {"file": str(self.file.resolve()), **self.digests}
 
     def flow_is_trained(self, labels: tuple[str, ...]) -> bool:
-        """Whether a training of these labels has its composition or kernel flow from the weights.
+        """Whether a training of these labels has its kernel flow from the weights.
 
         One that was trained for other outputs could say nothing of these labels.
         """
-        return (self.has_composition or self.keeps_kernel) and self.outputs == labels
+        return self.keeps_kernel and self.outputs == labels
 
     def network(self, wanted: PerceiverConfig, labels: tuple[str, ...]) -> PerceiverConfig:
         """The network of these weights, with the outputs of the one that is wanted and its dropout.
 
-        Weights of the same outputs stay as they are. For other outputs they get the composition or kernel flow that is
-        wanted, in the place of a composition flow of theirs; a kernel flow keeps its settings and is fitted anew.
+        Weights of the same outputs stay as they are. For other outputs they get the kernel flow that is wanted; one that
+        they have keeps its settings and is fitted anew.
 
         Args:
             wanted: what the training would have without weights.
@@ -126,21 +117,21 @@ class Start:
         if config.preset != wanted.preset:
             raise UsageError(f"{self.file} holds a {config.preset}, so no {wanted.preset} can start from it")
         changes: dict[str, Any] = {name: getattr(wanted, name) for name in FREE}
-        if wanted.outputs != config.outputs:  # table of words and codon indices answer for what they were made of
-            changes["word_outputs"], changes["coding_outputs"] = config.words_answer, config.coding_indices
         if not config.kernel_genes and self.outputs != labels:
-            config, changes = config.without_composition(), {name: changes[name] for name in FREE}
             changes |= {name: getattr(wanted, name) for name in _FLOW}
         elif config.kernel_genes and not self.flow_is_trained(labels):
             changes["coding_outputs"] = 0  # fitted anew, as the rest of the flow
         return replace(config, outputs=wanted.outputs, **changes)
 
+    def output_layer(self) -> np.ndarray:
+        """What the weights' output layer makes of features, float64 (outputs, features), without its constants."""
+        return load_model(self.file).network.output.weight.detach().double().numpy()
+
     def load(self, network: Perceiver, labels: tuple[str, ...], mean: np.ndarray, sd: np.ndarray) -> bool:
         """Give a network the weights.
 
         Args:
-            network: of the same sequence flows; its composition or kernel flow is left alone where `flow_is_trained`
-                says so.
+            network: of the same sequence flows; its kernel flow is left alone where `flow_is_trained` says so.
             labels: what its outputs are.
             mean, sd: of the labels, by which they are scaled, (outputs,) each.
 
@@ -160,7 +151,7 @@ class Start:
         found = source.network.state_dict()
         left = () if same else ("output.",)
         if not self.flow_is_trained(labels):
-            left = (*left, "kernel.", "composition.")
+            left = (*left, "kernel.")
         chosen = {key: tensor for key, tensor in found.items() if key in wanted and not key.startswith(left)}
         for key, tensor in chosen.items():
             if tensor.shape != wanted[key].shape:
@@ -170,11 +161,10 @@ class Start:
                 )
         network.load_state_dict({**wanted, **chosen})
         with torch.no_grad():
-            if self.half_life is None and network.config.half_life_query:
+            if self.half_life is None and network.config.half_life_query and network.config.sequence_flows:
                 network.query.weight[:, -HALF_LIFE_FEATURES:] = 0  # the weights never saw such a feature
-            flow = network.kernel or network.composition
-            if self.half_life is None and self.flow_is_trained(labels) and flow is not None:
-                flow.ignore_half_life()
+            if self.half_life is None and self.flow_is_trained(labels) and network.kernel is not None:
+                network.kernel.ignore_half_life()
             if same:
                 _rescale(network, source, mean, sd)
         return same
@@ -187,18 +177,19 @@ def _rescale(network: Perceiver, source: TrainedModel, mean: np.ndarray, sd: np.
     shift = torch.from_numpy((np.array([output.mean for output in before]) - mean) / sd).float()
     network.output.weight.mul_(factor[:, None])
     network.output.bias.mul_(factor).add_(shift)
-    flow = network.kernel or network.composition
-    if flow is not None:
-        flow.rescale(factor)
+    if network.kernel is not None:
+        network.kernel.rescale(factor)
 
 
 @torch.no_grad()
-def fit_output(network: Perceiver, batches: Iterable[Batch]) -> None:
-    """Make the output layer: ridge regression of labels on features, the penalty chosen by leaving one gene out.
+def fit_output(network: Perceiver, batches: Iterable[Batch], before: Start | None = None) -> None:
+    """Make the output layer: a ridge regression of the labels, the penalty chosen by leaving one gene out.
 
     Args:
         network: the rest of it stays as it is.
         batches: all training genes.
+        before: weights whose own outputs the labels are regressed on; None: what the output layer reads. They are few:
+            a thousand genes are enough for the regression to lose nothing of what the weights know.
     """
     network.eval()
     features, labels = [], []
@@ -206,12 +197,13 @@ def fit_output(network: Perceiver, batches: Iterable[Batch]) -> None:
         features.append(network.features(batch.latent_tokens, batch.query_tokens, batch.half_life).cpu().double())
         labels.append(batch.labels.cpu().double())
     x, y = torch.cat(features).numpy(), torch.cat(labels).numpy()
+    layer = np.eye(x.shape[1]) if before is None else before.output_layer()
     if network.config.tanh:
         y = np.arctanh(y.clip(-_LARGEST_TANH, _LARGEST_TANH))
     for output, column in enumerate(y.T):
         known = ~np.isnan(column)
-        weight, bias = _ridge(x[known], column[known])
-        network.output.weight[output] = torch.from_numpy(weight)
+        weight, bias = _ridge(x[known] @ layer.T, column[known])
+        network.output.weight[output] = torch.from_numpy(weight @ layer)
         network.output.bias[output] = bias
 
 

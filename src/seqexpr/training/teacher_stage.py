@@ -139,7 +139,7 @@ class Stage:
 
     def student(self, outputs: int) -> PerceiverConfig:
         """The network's sequence flows, without dropout and with the teachers' outputs."""
-        return replace(self.config.without_composition(), dropout=0.0, outputs=outputs, tanh=False)
+        return replace(self.config.without_kernel(), dropout=0.0, outputs=outputs, tanh=False)
 
     def fingerprint(self) -> str:
         """SHA-256 of everything that decides the weights."""

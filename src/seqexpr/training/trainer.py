@@ -21,17 +21,12 @@ from torch import Tensor
 
 from seqexpr.errors import InputError, UsageError
 from seqexpr.files import atomic_path
-from seqexpr.models.composition.flow import CompositionFlow
-from seqexpr.models.composition.kernel import KernelFlow
-from seqexpr.models.composition.towers import PromoterTowers
 from seqexpr.models.perceiver import Perceiver
-from seqexpr.models.registry import resolve_models
-from seqexpr.models.trained import ModelMetadata, Output, TrainedModel, load_towers
+from seqexpr.models.trained import ModelMetadata, Output, TrainedModel
 from seqexpr.own_files import list_of, number, record, text, whole
 from seqexpr.tensor_files import check_tensors
 from seqexpr.threads import Prefetch
 from seqexpr.training.batches import Batch, BatchLoader
-from seqexpr.training.composition_stage import train_composition
 from seqexpr.training.experiment import (
     Experiment,
     Split,
@@ -48,7 +43,6 @@ from seqexpr.training.schedules import learning_rate
 from seqexpr.training.start import fit_output
 from seqexpr.training.state import FILE, fitting, load_state, save_state
 from seqexpr.training.steps import STEPS_AHEAD, Step, StepDrawer
-from seqexpr.training.word_stage import make_words
 
 EVALUATION_BATCH = {"cpu": 16, "cuda": 256, "mps": 64}
 """Genes a forward pass in validation: a GPU wants many."""
@@ -157,22 +151,13 @@ class _Trainer:
         self.network = Perceiver(experiment.config)
         start = experiment.start
         self.flow_is_trained = start is not None and start.flow_is_trained(experiment.labels)
-        flow = self.network.composition
-        if flow is not None and flow.towers is not None and not self.flow_is_trained:
-            _load_towers(flow.towers, self.recipe.towers_from)
         self.unfitted_output = False
         """Whether the output layer is to be fitted before the first epoch."""
         if start is not None:
             self.unfitted_output = not start.load(self.network, experiment.labels, self.mean, self.sd)
         self.network.to(device)
-        # Trained in a stage of its own, it stays as it is while the rest of the network learns.
-        has_stage = self.recipe.composition_epochs > 0 and not self.flow_is_trained
-        self.fixed: CompositionFlow | KernelFlow | None = self.network.composition if has_stage else None
-        if self.network.kernel is not None:
-            self.fixed = self.network.kernel
         self.averaged = copy.deepcopy(self.network) if self.recipe.average_decay else self.network
-        fixed = set(self.fixed.parameters()) if self.fixed is not None else set()
-        self.optimizer = make_optimizer(self.recipe, [part for part in self.network.parameters() if part not in fixed])
+        self.optimizer = make_optimizer(self.recipe, self.network.parameters())
         self.steps_per_epoch = math.ceil(len(split.train) / self.recipe.batch_size)
         self.steps = StepDrawer(self.loader, self.recipe)
         self.best: dict[str, Tensor] = {}
@@ -185,8 +170,6 @@ class _Trainer:
     def run(self) -> None:
         if not self.rows:
             self._start()
-        if self.fixed is not None:
-            self.fixed.requires_grad_(False)
         if not self._has_groups():
             return self._run_epochs()
         workers = torch.get_num_threads()
@@ -200,8 +183,9 @@ class _Trainer:
         return self.device.type == "cpu" and 0 < recipe.group_size < recipe.batch_size
 
     def _run_epochs(self) -> None:
-        if self.experiment.config.kernel_features:
-            return  # the kernel flow was fitted to what the sequence flows make of the genes now
+        config = self.experiment.config
+        if config.kernel_features or not config.sequence_flows:
+            return  # the kernel flow was fitted to what the sequence flows make of the genes now, or is all there is
         while self.epochs_done < self.recipe.max_epochs and not self._out_of_patience():
             started = time.monotonic()
             epoch = self.epochs_done + 1
@@ -214,49 +198,38 @@ class _Trainer:
         return self.rows[-1]["epoch"] if self.rows else 0
 
     def _start(self) -> None:
-        """What comes before the first epoch: the stage of the composition or kernel flow where there is one, and an
-        output layer for weights that were trained for other outputs."""
-        started = time.monotonic()
-        loss, rate = math.nan, 0.0
-        if self.network.kernel is not None and not self.flow_is_trained:
-            loss = self._begin_kernel()
-        if self.network.composition is not None and not self.flow_is_trained:
-            loss, rate = self._begin_composition(self.network.composition), self.recipe.composition_learning_rate
-        if self.unfitted_output and self.fixed is None:
-            batch_size = EVALUATION_BATCH[self.device.type]
-            fit_output(self.network, self.loader.batches(self.split.train, batch_size))
+        """What comes before the first epoch: the stage of the kernel flow where there is one, and an output layer for
+        weights that were trained for other outputs."""
+        started, start = time.monotonic(), self.experiment.start
+        fits_kernel = self.network.kernel is not None and not self.flow_is_trained
+        if self.experiment.config.sequence_flows:
+            self._prepare_output(fits_kernel)
+        loss = self._fit_kernel() if fits_kernel else math.nan
         self.averaged.load_state_dict(self.network.state_dict())
-        if self.experiment.start is not None and (self.fixed is None or self.flow_is_trained):
+        if start is not None and not fits_kernel:
             loss, _ = self._evaluate(self.split.train)
             loss *= self.recipe.loss_weight  # as in later epochs
-        if self.fixed is not None or self.experiment.start is not None:
-            self._end_epoch(0, loss, rate, started)
+        if self.network.kernel is not None or start is not None:
+            self._end_epoch(0, loss, 0.0, started)
 
-    def _silence_output(self) -> None:
-        """Let the rest of the network start with nothing to say."""
-        for part in self.network.output.parameters():
-            torch.nn.init.zeros_(part)
+    def _prepare_output(self, fits_kernel: bool) -> None:
+        """What the output layer says before a kernel flow is fitted, and before the first epoch."""
+        batches = self.loader.batches(self.split.train, EVALUATION_BATCH[self.device.type])
+        if self.experiment.config.kernel_features and self.experiment.start is not None:
+            if self.unfitted_output:  # the kernel flow is fitted to what is left over
+                fit_output(self.network, batches, self.experiment.start)
+        elif fits_kernel:
+            for part in self.network.output.parameters():
+                torch.nn.init.zeros_(part)
+        elif self.unfitted_output:
+            fit_output(self.network, batches)
 
-    def _begin_kernel(self) -> float:
+    def _fit_kernel(self) -> float:
         """Fit the kernel flow; returns the loss of its answers for training genes that were left out."""
         train = self.split.train
         self.loader.told = told = fit_kernel(self.network, self.loader, train, self.recipe, self.experiment.seed)
         labels, answered = (torch.from_numpy(values[train]).to(self.device) for values in (self.loader.labels, told))
-        self._silence_output()
         loss = float(self._loss(answered, labels, int((~labels.isnan()).sum())))
-        return loss * self.recipe.loss_weight  # as in later epochs
-
-    def _begin_composition(self, flow: CompositionFlow) -> float:
-        """Standardise the flow and train it alone, if the recipe says so; returns its training loss."""
-        if flow.words is not None:
-            self.loader.told = make_words(
-                flow.words, self.loader, self.split.train, self.recipe.word_penalty, self.experiment.seed
-            )
-        loss = train_composition(flow, self.loader, self.split.train, self.recipe, self._loss, self.experiment.seed)
-        if self.fixed is not None:
-            self._silence_output()
-        elif self.experiment.start is not None:
-            flow.forget_outputs()  # what is random would spoil what the weights say
         return loss * self.recipe.loss_weight  # as in later epochs
 
     def _end_epoch(self, epoch: int, train_loss: float, rate: float, started: float) -> None:
@@ -314,8 +287,6 @@ class _Trainer:
         total_steps = self.recipe.max_epochs * self.steps_per_epoch
         losses = torch.zeros(self.steps_per_epoch, device=self.device)
         self.network.train()
-        if self.fixed is not None:
-            self.fixed.eval()
         with Prefetch(self.steps.draw(self.split.train, generator), room=STEPS_AHEAD) as ahead:
             for step in range(self.steps_per_epoch):
                 drawn = ahead.take(1)
@@ -392,7 +363,7 @@ class _Trainer:
         if self.averaged is not self.network:
             groups["averaged"] = self.averaged.state_dict()
         if self.loader.told is not None:
-            groups["words"] = {"told": torch.from_numpy(self.loader.told)}
+            groups["kernel"] = {"told": torch.from_numpy(self.loader.told)}
         progress = {
             "fingerprint": fingerprint(self.experiment, self.split),
             "best_epoch": self.best_epoch,
@@ -407,7 +378,7 @@ class _Trainer:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
 
     def _restore(self) -> None:
-        stored = load_state(self.folder / "checkpoint", self.optimizer, _PROGRESS, with_gaps=("words/told",))
+        stored = load_state(self.folder / "checkpoint", self.optimizer, _PROGRESS, with_gaps=("kernel/told",))
         if stored is None:
             return
         groups, progress = stored
@@ -426,8 +397,8 @@ class _Trainer:
             self.network.load_state_dict(groups["network"])
             if self.averaged is not self.network:
                 self.averaged.load_state_dict(groups["averaged"])
-            if "words" in groups:
-                self.loader.told = groups["words"]["told"].numpy()
+            if "kernel" in groups:
+                self.loader.told = groups["kernel"]["told"].numpy()
             if not any(row["epoch"] == progress["best_epoch"] for row in progress["rows"]):
                 raise ValueError(f"best epoch {progress['best_epoch']}, which it does not hold")
         self.best = {key: value.to(self.device) for key, value in groups["best"].items()}
@@ -445,13 +416,6 @@ def _follow(averaged: Perceiver, network: Perceiver, decay: float) -> None:
             mean.lerp_(value, 1 - decay)
         else:
             mean.copy_(value)
-
-
-def _load_towers(towers: PromoterTowers, source: str) -> None:
-    path = resolve_models([source])[0]
-    found = load_towers(path)
-    check_tensors(path, found, towers.state_dict(), f"{towers.towers} promoter towers")
-    towers.load_state_dict(found)
 
 
 def _r2(predicted: np.ndarray, labels: np.ndarray) -> float:

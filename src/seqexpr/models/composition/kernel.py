@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from seqexpr.models.composition.codons import CODONS, CodonUse, is_known
+from seqexpr.models.composition.profile import dna_profile, profile_columns
 from seqexpr.models.composition.properties import protein_properties
 from seqexpr.models.composition.words import dna_composition, protein_composition
 from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig
@@ -42,6 +43,9 @@ _CODING_SUMMARY = 2
 
 _DNA = ((340, 0.5), (340, 0.5))
 """Groups of columns and their weights: words of the window, and of its middle around the TSS."""
+
+_PROFILE = (0.5, 0.5)
+"""Weights of the composition's profile along the window, and of that near the TSS."""
 
 _PROTEIN = ((22, 0.6), (484, 0.4), (1, 0.0), (44, 0.15), (294, 0.2), (154, 0.0), (343, 0.1), (20, 0.4))
 """Residues, pairs, length, ends, class pairs, stretches near the ends, triads, properties of the chain."""
@@ -78,7 +82,8 @@ class KernelFlow(nn.Module):
         if config.kernel_features:
             groups["sequence"] = ((2 * config.query_dim, 0.5),)
         if config.reads_dna and config.kernel_words:
-            groups["dna"] = _DNA
+            profile = profile_columns(config.upstream, config.downstream)
+            groups["dna"] = (*_DNA, *zip(profile, _PROFILE, strict=True))
         if config.reads_protein and config.kernel_words:
             groups["protein"] = _PROTEIN
         if config.reads_coding:
@@ -181,7 +186,9 @@ class KernelFlow(nn.Module):
             assert sequence is not None
             parts["sequence"] = sequence.float()
         if "dna" in self.kernels:
-            parts["dna"] = dna_composition(given["dna"], config.upstream)
+            windows = given["dna"]
+            profile = dna_profile(windows, config.upstream)
+            parts["dna"] = torch.cat([dna_composition(windows, config.upstream), profile], dim=1)
         if "protein" in self.kernels:
             protein = given["protein"]
             parts["protein"] = torch.cat([protein_composition(protein), protein_properties(protein)], dim=1)

@@ -1,7 +1,7 @@
-"""Networks that were trained by others on all promoters, read as fixed inputs: Xpresso's form, one tower a network.
+"""Networks that were trained by others on all promoters, as teachers: Xpresso's form, one tower a network.
 
 Agarwal & Shendure 2020: two convolutions with max-pooling over 10,500 bp around the TSS, three dense layers, one
-number. Their half-life inputs are left at zero, the average gene: the composition flow has the features themselves.
+number. Their half-life inputs are left at zero, the average gene.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seqexpr.models.composition.row_sums import sum_rows
-from seqexpr.models.config import PROMOTER_WINDOW
 from seqexpr.models.fixed_batch import in_fixed_batches
+
+WINDOW = (7_000, 3_500)
+"""What a tower reads, bp upstream and downstream of the TSS."""
 
 _LETTERS = 4
 _STEM, _STEM_WIDTH, _STEM_POOL = 128, 6, 30
@@ -22,7 +23,7 @@ _WORD = _STEM_WIDTH // 2
 _STRETCH = 70 * _STEM_POOL
 _TOGETHER = 2
 _SECOND, _SECOND_WIDTH, _SECOND_POOL = 32, 9, 10
-_POSITIONS = sum(PROMOTER_WINDOW) // (_STEM_POOL * _SECOND_POOL)
+_POSITIONS = sum(WINDOW) // (_STEM_POOL * _SECOND_POOL)
 _DENSE = (64, 2, 1)
 
 
@@ -77,7 +78,7 @@ class PromoterTowers(nn.Module):
         words = (letters[:, :-2] * places + letters[:, 1:-1]) * places + letters[:, 2:]
         pairs = torch.stack([words[:, :-_WORD], words[:, _WORD:] + places**_WORD], dim=2)
         pooled = [  # in stretches that stay in a CPU's cache
-            sum_rows(part, table).unflatten(0, (-1, _STEM_POOL)).amax(dim=1)
+            functional.embedding_bag(part, table, mode="sum").unflatten(0, (-1, _STEM_POOL)).amax(dim=1)
             for part in pairs.flatten(0, 1).split(_STRETCH)
         ]
         return functional.relu(torch.cat(pooled).unflatten(0, (len(windows), -1)).transpose(1, 2))
