@@ -129,6 +129,11 @@ class PerceiverConfig:
     """Whether it reads what the sequence flows make of the sequences: for flows that learnt before (`--from`, or a
     teacher stage)."""
 
+    promoter_words: float = 0.0
+    """Weight of the words that promoters are rich in (`composition.promoter_words`), in standard deviations of a label
+    for one of their score; 0 = none, as in the paper. What levels teach sets it to nearly 0; effects of mutations do
+    not."""
+
     coding_length: int = 0
     """Codons that the kernel flow reads at most of a coding sequence, which is optional; 0 = none."""
     coding_outputs: int = 0
@@ -149,6 +154,10 @@ class PerceiverConfig:
             raise UsageError(f"{self.preset}: dropout must be at least 0 and below 1, not {self.dropout}")
         if self.embedding_dim % 2:
             raise UsageError(f"{self.preset}: embedding_dim must be even, not {self.embedding_dim}: sines and cosines")
+        if not 0 <= self.promoter_words <= 1:
+            raise UsageError(f"{self.preset}: promoter_words must be from 0 to 1, not {self.promoter_words}")
+        if self.promoter_words and not self.reads_dna:
+            raise UsageError(f"{self.preset}: promoter_words need an input of DNA")
         if self.coding_length and not self.kernel_genes:
             raise UsageError(f"{self.preset}: coding_length needs kernel_genes")
         if not (self.sequence_flows or self.kernel_genes):
@@ -236,7 +245,13 @@ class PerceiverConfig:
     def without_kernel(self) -> PerceiverConfig:
         """The paper's network alone."""
         return replace(
-            self, sequence_flows=True, kernel_genes=0, kernel_features=False, coding_length=0, coding_outputs=0
+            self,
+            sequence_flows=True,
+            kernel_genes=0,
+            kernel_features=False,
+            promoter_words=0.0,
+            coding_length=0,
+            coding_outputs=0,
         )
 
     @property

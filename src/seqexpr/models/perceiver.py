@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from seqexpr.models import kernels
 from seqexpr.models.composition.kernel import KernelFlow
+from seqexpr.models.composition.promoter_words import PromoterWords
 from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig
 from seqexpr.models.dropout import Dropout, drop
 from seqexpr.models.fixed_batch import in_fixed_batches
@@ -324,13 +325,16 @@ class Perceiver(nn.Module):
     """Expression levels from two sequence inputs, "latent" and "query", which may be the same sequence.
 
     `dna-perceiver` with one output has 794,557 parameters. The kernel flow, where the config asks for one, adds to what
-    the sequence flows say, or stands alone.
+    the sequence flows say, or stands alone; so do the words that promoters are rich in.
     """
 
     def __init__(self, config: PerceiverConfig) -> None:
         super().__init__()
         self.config = config
         self.kernel = KernelFlow(config) if config.kernel_genes else None
+        self.words = None
+        if config.promoter_words:
+            self.words = PromoterWords(config.upstream, config.downstream, config.promoter_words, config.outputs)
         if not config.sequence_flows:
             return
         self.embedding = nn.Embedding(ALPHABETS[config.latent_input].size, config.embedding_dim)
@@ -389,7 +393,11 @@ class Perceiver(nn.Module):
             said.append(in_fixed_batches(self.output, joined, fixed=not self.training).unsqueeze(1))
         if self.kernel is not None:
             said.append(self.kernel(latent_tokens, query_tokens, half_life, coding, joined, told))
-        outputs = said[0] if len(said) == 1 else said[0] + said[1]
+        if self.words is not None:
+            said.append(self.words(latent_tokens if self.config.latent_input == "dna" else query_tokens).unsqueeze(1))
+        outputs = said[0]
+        for addend in said[1:]:
+            outputs = outputs + addend
         return outputs.tanh() if self.config.tanh else outputs
 
     def features(self, latent_tokens: Tensor, query_tokens: Tensor, half_life: Tensor | None = None) -> Tensor:

@@ -467,7 +467,7 @@ def _of_outputs(tensors: dict[str, torch.Tensor], columns: list[int] | None) -> 
     if columns is None:
         return tensors
     chosen = {key: tensors[key][columns] for key in ("output.weight", "output.bias") if key in tensors}
-    for key in (_KERNEL_WEIGHTS, "kernel.offset"):
+    for key in (_KERNEL_WEIGHTS, "kernel.offset", "words.weight"):
         if key in tensors:
             chosen[key] = tensors[key][..., columns]
     return {**tensors, **chosen}

@@ -34,8 +34,11 @@ _LARGEST_TANH = 0.99
 FREE = ("dropout", "tanh")
 """Settings of a network that its weights do not decide: the recipe does."""
 
-_FLOW = ("kernel_genes", "kernel_members", "kernel_words", "kernel_features", "coding_length", "coding_outputs")
-"""Settings of the kernel flow that weights get where they have none."""
+_FLOW = (
+    *("kernel_genes", "kernel_members", "kernel_words", "kernel_features", "promoter_words"),
+    *("coding_length", "coding_outputs"),
+)
+"""Settings of the kernel flow, and of what is set with it, that weights get where they have none."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,8 @@ def _rescale(network: Perceiver, source: TrainedModel, mean: np.ndarray, sd: np.
     network.output.bias.mul_(factor).add_(shift)
     if network.kernel is not None:
         network.kernel.rescale(factor)
+    if network.words is not None:
+        network.words.weight.mul_(factor)
 
 
 @torch.no_grad()

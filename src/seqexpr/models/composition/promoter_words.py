@@ -1,0 +1,132 @@
+"""Words that promoters are rich in: what a change of a few letters near the TSS does.
+
+Networks that learn levels rank genes far better than mutations: between genes, single sites hardly show. But the sites of
+general transcription factors are words that stand near TSSs far more often than the composition of promoters lets expect
+(FitzGerald et al. 2004), and changing one of them costs expression. So words are counted, without any label, in the
+promoters that a network is trained on; each word's score is the logarithm of observed over expected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from seqexpr.errors import UsageError
+from seqexpr.models.composition.row_sums import exact_sum
+from seqexpr.models.composition.words import DNA_LETTERS
+
+WORD = 8
+"""Letters of a word."""
+
+COUNTED = (150, 50)
+"""Bases up- and downstream of the TSS in which words are counted."""
+
+READ = (300, 150)
+"""Bases up- and downstream of the TSS whose words are scored: few sites lie further away."""
+
+_CONTEXT = 3
+"""Letters whose shares give what is expected of a word: each letter follows from the two before it."""
+
+_PSEUDO = 32.0
+"""Added to observed and expected counts: what rare words seem to say is chance."""
+
+
+class PromoterWords(nn.Module):
+    """Scores of the words near the TSS -> an addend for each output, the same share of each label's spread.
+
+    All tensors are set by `fit`; before that the addend is zero.
+    """
+
+    scores: Tensor
+    """float32 (4**8, 1): of words in lexicographic order of A C G T"""
+    mean: Tensor
+    """float32 (1,): of the training genes' sums of scores; likewise sd"""
+    sd: Tensor
+    weight: Tensor
+    """float32 (outputs,): what one standard deviation of the sum adds"""
+
+    def __init__(self, upstream: int, downstream: int, weight: float, outputs: int) -> None:
+        """Make it without scores.
+
+        Args:
+            upstream, downstream: of the windows, bp.
+            weight: of each output.
+            outputs: how many.
+
+        Raises:
+            UsageError: the windows hold no word near the TSS.
+        """
+        super().__init__()
+        self.upstream = upstream
+        if min(upstream, COUNTED[0]) + min(downstream, COUNTED[1]) < WORD:
+            raise UsageError(f"promoter_words need {WORD} bases near the TSS; the window has fewer")
+        self.register_buffer("scores", torch.zeros(DNA_LETTERS**WORD, 1))
+        self.register_buffer("mean", torch.zeros(1))
+        self.register_buffer("sd", torch.ones(1))
+        self.register_buffer("weight", torch.full((outputs,), weight))
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether words have scores."""
+        return bool(self.scores.any())
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """uint8 (batch, upstream + downstream) -> (batch, outputs); words with unknown letters count nothing."""
+        return (self._sums(self.near(windows, READ)) - self.mean) / self.sd * self.weight
+
+    def near(self, windows: Tensor, reach: Sequence[int]) -> Tensor:
+        """The bases of windows that are so near the TSS up- and downstream."""
+        return windows[:, max(self.upstream - reach[0], 0) : self.upstream + reach[1]]
+
+    def _sums(self, near: Tensor) -> Tensor:
+        """uint8 (batch, letters) -> float32 (batch, 1)"""
+        scores = torch.cat([self.scores[:, 0], self.scores.new_zeros(1)])
+        return exact_sum(scores[_codes(near, WORD)]).to(scores.dtype)
+
+    @torch.no_grad()
+    def fit(self, windows: Tensor) -> None:
+        """Score the words of these promoters, and learn what sums are usual.
+
+        Args:
+            windows: uint8 (genes, letters) of the training genes; what is far from the TSS is not read.
+        """
+        counted = self.near(windows, COUNTED)
+        observed, expected = _both_strands(counted, WORD), _expected(counted)
+        scores = ((observed + _PSEUDO) / (expected + _PSEUDO)).log().float()
+        self.scores.copy_(scores[:, None])
+        sums = self._sums(self.near(windows, READ)).double()
+        self.mean.fill_(float(sums.mean()))
+        self.sd.fill_(float(sums.std(correction=0)) or 1.0)
+
+
+def _codes(tokens: Tensor, length: int) -> Tensor:
+    """The number of the word that begins at each place, int64 (n, places); 4**length where a letter is unknown."""
+    places = max(tokens.shape[1] - length + 1, 0)
+    code = torch.zeros(len(tokens), places, dtype=torch.int64, device=tokens.device)
+    known = torch.ones_like(code, dtype=torch.bool)
+    for offset in range(length):
+        letter = tokens[:, offset : offset + places]
+        known &= letter > 0
+        code = code * DNA_LETTERS + letter - 1
+    return torch.where(known, code, DNA_LETTERS**length)
+
+
+def _both_strands(tokens: Tensor, length: int) -> Tensor:
+    """How often each word occurs on either strand of all rows: float64 (4**length,)."""
+    counts = torch.bincount(_codes(tokens, length).flatten(), minlength=DNA_LETTERS**length + 1)[:-1].double()
+    reverse = counts.reshape((DNA_LETTERS,) * length).permute(*reversed(range(length)))
+    return counts + reverse.flip(tuple(range(length))).flatten()
+
+
+def _expected(tokens: Tensor) -> Tensor:
+    """How often each word would occur if each letter followed from the two before it alone: float64 (4**WORD,)."""
+    triples = _both_strands(tokens, _CONTEXT) + 1
+    triples = triples.reshape((DNA_LETTERS,) * _CONTEXT) / triples.sum()
+    following = triples / triples.sum(dim=-1, keepdim=True)
+    chances = triples
+    for _ in range(WORD - _CONTEXT):
+        chances = chances[..., None] * following
+    observed = _both_strands(tokens, WORD).sum()
+    return chances.flatten() / chances.sum() * observed
