@@ -175,8 +175,9 @@ def _rescale(network: Perceiver, source: TrainedModel, mean: np.ndarray, sd: np.
     before = source.metadata.outputs
     factor = torch.from_numpy(np.array([output.sd for output in before]) / sd).float()
     shift = torch.from_numpy((np.array([output.mean for output in before]) - mean) / sd).float()
-    network.output.weight.mul_(factor[:, None])
-    network.output.bias.mul_(factor).add_(shift)
+    if network.config.sequence_flows:
+        network.output.weight.mul_(factor[:, None])
+        network.output.bias.mul_(factor).add_(shift)
     if network.kernel is not None:
         network.kernel.rescale(factor)
 
