@@ -11,6 +11,8 @@ from torch.nn import functional
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.models.perceiver import AttentionPool, Convolution, CrossAttention, Perceiver, _sinusoids
 
+from ..small_dataset import fill_kernel
+
 
 def randomise(network: nn.Module, seed: int = 1) -> nn.Module:
     """Every parameter and running statistic away from its start, so that nothing hides behind a zero or a one."""
@@ -240,12 +242,8 @@ def flows(tokens):
         outputs=2, kernel_genes=10, kernel_members=4, coding_length=70,
     )  # fmt: skip
     beside, alone = Perceiver(config), Perceiver(replace(config, sequence_flows=False))
-    flow = randomise(beside).kernel
-    flow.landmarks.copy_(torch.randint(-20, 21, flow.landmarks.shape))
-    flow.codons.adaptation.copy_(torch.rand(2, 64).log())
-    for part in (flow.amplitudes, flow.weights, flow.offset):
-        nn.init.normal_(part)
-    alone.kernel.load_state_dict(flow.state_dict())
+    fill_kernel(randomise(beside))
+    fill_kernel(alone)
     given = (tokens(3, 360), tokens(3, 90, letters=20), torch.randn(3, 8))
     return beside.eval(), alone.eval(), given, tokens(3, 70, letters=64, seed=2)
 

@@ -29,6 +29,8 @@ from seqexpr.models.trained import (
     save_view,
 )
 
+from ..small_dataset import fill_kernel
+
 
 @pytest.fixture
 def model(small_config):
@@ -196,17 +198,8 @@ def test_metadata_that_contradict_themselves_are_refused(change, found, model, t
 
 
 def with_kernel(config: PerceiverConfig) -> Perceiver:
-    """A network whose kernel flow says something."""
     torch.manual_seed(0)
-    network = Perceiver(config).eval()
-    flow = network.kernel
-    flow.landmarks.copy_(torch.randint(-20, 21, flow.landmarks.shape))
-    flow.amplitudes.fill_(1.0)
-    for part in (flow.weights, flow.offset):
-        torch.nn.init.normal_(part)
-    if flow.codons is not None:
-        flow.codons.adaptation.copy_(torch.rand(flow.codons.adaptation.shape).log())
-    return network
+    return fill_kernel(Perceiver(config).eval())
 
 
 @pytest.fixture

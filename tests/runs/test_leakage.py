@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
+from seqexpr.models.composition.flow import CompositionFlow
 
 from seqexpr.errors import UsageError
 from seqexpr.evaluation import scoring
@@ -21,7 +22,6 @@ from seqexpr.evaluation.tables import read_table
 from seqexpr.finished import fold_folder
 from seqexpr.inputs.half_life import HalfLifeSchema
 from seqexpr.models.composition.codons import CodonUse, codon_counts
-from seqexpr.models.composition.flow import CompositionFlow
 from seqexpr.models.trained import Output, read_metadata
 from seqexpr.runs import setup
 from seqexpr.runs.cross_validation import run_folds

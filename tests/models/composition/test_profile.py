@@ -141,7 +141,9 @@ def test_a_gene_has_the_same_numbers_in_every_batch():
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 1_300), st.integers(0, 1_300), st.integers(0, 2**32 - 1), st.sampled_from(["ACGT", "ACGTN", "CGN"]))
+@given(
+    st.integers(0, 1_300), st.integers(0, 1_300), st.integers(0, 2**32 - 1), st.sampled_from(["ACGT", "ACGTN", "CGN"])
+)
 def test_it_is_what_a_plain_loop_counts(upstream, downstream, seed, letters):
     if not upstream + downstream:
         upstream = 1
