@@ -162,7 +162,7 @@ def test_a_stored_recipe_with_the_flow_of_version_0_1_is_refused_in_a_line():
 def test_a_users_recipe_has_no_settings_of_version_0_1(key):
     with pytest.raises(InputError, match=f"key '{key}': found an unknown setting"):
         check_settings({key: OF_0_1[key]}, "mine.toml")
-    with pytest.raises(InputError, match="key 'model.composition_dim': found an unknown setting"):
+    with pytest.raises(InputError, match=r"key 'model\.composition_dim': found an unknown setting"):
         check_settings({"model": {"composition_dim": 4}}, "mine.toml")
 
 

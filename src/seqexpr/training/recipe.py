@@ -176,8 +176,8 @@ class Recipe:
             raise UsageError(f"recipe {self.name}: max_epochs 0 without a flow that learns before: nothing is learnt")
         if not fitted.sequence_flows and (self.max_epochs or self.teacher):
             raise UsageError(
-                f"recipe {self.name}: without sequence_flows there is nothing that learns after the kernel flow, or from "
-                "a teacher: max_epochs must be 0, and the table teacher absent"
+                f"recipe {self.name}: without sequence_flows there is nothing that learns after the kernel flow, or "
+                "from a teacher: max_epochs must be 0, and the table teacher absent"
             )
         if fitted.kernel_features and self.max_epochs:
             raise UsageError(
