@@ -72,8 +72,8 @@ def fit_kernel(
         seed: of what is drawn: hidden inputs, landmarks, members.
 
     Returns:
-        `Batch.told` of all genes: float32 (genes, outputs), NaN for the genes that do not train.
-        What it was fitted to: float32 (training genes, outputs), NaN where a label is missing.
+        `Batch.told` of all genes, and what the flow was fitted to, NaN where a label is missing; both float32 (genes,
+        outputs), NaN for the genes that do not train.
     """
     flow = network.kernel
     assert flow is not None
@@ -101,9 +101,9 @@ def fit_kernel(
     flow.weights.zero_()
     flow.weights[: len(landmarks)] = weights.float().to(flow.weights.device)
     flow.offset.copy_(offset.float())
-    told = np.full((len(loader.labels), labels.shape[1]), np.nan, dtype=np.float32)
-    told[train] = left_out.float().numpy()
-    return told, labels.float().numpy()
+    told, fitted_to = (np.full((len(loader.labels), labels.shape[1]), np.nan, dtype=np.float32) for _ in range(2))
+    told[train], fitted_to[train] = left_out.float().numpy(), labels.float().numpy()
+    return told, fitted_to
 
 
 def _features(network: Perceiver, loader: BatchLoader, rows: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:

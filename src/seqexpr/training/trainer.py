@@ -229,7 +229,7 @@ class _Trainer:
         train = self.split.train
         told, fitted_to = fit_kernel(self.network, self.loader, train, self.recipe, self.experiment.seed)
         self.loader.told = told
-        labels, answered = (torch.from_numpy(values).to(self.device) for values in (fitted_to, told[train]))
+        labels, answered = (torch.from_numpy(values[train]).to(self.device) for values in (fitted_to, told))
         loss = float(self._loss(answered, labels, int((~labels.isnan()).sum())))
         return loss * self.recipe.loss_weight  # as in later epochs
 
