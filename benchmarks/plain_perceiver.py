@@ -5,7 +5,7 @@ one-hot floats, `Conv1d` with channels first, attention by einsum with every sof
 DNA), keys and values projected, pooling by a softmax over a trailing dimension, and all padding computed. It loads the
 weights of the shipped network:
 
-    plain = PlainPerceiver.of(model)          # model: a Perceiver without a composition flow
+    plain = PlainPerceiver.of(model)          # model: a Perceiver without a kernel flow
     plain(latent_tokens, query_tokens, half_life)
 """
 
@@ -131,13 +131,13 @@ class PlainPerceiver(nn.Module):
     """The whole network. Tokens shorter than the config's lengths are padded to them, and the padding is computed.
 
     Raises:
-        ValueError: the config has a composition flow, which is no part of the paper's network.
+        ValueError: the config has a kernel flow, which is no part of the paper's network.
     """
 
     def __init__(self, config: PerceiverConfig) -> None:
         super().__init__()
-        if config.composition_dim:
-            raise ValueError("the plain network has no composition flow")
+        if config.kernel_genes:
+            raise ValueError("the plain network has no kernel flow")
         self.config = config
         self.letters = ALPHABETS[config.query_input].size
         self.embedding = nn.Embedding(ALPHABETS[config.latent_input].size, config.embedding_dim)

@@ -1,4 +1,4 @@
-"""A dataset and a network that train in a second."""
+"""A dataset and a network that train in a second, and weights of a kernel flow without a training."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from seqexpr.datasets.dataset import DatasetWriter, PreparedDataset
 from seqexpr.inputs.half_life import FEATURES, TRANSFORMS
 from seqexpr.models.config import PerceiverConfig
+from seqexpr.models.perceiver import Perceiver
 
 UPSTREAM, DOWNSTREAM = 300, 180
 NETWORK = {"stem_pool": 5, "tower_pool": 3, "latents": 8, "latent_dim": 16}
@@ -60,3 +62,17 @@ def tiny_config(preset: str = "dna-perceiver", **changes) -> PerceiverConfig:
     windows = {} if preset == "protein-perceiver" else {"upstream": 240, "downstream": 120}
     proteins = {} if preset == "dna-perceiver" else {"protein_length": 100}
     return PerceiverConfig.from_preset(preset, **windows, **proteins, **NETWORK, **changes)
+
+
+def fill_kernel(network: Perceiver, seed: int = 0) -> Perceiver:
+    """The network, whose kernel flow was never fitted: now every tensor of it says something."""
+    generator, flow = torch.Generator().manual_seed(seed), network.kernel
+    assert flow is not None
+    flow.landmarks.copy_(torch.randint(-20, 21, flow.landmarks.shape, generator=generator))
+    for part in (flow.sd, flow.amplitudes, flow.reach, flow.covariate_weight):
+        part.uniform_(0.5, 1.0, generator=generator)
+    for part in (flow.weights, flow.offset):
+        part.normal_(generator=generator)
+    if flow.codons is not None:
+        flow.codons.adaptation.uniform_(0.1, 1.0, generator=generator).log_()
+    return network

@@ -77,6 +77,6 @@ def test_the_plain_network_has_as_many_parameters() -> None:
     assert sum(parameter.numel() for parameter in PlainPerceiver.of(model).parameters()) == 794_557
 
 
-def test_a_composition_flow_is_no_part_of_it() -> None:
-    with pytest.raises(ValueError, match="no composition flow"):
-        PlainPerceiver.of(shipped("dna-perceiver", composition_dim=8))
+def test_a_kernel_flow_is_no_part_of_it() -> None:
+    with pytest.raises(ValueError, match="no kernel flow"):
+        PlainPerceiver.of(shipped("dna-perceiver", kernel_genes=8))

@@ -20,6 +20,7 @@ from seqexpr.models.trained import ModelMetadata, Output, TrainedModel, save_mod
 from seqexpr.sequences.alphabet import CODING
 
 from ..genbank_text import feature, record
+from ..small_dataset import fill_kernel
 
 BAD = {
     "length": ("ATGAAACGTT", "10 letters, which is no multiple of three; expected a coding sequence of whole codons"),
@@ -49,10 +50,8 @@ def model() -> Callable[[str], Path]:
         torch.manual_seed(0)
         sizes: dict[str, int] = {"upstream": 288, "downstream": 144} if "dna" in preset else {}
         sizes |= {"protein_length": 432} if "protein" in preset else {}
-        config = PerceiverConfig.from_preset(preset, latents=4, composition_dim=4, coding_length=50, **sizes)
-        network = Perceiver(config)
-        assert network.composition is not None
-        torch.nn.init.normal_(network.composition.direct.weight)
+        config = PerceiverConfig.from_preset(preset, latents=4, kernel_genes=4, coding_length=50, **sizes)
+        network = fill_kernel(Perceiver(config))
         path = Path(f"{preset}.safetensors")
         save_model(path, TrainedModel("m", network, ModelMetadata(config, (Output("level"),))))
         return path
@@ -62,7 +61,7 @@ def model() -> Callable[[str], Path]:
 
 def levels(text: str) -> dict[str, float]:
     rows = [line.split("\t") for line in text.splitlines()[1:]]
-    return {id: float(level) for id, level in rows}
+    return {id: float(level) for id, level, *_ in rows}  # the spread of members stands behind it
 
 
 def test_prepare_stores_the_coding_sequences_that_there_are(seqexpr: Callable[..., Any]) -> None:

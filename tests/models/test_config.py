@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from seqexpr.errors import UsageError
@@ -56,7 +58,8 @@ def test_round_trip_through_json_values(preset):
         ({"dropout": 1.0}, "dropout"),
         ({"outputs": 0}, "from 1 to"),
         ({"upstream": 100, "downstream": 100}, "too few"),
-        ({"word_buckets": 64, "composition_dim": 4}, "word_buckets need a composition_dim, and an input of proteins"),
+        ({"sequence_flows": False}, "sequence_flows false needs kernel_genes, or there is no network"),
+        ({"sequence_flows": 0}, "sequence_flows must be true or false"),
         ({"latnets": 3}, "unknown model settings: latnets"),
         ({"latent_input": "rna"}, "inputs must be among"),
     ],
@@ -66,27 +69,48 @@ def test_settings_that_do_not_fit_are_refused(changes, said):
         PerceiverConfig.from_preset("dna-perceiver", **changes)
 
 
-@pytest.mark.parametrize("buckets", [-1, 2**24 + 1])
-def test_a_table_of_words_has_its_limits(buckets):
-    with pytest.raises(UsageError, match=f"word_buckets must be a whole number from 0 to 16,777,216, not .{buckets}"):
-        PerceiverConfig.from_preset("protein-perceiver", composition_dim=4, word_buckets=buckets)
-    with pytest.raises(UsageError, match="word_outputs need word_buckets"):
-        PerceiverConfig.from_preset("protein-perceiver", composition_dim=4, word_outputs=3)
-
-
 @pytest.mark.parametrize(
     ("preset", "changes"),
     [
-        ("dna-perceiver", {"promoter_towers": 2}),
-        ("protein-perceiver", {"word_buckets": 64, "word_outputs": 3}),
-        ("protein-dna-perceiver", {"word_buckets": 64}),
+        ("dna-perceiver", {"kernel_features": True, "coding_length": 300, "coding_outputs": 2}),
+        ("protein-perceiver", {"sequence_flows": False}),
+        ("protein-dna-perceiver", {"kernel_words": True}),
     ],
 )
-def test_without_composition_the_paper_s_network_is_left(preset, changes):
-    config = PerceiverConfig.from_preset(preset, composition_dim=8, composition_members=2, **changes)
-    plain = config.without_composition()
-    assert plain == PerceiverConfig.from_preset(preset)
-    assert Perceiver(plain).composition is None
+def test_without_the_kernel_flow_the_paper_s_network_is_left(preset, changes):
+    config = PerceiverConfig.from_preset(preset, kernel_genes=8, **changes)
+    plain = config.without_kernel()
+    assert plain == PerceiverConfig.from_preset(preset) != config
+    assert Perceiver(plain).kernel is None
+    assert (config.members, plain.members) == (8, 1)
+
+
+OF_0_1 = {
+    "composition_dim": 0,
+    "composition_dropout": 0.5,
+    "composition_gain": 1.0,
+    "composition_members": 1,
+    "promoter_towers": 0,
+    "word_buckets": 0,
+    "word_outputs": 0,
+}
+
+
+@pytest.mark.parametrize("flow", [{}, {"kernel_genes": 8, "kernel_members": 4, "coding_length": 300}])
+def test_settings_of_version_0_1_are_those_of_the_same_network(flow):
+    config = PerceiverConfig.from_preset("dna-perceiver", **flow)
+    stored = config.to_dict() | OF_0_1
+    del stored["sequence_flows"]  # which 0.1 did not have
+    assert PerceiverConfig.from_dict(stored) == config
+    assert not OF_0_1.keys() & config.to_dict().keys()
+    assert stored.keys() >= OF_0_1.keys()  # left as they were
+
+
+@pytest.mark.parametrize("changes", [{}, {"promoter_towers": 2}, {"word_buckets": 64, "word_outputs": 3}])
+def test_the_flow_of_version_0_1_is_refused(changes):
+    stored = PerceiverConfig.from_preset("dna-perceiver").to_dict() | OF_0_1 | changes | {"composition_dim": 16}
+    with pytest.raises(UsageError, match=r"^a network with the composition flow of seqexpr 0\.1, which this version"):
+        PerceiverConfig.from_dict(stored)
 
 
 def test_unknown_preset_names_the_known_ones():
@@ -94,20 +118,14 @@ def test_unknown_preset_names_the_known_ones():
         PerceiverConfig.from_preset("dna")
 
 
-def test_coding_sequences_need_a_composition_flow():
-    read = PerceiverConfig.from_preset("dna-perceiver", composition_dim=4, coding_length=300, outputs=2)
+def test_coding_sequences_need_a_kernel_flow():
+    read = PerceiverConfig.from_preset("dna-perceiver", kernel_genes=4, coding_length=300, outputs=2)
     assert (read.reads_coding, read.coding_indices) == (True, 2)
-    assert not read.without_composition().reads_coding
-    with pytest.raises(UsageError, match="coding_length needs a composition_dim"):
+    assert not read.without_kernel().reads_coding
+    with pytest.raises(UsageError, match="coding_length needs kernel_genes"):
         PerceiverConfig.from_preset("dna-perceiver", coding_length=300)
     with pytest.raises(UsageError, match="coding_outputs need a coding_length"):
-        PerceiverConfig.from_preset("dna-perceiver", composition_dim=4, coding_outputs=2)
-
-
-def test_without_composition_there_is_no_kernel_flow_either():
-    config = PerceiverConfig.from_preset("dna-perceiver", kernel_genes=8, kernel_features=True, coding_length=300)
-    assert config.without_composition() == PerceiverConfig.from_preset("dna-perceiver")
-    assert (config.members, PerceiverConfig.from_preset("dna-perceiver").members) == (8, 1)
+        PerceiverConfig.from_preset("dna-perceiver", kernel_genes=4, coding_outputs=2)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +142,8 @@ def test_the_numbers_of_a_kernel_flow_count(preset, changes):
     for genes in (100, 2000):
         config = PerceiverConfig.from_preset(preset, kernel_genes=genes, **changes)
         flow = sum(buffer.numel() for buffer in KernelFlow(config).buffers())
-        assert 0.3 * flow < config.fewest_numbers - config.without_composition().fewest_numbers <= flow
+        assert 0.3 * flow < config.fewest_numbers - config.without_kernel().fewest_numbers <= flow
+        if not config.kernel_features:  # without sequence flows there is nothing but the flow
+            assert 0.3 * flow < replace(config, sequence_flows=False).fewest_numbers <= flow
     with pytest.raises(UsageError, match="these settings ask for more than"):
         PerceiverConfig.from_preset(preset, **{**changes, "kernel_genes": 2**16, "outputs": 2**16})

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,6 +10,8 @@ from torch.nn import functional
 
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.models.perceiver import AttentionPool, Convolution, CrossAttention, Perceiver, _sinusoids
+
+from ..small_dataset import fill_kernel
 
 
 def randomise(network: nn.Module, seed: int = 1) -> nn.Module:
@@ -229,3 +232,38 @@ def test_dropout_in_training_mode_does_not_depend_on_gradients_or_the_number_of_
         tokens = torch.ones(windows, 432, dtype=torch.uint8)
         network(tokens, tokens)
     assert len(calls) == 2  # the context and the query
+
+
+@pytest.fixture
+def flows(tokens):
+    """A network with both kinds of flows, and one of the same kernel flow alone."""
+    config = PerceiverConfig.from_preset(
+        "dna-protein-perceiver", upstream=240, downstream=120, protein_length=432, stem_pool=6, tower_pool=3,
+        outputs=2, kernel_genes=10, kernel_members=4, coding_length=70,
+    )  # fmt: skip
+    beside, alone = Perceiver(config), Perceiver(replace(config, sequence_flows=False))
+    fill_kernel(randomise(beside))
+    fill_kernel(alone)
+    given = (tokens(3, 360), tokens(3, 90, letters=20), torch.randn(3, 8))
+    return beside.eval(), alone.eval(), given, tokens(3, 70, letters=64, seed=2)
+
+
+def test_without_sequence_flows_the_network_is_the_kernel_flow_and_has_no_other_tensor(flows):
+    beside, alone, given, coding = flows
+    assert list(alone.state_dict()) == [f"kernel.{key}" for key in alone.kernel.state_dict()]
+    assert len(alone.state_dict()) == 9 and alone.count_parameters() == 0 < beside.count_parameters()
+    with torch.inference_mode():
+        said = alone.kernel(*given, coding)
+        assert torch.equal(alone.members(*given, coding=coding), said)
+        assert torch.equal(alone(*given, coding=coding), said.mean(dim=1))
+        both = beside.members(*given, coding=coding)
+        output = beside.output(beside.features(*given)).unsqueeze(1)
+    torch.testing.assert_close(both, said + output, rtol=1e-4, atol=1e-4)
+    assert said.shape == (3, 4, 2) and said.std(dim=0).min() > 0.01 and output.abs().max() > 0.01
+
+
+def test_a_network_knows_where_it_computes(flows):
+    beside, alone, *_ = flows
+    for network in (beside, alone, Perceiver(beside.config.without_kernel())):
+        assert network.device == torch.device("cpu")
+        assert network.to("meta").device == torch.device("meta")

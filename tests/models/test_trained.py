@@ -24,11 +24,12 @@ from seqexpr.models.trained import (
     TrainedModel,
     add_checksums,
     load_model,
-    load_towers,
     read_metadata,
     save_model,
     save_view,
 )
+
+from ..small_dataset import fill_kernel
 
 
 @pytest.fixture
@@ -196,17 +197,17 @@ def test_metadata_that_contradict_themselves_are_refused(change, found, model, t
         read_metadata(tmp_path / "m.safetensors")
 
 
+def with_kernel(config: PerceiverConfig) -> Perceiver:
+    torch.manual_seed(0)
+    return fill_kernel(Perceiver(config).eval())
+
+
 @pytest.fixture
 def three(small_config, model):
     """Three outputs, two members."""
-    config = PerceiverConfig.from_dict(
-        {**small_config.to_dict(), "outputs": 3, "composition_dim": 4, "composition_members": 2}
-    )
+    config = replace(small_config, outputs=3, kernel_genes=10, kernel_members=2)
     outputs = tuple(Output(name, mean=float(i), sd=1.0 + i) for i, name in enumerate("abc"))
-    torch.manual_seed(0)
-    network = Perceiver(config).eval()
-    torch.nn.init.normal_(network.composition.direct.weight)
-    return TrainedModel("three", network, replace(model.metadata, config=config, outputs=outputs))
+    return TrainedModel("three", with_kernel(config), replace(model.metadata, config=config, outputs=outputs))
 
 
 def test_members_are_told_apart_and_their_mean_is_predicted(three, dna):
@@ -226,25 +227,6 @@ def test_a_view_gives_some_outputs_of_the_weights_beside_it(three, dna, tmp_path
     assert part.metadata == read_metadata(tmp_path / "part.safetensors")
     expected = three.predict_members(dna, None, half_life)[:, :, [2, 0]]
     np.testing.assert_allclose(part.predict_members(dna, None, half_life), expected, atol=1e-6)
-
-
-def test_a_view_asks_the_whole_table_of_words(model, tmp_path):
-    config = PerceiverConfig.from_preset(
-        "protein-perceiver", protein_length=432, outputs=2, composition_dim=4, word_buckets=32
-    )
-    network = Perceiver(config).eval()
-    flow = network.composition
-    for part in (flow.words.table, flow.words.weights, flow.direct.weight):
-        torch.nn.init.normal_(part)
-    outputs = (Output("a"), Output("b"))
-    whole = TrainedModel("two", network, replace(model.metadata, config=config, outputs=outputs, half_life=None))
-    save_model(tmp_path / "all.safetensors", whole)
-    save_view(tmp_path / "part.safetensors", "all.safetensors", ["b"])
-    proteins = np.random.default_rng(1).integers(1, 21, (3, 90), dtype=np.uint8)
-    expected = whole.predict(None, proteins, None)[:, 1:]
-    np.testing.assert_allclose(
-        load_model(tmp_path / "part.safetensors").predict(None, proteins, None), expected, atol=1e-6
-    )
 
 
 @pytest.mark.parametrize(
@@ -277,25 +259,12 @@ def test_half_precision_is_half_the_size_and_nearly_the_same(three, dna, tmp_pat
     save_model(tmp_path / "full.safetensors", three)
     save_model(tmp_path / "half.safetensors", three, half=True)
     stored = load_file(tmp_path / "half.safetensors")
-    assert {tensor.dtype for tensor in stored.values() if tensor.ndim > 1} == {torch.float16}
-    assert stored["composition.mean"].dtype == torch.float32
+    matrices = [part for key, part in stored.items() if part.ndim > 1 and not key.startswith("kernel.")]
+    assert {part.dtype for part in matrices} == {torch.float16}
+    assert stored["kernel.mean"].dtype == stored["output.bias"].dtype == torch.float32
     loaded = load_model(tmp_path / "half.safetensors")
     assert all(part.dtype == torch.float32 for part in loaded.network.parameters())
     np.testing.assert_allclose(loaded.predict(dna, None, None), three.predict(dna, None, None), atol=0.02)
-
-
-def test_towers_are_taken_from_weights_that_have_them(model, tmp_path):
-    config = PerceiverConfig.from_preset("dna-perceiver", composition_dim=4, promoter_towers=2)
-    network = Perceiver(config)
-    save_model(tmp_path / "t.safetensors", TrainedModel("", network, replace(model.metadata, config=config)))
-    other = Perceiver(config).composition.towers
-    other.load_state_dict(load_towers(tmp_path / "t.safetensors"))
-    assert all(
-        torch.equal(a, b) for a, b in zip(other.parameters(), network.composition.towers.parameters(), strict=True)
-    )
-    save_model(tmp_path / "m.safetensors", model)
-    with pytest.raises(InputError, match="weights without promoter towers"):
-        load_towers(tmp_path / "m.safetensors")
 
 
 def test_a_calibration_travels_with_the_weights(three, tmp_path):
@@ -449,10 +418,7 @@ def test_weights_are_loaded_by_their_name(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_weights_that_read_codons_say_so_and_a_view_asks_all_their_indices(three, dna, tmp_path):
     config = PerceiverConfig.from_dict({**three.metadata.config.to_dict(), "coding_length": 50})
-    network = Perceiver(config).eval()
-    torch.nn.init.normal_(network.composition.direct.weight)
-    network.composition.codons.adaptation.copy_(torch.rand(3, 64).log())
-    model = TrainedModel("codons", network, replace(three.metadata, config=config))
+    model = TrainedModel("codons", with_kernel(config), replace(three.metadata, config=config))
     assert model.metadata.describe_inputs()[-1] == "coding sequence up to 50 codons (optional)"
     save_model(tmp_path / "all.safetensors", model)
     assert json.loads(read_metadata(tmp_path / "all.safetensors").to_json())["alphabets"].keys() == {
@@ -478,18 +444,12 @@ def test_weights_without_codons_name_the_alphabets_that_they_always_named(three)
 @pytest.fixture
 def likeness(three, model):
     """A kernel flow of three outputs, whose weights are large and cancel, as those of a fit are."""
-    changes = {"composition_dim": 0, "composition_members": 1, "kernel_genes": 30, "kernel_members": 4}
-    config = PerceiverConfig.from_dict({**three.metadata.config.to_dict(), **changes, "coding_length": 50})
-    torch.manual_seed(0)
-    network = Perceiver(config).eval()
+    config = replace(three.metadata.config, kernel_genes=30, kernel_members=4, coding_length=50)
+    network = with_kernel(config)
     flow = network.kernel
-    flow.landmarks.copy_(torch.randint(-20, 21, flow.landmarks.shape))
     flow.landmarks[15:] = flow.landmarks[:15]
-    flow.amplitudes.fill_(1.0)
-    flow.codons.adaptation.copy_(torch.rand(3, 64).log())
     flow.weights[:15] = 100 * torch.randn(15, 4, 3)
     flow.weights[15:] = torch.randn(15, 4, 3) - flow.weights[:15]
-    flow.offset.copy_(torch.randn(3))
     return TrainedModel("likeness", network, replace(three.metadata, config=config))
 
 
@@ -532,3 +492,81 @@ def test_a_small_file_that_describes_a_huge_kernel_flow_allocates_nothing(likene
     rewrite(tmp_path / "m.safetensors", lambda stored: stored["config"].update(kernel_genes=2**16))
     with pytest.raises(InputError, match="numbers; expected the tensors that its own config describes"):
         load_model(tmp_path / "m.safetensors")
+
+
+@pytest.fixture
+def alone(likeness):
+    """The same without sequence flows."""
+    config = replace(likeness.metadata.config, sequence_flows=False)
+    return TrainedModel("alone", with_kernel(config), replace(likeness.metadata, config=config))
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_weights_of_a_kernel_flow_alone_hold_nothing_else(alone, dna, tmp_path, half):
+    save_model(tmp_path / "all.safetensors", alone, half=half)
+    stored, kept = load_file(tmp_path / "all.safetensors"), alone.network.state_dict()
+    assert stored.keys() == kept.keys() and all(key.startswith("kernel.") for key in stored)
+    loaded = load_model(tmp_path / "all.safetensors")
+    assert loaded.metadata == alone.metadata and not loaded.metadata.config.sequence_flows
+    half_life = np.full((3, 8), 400.0)
+    expected = alone.predict_members(dna, None, half_life)
+    assert expected.shape == (4, 3, 3) and np.ptp(expected, axis=1).min() > 0
+    found = loaded.predict_members(dna, None, half_life)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=0.05 if half else 0)
+
+
+def test_a_view_of_a_kernel_flow_alone(alone, dna, tmp_path):
+    save_model(tmp_path / "all.safetensors", alone)
+    save_view(tmp_path / "part.safetensors", "all.safetensors", ["c", "a"])
+    part = load_model(tmp_path / "part.safetensors")
+    coding = np.random.default_rng(0).integers(1, 65, (3, 50)).astype(np.uint8)
+    expected = alone.predict_members(dna, None, None, coding)[:, :, [2, 0]]
+    np.testing.assert_allclose(part.predict_members(dna, None, None, coding), expected, rtol=1e-5, atol=1e-4)
+    assert part.network.config.coding_indices == 3
+
+
+@pytest.mark.parametrize(("stored", "said"), [(True, "alone"), (False, "with sequence flows")])
+def test_whether_there_are_sequence_flows_and_the_tensors_go_together(likeness, alone, tmp_path, stored, said):
+    save_model(tmp_path / "m.safetensors", alone if said == "alone" else likeness)
+    rewrite(tmp_path / "m.safetensors", lambda metadata: metadata["config"].update(sequence_flows=stored))
+    with pytest.raises(InputError, match="the tensors that its own config describes"):
+        load_model(tmp_path / "m.safetensors")
+
+
+RETIRED = {
+    "composition_dim": 0,
+    "composition_dropout": 0.5,
+    "composition_gain": 1.0,
+    "composition_members": 1,
+    "promoter_towers": 0,
+    "word_buckets": 0,
+    "word_outputs": 0,
+}
+
+
+def of_version_0_1(stored, **changes):
+    """Metadata as seqexpr 0.1 wrote them."""
+    del stored["config"]["sequence_flows"]
+    stored["config"].update(RETIRED | changes)
+
+
+def test_weights_of_version_0_1_without_its_composition_flow_load(likeness, dna, tmp_path):
+    save_model(tmp_path / "all.safetensors", likeness)
+    rewrite(tmp_path / "all.safetensors", of_version_0_1)
+    save_view(tmp_path / "part.safetensors", "all.safetensors", ["b"])
+    loaded = load_model(tmp_path / "all.safetensors")
+    assert loaded.metadata == likeness.metadata
+    np.testing.assert_array_equal(loaded.predict(dna, None, None), likeness.predict(dna, None, None))
+    assert load_model(tmp_path / "part.safetensors").predict(dna, None, None).shape == (3, 1)
+
+
+def test_weights_of_version_0_1_with_its_composition_flow_are_refused_in_a_line(model, tmp_path):
+    save_model(tmp_path / "all.safetensors", model)
+    rewrite(tmp_path / "all.safetensors", lambda stored: of_version_0_1(stored, composition_dim=16, word_buckets=64))
+    save_view(tmp_path / "part.safetensors", "all.safetensors", ["mrna"])
+    for file in ("all.safetensors", "part.safetensors"):
+        for read in (read_metadata, load_model):
+            with pytest.raises(InputError) as refused:
+                read(tmp_path / file)
+            assert str(refused.value).startswith(f"{tmp_path / file}: found ") and "\n" not in str(refused.value)
+            assert str(refused.value).count("a network with the composition flow of seqexpr 0.1") == 1

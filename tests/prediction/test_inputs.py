@@ -103,7 +103,7 @@ def test_options_that_fit_pass(metadata: Callable[..., Any]) -> None:
 
 def reading_codons(metadata: Callable[..., Any], preset: str = "dna-perceiver", length: int = 50) -> Any:
     made = metadata(preset)
-    return replace(made, config=replace(made.config, composition_dim=4, coding_length=length))
+    return replace(made, config=replace(made.config, kernel_genes=4, coding_length=length))
 
 
 def test_coding_sequences_are_read_as_far_as_the_longest_of_the_models(metadata: Callable[..., Any]) -> None:

@@ -20,6 +20,8 @@ from seqexpr.prediction.pool import WORKER_NAME
 from seqexpr.prediction.predictor import Predictor
 from seqexpr.threads import READER_NAME
 
+from ..small_dataset import fill_kernel
+
 PRESETS = ("dna-perceiver", "protein-perceiver", "protein-dna-perceiver", "dna-protein-perceiver")
 
 
@@ -355,11 +357,9 @@ def test_coding_sequences_are_padded_and_a_record_may_lack_its_own(
     metadata: Callable[..., Any], random_records: Callable[..., Any]
 ) -> None:
     plain = metadata()
-    config = replace(plain.config, composition_dim=4, coding_length=30, latents=4)
+    config = replace(plain.config, kernel_genes=4, coding_length=30, latents=4)
     torch.manual_seed(0)
-    network = Perceiver(config).eval()
-    assert network.composition is not None
-    torch.nn.init.normal_(network.composition.direct.weight)
+    network = fill_kernel(Perceiver(config).eval())
     model = TrainedModel("codons", network, replace(plain, config=config))
     draw = np.random.default_rng(1)
     codons = [None if number % 3 == 0 else draw.integers(1, 65, 5 + 4 * number).astype(np.uint8) for number in range(9)]

@@ -10,7 +10,7 @@ from seqexpr.models.perceiver import Perceiver
 from seqexpr.models.trained import ModelMetadata, Output, TrainedModel
 from seqexpr.prediction.rows import predict_rows
 
-from ..small_dataset import make_small_dataset, tiny_config
+from ..small_dataset import fill_kernel, make_small_dataset, tiny_config
 
 
 @pytest.mark.parametrize("preset", ["dna-perceiver", "protein-perceiver", "dna-protein-perceiver"])
@@ -30,10 +30,8 @@ def test_rows_come_in_the_order_asked_for_whatever_the_batch_size(preset: str, t
 
 def test_coding_sequences_of_a_dataset_are_read_where_there_are_some(tmp_path: Any) -> None:
     torch.manual_seed(0)
-    config = tiny_config(composition_dim=4, coding_length=60)
-    network = Perceiver(config)
-    assert network.composition is not None
-    torch.nn.init.normal_(network.composition.direct.weight)
+    config = tiny_config(kernel_genes=4, coding_length=60)
+    network = fill_kernel(Perceiver(config))
     model = TrainedModel("tiny", network, ModelMetadata(config, (Output("a"),)))
     dataset = make_small_dataset(tmp_path / "coding", with_coding=True)
     with_codons = predict_rows(model, dataset, np.arange(8), 3)

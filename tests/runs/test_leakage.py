@@ -21,7 +21,7 @@ from seqexpr.evaluation.tables import read_table
 from seqexpr.finished import fold_folder
 from seqexpr.inputs.half_life import HalfLifeSchema
 from seqexpr.models.composition.codons import CodonUse, codon_counts
-from seqexpr.models.composition.flow import CompositionFlow
+from seqexpr.models.composition.kernel import KernelFlow
 from seqexpr.models.trained import Output, read_metadata
 from seqexpr.runs import setup
 from seqexpr.runs.cross_validation import run_folds
@@ -166,13 +166,12 @@ class Changed:
 
 
 @pytest.fixture
-def composed(dataset):
-    """A network that reads everything: windows, proteins, half-life features and their composition, which learns
-    first."""
-    named = {"labels": ("a",), "preset": "dna-protein-perceiver", "epochs": 2, "batch_size": 16}
+def alone(dataset):
+    """A network that reads everything: windows, proteins and half-life features, and is a kernel flow alone."""
+    named = {"labels": ("a", "b"), "preset": "dna-protein-perceiver", "epochs": 0}
     plain = resolve_experiment(str(dataset.folder), **named)
-    config = replace(plain.config, composition_dim=4, kernel_genes=0)
-    return replace(plain, config=config, recipe=plain.recipe.changed(composition_epochs=2))
+    assert plain.config.kernel_genes
+    return replace(plain, config=replace(plain.config, sequence_flows=False))
 
 
 def with_other_inputs(experiment, part):
@@ -195,43 +194,52 @@ def moved_by_inputs(experiment, part, tmp_path):
     return {name for name in plain if plain[name] != other[name]}
 
 
+@pytest.mark.parametrize("change", PLANTED)
+def test_test_labels_move_nothing_of_a_kernel_flow_alone(alone, tmp_path, change):
+    assert moved(alone, PLANTED[change], tmp_path) == {"metrics"}
+
+
 @pytest.mark.parametrize("part", ["sequences", "half-life"])
-def test_inputs_of_test_genes_move_nothing_but_their_predictions(composed, tmp_path, part):
-    assert moved_by_inputs(composed, part, tmp_path) == {"predictions"}
-    first, *_ = read_lines(fold_folder(tmp_path / "plain", FOLD) / "metrics.jsonl")
-    assert first["epoch"] == 0  # the composition flow has learnt first
+def test_inputs_of_test_genes_move_nothing_but_their_predictions(alone, tmp_path, part):
+    assert moved_by_inputs(alone, part, tmp_path) == {"predictions"}
+    (only,) = read_lines(fold_folder(tmp_path / "plain", FOLD) / "metrics.jsonl")
+    assert only["epoch"] == 0
 
 
-def test_a_half_life_scaler_that_saw_the_test_fold_is_caught(composed, tmp_path, monkeypatch):
+def test_a_half_life_scaler_that_saw_the_test_fold_is_caught(alone, tmp_path, monkeypatch):
     def leaky(experiment, split):
         dataset = experiment.dataset
         return HalfLifeSchema.fit(dataset.half_life(), dataset.half_life_names, dataset.half_life_transforms)
 
     monkeypatch.setattr(trainer, "half_life_schema", leaky)
-    assert moved_by_inputs(composed, "half-life", tmp_path) >= {"weights", "epochs"}
+    assert moved_by_inputs(alone, "half-life", tmp_path) >= {"weights", "epochs"}
 
 
-def test_a_composition_that_was_standardised_on_the_test_fold_is_caught(composed, tmp_path, monkeypatch):
-    honest, fit = trainer.train_composition, CompositionFlow.fit
+def test_features_that_were_standardised_on_the_test_fold_are_caught(alone, tmp_path, monkeypatch):
+    honest, standardise = trainer.fit_kernel, KernelFlow.standardise
 
-    def leaky(flow, loader, *rest):
-        batches = loader.batches(np.arange(len(loader.labels)), 16)
-        everything = [(batch.latent_tokens, batch.query_tokens, batch.coding) for batch in batches]
+    def leaky(network, loader, *rest):
+        everything = torch.cat(
+            [
+                network.kernel.features(batch.latent_tokens, batch.query_tokens, batch.half_life)
+                for batch in loader.batches(np.arange(len(loader.labels)), 16)
+            ]
+        )
         with monkeypatch.context() as patch:
-            patch.setattr(CompositionFlow, "fit", lambda flow, _: fit(flow, everything))
-            return honest(flow, loader, *rest)
+            patch.setattr(KernelFlow, "standardise", lambda flow, _: standardise(flow, everything))
+            return honest(network, loader, *rest)
 
-    monkeypatch.setattr(trainer, "train_composition", leaky)
-    assert moved_by_inputs(composed, "sequences", tmp_path) >= {"weights", "epochs"}
+    monkeypatch.setattr(trainer, "fit_kernel", leaky)
+    assert moved_by_inputs(alone, "sequences", tmp_path) >= {"weights", "epochs"}
 
 
 @pytest.fixture
 def codons(coding_dataset):
-    """A network whose composition flow reads coding sequences too."""
+    """A network whose kernel flow reads coding sequences too."""
     named = {"labels": ("a", "b"), "preset": "dna-perceiver", "epochs": 1, "batch_size": 16}
-    plain = resolve_experiment(str(coding_dataset.folder), **named)
-    assert plain.config.reads_coding
-    return replace(plain, recipe=plain.recipe.changed(composition_epochs=2))
+    experiment = resolve_experiment(str(coding_dataset.folder), **named)
+    assert experiment.config.reads_coding
+    return experiment
 
 
 @pytest.mark.parametrize("change", PLANTED)

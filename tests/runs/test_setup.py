@@ -233,7 +233,7 @@ def test_the_kernel_flow_compares_with_no_more_genes_than_there_are(dataset, cod
     for given, codons in ((coding_dataset, 6000), (dataset, 0)):
         experiment = resolve_experiment(str(given.folder), labels=("a", "b"), preset=preset)
         assert (experiment.config.kernel_genes, experiment.config.coding_length) == (len(given), codons)
-        assert experiment.config.composition_dim == 0
+        assert experiment.config.sequence_flows
 
 
 @pytest.mark.parametrize("with_coding", [False, True])

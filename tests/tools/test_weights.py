@@ -22,10 +22,10 @@ from tools.weights.evaluation import (
     spread,
     strongest,
 )
+from tools.weights.towers import PromoterTowers
 from tools.weights.xpresso_towers import towers_of
 from tools.weights.xpresso_windows import Xpresso
 
-from seqexpr.models.composition.towers import PromoterTowers
 from seqexpr.models.trained import load_model, read_metadata
 from seqexpr.training.experiment import Experiment
 from seqexpr.training.recipe import Recipe
@@ -38,8 +38,8 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory):
     dataset = make_small_dataset(tmp_path_factory.mktemp("data") / "small")
-    recipe = Recipe("toy", composition_epochs=20, composition_bootstrap=True, max_epochs=1, stop_metric="none")
-    return Experiment(dataset, ("a",), tiny_config(composition_dim=4, composition_members=3), recipe, seed=0)
+    recipe = Recipe("toy", max_epochs=1, stop_metric="none")
+    return Experiment(dataset, ("a",), tiny_config(kernel_genes=30, kernel_members=4), recipe, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_every_gene_is_predicted_by_a_network_that_never_saw_its_chromosome(toy,
         seen = set(chromosomes[np.concatenate([split.train, split.valid])])
         assert not seen & set(chromosomes[fold_of == fold])
         assert len(split.valid) == WATCHED
-    assert predicted.shape == (2, 3, len(toy.dataset), 1)
+    assert predicted.shape == (2, 4, len(toy.dataset), 1)
     assert np.isfinite(predicted).all()
     assert (predicted[0] != predicted[1]).any()  # with the half-life features, and without
 
@@ -129,7 +129,7 @@ def test_weights_are_written_with_card_views_and_page(toy, folder, predicted, tm
     page = (tmp_path / "pages/toy.md").read_text()
     assert page.startswith("# toy\n\nLevels.\n\nNames for `--model`: `part`; `toy-all` gives all outputs at once.")
     assert told in page and "- **Limits**: a toy." in page
-    assert load_model(files[0]).network.config.composition_members == 3
+    assert load_model(files[0]).network.config.kernel_members == 4
 
     tensors = load_file(files[0])
     (tmp_path / "cards/toy-all.toml").write_text(words.replace("a toy", "a mere toy"))

@@ -48,7 +48,7 @@ def test_hidden_half_life_is_unknown(dataset, schema):
 
 
 def reading_codons() -> PerceiverConfig:
-    return tiny_config(composition_dim=4, coding_length=20)
+    return tiny_config(kernel_genes=4, coding_length=20)
 
 
 def test_codons_come_where_the_network_reads_them(coding_dataset):

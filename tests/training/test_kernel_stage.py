@@ -72,7 +72,8 @@ def chosen(monkeypatch):
 def fitted(genes, *, recipe=PLAIN, seed=3, train=None, **changes):
     network = network_of(genes.labels.shape[1], **changes)
     rows = np.arange(len(genes.dna)) if train is None else train
-    return network, fit_kernel(network, genes, rows, recipe, seed)
+    told, _ = fit_kernel(network, genes, rows, recipe, seed)
+    return network, told
 
 
 def answers(network, genes) -> np.ndarray:
@@ -294,3 +295,48 @@ def test_kernel_features_are_what_the_sequence_flows_make_of_the_genes():
         features = network.features(batch.latent_tokens, batch.query_tokens, batch.half_life)
     width = features.shape[1]
     torch.testing.assert_close(network.kernel.mean[:width], features.mean(dim=0), rtol=1e-4, atol=1e-5)
+
+
+def sequence_features(network, genes) -> torch.Tensor:
+    (batch,) = genes.batches(np.arange(len(genes.dna)), 1000)
+    with torch.inference_mode():
+        return network.eval().features(batch.latent_tokens, batch.query_tokens, batch.half_life).clone()
+
+
+@pytest.mark.parametrize("words", [False, True])
+def test_beside_the_sequence_flows_it_is_fitted_to_what_the_output_layer_leaves_over(words):
+    """Together they answer with the labels' signal, though the output layer alone is far off."""
+    genes, network = Genes(), network_of(kernel_features=True, kernel_words=words)
+    torch.nn.init.normal_(network.output.weight, std=0.5)
+    with torch.no_grad():
+        said = network.output(sequence_features(network, genes)).numpy()
+    assert said.std() > 0.3
+    told, fitted_to = fit_kernel(network, genes, np.arange(GENES), PLAIN, 0)
+    np.testing.assert_allclose(fitted_to, genes.labels - said, atol=1e-4)
+    other, left_over = network_of(kernel_features=True, kernel_words=words), genes.with_labels(fitted_to[:, 0])
+    for part in other.output.parameters():
+        torch.nn.init.zeros_(part)
+    again, _ = fit_kernel(other, left_over, np.arange(GENES), PLAIN, 0)
+    np.testing.assert_allclose(told, again, atol=1e-3)
+    (batch,) = genes.batches(np.arange(GENES), GENES)
+    inputs = (batch.latent_tokens, batch.query_tokens, batch.half_life)
+    with torch.inference_mode():
+        whole, alone = (one(*inputs, coding=batch.coding).numpy() for one in (network, other))
+    np.testing.assert_allclose(whole, said + alone, atol=1e-2)
+
+
+def test_a_kernel_flow_of_words_is_fitted_to_the_labels_whatever_the_output_layer_says():
+    genes, network = Genes(), network_of()
+    torch.nn.init.normal_(network.output.weight)
+    told, fitted_to = fit_kernel(network, genes, np.arange(GENES), PLAIN, 3)
+    assert np.array_equal(fitted_to, genes.labels) and np.array_equal(told, fitted(genes)[1])
+
+
+def test_without_sequence_flows_it_is_fitted_as_beside_them():
+    """To the same tensors: nothing of the fit comes from them."""
+    genes = Genes()
+    (beside, told), (alone, told_alone) = (fitted(genes, coding_length=40, sequence_flows=f) for f in (True, False))
+    assert np.array_equal(told, told_alone) and list(alone.state_dict()) == [
+        f"kernel.{key}" for key in beside.kernel.state_dict()
+    ]
+    assert all(torch.equal(value, alone.kernel.state_dict()[key]) for key, value in beside.kernel.state_dict().items())

@@ -7,9 +7,11 @@ import pytorch_optimizer
 import torch
 
 from seqexpr.errors import UsageError
+from seqexpr.own_files import record, whole
 from seqexpr.training.optimizers import make_optimizer
 from seqexpr.training.recipe import Recipe
 from seqexpr.training.recipe_files import load_recipe
+from seqexpr.training.state import load_state, save_state
 
 KINDS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "lamb": pytorch_optimizer.Lamb}
 
@@ -50,3 +52,16 @@ def test_absent_lamb_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "pytorch_optimizer", None)
     with pytest.raises(UsageError, match=r"run: pip install pytorch-optimizer$"):
         make_optimizer(Recipe("r", optimizer="lamb"), [torch.nn.Parameter(torch.ones(2))])
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_network_without_parameters_has_an_optimiser_too(name, tmp_path):
+    """Its state is written and read as that of any other."""
+    optimizer = make_optimizer(Recipe("r", optimizer=name), [])
+    assert optimizer.param_groups[0]["params"] == []
+    optimizer.step()
+    save_state(tmp_path, {"network": {"one": torch.ones(1)}}, optimizer, {"rows": 3})
+    again = make_optimizer(Recipe("r", optimizer=name), iter(()))
+    groups, progress = load_state(tmp_path, again, record({"rows": whole(0)}))
+    assert (groups["network"]["one"], progress, again.state_dict()["state"]) == (1, {"rows": 3}, {})
+    assert again.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"] == 1e-3

@@ -8,7 +8,7 @@ import torch
 
 from seqexpr.errors import InputError, UsageError
 from seqexpr.models.config import PerceiverConfig
-from seqexpr.training.recipe import Recipe, check_settings
+from seqexpr.training.recipe import Recipe, check_settings, stored_recipe
 from seqexpr.training.trainer import _Trainer, train
 
 
@@ -107,13 +107,63 @@ def test_stop_metric_and_patience_mean_what_they_say(experiment, split, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("model", "said"),
-    [({}, "composition_epochs without a composition_dim"), ({"composition_dim": 8, "tanh": True}, "and tanh")],
+    ("changes", "said"),
+    [
+        ({"max_epochs": 5}, "max_epochs must be 0, and the table teacher absent"),
+        ({"teacher": {"models": ["human-mrna"]}}, "or from a teacher"),
+        ({"model": {"kernel_features": True}}, "kernel_features need kernel_genes and sequence_flows"),
+        ({"model": {"tanh": True}}, "kernel_genes and tanh"),
+        ({"model": {"kernel_genes": 0}}, "or there is no network"),
+    ],
 )
-def test_a_first_stage_that_could_do_nothing_or_harm_is_refused(model, said):
-    recipe = Recipe("r", composition_epochs=5, model=model)
-    with pytest.raises(UsageError, match=said):
+def test_what_a_network_without_sequence_flows_cannot_learn_is_refused(changes, said):
+    config = PerceiverConfig.from_preset("dna-perceiver")
+    alone = Recipe("r", max_epochs=0, model={"kernel_genes": 8, "sequence_flows": False})
+    assert not alone.fit(config).sequence_flows
+    model = {**alone.model, **changes.get("model", {})}
+    with pytest.raises(UsageError, match=f"recipe r.*{said}"):
+        alone.changed(**{**changes, "model": model}).fit(config)
+
+
+def test_epochs_after_a_kernel_flow_that_reads_the_sequence_flows_are_refused():
+    recipe = Recipe("r", model={"kernel_genes": 8, "kernel_features": True})
+    with pytest.raises(UsageError, match="kernel_features need max_epochs 0"):
         recipe.fit(PerceiverConfig.from_preset("dna-perceiver"))
+
+
+OF_0_1 = {
+    "composition_epochs": 40,
+    "composition_learning_rate": 0.001,
+    "composition_bootstrap": True,
+    "word_penalty": 3.0,
+    "towers_from": "human-mrna",
+}
+
+
+def test_a_stored_recipe_of_version_0_1_is_read():
+    recipe = Recipe("r", ("default-dna",), betas=(0.8, 0.9), model={"kernel_genes": 8})
+    stored = json.loads(json.dumps({**recipe.to_dict(), **OF_0_1}))
+    assert stored_recipe(stored, "manifest.json") == recipe
+    for model in ({"composition_dim": 0, "word_buckets": 0}, {"composition_members": 1}):
+        assert stored_recipe({**stored, "model": {**recipe.model, **model}}, "manifest.json") == recipe
+
+
+def test_a_stored_recipe_with_the_flow_of_version_0_1_is_refused_in_a_line():
+    stored = Recipe("r").to_dict() | {"model": {"composition_dim": 16, "composition_members": 8}}
+    with pytest.raises(InputError) as refused:
+        stored_recipe(stored, "manifest.json")
+    assert str(refused.value) == (
+        "manifest.json, key 'model.composition_dim': found a network with the composition flow of seqexpr 0.1, which "
+        "this version does not have; expected the recipe of a run"
+    )
+
+
+@pytest.mark.parametrize("key", OF_0_1)
+def test_a_users_recipe_has_no_settings_of_version_0_1(key):
+    with pytest.raises(InputError, match=f"key '{key}': found an unknown setting"):
+        check_settings({key: OF_0_1[key]}, "mine.toml")
+    with pytest.raises(InputError, match=r"key 'model\.composition_dim': found an unknown setting"):
+        check_settings({"model": {"composition_dim": 4}}, "mine.toml")
 
 
 def test_no_epochs_are_for_networks_with_a_flow_that_learns_before():

@@ -74,7 +74,6 @@ def test_the_recipes_of_bundled_models_set_no_gene_aside(name):
     config = recipe.fit(PerceiverConfig.from_preset(preset))
     assert (recipe.stop_metric, recipe.patience) == ("none", 0)
     assert config.reads_half_life and config.members > 1
-    assert bool(config.promoter_towers) == (name == "human-mrna")
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -195,7 +194,6 @@ def test_unknown_names_and_absent_files():
         ("[[model]]\na = 1", "model"),
         ("[model]\ntower_channels = []", "model.tower_channels"),
         ("[model]\ntower_channels = [0]", "model.tower_channels"),
-        ("[model]\ncomposition_gain = nan", "model.composition_gain"),
         ("[model]\ndropout = 1.0", "dropout"),
         ("[model]\nembedding_dim = 7", "embedding_dim"),
         ("[model]\nself_heads = -1", "self_heads"),
@@ -218,4 +216,4 @@ def test_the_default_has_a_kernel_flow_that_reads_codons_and_the_synthetic_tasks
     config = recipe.fit(PerceiverConfig.from_preset(preset))
     assert config.kernel_genes == (0 if task.startswith("synthetic") else 4096)
     assert config.reads_coding == bool(config.kernel_genes)
-    assert not (config.composition_dim or config.word_buckets or config.kernel_features or recipe.composition_epochs)
+    assert not config.kernel_features and config.sequence_flows

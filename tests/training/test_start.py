@@ -20,8 +20,8 @@ from seqexpr.training.experiment import fingerprint, half_life_schema
 from seqexpr.training.start import Start, fit_output
 from seqexpr.training.trainer import _Trainer, train
 
-from ..small_dataset import tiny_config
-from .test_trainer import StopAt, interrupt_and_resume
+from ..small_dataset import fill_kernel, tiny_config
+from .test_trainer import StopAfter, StopAt, interrupt_and_resume
 
 CPU = torch.device("cpu")
 SCHEMA = HalfLifeSchema(FEATURES, TRANSFORMS, (2.0,) * 4 + (0.5,) * 3 + (3.0,), (0.7,) * 4 + (0.2,) * 3 + (2.0,))
@@ -31,15 +31,8 @@ def weights(path, config, *outputs: Output, schema: HalfLifeSchema | None = None
     """A file of random weights, whose every tensor says something."""
     torch.manual_seed(seed)
     network = Perceiver(config)
-    if network.composition is not None:
-        torch.nn.init.normal_(network.composition.direct.weight, std=0.1)
-        for buffer in network.composition.buffers():
-            torch.nn.init.uniform_(buffer, 0.5, 1.0)
-    if (flow := network.kernel) is not None:
-        for buffer in (flow.sd, flow.amplitudes, flow.reach, flow.covariate_weight, flow.offset):
-            torch.nn.init.uniform_(buffer, 0.5, 1.0)
-        torch.nn.init.normal_(flow.weights)
-        flow.landmarks.copy_(torch.randint(-30, 31, flow.landmarks.shape))
+    if network.kernel is not None:
+        fill_kernel(network, seed)
     save_model(path, TrainedModel(path.stem, network, ModelMetadata(config, outputs, schema)))
     return path
 
@@ -64,7 +57,6 @@ A = Output("a", "x", mean=-3.0, sd=40.0)
 
 FLOWS = {
     "none": {},
-    "composition": {"composition_dim": 4, "composition_members": 2},
     "kernel": {"kernel_genes": 30, "kernel_members": 4},
 }
 
@@ -114,22 +106,6 @@ def test_other_outputs_begin_with_a_regression_on_what_the_flows_make_of_the_gen
         kept = [key for key in found if not key.startswith("output.") and found[key].is_floating_point()]
         for key in kept:
             torch.testing.assert_close(found[key], source[key], rtol=1e-5, atol=1e-6, msg=key)
-
-
-def test_a_composition_flow_of_other_outputs_gives_way_to_the_flow_of_the_recipe(experiment, split, tmp_path):
-    """It could say nothing of these labels, and an output layer alone cannot make up for it."""
-    config = tiny_config("protein-perceiver", composition_dim=4, word_buckets=64)
-    file = weights(tmp_path / "w.safetensors", config, Output("other"))
-    wanted = tiny_config("protein-perceiver", outputs=2, kernel_genes=40, kernel_members=4)
-    own = from_weights(experiment, file, labels=("a", "b"), config=wanted)
-    assert own.config == replace(wanted, dropout=own.config.dropout)
-    model, row = epoch_zero(own, split, tmp_path / "run")
-    assert model.network.composition is None and model.network.kernel.weights.abs().max() > 0
-    assert 0 < row["train_loss"] < 1.2
-    source = load_file(file)
-    assert torch.equal(model.network.state_dict()["latents"], source["latents"])
-    same = from_weights(experiment, file, labels=("other",), config=replace(wanted, outputs=1))
-    assert (same.config.composition_dim, same.config.kernel_genes) == (4, 0)
 
 
 def test_a_view_starts_with_its_own_outputs(experiment, split, tmp_path):
@@ -240,7 +216,7 @@ def test_what_no_training_can_start_from(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("output", "flow"),
-    [("a", "none"), ("other", "none"), ("other", "composition"), ("a", "kernel"), ("other", "kernel")],
+    [("a", "none"), ("other", "none"), ("a", "kernel"), ("other", "kernel")],
 )
 def test_resumed_equals_uninterrupted(experiment, split, tmp_path, output, flow):
     config = tiny_config(**FLOWS[flow])
@@ -253,16 +229,6 @@ def test_other_weights_do_not_resume(experiment, split, tmp_path):
     train(from_weights(experiment, files[0]), split, tmp_path / "run", CPU, name="w")
     with pytest.raises(InputError, match="other data, options, recipe or seed"):
         train(from_weights(experiment, files[1]), split, tmp_path / "run", CPU, name="w")
-
-
-def test_towers_stay_those_of_the_weights(experiment, split, tmp_path, monkeypatch):
-    """The recipe need not name where towers come from."""
-    monkeypatch.setattr("seqexpr.models.config.PROMOTER_WINDOW", (240, 120))
-    file = weights(tmp_path / "w.safetensors", tiny_config(composition_dim=4, promoter_towers=1), A, schema=SCHEMA)
-    trainer = _Trainer(from_weights(experiment, file), split, tmp_path / "run", CPU, None)
-    towers = trainer.network.composition.towers.state_dict()
-    source = load_file(file)
-    assert towers and all(torch.equal(towers[key], source[f"composition.towers.{key}"]) for key in towers)
 
 
 @pytest.mark.parametrize("outputs", [("other",), ("b", "a"), ("view",)])
@@ -305,18 +271,126 @@ def test_weights_without_a_flow_get_the_kernel_flow_of_the_recipe(experiment, sp
 
 
 def test_a_kernel_of_what_the_sequence_flows_make_of_the_genes_is_always_fitted_anew(experiment, split, tmp_path):
-    config = tiny_config(kernel_genes=30, kernel_features=True)
-    file = weights(tmp_path / "w.safetensors", config, A, schema=SCHEMA)
+    file = informed(tmp_path / "w.safetensors", experiment, split, "a")
     result = train(from_weights(experiment, file), split, tmp_path / "run", CPU, name="w")
     assert [row["epoch"] for row in result.rows] == [0] and result.rows[0]["valid_r2"] > 0.3
     assert not torch.equal(result.model.network.kernel.landmarks, load_model(file).network.kernel.landmarks)
 
 
-def test_weights_with_a_flow_keep_it_and_no_tanh_comes_behind_a_kernel_flow(tmp_path):
-    composition = weights(tmp_path / "c.safetensors", tiny_config(composition_dim=4), A)
-    assert Start.of(composition).network(tiny_config(kernel_genes=8), ("a",)).kernel_genes == 0
+def test_weights_with_a_flow_keep_it_and_no_tanh_comes_behind_it(tmp_path):
     kernel = weights(tmp_path / "k.safetensors", tiny_config(kernel_genes=8), A)
-    found = Start.of(kernel).network(tiny_config(composition_dim=4), ("a",))
-    assert (found.kernel_genes, found.composition_dim) == (8, 0)
+    assert Start.of(kernel).network(tiny_config(kernel_genes=30), ("a",)).kernel_genes == 8
+    assert Start.of(kernel).network(tiny_config(), ("a",)).kernel_genes == 8
     with pytest.raises(UsageError, match="kernel_genes and tanh"):
         Start.of(kernel).network(tiny_config(tanh=True), ("a",))
+
+
+def read(network, tokens) -> tuple[np.ndarray, np.ndarray]:
+    """What the output layer reads of proteins, and what it says."""
+    with torch.inference_mode():
+        features = network.eval().features(tokens, tokens)
+        return features.double().numpy(), network.output(features).double().numpy()
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_before_a_kernel_flow_the_labels_are_regressed_on_what_the_weights_predict(tmp_path, outputs):
+    """An exact linear relation is found, for each label on its own genes, and the rest of the network stays."""
+    given = tuple(Output(name) for name in "xy"[:outputs])
+    file = weights(tmp_path / "w.safetensors", tiny_config("protein-perceiver", outputs=outputs), *given)
+    torch.manual_seed(3)
+    network = Perceiver(tiny_config("protein-perceiver", outputs=2))
+    trunk = {key: value for key, value in load_file(file).items() if not key.startswith("output.")}
+    network.load_state_dict({**network.state_dict(), **trunk})
+    tokens = torch.randint(1, 21, (60, 60), dtype=torch.uint8)
+    said = read(load_model(file).network, tokens)[1]
+    scaled = (said - said.mean(axis=0)) / said.std(axis=0)
+    labels = np.stack([3 * scaled[:, 0] - 1, scaled @ np.array([0.5, -2.0])[:outputs] + 4], axis=1)
+    labels[:9, 1] = np.nan
+    y = torch.from_numpy(labels).float()
+    batches = [Batch(part, part, None, label) for part, label in zip(tokens.split(25), y.split(25), strict=True)]
+    fit_output(network, batches, Start.of(file))
+    found = read(network, tokens)[1]
+    known = ~np.isnan(labels)
+    np.testing.assert_allclose(found[known], labels[known], atol=0.01)
+    after = network.state_dict()
+    assert all(torch.equal(after[key], value) for key, value in trunk.items())
+    layer = Start.of(file).output_layer()
+    assert layer.shape == (outputs, after["output.weight"].shape[1])
+    assert np.linalg.matrix_rank(np.vstack([layer, after["output.weight"].numpy()]), tol=1e-4) == outputs
+
+
+def test_on_the_one_output_of_the_weights_less_noise_is_learnt_by_heart_than_on_all_features(tmp_path):
+    file = weights(tmp_path / "w.safetensors", tiny_config("protein-perceiver"), Output("x"))
+    torch.manual_seed(4)
+    tokens, labels = torch.randint(1, 21, (40, 60), dtype=torch.uint8), torch.randn(40, 1)
+    errors = []
+    for before in (None, Start.of(file)):
+        network = load_model(file).network
+        fit_output(network, [Batch(tokens, tokens, None, labels)], before)
+        errors.append(float(np.mean((read(network, tokens)[1] - labels.numpy()) ** 2)))
+    assert errors[0] < errors[1] <= float(labels.var(correction=0)) * 1.001
+
+
+def informed(path, experiment, split, output: str):
+    """Weights with a kernel flow that reads the sequence flows, and whose output layer knows something of the genes."""
+    config = tiny_config(kernel_genes=30, kernel_features=True)
+    source = load_model(weights(path, config, Output(output, mean=8.0, sd=1.2), schema=SCHEMA))
+    trainer = _Trainer(replace(experiment, config=config), split, path.parent / "informed", CPU, None)
+    fit_output(source.network, [trainer.loader.batch(split.train)])
+    save_model(path, source)
+    return path
+
+
+@pytest.mark.parametrize("output", ["a", "other"])
+def test_a_kernel_flow_that_reads_the_sequence_flows_learns_what_the_output_layer_leaves_over(
+    experiment, split, tmp_path, output
+):
+    """The output layer is kept for outputs of the same names, to the same predictions, and fitted for others; the loss
+    of epoch 0 is that of left-out genes by both together."""
+    file = informed(tmp_path / "w.safetensors", experiment, split, output)
+    own = from_weights(experiment, file, config=tiny_config(kernel_genes=30, kernel_features=True))
+    trainer = _Trainer(own, split, tmp_path / "run", CPU, None)
+    trainer._start()
+    network, source = trainer.best_network(), load_model(file)
+    batch = trainer.loader.batch(np.arange(48))
+    inputs = (batch.latent_tokens, batch.query_tokens, batch.half_life)
+    labels = batch.labels.numpy()[:, 0]
+    with torch.inference_mode():
+        said, kept = (one.output(one.features(*inputs))[:, 0].numpy() for one in (network, source.network.eval()))
+    if output == "a":
+        scale = source.metadata.outputs[0]
+        np.testing.assert_allclose(said * trainer.sd + trainer.mean, kept * scale.sd + scale.mean, rtol=1e-4)
+    else:
+        slope = np.polyfit(kept[split.train], said[split.train], 1)
+        np.testing.assert_allclose(said, np.polyval(slope, kept), atol=1e-3)  # a regression on the one old output
+    told = trainer.loader.told[split.train, 0]
+    errors = labels[split.train] - said[split.train] - told
+    assert trainer.rows[0]["train_loss"] == pytest.approx(float((errors**2).mean()), rel=1e-2)
+    assert said.std() > 0.2 and np.abs(told).max() > 0.05 and trainer.rows[0]["valid_r2"] > 0.3
+
+
+@pytest.mark.parametrize("output", ["a", "other"])
+@pytest.mark.parametrize("scaling", ["zscore", "none"])
+def test_weights_of_a_kernel_flow_alone_are_fitted_to_the_new_genes(experiment, split, tmp_path, output, scaling):
+    """Whatever they predicted before, for there would be nothing else to learn: as in a training from nothing."""
+    config = tiny_config(kernel_genes=30, kernel_members=4, sequence_flows=False)
+    file = weights(tmp_path / "w.safetensors", config, replace(A, name=output), schema=SCHEMA)
+    start = Start.of(file)
+    assert (start.has_kernel, start.keeps_kernel, start.flow_is_trained((output,))) == (True, False, False)
+    given = replace(experiment, recipe=experiment.recipe.changed(label_scaling=scaling))
+    own = from_weights(given, file)
+    assert own.config == config
+    result = train(own, split, tmp_path / "run", CPU, name="w")
+    assert [row["epoch"] for row in result.rows] == [0] and result.rows[0]["valid_r2"] > 0.3
+    assert result.model.metadata.half_life == SCHEMA
+    plain = train(replace(given, config=config), split, tmp_path / "plain", CPU, name="w")
+    own_schema = replace(own, start=replace(start, half_life=None))
+    again = train(own_schema, split, tmp_path / "again", CPU, name="w").model.network.state_dict()
+    for key, value in plain.model.network.state_dict().items():
+        assert torch.equal(again[key], value), key
+
+
+def test_a_training_from_a_kernel_flow_alone_resumes(experiment, split, tmp_path):
+    config = tiny_config(kernel_genes=30, kernel_members=4, sequence_flows=False)
+    file = weights(tmp_path / "w.safetensors", config, A, schema=SCHEMA)
+    interrupt_and_resume(from_weights(experiment, file), split, tmp_path, StopAfter(0))

@@ -120,7 +120,7 @@ def test_half_life_and_coding_sequences_are_hidden_each_by_itself(coding_dataset
     rows = np.arange(len(coding_dataset), dtype=np.float32)[:, None]
     dataset = coding_dataset
     schema = HalfLifeSchema.fit(dataset.half_life(), dataset.half_life_names, dataset.half_life_transforms)
-    config = tiny_config(composition_dim=4, coding_length=20, half_life_latent=True)
+    config = tiny_config(kernel_genes=4, coding_length=20, half_life_latent=True)
     recipe = Recipe("test", batch_size=8, half_life_dropout=0.5, coding_dropout=0.5)
     genes = np.array([row for row in range(len(dataset)) if row % 4])
     drawer = StepDrawer(BatchLoader(dataset, config, rows, schema, torch.device("cpu")), recipe)

@@ -20,7 +20,7 @@ from seqexpr.training.teacher import TeacherSettings
 from seqexpr.training.teacher_stage import ModelTeacher, Panel, Stage, groups_of, teach
 from seqexpr.training.unlabelled import Drawn, UnlabelledDna, WindowDraw
 
-from ..small_dataset import tiny_config
+from ..small_dataset import fill_kernel, tiny_config
 
 CPU = torch.device("cpu")
 
@@ -191,11 +191,12 @@ def test_a_damaged_state_is_refused(stage, tmp_path):
         teach(stage(steps=2), tmp_path, CPU, name="w", observer=Silent())
 
 
-def test_dropout_tanh_and_composition_are_no_part_of_the_student(stage, tmp_path):
-    config = tiny_config(dropout=0.4, tanh=True, composition_dim=4, composition_members=2)
+@pytest.mark.parametrize("changes", [{"tanh": True}, {"kernel_genes": 4, "kernel_features": True, "coding_length": 9}])
+def test_dropout_tanh_and_the_kernel_flow_are_no_part_of_the_student(stage, tmp_path, changes):
+    config = tiny_config(dropout=0.4, **changes)
     student = teach(stage(steps=1, config=config), tmp_path, CPU, name="w", observer=Silent())
-    assert student.network.composition is None and student.metadata.half_life is None
-    assert (student.metadata.config.dropout, student.metadata.config.tanh) == (0.0, False)
+    assert student.network.kernel is None and student.metadata.half_life is None
+    assert student.metadata.config == tiny_config(dropout=0.0)
 
 
 @pytest.mark.parametrize(
@@ -242,13 +243,14 @@ def test_teachers_are_averaged_where_they_predict_the_same():
     np.testing.assert_allclose(panel(windows), np.stack([gc + 5, gc + 10], axis=1))
 
 
-@pytest.mark.parametrize("composition", [0, 4])
-def test_a_model_that_reads_less_and_half_life_features_answers_for_its_part_of_the_window(composition):
-    student, narrow = tiny_config(), tiny_config(composition_dim=composition)
+@pytest.mark.parametrize("kernel", [{}, {"kernel_genes": 4}, {"kernel_genes": 4, "sequence_flows": False}])
+def test_a_model_that_reads_less_and_half_life_features_answers_for_its_part_of_the_window(kernel):
+    student, narrow = tiny_config(), tiny_config(**kernel)
     narrow = replace(narrow, upstream=200, downstream=100)
     torch.manual_seed(3)
     metadata = ModelMetadata(narrow, (Output("a", mean=2.0, sd=3.0),))
-    model = TrainedModel("m", Perceiver(narrow).eval(), metadata)
+    network = Perceiver(narrow).eval()
+    model = TrainedModel("m", fill_kernel(network) if kernel else network, metadata)
     windows = np.random.default_rng(1).integers(0, 5, (5, 360)).astype(np.uint8)
     answered = ModelTeacher(model, student, "x")(windows)
     np.testing.assert_array_equal(answered, model.predict(windows[:, 40:340].copy(), None, None))

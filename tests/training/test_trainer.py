@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import copy
 import json
-import math
 import threading
 from dataclasses import replace
 
@@ -15,16 +14,14 @@ from seqexpr.errors import InputError, UsageError
 from seqexpr.models.composition.codons import adaptation_weights, codon_counts
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.models.perceiver import Perceiver
-from seqexpr.models.trained import ModelMetadata, Output, TrainedModel, load_model, save_model
+from seqexpr.models.trained import TrainedModel, load_model, save_model
 from seqexpr.prediction.rows import predict_rows
 from seqexpr.threads import READER_NAME
-from seqexpr.training import composition_stage, trainer
-from seqexpr.training.experiment import Experiment, Split
-from seqexpr.training.recipe import Recipe
+from seqexpr.training import trainer
 from seqexpr.training.trainer import TrainingResult
 from seqexpr.training.trainer import train as train_alone
 
-from ..small_dataset import NETWORK, make_small_dataset, tiny_config
+from ..small_dataset import NETWORK, tiny_config
 
 CPU = torch.device("cpu")
 
@@ -105,57 +102,6 @@ def test_resumed_equals_uninterrupted_with_the_compiled_kernels_too(experiment, 
         experiment, config=PerceiverConfig.from_preset("dna-perceiver", upstream=240, downstream=120, **wide)
     )
     interrupt_and_resume(experiment, split, tmp_path, StopAt(2, 3))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("composition_epochs", [0, 4])
-def test_a_composition_flow_resumes_too_and_is_standardised_on_training_genes(
-    experiment, split, tmp_path, composition_epochs
-):
-    # Every gradient is clipped: one that is left over from the first stage would show.
-    recipe = experiment.recipe.changed(composition_epochs=composition_epochs, clip_norm=0.01)
-    experiment = replace(experiment, config=tiny_config(composition_dim=4), recipe=recipe)
-    interrupt_and_resume(experiment, split, tmp_path, StopAt(1, 2), StopAt(2, 1), StopAt(3, 1))
-    flow = load_model(tmp_path / "whole/weights.safetensors").network.composition
-    windows = torch.from_numpy(experiment.dataset.dna(split.train, 240, 120))
-    torch.testing.assert_close(flow.mean, flow.features(windows, windows).mean(dim=0), rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.slow
-def test_a_table_of_words_resumes_too_and_no_gene_is_told_what_it_taught(tmp_path, monkeypatch):
-    dataset = make_small_dataset(tmp_path / "data")
-    config = PerceiverConfig.from_preset(
-        "protein-perceiver", protein_length=240, **NETWORK, composition_dim=4, word_buckets=512
-    )
-    recipe = Recipe("t", batch_size=8, max_epochs=3, patience=0, composition_epochs=4, warmup_steps=1)
-    experiment, split = Experiment(dataset, ("a",), config, recipe, seed=1), Split(0, np.arange(36), np.arange(36, 48))
-    told = []
-    forward = Perceiver.forward
-
-    def noting(*given, **named):
-        told.append(given[4:5])
-        return forward(*given, **named)
-
-    monkeypatch.setattr(Perceiver, "forward", noting)
-    interrupt_and_resume(experiment, split, tmp_path, StopAt(1, 2), StopAt(2, 1), StopAt(3, 1))
-    given = [answers[0] for answers in told if answers]
-    assert len(given) > 20 and not torch.cat(given).isnan().any()  # training steps alone are told
-
-
-def test_composition_learns_first_and_then_stays(experiment, split, tmp_path):
-    """Epoch 0 is the flow alone; later epochs leave it as it is and start from what it says."""
-    recipe = experiment.recipe.changed(composition_epochs=60, composition_learning_rate=1e-2, average_decay=0.0)
-    experiment = replace(experiment, config=tiny_config(composition_dim=8, composition_dropout=0.0), recipe=recipe)
-    alone = train(replace(experiment, recipe=recipe.changed(max_epochs=1)), split, tmp_path / "one", CPU, name="w")
-    result = train(experiment, split, tmp_path / "three", CPU, name="w")
-    assert [row["epoch"] for row in result.rows] == [0, 1, 2, 3]
-    assert result.rows[0]["valid_r2"] > 0.5  # the label is the windows' GC content
-    assert result.rows[0]["valid_loss"] == alone.rows[0]["valid_loss"]
-    one, three = (load_file(tmp_path / name / "weights.safetensors") for name in ("one", "three"))
-    assert all(torch.equal(one[key], three[key]) for key in one if key.startswith("composition."))
-    best = next(row for row in result.rows if row["epoch"] == result.best_epoch)
-    assert best["valid_loss"] == min(row["valid_loss"] for row in result.rows)
-    assert result.model.metadata.training["best_valid_r2"] == best["valid_r2"]
 
 
 def test_same_seed_same_weights_other_seed_other_weights(experiment, split, tmp_path):
@@ -320,27 +266,6 @@ def test_constant_label_is_refused(experiment, split, tmp_path, dataset):
         train(replace(experiment, dataset=constant), split, tmp_path, CPU, name="w")
 
 
-def test_members_learn_from_samples_of_their_own(experiment, split, tmp_path):
-    """With the bootstrap a gene's label moves the members that drew it and no other."""
-    recipe = experiment.recipe.changed(composition_epochs=3, composition_bootstrap=True, max_epochs=1)
-    config = tiny_config(composition_dim=4, composition_members=6, composition_dropout=0.0)
-    experiment = replace(experiment, config=config, recipe=recipe)
-    train(experiment, split, tmp_path / "a", CPU, name="w")
-    train(experiment, split, tmp_path / "again", CPU, name="w")
-    assert same_tensors(tmp_path / "a/weights.safetensors", tmp_path / "again/weights.safetensors")
-    train(replace(experiment, recipe=recipe.changed(composition_bootstrap=False)), split, tmp_path / "b", CPU, name="w")
-    one, other = (load_file(tmp_path / name / "weights.safetensors")["composition.hidden.weight"] for name in "ab")
-    assert (one - other).abs().amax(dim=(1, 2)).min() > 1e-6
-
-
-def test_a_sample_is_as_large_as_the_genes_and_of_each_member():
-    roots = composition_stage._bootstrap_roots(5, 1000, True, seed=0)
-    assert roots.square().sum(dim=1).tolist() == pytest.approx([1000] * 5)
-    assert ((roots == 0).float().mean(dim=1) - math.exp(-1)).abs().max() < 0.06
-    assert len({tuple(row) for row in roots.tolist()}) == 5
-    assert (composition_stage._bootstrap_roots(2, 7, False, seed=0) == 1).all()
-
-
 def test_the_last_epoch_is_kept_where_nothing_chooses(experiment, split, tmp_path):
     result = train(
         replace(experiment, recipe=experiment.recipe.changed(stop_metric="none")), split, tmp_path, CPU, name="w"
@@ -348,42 +273,11 @@ def test_the_last_epoch_is_kept_where_nothing_chooses(experiment, split, tmp_pat
     assert result.best_epoch == 3
 
 
-def test_towers_come_from_the_weights_that_the_recipe_names(tmp_path, monkeypatch):
-    config = PerceiverConfig.from_preset("dna-perceiver", composition_dim=4, promoter_towers=1)
-    source = Perceiver(config)
-    save_model(tmp_path / "t.safetensors", TrainedModel("", source, ModelMetadata(config, (Output("a"),))))
-    towers = Perceiver(config).composition.towers
-    trainer._load_towers(towers, str(tmp_path / "t.safetensors"))
-    assert all(map(torch.equal, towers.parameters(), source.composition.towers.parameters()))
-    two = Perceiver(replace(config, promoter_towers=2)).composition.towers
-    with pytest.raises(InputError, match="2 promoter towers"):
-        trainer._load_towers(two, str(tmp_path / "t.safetensors"))
-
-
-def test_towers_and_where_they_come_from_go_together(experiment, split):
-    wide = PerceiverConfig.from_preset("dna-perceiver")
-    for changes in ({"towers_from": "human-mrna"}, {"model": {"composition_dim": 4, "promoter_towers": 1}}):
-        with pytest.raises(UsageError, match="towers_from and promoter_towers"):
-            experiment.recipe.changed(**changes).fit(wide)
-
-
-def test_a_network_that_reads_codons_learns_them_and_resumes_exactly(coding_dataset, split, tmp_path):
-    recipe = Recipe(
-        "test", batch_size=8, max_epochs=2, composition_epochs=30, composition_learning_rate=5e-3, coding_dropout=0.2
-    )
-    config = tiny_config(composition_dim=8, coding_length=60)
-    experiment = Experiment(coding_dataset, ("a",), config, recipe, seed=1)
-    result = train(experiment, split, tmp_path / "a", CPU, name="m")
-    flow = result.model.network.composition
-    known = coding_dataset.coding(split.train, 60)
-    expected = adaptation_weights(
-        codon_counts(torch.from_numpy(known)), torch.from_numpy(coding_dataset.labels(("a",))[split.train])
-    )
-    assert torch.equal(flow.codons.adaptation, expected)
-    with pytest.raises(KeyboardInterrupt):
-        train(experiment, split, tmp_path / "b", CPU, name="m", observer=StopAt(2, 2))
-    again = train(experiment, split, tmp_path / "b", CPU, name="m").model.network.state_dict()
-    assert all(torch.equal(value, again[key]) for key, value in result.model.network.state_dict().items())
+def test_codons_are_learnt_from_training_genes(likeness, split, tmp_path):
+    result = train(likeness, split, tmp_path, CPU, name="m")
+    known, labels = likeness.dataset.coding(split.train, 60), likeness.values()[split.train]
+    expected = adaptation_weights(codon_counts(torch.from_numpy(known)), torch.from_numpy(labels))
+    torch.testing.assert_close(result.model.network.kernel.codons.adaptation, expected.float())
     ranges = result.model.metadata.input_range
     assert ranges.names[-2:] == ("codons of the coding sequence", "GC of third codon positions")
 
@@ -478,3 +372,46 @@ def test_a_kernel_of_what_the_sequence_flows_make_of_the_genes_ends_the_training
         train(one, split, tmp_path / "b", CPU, name="w", observer=StopAfter(0))
     train(one, split, tmp_path / "b", CPU, name="w")
     assert same_tensors(*(tmp_path / name / "weights.safetensors" for name in "ab"))
+
+
+@pytest.fixture
+def alone(likeness):
+    """The same without sequence flows."""
+    config = replace(likeness.config, sequence_flows=False)
+    return replace(likeness, config=config, recipe=likeness.recipe.changed(max_epochs=0))
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.9])
+def test_without_sequence_flows_the_fit_is_the_training(alone, split, tmp_path, decay):
+    one = replace(alone, recipe=alone.recipe.changed(average_decay=decay))
+    result = train(one, split, tmp_path, CPU, name="w")
+    assert [row["epoch"] for row in result.rows] == [0] and result.best_epoch == 0
+    assert result.model.metadata.training["epochs"] == 0 and result.rows[0]["valid_r2"] > 0.5
+    assert result.choice().startswith("kept epoch 0 (before the first epoch) of 0")
+    stored = load_file(tmp_path / "weights.safetensors")
+    assert stored and all(key.startswith("kernel.") for key in stored)
+    loaded = load_model(tmp_path / "weights.safetensors")
+    found, expected = (predict_rows(model, one.dataset, split.valid, 5) for model in (loaded, result.model))
+    np.testing.assert_array_equal(found, expected)
+    labels = one.values()[split.valid]
+    scaled = (found - labels) / [output.sd for output in loaded.metadata.outputs]
+    assert result.rows[0]["valid_loss"] == pytest.approx(float(np.nanmean(scaled**2)), rel=1e-3)
+
+
+def test_without_sequence_flows_the_kernel_flow_is_that_of_a_network_with_them(alone, likeness, split, tmp_path):
+    both = replace(likeness, recipe=alone.recipe)
+    one, other = (
+        train(own, split, tmp_path / name, CPU, name="w").model.network.kernel.state_dict()
+        for name, own in (("alone", alone), ("both", both))
+    )
+    assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "lamb"])
+def test_without_sequence_flows_a_training_resumes_too(alone, split, tmp_path, optimizer):
+    own = replace(alone, recipe=alone.recipe.changed(optimizer=optimizer, group_size=4))
+    interrupt_and_resume(own, split, tmp_path, StopAfter(0))
+    state = tmp_path / "parts/checkpoint/state.safetensors"
+    state.write_bytes(state.read_bytes()[:-40])
+    with pytest.raises(InputError, match="remove the folder checkpoint"):
+        train(own, split, tmp_path / "parts", CPU, name="w")

@@ -54,6 +54,17 @@ def bounds(setting: Field[Any]) -> tuple[int, int]:
     return min(1, setting.default) if isinstance(setting.default, int) else 1, MOST_CHANNELS
 
 
+def without_retired(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a network without those that only version 0.1 had.
+
+    Raises:
+        UsageError: they ask for the composition flow of version 0.1.
+    """
+    if settings.get("composition_dim"):
+        raise UsageError("a network with the composition flow of seqexpr 0.1, which this version does not have")
+    return {key: value for key, value in settings.items() if key not in _RETIRED}
+
+
 def _is_whole(value: Any, least: int, most: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
@@ -225,9 +236,7 @@ class PerceiverConfig:
         Raises:
             UsageError: unknown or missing settings, or those of a network of version 0.1 with a composition flow.
         """
-        if settings.get("composition_dim"):
-            raise UsageError("a network with the composition flow of seqexpr 0.1, which this version does not have")
-        settings = {key: value for key, value in settings.items() if key not in _RETIRED}
+        settings = without_retired(settings)
         unknown = set(settings) - {field.name for field in fields(cls)}
         if unknown:
             raise UsageError(f"unknown model settings: {', '.join(sorted(unknown))}")

@@ -55,11 +55,14 @@ class _Kernels:
 
 
 @torch.no_grad()
-def fit_kernel(network: Perceiver, loader: BatchLoader, train: np.ndarray, recipe: Recipe, seed: int) -> np.ndarray:
+def fit_kernel(
+    network: Perceiver, loader: BatchLoader, train: np.ndarray, recipe: Recipe, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Fit the kernel flow to the labels of the training genes, less what the output layer says of them.
 
-    The output layer says something only where the flow reads what the sequence flows make of the genes. What the flow says of its own training genes is too good. So the rest of the network, which learns what is left
-    over, is told what regressions without each gene say: closed form gives that at little cost.
+    The output layer says something only where the flow reads what the sequence flows make of the genes. What the flow
+    says of its own training genes is too good. So the rest of the network, which learns what is left over, is told what
+    regressions without each gene say: closed form gives that at little cost.
 
     Args:
         network: its kernel flow is set in place; where the flow reads the sequence flows, they are as they will stay.
@@ -69,7 +72,8 @@ def fit_kernel(network: Perceiver, loader: BatchLoader, train: np.ndarray, recip
         seed: of what is drawn: hidden inputs, landmarks, members.
 
     Returns:
-        `Batch.told` of all genes: float32 (genes, outputs), NaN for the genes that do not train.
+        `Batch.told` of all genes, and what the flow was fitted to, NaN where a label is missing; both float32 (genes,
+        outputs), NaN for the genes that do not train.
     """
     flow = network.kernel
     assert flow is not None
@@ -97,13 +101,16 @@ def fit_kernel(network: Perceiver, loader: BatchLoader, train: np.ndarray, recip
     flow.weights.zero_()
     flow.weights[: len(landmarks)] = weights.float().to(flow.weights.device)
     flow.offset.copy_(offset.float())
-    told = np.full((len(loader.labels), labels.shape[1]), np.nan, dtype=np.float32)
-    told[train] = left_out.float().numpy()
-    return told
+    told, fitted_to = (np.full((len(loader.labels), labels.shape[1]), np.nan, dtype=np.float32) for _ in range(2))
+    told[train], fitted_to[train] = left_out.float().numpy(), labels.float().numpy()
+    return told, fitted_to
 
 
 def _features(network: Perceiver, loader: BatchLoader, rows: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
-    """What the flow reads, and what the output layer says where it reads the same: (batch, columns), (batch, outputs)."""
+    """What the flow reads, and what the output layer says: (batch, columns) and (batch, outputs).
+
+    The output layer says nothing but where the flow reads what it reads.
+    """
     flow = network.kernel
     assert flow is not None
     for batch in loader.batches(rows, BATCH):

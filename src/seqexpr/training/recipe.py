@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from seqexpr.errors import InputError, UsageError
-from seqexpr.models.config import PerceiverConfig
+from seqexpr.models.config import PerceiverConfig, without_retired
 from seqexpr.own_files import check_shape, list_of, record, text
 from seqexpr.training.teacher import TeacherSettings
 
@@ -176,8 +176,8 @@ class Recipe:
             raise UsageError(f"recipe {self.name}: max_epochs 0 without a flow that learns before: nothing is learnt")
         if not fitted.sequence_flows and (self.max_epochs or self.teacher):
             raise UsageError(
-                f"recipe {self.name}: without sequence_flows there is nothing that learns after the kernel flow, or from "
-                "a teacher: max_epochs must be 0, and the table teacher absent"
+                f"recipe {self.name}: without sequence_flows there is nothing that learns after the kernel flow, or "
+                "from a teacher: max_epochs must be 0, and the table teacher absent"
             )
         if fitted.kernel_features and self.max_epochs:
             raise UsageError(
@@ -195,6 +195,12 @@ def stored_recipe(settings: Mapping[str, Any], file: str) -> Recipe:
     """
     described = "the recipe of a run"
     settings = {key: value for key, value in settings.items() if key not in _RETIRED}
+    if isinstance(model := settings.get("model"), dict):
+        try:
+            settings["model"] = without_retired(model)
+        except UsageError as problem:
+            record_of = "key 'model.composition_dim'"
+            raise InputError(file, record=record_of, found=str(problem), expected=described) from None
     check_shape(settings, record({"name": text}, {"bases": list_of(text)}), file, described)
     check_settings({key: value for key, value in settings.items() if key not in ("name", "bases")}, file)
     try:

@@ -1,9 +1,10 @@
 """Weights that a training starts from: what users call fine-tuning, and what a teacher stage leaves.
 
 The new labels need not be those that the weights were trained for. Outputs of the same names are kept, to the same
-predictions. Otherwise the output layer is fitted first, by a ridge regression of the training genes' labels: on what the
-weights predict where a kernel flow reads what the sequence flows make of the genes and learns the rest, else on just
-that. A good output layer at the start keeps the first steps from spoiling what was learnt before (Kumar et al. 2022).
+predictions. Otherwise the output layer is fitted first, by a ridge regression of the training genes' labels: on what
+the weights predict where a kernel flow reads what the sequence flows make of the genes and learns the rest, else on
+just that. A good output layer at the start keeps the first steps from spoiling what was learnt before (Kumar et al.
+2022).
 """
 
 from __future__ import annotations
@@ -106,8 +107,8 @@ class Start:
     def network(self, wanted: PerceiverConfig, labels: tuple[str, ...]) -> PerceiverConfig:
         """The network of these weights, with the outputs of the one that is wanted and its dropout.
 
-        Weights of the same outputs stay as they are. For other outputs they get the kernel flow that is wanted; one that
-        they have keeps its settings and is fitted anew.
+        Weights of the same outputs stay as they are. For other outputs they get the kernel flow that is wanted; one
+        that they have keeps its settings and is fitted anew.
 
         Args:
             wanted: what the training would have without weights.
@@ -178,8 +179,9 @@ def _rescale(network: Perceiver, source: TrainedModel, mean: np.ndarray, sd: np.
     before = source.metadata.outputs
     factor = torch.from_numpy(np.array([output.sd for output in before]) / sd).float()
     shift = torch.from_numpy((np.array([output.mean for output in before]) - mean) / sd).float()
-    network.output.weight.mul_(factor[:, None])
-    network.output.bias.mul_(factor).add_(shift)
+    if network.config.sequence_flows:
+        network.output.weight.mul_(factor[:, None])
+        network.output.bias.mul_(factor).add_(shift)
     if network.kernel is not None:
         network.kernel.rescale(factor)
     if network.words is not None:

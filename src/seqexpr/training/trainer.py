@@ -227,8 +227,9 @@ class _Trainer:
     def _fit_kernel(self) -> float:
         """Fit the kernel flow; returns the loss of its answers for training genes that were left out."""
         train = self.split.train
-        self.loader.told = told = fit_kernel(self.network, self.loader, train, self.recipe, self.experiment.seed)
-        labels, answered = (torch.from_numpy(values[train]).to(self.device) for values in (self.loader.labels, told))
+        told, fitted_to = fit_kernel(self.network, self.loader, train, self.recipe, self.experiment.seed)
+        self.loader.told = told
+        labels, answered = (torch.from_numpy(values[train]).to(self.device) for values in (fitted_to, told))
         loss = float(self._loss(answered, labels, int((~labels.isnan()).sum())))
         return loss * self.recipe.loss_weight  # as in later epochs
 

@@ -9,13 +9,14 @@ import torch
 from seqexpr.errors import UsageError
 from seqexpr.models.composition.codons import CODONS, codon_composition, codon_counts
 from seqexpr.models.composition.kernel import KernelFlow, landmarks_of, scores_of
+from seqexpr.models.composition.profile import dna_profile
 from seqexpr.models.composition.words import dna_composition
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.models.perceiver import Perceiver
 
 GENES, LANDMARKS, MEMBERS, OUTPUTS = 64, 40, 4, 2
 KERNELS = [  # numbers of columns, and their weights in the squared distance
-    [(340, 0.5), (340, 0.5)],
+    [(340, 0.5), (340, 0.5), (4 * 2, 0.5), (4 * 8, 0.5)],
     [(22, 0.6), (484, 0.4), (44, 0.15), (294, 0.2), (343, 0.1), (20, 0.4)],
     [(64, 1.0)],
 ]
@@ -100,10 +101,11 @@ def test_answers_are_those_of_the_formula(flow, genes):
     np.testing.assert_allclose(said.numpy(), formula(flow, scaled.numpy()), rtol=1e-4, atol=2e-4)
 
 
-def test_columns_are_words_codons_and_what_says_most_of_them(flow, genes):
+def test_columns_are_words_a_profile_codons_and_what_says_most_of_them(flow, genes):
     windows, _, half_life, coding = genes
     features = flow.features(*genes)
     torch.testing.assert_close(features[:, :680], dna_composition(windows, 240))
+    torch.testing.assert_close(features[:, 680:720], dna_profile(windows, 240))
     known = (coding > 0).any(dim=1)
     codons = codon_composition(coding)
     torch.testing.assert_close(features[known, flow.own - CODONS : flow.own], codons[known, :CODONS])
@@ -229,16 +231,18 @@ def test_rescaled_it_says_as_many_times_as_much(flow, genes):
 @pytest.mark.parametrize(
     ("preset", "changes", "message"),
     [
-        ("dna-perceiver", {"kernel_genes": 8, "composition_dim": 4}, "ask for two flows; a network has one"),
         ("dna-perceiver", {"kernel_genes": 8, "kernel_members": 3}, "kernel_members must be an even number, not 3"),
         ("dna-perceiver", {"kernel_members": 0}, "kernel_members must be"),
         ("dna-perceiver", {"kernel_genes": 8, "kernel_words": False}, "neither words nor features nor codons"),
-        ("dna-perceiver", {"kernel_genes": 8, "composition_members": 2}, "composition_members need a composition_dim"),
         ("dna-perceiver", {"kernel_genes": -1}, "kernel_genes must be a whole number from 0"),
         ("dna-perceiver", {"kernel_features": True}, "kernel_features need kernel_genes"),
         ("dna-perceiver", {"kernel_genes": 8, "tanh": True}, "kernel_genes and tanh"),
-        ("dna-perceiver", {"coding_length": 9}, "coding_length needs a composition_dim or kernel_genes"),
-        ("protein-perceiver", {"kernel_genes": 8, "word_buckets": 64}, "word_buckets need a composition_dim"),
+        ("dna-perceiver", {"coding_length": 9}, "coding_length needs kernel_genes"),
+        (
+            "dna-perceiver",
+            {"kernel_genes": 8, "kernel_features": True, "sequence_flows": False},
+            "kernel_features need kernel_genes and sequence_flows",
+        ),
     ],
 )
 def test_settings_that_make_no_kernel_flow(preset, changes, message):

@@ -1,1 +1,1 @@
-"""Predict from word counts and other summaries of a sequence: the composition flow and its fixed inputs."""
+"""Word counts and other summaries of a sequence, and the kernel flow, which predicts from them."""

@@ -1,7 +1,7 @@
 """Where along a DNA window its composition changes: GC content, CpG and strand asymmetries in bins around the TSS.
 
-CpG islands end somewhere, and transcription leaves asymmetries between the strands behind the TSS (Touchon et al. 2003);
-words of a whole window do not say where.
+CpG islands end somewhere, and transcription leaves asymmetries between the strands behind the TSS (Touchon et al.
+2003); words of a whole window do not say where.
 """
 
 from __future__ import annotations
