@@ -113,7 +113,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--dna", type=Path, help="dataset of windows, for the mRNA models")
     parser.add_argument("--protein", type=Path, help="dataset of proteins, for human-prot")
     parser.add_argument(
-        "--from", dest="start", type=Path, default=PRETRAINED, help=f"what human-mrna starts from; default: {PRETRAINED.name}"
+        "--from",
+        dest="start",
+        type=Path,
+        default=PRETRAINED,
+        help=f"what human-mrna starts from; default: {PRETRAINED.name}",
     )
     parser.add_argument("--out", type=Path, required=True, help="where runs and figures go")
     parser.add_argument("--folds", type=int, default=10)

@@ -394,11 +394,16 @@ class Perceiver(nn.Module):
         if self.kernel is not None:
             said.append(self.kernel(latent_tokens, query_tokens, half_life, coding, joined, told))
         if self.words is not None:
-            said.append(self.words(latent_tokens if self.config.latent_input == "dna" else query_tokens).unsqueeze(1))
+            said.append(self.promoter_words(latent_tokens, query_tokens).unsqueeze(1))
         outputs = said[0]
         for addend in said[1:]:
             outputs = outputs + addend
         return outputs.tanh() if self.config.tanh else outputs
+
+    def promoter_words(self, latent_tokens: Tensor, query_tokens: Tensor) -> Tensor:
+        """What words near the TSS add, from what `forward` takes: (batch, outputs)."""
+        assert self.words is not None
+        return self.words(latent_tokens if self.config.latent_input == "dna" else query_tokens)
 
     def features(self, latent_tokens: Tensor, query_tokens: Tensor, half_life: Tensor | None = None) -> Tensor:
         """What the output layer reads: the query vector and the latents' mean, from what `forward` takes.

@@ -58,7 +58,7 @@ class _Kernels:
 def fit_kernel(
     network: Perceiver, loader: BatchLoader, train: np.ndarray, recipe: Recipe, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Fit the kernel flow to the labels of the training genes, less what the output layer says of them.
+    """Fit the kernel flow to the labels of the training genes, less what the rest of the network says of them already.
 
     The output layer says something only where the flow reads what the sequence flows make of the genes. What the flow
     says of its own training genes is too good. So the rest of the network, which learns what is left over, is told what
@@ -107,7 +107,7 @@ def fit_kernel(
 
 
 def _features(network: Perceiver, loader: BatchLoader, rows: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
-    """What the flow reads, and what the output layer says: (batch, columns) and (batch, outputs).
+    """What the flow reads, and what the rest of the network says: (batch, columns) and (batch, outputs).
 
     The output layer says nothing but where the flow reads what it reads.
     """
@@ -118,6 +118,8 @@ def _features(network: Perceiver, loader: BatchLoader, rows: np.ndarray) -> Iter
         if flow.config.kernel_features:
             sequence = network.features(batch.latent_tokens, batch.query_tokens, batch.half_life)
             said = network.output(sequence)
+        if network.words is not None:
+            said = said + network.promoter_words(batch.latent_tokens, batch.query_tokens)
         yield flow.features(batch.latent_tokens, batch.query_tokens, batch.half_life, batch.coding, sequence), said
 
 

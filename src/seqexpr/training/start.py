@@ -199,14 +199,18 @@ def fit_output(network: Perceiver, batches: Iterable[Batch], before: Start | Non
             a thousand genes are enough for the regression to lose nothing of what the weights know.
     """
     network.eval()
-    features, labels = [], []
+    features, labels, words = [], [], []
     for batch in batches:
         features.append(network.features(batch.latent_tokens, batch.query_tokens, batch.half_life).cpu().double())
         labels.append(batch.labels.cpu().double())
+        words.append(torch.zeros_like(labels[-1]))
+        if network.words is not None:
+            words[-1] += network.promoter_words(batch.latent_tokens, batch.query_tokens).cpu()
     x, y = torch.cat(features).numpy(), torch.cat(labels).numpy()
     layer = np.eye(x.shape[1]) if before is None else before.output_layer()
     if network.config.tanh:
         y = np.arctanh(y.clip(-_LARGEST_TANH, _LARGEST_TANH))
+    y = y - torch.cat(words).numpy()
     for output, column in enumerate(y.T):
         known = ~np.isnan(column)
         weight, bias = _ridge(x[known] @ layer.T, column[known])

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from seqexpr.errors import InputError, UsageError
 from seqexpr.files import atomic_path
+from seqexpr.models.composition.promoter_words import READ
 from seqexpr.models.perceiver import Perceiver
 from seqexpr.models.trained import ModelMetadata, Output, TrainedModel
 from seqexpr.own_files import list_of, number, record, text, whole
@@ -201,6 +202,7 @@ class _Trainer:
         """What comes before the first epoch: the stage of the kernel flow where there is one, and an output layer for
         weights that were trained for other outputs."""
         started, start = time.monotonic(), self.experiment.start
+        self._fit_words()
         fits_kernel = self.network.kernel is not None and not self.flow_is_trained
         if self.experiment.config.sequence_flows:
             self._prepare_output(fits_kernel)
@@ -211,6 +213,15 @@ class _Trainer:
             loss *= self.recipe.loss_weight  # as in later epochs
         if self.network.kernel is not None or start is not None:
             self._end_epoch(0, loss, 0.0, started)
+
+    def _fit_words(self) -> None:
+        """Count words in the promoters of the training genes, where the network has none from weights."""
+        words, config = self.network.words, self.experiment.config
+        if words is None or words.is_fitted:
+            return
+        upstream, downstream = (min(sides) for sides in zip((config.upstream, config.downstream), READ, strict=True))
+        windows = self.experiment.dataset.dna(self.split.train, upstream, downstream)
+        words.fit(torch.from_numpy(windows), upstream)
 
     def _prepare_output(self, fits_kernel: bool) -> None:
         """What the output layer says before a kernel flow is fitted, and before the first epoch."""

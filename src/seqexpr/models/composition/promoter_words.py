@@ -1,14 +1,12 @@
 """Words that promoters are rich in: what a change of a few letters near the TSS does.
 
-Networks that learn levels rank genes far better than mutations: between genes, single sites hardly show. But the sites of
-general transcription factors are words that stand near TSSs far more often than the composition of promoters lets expect
-(FitzGerald et al. 2004), and changing one of them costs expression. So words are counted, without any label, in the
-promoters that a network is trained on; each word's score is the logarithm of observed over expected.
+Networks that learn levels rank genes far better than mutations: between genes, single sites hardly show. But the sites
+of general transcription factors are words that stand near TSSs far more often than the composition of promoters lets
+expect (FitzGerald et al. 2004), and changing one of them costs expression. So words are counted, without any label, in
+the promoters that a network is trained on; each word's score is the logarithm of observed over expected.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -74,31 +72,36 @@ class PromoterWords(nn.Module):
 
     def forward(self, windows: Tensor) -> Tensor:
         """uint8 (batch, upstream + downstream) -> (batch, outputs); words with unknown letters count nothing."""
-        return (self._sums(self.near(windows, READ)) - self.mean) / self.sd * self.weight
-
-    def near(self, windows: Tensor, reach: Sequence[int]) -> Tensor:
-        """The bases of windows that are so near the TSS up- and downstream."""
-        return windows[:, max(self.upstream - reach[0], 0) : self.upstream + reach[1]]
-
-    def _sums(self, near: Tensor) -> Tensor:
-        """uint8 (batch, letters) -> float32 (batch, 1)"""
-        scores = torch.cat([self.scores[:, 0], self.scores.new_zeros(1)])
-        return exact_sum(scores[_codes(near, WORD)]).to(scores.dtype)
+        sums = _sums(_near(windows, self.upstream, READ), self.scores)
+        return (sums - self.mean) / self.sd * self.weight
 
     @torch.no_grad()
-    def fit(self, windows: Tensor) -> None:
+    def fit(self, windows: Tensor, upstream: int) -> None:
         """Score the words of these promoters, and learn what sums are usual.
 
         Args:
-            windows: uint8 (genes, letters) of the training genes; what is far from the TSS is not read.
+            windows: uint8 (genes, letters) of the training genes, on the CPU, as wide as `READ` where the network's
+                windows are.
+            upstream: where the TSS boundary lies in them.
         """
-        counted = self.near(windows, COUNTED)
+        counted = _near(windows, upstream, COUNTED)
         observed, expected = _both_strands(counted, WORD), _expected(counted)
-        scores = ((observed + _PSEUDO) / (expected + _PSEUDO)).log().float()
-        self.scores.copy_(scores[:, None])
-        sums = self._sums(self.near(windows, READ)).double()
+        scores = ((observed + _PSEUDO) / (expected + _PSEUDO)).log().float()[:, None]
+        sums = _sums(_near(windows, upstream, READ), scores).double()
+        self.scores.copy_(scores)
         self.mean.fill_(float(sums.mean()))
         self.sd.fill_(float(sums.std(correction=0)) or 1.0)
+
+
+def _near(windows: Tensor, upstream: int, reach: tuple[int, int]) -> Tensor:
+    """The bases of windows that are so near the TSS up- and downstream."""
+    return windows[:, max(upstream - reach[0], 0) : upstream + reach[1]]
+
+
+def _sums(near: Tensor, scores: Tensor) -> Tensor:
+    """uint8 (batch, letters) -> float32 (batch, 1)"""
+    with_unknown = torch.cat([scores[:, 0], scores.new_zeros(1)])
+    return exact_sum(with_unknown[_codes(near, WORD)]).to(scores.dtype)
 
 
 def _codes(tokens: Tensor, length: int) -> Tensor:
@@ -116,8 +119,13 @@ def _codes(tokens: Tensor, length: int) -> Tensor:
 def _both_strands(tokens: Tensor, length: int) -> Tensor:
     """How often each word occurs on either strand of all rows: float64 (4**length,)."""
     counts = torch.bincount(_codes(tokens, length).flatten(), minlength=DNA_LETTERS**length + 1)[:-1].double()
-    reverse = counts.reshape((DNA_LETTERS,) * length).permute(*reversed(range(length)))
-    return counts + reverse.flip(tuple(range(length))).flatten()
+    return counts + _reverse_complements(counts, length)
+
+
+def _reverse_complements(values: Tensor, length: int) -> Tensor:
+    """The values of the words' reverse complements, (4**length,) each: A C G T backwards is T G C A."""
+    backwards = values.reshape((DNA_LETTERS,) * length).permute(*reversed(range(length)))
+    return backwards.flip(tuple(range(length))).flatten()
 
 
 def _expected(tokens: Tensor) -> Tensor:
@@ -128,5 +136,6 @@ def _expected(tokens: Tensor) -> Tensor:
     chances = triples
     for _ in range(WORD - _CONTEXT):
         chances = chances[..., None] * following
-    observed = _both_strands(tokens, WORD).sum()
-    return chances.flatten() / chances.sum() * observed
+    chances = chances.flatten()
+    chances = chances + _reverse_complements(chances, WORD)  # read from either end, which differs by a little
+    return chances / chances.sum() * _both_strands(tokens, WORD).sum()
