@@ -466,7 +466,10 @@ def _of_outputs(tensors: dict[str, torch.Tensor], columns: list[int] | None) -> 
     """The tensors of a network that has these outputs alone."""
     if columns is None:
         return tensors
-    chosen = {key: tensors[key][columns] for key in ("output.weight", "output.bias") if key in tensors}
+    chosen: dict[str, torch.Tensor] = {}
+    for key in ("output.weight", "output.bias"):
+        if key in tensors:
+            chosen[key] = tensors[key][columns]
     for key in (_KERNEL_WEIGHTS, "kernel.offset"):
         if key in tensors:
             chosen[key] = tensors[key][..., columns]
