@@ -139,6 +139,8 @@ def _choose(flow: KernelFlow, scaled: Tensor, labels: Tensor) -> tuple[_Kernels,
     One setting after the other is changed as long as that lessens the error, mean over the outputs.
     """
     best = _Kernels((1.0,) * len(flow.kernels))
+    if flow.config.kernel_features:  # few and smooth: likeness reaches far, and half-life counts as much as all of them
+        best = replace(best, reach=0.25, covariate_weight=1.0)
     error, penalties = _left_out(_matrix(flow, best, scaled, scaled), labels)
     for setting, place, value in _changes(len(flow.kernels)):
         changed = best.with_value(setting, place, value)

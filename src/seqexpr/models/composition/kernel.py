@@ -80,7 +80,7 @@ class KernelFlow(nn.Module):
         self.codons = CodonUse(config.coding_indices) if config.reads_coding else None
         groups: dict[str, Sequence[tuple[int, float]]] = {}
         if config.kernel_features:
-            groups["sequence"] = ((2 * config.query_dim, 0.5),)
+            groups["sequence"] = ((2 * config.query_dim, 1.0),)
         if config.reads_dna and config.kernel_words:
             profile = profile_columns(config.upstream, config.downstream)
             groups["dna"] = (*_DNA, *zip(profile, _PROFILE, strict=True))
