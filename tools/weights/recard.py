@@ -21,10 +21,7 @@ def main() -> None:
         card = read_toml(words)["card"]
 
         def change(metadata: ModelMetadata, card: dict[str, str] = card) -> ModelMetadata:
-            species, figures = (
-                {key: metadata.card[key]} if key in metadata.card else {} for key in ("species", "held_out")
-            )
-            return replace(metadata, card={**species, **card, **figures})
+            return replace(metadata, card={**card, "held_out": metadata.card["held_out"]})
 
         rewrite_metadata(cards.WEIGHTS / f"{words.stem}.safetensors", change)
 
