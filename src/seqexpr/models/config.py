@@ -136,6 +136,9 @@ class PerceiverConfig:
     """Members of the kernel flow: their mean is its regression, their spread tells how unsure it is. An even number."""
     kernel_words: bool = True
     """Whether the kernel flow reads the words of the sequences; codons it reads wherever `coding_length` says so."""
+    kernel_dims: int = 0
+    """Principal components to which the flow reduces what each of its kernels compares, so that more genes have room;
+    0 = nothing is reduced."""
     kernel_features: bool = False
     """Whether it reads what the sequence flows make of the sequences: for flows that learnt before (`--from`, or a
     teacher stage)."""
@@ -165,6 +168,8 @@ class PerceiverConfig:
             raise UsageError(f"{self.preset}: dropout must be at least 0 and below 1, not {self.dropout}")
         if self.embedding_dim % 2:
             raise UsageError(f"{self.preset}: embedding_dim must be even, not {self.embedding_dim}: sines and cosines")
+        if self.kernel_dims and not self.kernel_genes:
+            raise UsageError(f"{self.preset}: kernel_dims need kernel_genes")
         if not 0 <= self.promoter_words <= 1:
             raise UsageError(f"{self.preset}: promoter_words must be from 0 to 1, not {self.promoter_words}")
         if self.promoter_words and not self.reads_dna:
@@ -257,6 +262,7 @@ class PerceiverConfig:
             self,
             sequence_flows=True,
             kernel_genes=0,
+            kernel_dims=0,
             kernel_features=False,
             promoter_words=0.0,
             coding_length=0,
@@ -330,6 +336,8 @@ class PerceiverConfig:
     def fewest_numbers(self) -> int:
         """Numbers that the network's weights hold at least: known before any is allocated."""
         landmark = _FEWEST_COUNTS * self.kernel_words + 2 * self.query_dim * self.kernel_features
+        if self.kernel_dims:
+            landmark = self.kernel_dims
         flow = self.kernel_genes * (landmark + self.kernel_members * self.outputs)
         if not self.sequence_flows:
             return flow

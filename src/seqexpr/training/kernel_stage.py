@@ -97,7 +97,14 @@ def fit_kernel(
     landmarks = landmarks_of(scaled[order[: flow.config.kernel_genes]])
     flow.landmarks.zero_()
     flow.landmarks[: len(landmarks)] = landmarks
-    weights, offset, left_out = _solve(flow, chosen, scaled, scores_of(landmarks), labels, penalties, generator)
+    if len(landmarks) == len(train):
+        weights, offset, answers = _solve_exactly(
+            flow, chosen, scores_of(landmarks), labels[order], penalties, generator
+        )
+        left_out = torch.empty_like(answers)
+        left_out[order] = answers
+    else:
+        weights, offset, left_out = _solve(flow, chosen, scaled, scores_of(landmarks), labels, penalties, generator)
     flow.weights.zero_()
     flow.weights[: len(landmarks)] = weights.float().to(flow.weights.device)
     flow.offset.copy_(offset.float())
@@ -194,6 +201,55 @@ def _alike(labels: Tensor) -> Iterator[tuple[Tensor, list[int]]]:
         yield present[:, outputs[0]].nonzero().squeeze(1), outputs
 
 
+def _solve_exactly(
+    flow: KernelFlow,
+    kernels: _Kernels,
+    genes: Tensor,
+    labels: Tensor,
+    penalties: list[float],
+    generator: np.random.Generator,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The regression on all training genes, which are the landmarks, and draws from its posterior around it.
+
+    The draws are weights too: those of a draw from the prior, less those of its regression from noisy values
+    (Matheron's rule, Wilson et al. 2020).
+
+    Returns:
+        As `_solve`.
+    """
+    members = flow.config.kernel_members
+    matrix = _matrix(flow, kernels, genes, genes)
+    weights = torch.zeros(len(genes), members, labels.shape[1], dtype=torch.float64)
+    offset = torch.zeros(labels.shape[1], dtype=torch.float64)
+    told = torch.zeros(len(genes), labels.shape[1], dtype=torch.float64)
+    drawn, noise = (torch.from_numpy(generator.standard_normal((len(genes), members // 2))) for _ in range(2))
+    for known, outputs in _alike(labels):
+        if len(known) < 2:
+            continue
+        within = matrix[known][:, known]
+        prior = within.clone()
+        prior.diagonal().add_(_JITTER * within.diagonal().mean())
+        prior = torch.linalg.cholesky(prior)
+        for output in outputs:
+            penalty, values = penalties[output], labels[known, output]
+            offset[output] = values.mean()
+            factor = within.clone()
+            factor.diagonal().add_(penalty)
+            factor = torch.linalg.cholesky(factor)
+            dual = torch.cholesky_solve((values - offset[output])[:, None], factor)
+            told[:, output] = offset[output] + (matrix[:, known] @ dual)[:, 0]
+            # Each gene's error by a regression without it, as in `_left_out`.
+            residual = dual[:, 0] / torch.cholesky_inverse(factor).diagonal()
+            told[known, output] = values - residual
+            spread = residual.square().mean().sqrt()
+            sample = spread / penalty**0.5 * drawn[known]
+            pulled = torch.cholesky_solve(prior @ sample + spread * noise[known], factor)
+            around = torch.linalg.solve_triangular(prior.T, sample, upper=True) - pulled
+            weights[known, 0::2, output] = dual + around
+            weights[known, 1::2, output] = dual - around
+    return weights, offset, told
+
+
 def _solve(
     flow: KernelFlow,
     kernels: _Kernels,
@@ -203,7 +259,7 @@ def _solve(
     penalties: list[float],
     generator: np.random.Generator,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The regression on the landmarks, and draws from its posterior around it.
+    """The regression on fewer landmarks than there are training genes, and draws from its posterior around it.
 
     Returns:
         weights, float64 (landmarks, members, outputs), whose mean over the members is the regression; the outputs'

@@ -36,7 +36,8 @@ FREE = ("dropout", "tanh")
 """Settings of a network that its weights do not decide: the recipe does."""
 
 _FLOW = (
-    *("kernel_genes", "kernel_members", "kernel_words", "kernel_features", "promoter_words"),
+    *("kernel_genes", "kernel_members", "kernel_words", "kernel_dims", "kernel_features"),
+    "promoter_words",
     *("coding_length", "coding_outputs"),
 )
 """Settings of the kernel flow, and of what is set with it, that weights get where they have none."""

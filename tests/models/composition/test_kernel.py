@@ -264,3 +264,46 @@ def test_there_is_a_kernel_for_each_thing_that_is_read(preset, changes, kernels,
     flow = KernelFlow(config_of(preset, **changes))
     assert (flow.kernels, flow.covariates) == (kernels, covariates)
     assert not list(flow.parameters())  # no step trains it
+
+
+@pytest.fixture
+def reduced(genes) -> KernelFlow:
+    """A flow that compares components: as many as its smallest kernel has columns, 60 genes at most have a spread in."""
+    flow = KernelFlow(config_of(outputs=OUTPUTS, kernel_members=MEMBERS, coding_length=70, kernel_dims=64)).eval()
+    fill(flow, *genes)
+    return flow
+
+
+def test_as_many_components_as_there_are_genes_keep_all_distances(flow, reduced, genes):
+    """64 genes span 64 directions at most, so nothing is lost but what is cut off at the largest score."""
+    whole, components = (one.scale(one.features(*genes)) for one in (flow, reduced))
+    assert components.shape[1] == 3 * 64 + sum(COVARIATES) + FLAGS < whole.shape[1]
+    for wide, short in zip(
+        flow.distances(whole, whole, 0.6), reduced.distances(components, components, 0.6), strict=True
+    ):
+        far = wide > 0.05
+        assert float((short / wide)[far].median()) == pytest.approx(1, abs=2e-3)
+        assert float((short - wide).abs().max()) < 0.1 * float(wide.max())
+
+
+def test_components_are_ordered_and_the_first_has_a_spread_of_one(reduced, genes):
+    own = reduced.scale(reduced.features(*genes))[:, : 3 * 64].unflatten(1, (3, 64))
+    spread = own.square().mean(dim=0).sqrt()
+    torch.testing.assert_close(spread[:, 0], torch.ones(3), atol=0.05, rtol=0)
+    assert bool((spread[:, :-1] >= spread[:, 1:] - 1e-3).all())
+
+
+def test_a_genes_answer_from_components_is_the_same_bits_in_every_batch(reduced, genes):
+    windows, proteins, half_life, coding = genes
+    with torch.inference_mode():
+        together = reduced(windows, proteins, half_life, coding)
+        alone = torch.cat(
+            [reduced(*(part[i : i + 1] for part in (windows, proteins, half_life, coding))) for i in range(GENES)]
+        )
+    assert torch.equal(alone, together)
+    assert float(together.std()) > 0.1
+
+
+def test_components_need_a_kernel_flow():
+    with pytest.raises(UsageError, match="kernel_dims need kernel_genes"):
+        config_of(kernel_genes=0, kernel_dims=8)

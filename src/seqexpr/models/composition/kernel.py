@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor, nn
@@ -61,8 +62,13 @@ class KernelFlow(nn.Module):
     mean: Tensor
     """float32 (columns,): of the training genes; likewise sd"""
     sd: Tensor
+    components: Tensor
+    """float32 (columns of the kernels, kernel_dims): what a standardised feature adds to the components of its kernel;
+    this and the next exist where the config reduces features"""
+    unit: Tensor
+    """float32 (kernels,): of each kernel's components, in the weighted distances"""
     landmarks: Tensor
-    """int8 (landmarks, columns and flags): scaled features; zeros where there were fewer training genes"""
+    """int8 (landmarks, what `scale` gives): zeros where there were fewer training genes"""
     amplitudes: Tensor
     """float32 (kernels,)"""
     reach: Tensor
@@ -102,7 +108,14 @@ class KernelFlow(nn.Module):
         columns = self.own + sum(self.covariates)
         self.register_buffer("mean", torch.zeros(columns))
         self.register_buffer("sd", torch.ones(columns))
-        self.register_buffer("landmarks", torch.zeros(config.kernel_genes, columns + self.flags, dtype=torch.int8))
+        self.compared = self.groups
+        """What is compared, as `groups`: these, or the components that they are reduced to."""
+        if config.kernel_dims:
+            self.compared = [[(config.kernel_dims, float(config.kernel_dims))] for _ in self.groups]
+            self.register_buffer("components", torch.zeros(self.own, config.kernel_dims))
+            self.register_buffer("unit", torch.ones(len(self.kernels)))
+        width = sum(size for of_one in self.compared for size, _ in of_one) + sum(self.covariates) + self.flags
+        self.register_buffer("landmarks", torch.zeros(config.kernel_genes, width, dtype=torch.int8))
         self.register_buffer("amplitudes", torch.zeros(len(self.kernels)))
         self.register_buffer("reach", torch.ones(()))
         self.register_buffer("covariate_weight", torch.ones(()))
@@ -131,12 +144,12 @@ class KernelFlow(nn.Module):
         """
         if told is not None:
             return told.unsqueeze(1)
-        scaled = self.scale(self.features(latent_tokens, query_tokens, half_life, coding, sequence))
-        return in_fixed_batches(self._answer, scaled, fixed=not self.training)
+        features = self.features(latent_tokens, query_tokens, half_life, coding, sequence)
+        return in_fixed_batches(self._answer, features, fixed=not self.training)
 
-    def _answer(self, scaled: Tensor) -> Tensor:
-        """(batch, columns and flags) -> (batch, members, outputs)"""
-        squares = self.distances(scaled, scores_of(self.landmarks), self.covariate_weight)
+    def _answer(self, features: Tensor) -> Tensor:
+        """(batch, columns) -> (batch, members, outputs)"""
+        squares = self.distances(self.scale(features), scores_of(self.landmarks), self.covariate_weight)
         parts = zip(self.amplitudes, squares, strict=True)
         alike = torch.stack([amplitude * likeness(self.reach * one) for amplitude, one in parts]).sum(dim=0)
         return (alike @ self.weights.flatten(1)).unflatten(1, self.weights.shape[1:]) + self.offset
@@ -145,12 +158,12 @@ class KernelFlow(nn.Module):
         """Squared distances of each kernel between scaled features: (n, m) each, from (n, all) and (m, all)."""
         sides, place = (one, other), 0
         found = []
-        for of_one in self.groups:
+        for kernel, of_one in enumerate(self.compared):
             total = torch.zeros((), device=one.device, dtype=one.dtype)
             for size, weight in of_one:
                 total = total + weight * _mean_squares(*(side[:, place : place + size] for side in sides))
                 place += size
-            found.append(total)
+            found.append(self.unit[kernel].square() * total if self.config.kernel_dims else total)
         shared = torch.zeros((), device=one.device, dtype=one.dtype)
         for size in self.covariates:
             shared = shared + covariate_weight * _mean_squares(*(side[:, place : place + size] for side in sides))
@@ -204,13 +217,29 @@ class KernelFlow(nn.Module):
         return torch.cat([*kept, *covariates], dim=1)
 
     def scale(self, features: Tensor) -> Tensor:
-        """Standardised features, 0 where unknown, and the flags behind them: float32 (batch, columns and flags)."""
-        scores = ((features - self.mean) / self.sd).clamp(-_LARGEST_SCORE, _LARGEST_SCORE)
+        """Standardised features, 0 where unknown, those of the kernels reduced to their components if the config says
+        so, and the flags behind them: float32 (batch, numbers of a landmark)."""
+        scores = self._scores(features)
         halves = slice(self.own, self.own + self.flags - self.config.reads_coding)
         known = [~features[:, halves].isnan() & (self.sd[halves] < _IGNORED)]
         if self.config.reads_coding:
             known.append(~features[:, -1:].isnan())
-        return torch.cat([scores.nan_to_num(), *(part.to(scores.dtype) for part in known)], dim=1)
+        own = [scores[:, : self.own]]
+        if self.config.kernel_dims:
+            units = zip(self.unit, self._blocks(), strict=True)
+            own = [scores[:, block] @ self.components[block] / unit for unit, block in units]
+            own = [part.clamp(-_LARGEST_SCORE, _LARGEST_SCORE) for part in own]
+        return torch.cat([*own, scores[:, self.own :], *(part.to(scores.dtype) for part in known)], dim=1)
+
+    def _scores(self, features: Tensor) -> Tensor:
+        """Standardised features, 0 where unknown."""
+        scores = ((features - self.mean) / self.sd).clamp(-_LARGEST_SCORE, _LARGEST_SCORE)
+        return scores.nan_to_num()
+
+    def _blocks(self) -> list[slice]:
+        """Where each kernel's columns stand."""
+        ends = list(accumulate(sum(size for size, _ in of_one) for of_one in self.groups))
+        return [slice(start, end) for start, end in pairwise([0, *ends])]
 
     def hide(self, features: Tensor, half_life: Tensor, coding: Tensor) -> Tensor:
         """The features as if optional inputs of some genes were unknown; bool (batch,) each: of which."""
@@ -230,6 +259,20 @@ class KernelFlow(nn.Module):
         sd = (((values - mean) * known).nan_to_num().square().sum(dim=0) / counts).sqrt()
         self.mean.copy_(mean)
         self.sd.copy_(torch.where(sd > 1e-6, sd, torch.ones_like(sd)))  # a constant says nothing
+        if self.config.kernel_dims:
+            self._reduce(self._scores(features))
+
+    def _reduce(self, scores: Tensor) -> None:
+        """Take each kernel's components from the standardised features of all training genes, (genes, columns)."""
+        for kernel, (block, of_one) in enumerate(zip(self._blocks(), self.groups, strict=True)):
+            roots = torch.cat([torch.full((size,), math.sqrt(weight / size)) for size, weight in of_one]).double()
+            weighted = scores[:, block].cpu().double() * roots
+            variances, vectors = torch.linalg.eigh(weighted.T @ weighted / len(weighted))
+            kept = min(self.config.kernel_dims, len(roots))
+            self.components[block].zero_()
+            self.components[block, :kept] = (roots[:, None] * vectors.flip(1)[:, :kept]).float().to(self.mean.device)
+            # In this unit the largest component has a spread of 1, as what is not reduced has.
+            self.unit[kernel] = float(variances[-1].clamp(min=1e-12).sqrt())
 
     @torch.no_grad()
     def ignore_half_life(self) -> None:
