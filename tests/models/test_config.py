@@ -100,7 +100,7 @@ OF_0_1 = {
 def test_settings_of_version_0_1_are_those_of_the_same_network(flow):
     config = PerceiverConfig.from_preset("dna-perceiver", **flow)
     stored = config.to_dict() | OF_0_1
-    del stored["sequence_flows"]  # which 0.1 did not have
+    del stored["sequence_flows"]  # which earlier versions did not have
     assert PerceiverConfig.from_dict(stored) == config
     assert not OF_0_1.keys() & config.to_dict().keys()
     assert stored.keys() >= OF_0_1.keys()  # left as they were

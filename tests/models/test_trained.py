@@ -545,7 +545,7 @@ RETIRED = {
 
 
 def of_version_0_1(stored, **changes):
-    """Metadata as seqexpr 0.1 wrote them."""
+    """Metadata as earlier versions wrote them."""
     del stored["config"]["sequence_flows"]
     stored["config"].update(RETIRED | changes)
 
@@ -569,4 +569,4 @@ def test_weights_of_version_0_1_with_its_composition_flow_are_refused_in_a_line(
             with pytest.raises(InputError) as refused:
                 read(tmp_path / file)
             assert str(refused.value).startswith(f"{tmp_path / file}: found ") and "\n" not in str(refused.value)
-            assert str(refused.value).count("a network with the composition flow of seqexpr 0.1") == 1
+            assert str(refused.value).count("a network with the composition flow of an earlier version") == 1

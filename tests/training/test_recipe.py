@@ -153,8 +153,8 @@ def test_a_stored_recipe_with_the_flow_of_version_0_1_is_refused_in_a_line():
     with pytest.raises(InputError) as refused:
         stored_recipe(stored, "manifest.json")
     assert str(refused.value) == (
-        "manifest.json, key 'model.composition_dim': found a network with the composition flow of seqexpr 0.1, which "
-        "this version does not have; expected the recipe of a run"
+        "manifest.json, key 'model.composition_dim': found a network with the composition flow of an earlier version, "
+        "which this version does not have; expected the recipe of a run"
     )
 
 

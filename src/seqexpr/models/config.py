@@ -40,7 +40,7 @@ _RETIRED = (
     *("composition_dim", "composition_dropout", "composition_gain", "composition_members"),
     *("promoter_towers", "word_buckets", "word_outputs"),
 )
-"""Settings of a flow that networks of version 0.1 could have; without a composition_dim they had none."""
+"""Settings of a flow that networks of earlier versions could have; without a composition_dim they had none."""
 
 Sequence = Literal["dna", "protein"]
 
@@ -55,13 +55,13 @@ def bounds(setting: Field[Any]) -> tuple[int, int]:
 
 
 def without_retired(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a network without those that only version 0.1 had.
+    """The settings of a network without those that only earlier versions had.
 
     Raises:
-        UsageError: they ask for the composition flow of version 0.1.
+        UsageError: they ask for the composition flow of an earlier version.
     """
     if settings.get("composition_dim"):
-        raise UsageError("a network with the composition flow of seqexpr 0.1, which this version does not have")
+        raise UsageError("a network with the composition flow of an earlier version, which this version does not have")
     return {key: value for key, value in settings.items() if key not in _RETIRED}
 
 
@@ -239,7 +239,8 @@ class PerceiverConfig:
         """The config that `to_dict` wrote.
 
         Raises:
-            UsageError: unknown or missing settings, or those of a network of version 0.1 with a composition flow.
+            UsageError: unknown or missing settings, or those of a network with the composition flow of an earlier
+                version.
         """
         settings = without_retired(settings)
         unknown = set(settings) - {field.name for field in fields(cls)}

@@ -29,7 +29,7 @@ _RETIRED = (
     *("composition_epochs", "composition_learning_rate", "composition_bootstrap"),
     *("word_penalty", "towers_from"),
 )
-"""Settings that recipes of version 0.1 had."""
+"""Settings that recipes of earlier versions had."""
 
 _LARGEST = 2.0**53
 """No setting is larger, and all are numbers: NaN and infinity would be found in the middle of a training."""

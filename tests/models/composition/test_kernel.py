@@ -268,7 +268,7 @@ def test_there_is_a_kernel_for_each_thing_that_is_read(preset, changes, kernels,
 
 @pytest.fixture
 def reduced(genes) -> KernelFlow:
-    """A flow that compares components: as many as its smallest kernel has columns, 60 genes at most have a spread in."""
+    """A flow that compares components, as many as its smallest kernel has columns."""
     flow = KernelFlow(config_of(outputs=OUTPUTS, kernel_members=MEMBERS, coding_length=70, kernel_dims=64)).eval()
     fill(flow, *genes)
     return flow
