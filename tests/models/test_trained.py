@@ -544,15 +544,15 @@ RETIRED = {
 }
 
 
-def of_version_0_1(stored, **changes):
+def of_an_earlier_version(stored, **changes):
     """Metadata as earlier versions wrote them."""
     del stored["config"]["sequence_flows"]
     stored["config"].update(RETIRED | changes)
 
 
-def test_weights_of_version_0_1_without_its_composition_flow_load(likeness, dna, tmp_path):
+def test_weights_of_an_earlier_version_without_its_composition_flow_load(likeness, dna, tmp_path):
     save_model(tmp_path / "all.safetensors", likeness)
-    rewrite(tmp_path / "all.safetensors", of_version_0_1)
+    rewrite(tmp_path / "all.safetensors", of_an_earlier_version)
     save_view(tmp_path / "part.safetensors", "all.safetensors", ["b"])
     loaded = load_model(tmp_path / "all.safetensors")
     assert loaded.metadata == likeness.metadata
@@ -560,9 +560,9 @@ def test_weights_of_version_0_1_without_its_composition_flow_load(likeness, dna,
     assert load_model(tmp_path / "part.safetensors").predict(dna, None, None).shape == (3, 1)
 
 
-def test_weights_of_version_0_1_with_its_composition_flow_are_refused_in_a_line(model, tmp_path):
+def test_weights_of_an_earlier_version_with_its_composition_flow_are_refused_in_a_line(model, tmp_path):
     save_model(tmp_path / "all.safetensors", model)
-    rewrite(tmp_path / "all.safetensors", lambda stored: of_version_0_1(stored, composition_dim=16, word_buckets=64))
+    rewrite(tmp_path / "all.safetensors", lambda stored: of_an_earlier_version(stored, composition_dim=16, word_buckets=64))
     save_view(tmp_path / "part.safetensors", "all.safetensors", ["mrna"])
     for file in ("all.safetensors", "part.safetensors"):
         for read in (read_metadata, load_model):

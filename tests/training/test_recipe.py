@@ -140,7 +140,7 @@ OF_0_1 = {
 }
 
 
-def test_a_stored_recipe_of_version_0_1_is_read():
+def test_a_stored_recipe_of_an_earlier_version_is_read():
     recipe = Recipe("r", ("default-dna",), betas=(0.8, 0.9), model={"kernel_genes": 8})
     stored = json.loads(json.dumps({**recipe.to_dict(), **OF_0_1}))
     assert stored_recipe(stored, "manifest.json") == recipe
@@ -148,7 +148,7 @@ def test_a_stored_recipe_of_version_0_1_is_read():
         assert stored_recipe({**stored, "model": {**recipe.model, **model}}, "manifest.json") == recipe
 
 
-def test_a_stored_recipe_with_the_flow_of_version_0_1_is_refused_in_a_line():
+def test_a_stored_recipe_with_the_flow_of_an_earlier_version_is_refused_in_a_line():
     stored = Recipe("r").to_dict() | {"model": {"composition_dim": 16, "composition_members": 8}}
     with pytest.raises(InputError) as refused:
         stored_recipe(stored, "manifest.json")
@@ -159,7 +159,7 @@ def test_a_stored_recipe_with_the_flow_of_version_0_1_is_refused_in_a_line():
 
 
 @pytest.mark.parametrize("key", OF_0_1)
-def test_a_users_recipe_has_no_settings_of_version_0_1(key):
+def test_a_users_recipe_has_no_settings_of_an_earlier_version(key):
     with pytest.raises(InputError, match=f"key '{key}': found an unknown setting"):
         check_settings({key: OF_0_1[key]}, "mine.toml")
     with pytest.raises(InputError, match=r"key 'model\.composition_dim': found an unknown setting"):
