@@ -4,8 +4,9 @@
 
 DATASET is a folder of `seqexpr prepare` whose windows are wider than what is read, for random shifts; its labels are
 not read. RUNS/pretrained gets the stage's state, from which a stopped command goes on, and weights.safetensors, with
-matrices in half precision. With --from it goes on learning from weights of an earlier one: `pretrained.safetensors`
-in this folder saw 166,400 windows, with an early form of the stage and the settings that are the defaults here.
+matrices in half precision. With --from it goes on learning from weights of an earlier one. `pretrained.safetensors` in
+this folder, from which human-mrna starts, saw 390,400 windows in three runs of at most 78 minutes: 166,400 with the
+settings that are the defaults here, then 51,200 and 172,800 with `--learning-rate 8e-4 --tss-sd 100`.
 """
 
 from __future__ import annotations
