@@ -127,8 +127,8 @@ def page(name: str, model: TrainedModel, files: list[Path]) -> str:
         "## How it was made",
         "",
         f"Trained on {training['train_genes']:,} genes, seed {training['seed']}, recipe "
-        f"`{training['recipe']['name']}` (in the package); {model.network.count_parameters():,} parameters, stored in "
-        "half precision. Evaluated and made by",
+        f"`{training['recipe']['name']}` (in the package); {_size(model)}, stored in half precision. Evaluated and made "
+        "by",
         "",
         "```sh",
         training["command"] + " --dna DATASET --protein DATASET --out RUNS",
@@ -138,6 +138,16 @@ def page(name: str, model: TrainedModel, files: list[Path]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _size(model: TrainedModel) -> str:
+    """What the network consists of: trained parameters and landmarks."""
+    parts = []
+    if parameters := model.network.count_parameters():
+        parts.append(f"{parameters:,} parameters")
+    if model.network.kernel is not None:
+        parts.append(f"{int(model.network.kernel.landmarks.any(dim=1).sum()):,} genes to compare with")
+    return " and ".join(parts)
 
 
 def _sentence(text: str) -> str:
