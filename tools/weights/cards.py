@@ -127,8 +127,8 @@ def page(name: str, model: TrainedModel, files: list[Path]) -> str:
         "## How it was made",
         "",
         f"Trained on {training['train_genes']:,} genes, seed {training['seed']}, recipe "
-        f"`{training['recipe']['name']}` (in the package); {_size(model)}, stored in half precision. Evaluated and made "
-        "by",
+        f"`{training['recipe']['name']}` (in the package); {_size(model)}, stored in half precision. Evaluated and "
+        "made by",
         "",
         "```sh",
         training["command"] + " --dna DATASET --protein DATASET --out RUNS",
