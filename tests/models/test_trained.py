@@ -544,7 +544,7 @@ RETIRED = {
 }
 
 
-def of_an_earlier_version(stored, **changes):
+def of_earlier(stored, **changes):
     """Metadata as earlier versions wrote them."""
     del stored["config"]["sequence_flows"]
     stored["config"].update(RETIRED | changes)
@@ -562,7 +562,7 @@ def test_weights_of_an_earlier_version_without_its_composition_flow_load(likenes
 
 def test_weights_of_an_earlier_version_with_its_composition_flow_are_refused_in_a_line(model, tmp_path):
     save_model(tmp_path / "all.safetensors", model)
-    rewrite(tmp_path / "all.safetensors", lambda stored: of_an_earlier_version(stored, composition_dim=16, word_buckets=64))
+    rewrite(tmp_path / "all.safetensors", lambda stored: of_earlier(stored, composition_dim=16, word_buckets=64))
     save_view(tmp_path / "part.safetensors", "all.safetensors", ["mrna"])
     for file in ("all.safetensors", "part.safetensors"):
         for read in (read_metadata, load_model):
