@@ -552,7 +552,7 @@ def of_earlier(stored, **changes):
 
 def test_weights_of_an_earlier_version_without_its_composition_flow_load(likeness, dna, tmp_path):
     save_model(tmp_path / "all.safetensors", likeness)
-    rewrite(tmp_path / "all.safetensors", of_an_earlier_version)
+    rewrite(tmp_path / "all.safetensors", of_earlier)
     save_view(tmp_path / "part.safetensors", "all.safetensors", ["b"])
     loaded = load_model(tmp_path / "all.safetensors")
     assert loaded.metadata == likeness.metadata
