@@ -136,7 +136,7 @@ class PlainPerceiver(nn.Module):
 
     def __init__(self, config: PerceiverConfig) -> None:
         super().__init__()
-        if config.kernel_genes:
+        if config.kernel_genes or config.promoter_words:
             raise ValueError("the plain network has no kernel flow")
         self.config = config
         self.letters = ALPHABETS[config.query_input].size

@@ -18,7 +18,7 @@ from seqexpr.tasks import catalogue as tasks
 from seqexpr.tasks.catalogue import RULES, find_task, open_task_dataset, task_folder
 from seqexpr.tasks.synthetic import make_synthetic
 
-from ..small_dataset import make_small_dataset
+from ..small_dataset import fill_kernel, make_small_dataset
 
 
 def test_folder_with_everything_gets_the_two_input_preset(dataset):
@@ -250,6 +250,27 @@ def test_weights_without_a_flow_start_with_the_kernel_flow_of_the_recipe(
         started = resolve_experiment(
             str(given.folder), labels=("a", "b"), recipe="default", start=str(tmp_path / "w.safetensors")
         )
-    assert (started.config.kernel_genes, started.config.outputs) == (4096, 2)
+    assert (started.config.kernel_genes, started.config.outputs) == (len(given), 2)
     assert (started.config.coding_length, started.config.coding_indices) == ((6000, 2) if with_coding else (0, 0))
     assert "kernel_genes" not in caplog.text
+
+
+def test_a_kernel_flow_on_sequence_flows_that_learnt_nothing_is_refused(dataset, tmp_path):
+    recipe = tmp_path / "features.toml"
+    recipe.write_text('base = "default"\nmax_epochs = 0\nmodel = { kernel_features = true }\n')
+    with pytest.raises(UsageError, match="kernel_features need sequence flows that learnt before: give --from"):
+        resolve_experiment(str(dataset.folder), labels=("a",), preset="dna-perceiver", recipe=str(recipe))
+
+
+def test_weights_that_nothing_would_be_fitted_of_are_refused(dataset, tmp_path):
+    """The recipe has no epochs, and the kernel flow of the weights answers for these labels already."""
+    named = {"labels": ("a",), "preset": "dna-perceiver"}
+    config = resolve_experiment(str(dataset.folder), **named).config
+    file = tmp_path / "w.safetensors"
+    save_model(file, TrainedModel("w", fill_kernel(Perceiver(config)), ModelMetadata(config, (Output("a"),))))
+    recipe = tmp_path / "none.toml"
+    recipe.write_text('base = "default"\nmax_epochs = 0\n')
+    with pytest.raises(UsageError, match=r"max_epochs 0, and nothing of .* would be fitted to the labels"):
+        resolve_experiment(str(dataset.folder), **named, recipe=str(recipe), start=str(file))
+    other = resolve_experiment(str(dataset.folder), labels=("b",), recipe=str(recipe), start=str(file))
+    assert other.config.kernel_genes == len(dataset)

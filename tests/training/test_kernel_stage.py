@@ -371,3 +371,14 @@ def test_without_sequence_flows_it_is_fitted_as_beside_them():
         f"kernel.{key}" for key in beside.kernel.state_dict()
     ]
     assert all(torch.equal(value, alone.kernel.state_dict()[key]) for key, value in beside.kernel.state_dict().items())
+
+
+def test_genes_that_are_all_alike_are_fitted_too():
+    """Their likenesses make no matrix that a plain Cholesky decomposition takes."""
+    genes = Genes()
+    genes.dna[:] = genes.dna[:1]
+    for landmarks in (GENES, 25):
+        network, told = fitted(genes, kernel_genes=landmarks)
+        said = answers(network, genes)
+        assert np.isfinite(said).all() and np.isfinite(told).all()
+        assert np.ptp(said.mean(axis=1)[:, 0]) < 2 * np.ptp(genes.labels[:, 0])

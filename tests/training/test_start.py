@@ -394,3 +394,21 @@ def test_a_training_from_a_kernel_flow_alone_resumes(experiment, split, tmp_path
     config = tiny_config(kernel_genes=30, kernel_members=4, sequence_flows=False)
     file = weights(tmp_path / "w.safetensors", config, A, schema=SCHEMA)
     interrupt_and_resume(from_weights(experiment, file), split, tmp_path, StopAfter(0))
+
+
+@pytest.mark.parametrize("labels", [("a", "b"), ("other",), ("a",)])
+def test_words_of_promoters_are_kept_with_the_weight_that_the_config_gives(tmp_path, labels):
+    """Their table is of no label; what it adds is in the units of the labels that are learnt now."""
+    config = tiny_config(promoter_words=0.2)
+    torch.manual_seed(0)
+    network = Perceiver(config)
+    network.words.fit(torch.from_numpy(np.random.default_rng(0).integers(1, 5, (50, 360), np.uint8)), 240)
+    file = tmp_path / "w.safetensors"
+    save_model(file, TrainedModel("w", network, ModelMetadata(config, (A,))))
+    start = Start.of(file)
+    found = Perceiver(start.network(tiny_config(outputs=len(labels)), labels))
+    same = start.load(found, labels, np.zeros(len(labels)), np.full(len(labels), 20.0))
+    assert same == (labels == ("a",))
+    assert torch.equal(found.words.scores, network.words.scores)
+    expected = 0.2 * 40.0 / 20.0 if same else 0.2
+    torch.testing.assert_close(found.words.weight, torch.full((len(labels),), expected))

@@ -36,6 +36,12 @@ _FEWEST_COUNTS = 600
 
 _LARGEST_FLOAT = 1e30
 
+PROMOTER = (150, 50)
+"""Bases up- and downstream of the TSS in which words are counted that promoters are rich in."""
+
+PROMOTER_WORD = 8
+"""Letters of such a word."""
+
 _RETIRED = (
     *("composition_dim", "composition_dropout", "composition_gain", "composition_members"),
     *("promoter_towers", "word_buckets", "word_outputs"),
@@ -133,7 +139,8 @@ class PerceiverConfig:
     """Training genes that the kernel flow compares a gene with (`composition.kernel`); 0 = no such flow, as in the
     paper."""
     kernel_members: int = 8
-    """Members of the kernel flow: their mean is its regression, their spread tells how unsure it is. An even number."""
+    """Members of the kernel flow, an even number: draws around its regression, which is their mean. Their spread hardly
+    tells for which gene the error is large."""
     kernel_words: bool = True
     """Whether the kernel flow reads the words of the sequences; codons it reads wherever `coding_length` says so."""
     kernel_dims: int = 0
@@ -144,9 +151,9 @@ class PerceiverConfig:
     teacher stage)."""
 
     promoter_words: float = 0.0
-    """Weight of the words that promoters are rich in (`composition.promoter_words`), in standard deviations of a label
-    for one of their score; 0 = none, as in the paper. What levels teach sets it to nearly 0; effects of mutations do
-    not."""
+    """Weight of the words that promoters are rich in (`composition.promoter_words`): what one standard deviation of
+    their score adds to scaled labels; 0 = none, as in the paper. What levels teach sets it to nearly 0; effects of
+    mutations do not."""
 
     coding_length: int = 0
     """Codons that the kernel flow reads at most of a coding sequence, which is optional; 0 = none."""
@@ -172,8 +179,10 @@ class PerceiverConfig:
             raise UsageError(f"{self.preset}: kernel_dims need kernel_genes")
         if not 0 <= self.promoter_words <= 1:
             raise UsageError(f"{self.preset}: promoter_words must be from 0 to 1, not {self.promoter_words}")
-        if self.promoter_words and not self.reads_dna:
-            raise UsageError(f"{self.preset}: promoter_words need an input of DNA")
+        if self.promoter_words and sum(map(min, (self.upstream, self.downstream), PROMOTER)) < PROMOTER_WORD:
+            raise UsageError(
+                f"{self.preset}: promoter_words need an input of DNA, {PROMOTER_WORD} bases near the TSS at least"
+            )
         if self.coding_length and not self.kernel_genes:
             raise UsageError(f"{self.preset}: coding_length needs kernel_genes")
         if not (self.sequence_flows or self.kernel_genes):
@@ -337,9 +346,10 @@ class PerceiverConfig:
     def fewest_numbers(self) -> int:
         """Numbers that the network's weights hold at least: known before any is allocated."""
         landmark = _FEWEST_COUNTS * self.kernel_words + 2 * self.query_dim * self.kernel_features
-        if self.kernel_dims:
-            landmark = self.kernel_dims
-        flow = self.kernel_genes * (landmark + self.kernel_members * self.outputs)
+        counted = landmark + 4 * (self.window_length // 500) * self.kernel_words  # with the profile along the window
+        compared = self.kernel_dims or counted
+        flow = self.kernel_genes * (compared + self.kernel_members * self.outputs) + counted * self.kernel_dims
+        flow += 4**PROMOTER_WORD * (self.promoter_words > 0)
         if not self.sequence_flows:
             return flow
         width = self.latent_width

@@ -17,14 +17,13 @@ ROWS = 16
 """Rows in each product: the usual batch on a CPU, so that it costs nothing there."""
 
 
-def in_fixed_batches(layer: Callable[..., Tensor], *inputs: Tensor | None, fixed: bool, dim: int = 0) -> Tensor:
+def in_fixed_batches(layer: Callable[..., Tensor], *inputs: Tensor | None, fixed: bool) -> Tensor:
     """`layer(*inputs)`, on a CPU `ROWS` genes at a time, the last ones with zeros to fill up.
 
     Args:
-        layer: from (genes, ...) each to a tensor whose dimension `dim` is the genes.
+        layer: from (genes, ...) each to a tensor whose first dimension is the genes.
         inputs: None is handed on.
         fixed: False in training, where gradients are wanted and batches are as they are.
-        dim: of the genes in the result.
     """
     first = next(tensor for tensor in inputs if tensor is not None)
     genes = len(first)
@@ -33,8 +32,8 @@ def in_fixed_batches(layer: Callable[..., Tensor], *inputs: Tensor | None, fixed
     parts = []
     for start in range(0, max(genes, 1), ROWS):
         chosen = [None if tensor is None else _filled(tensor[start : start + ROWS]) for tensor in inputs]
-        parts.append(layer(*chosen).narrow(dim, 0, min(ROWS, genes - start)))
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=dim)
+        parts.append(layer(*chosen)[: min(ROWS, genes - start)])
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _filled(rows: Tensor) -> Tensor:

@@ -336,7 +336,7 @@ class Perceiver(nn.Module):
         self.kernel = KernelFlow(config) if config.kernel_genes else None
         self.words = None
         if config.promoter_words:
-            self.words = PromoterWords(config.upstream, config.downstream, config.promoter_words, config.outputs)
+            self.words = PromoterWords(config.upstream, config.promoter_words, config.outputs)
         if not config.sequence_flows:
             return
         self.embedding = nn.Embedding(ALPHABETS[config.latent_input].size, config.embedding_dim)

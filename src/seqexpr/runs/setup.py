@@ -128,6 +128,11 @@ def resolve_experiment(
         config = _of_weights(weights, chosen, chosen.fit(network), dataset, names)
     _check_shift(dataset, config, chosen)
     teaching = Teaching.of(chosen.teacher, unlabelled, config)
+    if config.kernel_features and weights is None and teaching is None:
+        raise UsageError(
+            f"recipe {chosen.name}: kernel_features need sequence flows that learnt before: give --from, or a table "
+            "[teacher]"
+        )
     if weights is not None and weights.has_kernel and teaching is not None:
         raise UsageError(
             f"{weights.file} has a kernel flow, which a teacher stage would not keep: leave out --from, "
@@ -140,11 +145,19 @@ def _of_weights(
     start: Start, recipe: Recipe, wanted: PerceiverConfig, dataset: PreparedDataset, labels: tuple[str, ...]
 ) -> PerceiverConfig:
     """The network of the weights that a training starts from; its window must be within the dataset's."""
+    wanted = replace(wanted, kernel_genes=min(wanted.kernel_genes, len(dataset)))
     if not dataset.has_coding:  # for a kernel flow that the weights lack
         wanted = replace(wanted, coding_length=0, coding_outputs=0)
     config = start.network(wanted, labels)
-    if config.kernel_genes and not dataset.has_coding and not start.flow_is_trained(labels):  # it is fitted anew
-        config = replace(config, coding_length=0, coding_outputs=0)
+    if config.kernel_genes and not start.flow_is_trained(labels):  # it is fitted anew
+        config = replace(config, kernel_genes=min(config.kernel_genes, len(dataset)))
+        if not dataset.has_coding:
+            config = replace(config, coding_length=0, coding_outputs=0)
+    elif not recipe.max_epochs:
+        raise UsageError(
+            f"recipe {recipe.name}: max_epochs 0, and nothing of {start.file} would be fitted to the labels: nothing "
+            "is learnt"
+        )
     if config.upstream > dataset.upstream or config.downstream > dataset.downstream:
         raise UsageError(
             f"{start.file} reads {config.upstream} bp upstream and {config.downstream} downstream of the TSS, but "

@@ -121,7 +121,8 @@ def _features(network: Perceiver, loader: BatchLoader, rows: np.ndarray) -> Iter
     flow = network.kernel
     assert flow is not None
     for batch in loader.batches(rows, BATCH):
-        sequence, said = None, torch.zeros(len(batch.labels), flow.config.outputs)
+        sequence = None
+        said = torch.zeros(len(batch.labels), flow.config.outputs, device=batch.latent_tokens.device)
         if flow.config.kernel_features:
             sequence = network.features(batch.latent_tokens, batch.query_tokens, batch.half_life)
             said = network.output(sequence)
@@ -191,6 +192,16 @@ def _left_out(matrix: Tensor, labels: Tensor) -> tuple[float, list[float]]:
     return float(np.nan_to_num(np.nanmean(errors), nan=1.0)), penalties
 
 
+def _cholesky(matrix: Tensor) -> Tensor:
+    """The factor of a matrix of likenesses, with as much added to its diagonal as it needs: genes may be alike."""
+    factor, failed = torch.linalg.cholesky_ex(matrix)
+    added = _JITTER * matrix.diagonal().mean()
+    while failed:
+        added *= 10
+        factor, failed = torch.linalg.cholesky_ex(matrix + added * torch.eye(len(matrix)))
+    return factor
+
+
 def _alike(labels: Tensor) -> Iterator[tuple[Tensor, list[int]]]:
     """Outputs whose labels are known for the same genes: rows of those genes, and the outputs."""
     groups: dict[bytes, list[int]] = {}
@@ -229,7 +240,7 @@ def _solve_exactly(
         within = matrix[known][:, known]
         prior = within.clone()
         prior.diagonal().add_(_JITTER * within.diagonal().mean())
-        prior = torch.linalg.cholesky(prior)
+        prior = _cholesky(prior)
         for output in outputs:
             penalty, values = penalties[output], labels[known, output]
             offset[output] = values.mean()
@@ -282,7 +293,7 @@ def _solve(
         for output in outputs:
             values = labels[known, output]
             offset[output] = values.mean()
-            factor = torch.linalg.cholesky(squared + penalties[output] * within)
+            factor = _cholesky(squared + penalties[output] * within)
             regression = torch.cholesky_solve(some.T @ (values - offset[output])[:, None], factor)
             told[:, output] = offset[output] + (across @ regression)[:, 0]
             leverage = torch.linalg.solve_triangular(factor, some.T, upper=False).square().sum(dim=0)

@@ -124,6 +124,7 @@ class Start:
         changes: dict[str, Any] = {name: getattr(wanted, name) for name in FREE}
         if not config.kernel_genes and self.outputs != labels:
             changes |= {name: getattr(wanted, name) for name in _FLOW}
+            changes["promoter_words"] = config.promoter_words or wanted.promoter_words
         elif config.kernel_genes and not self.flow_is_trained(labels):
             changes["coding_outputs"] = 0  # fitted anew, as the rest of the flow
         return replace(config, outputs=wanted.outputs, **changes)
@@ -154,7 +155,7 @@ class Start:
             same = same and all(output.mean == 0 and output.sd == 1 for output in outputs)
             same = same and not mean.any() and bool((sd == 1).all())
         found = source.network.state_dict()
-        left = () if same else ("output.",)
+        left = () if same else ("output.", "words.weight")
         if not self.flow_is_trained(labels):
             left = (*left, "kernel.")
         chosen = {key: tensor for key, tensor in found.items() if key in wanted and not key.startswith(left)}

@@ -87,6 +87,8 @@ class TrainingResult:
         epoch = f"epoch {self.best_epoch}" + (" (before the first epoch)" if self.best_epoch == 0 else "")
         if self.stop_metric == "none":
             return f"kept {epoch}: the recipe keeps the last one"
+        if last["epoch"] == 0:
+            return f"kept {epoch}: none followed"
         best, name = {
             "valid_loss": ("lowest", "validation loss"),
             "valid_r2": ("highest", "validation r2"),

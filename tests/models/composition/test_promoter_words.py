@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqexpr.errors import UsageError
-from seqexpr.models.composition.promoter_words import COUNTED, READ, WORD, PromoterWords
-from seqexpr.models.config import PerceiverConfig
+from seqexpr.models.composition.promoter_words import READ, PromoterWords
+from seqexpr.models.config import PROMOTER, PROMOTER_WORD, PerceiverConfig
 from seqexpr.models.perceiver import Perceiver
 from seqexpr.sequences.alphabet import DNA, reverse_complement
 
@@ -30,7 +30,7 @@ def planted(count: int = 400, word: str = "CCCGCCCC", every: int = 2) -> torch.T
 
 
 def fitted(windows: torch.Tensor, weight: float = 1.0, outputs: int = 1) -> PromoterWords:
-    words = PromoterWords(UP, DOWN, weight, outputs)
+    words = PromoterWords(UP, weight, outputs)
     words.fit(windows, UP)
     return words
 
@@ -49,7 +49,7 @@ def test_a_word_that_promoters_are_rich_in_has_the_highest_score_on_both_strands
 
 
 def plain(windows: np.ndarray) -> dict[str, float]:
-    """The scores by counting letters, for windows as short as `COUNTED`."""
+    """The scores by counting letters, for windows as short as `PROMOTER`."""
     texts = ["".join("NACGT"[token] for token in row) for row in windows]
     texts += ["".join("NACGT"[token] for token in reverse_complement(row)) for row in windows]
 
@@ -84,7 +84,7 @@ def test_scores_are_what_counting_by_hand_gives():
     windows = planted(60, every=1)
     windows[3, UP - 40 : UP + 5] = 0
     words = fitted(windows)
-    for word, expected in plain(windows[:, UP - COUNTED[0] : UP + COUNTED[1]].numpy()).items():
+    for word, expected in plain(windows[:, UP - PROMOTER[0] : UP + PROMOTER[1]].numpy()).items():
         assert score(words, word) == pytest.approx(expected, abs=1e-5)
 
 
@@ -100,7 +100,7 @@ def test_training_genes_have_sums_of_mean_0_and_spread_1_and_each_output_its_wei
 
 
 def test_breaking_the_word_costs_and_letters_far_away_count_nothing():
-    words = PromoterWords(1_000, 1_000, 1.0, 1)
+    words = PromoterWords(1_000, 1.0, 1)
     words.fit(planted(), UP)
     window = torch.from_numpy(np.random.default_rng(5).integers(1, 5, (1, 2_000), np.uint8))
     window[0, 940:948] = torch.from_numpy(DNA.encode("CCCGCCCC"))
@@ -113,19 +113,18 @@ def test_breaking_the_word_costs_and_letters_far_away_count_nothing():
 
 
 def test_before_it_is_fitted_it_adds_nothing():
-    words = PromoterWords(UP, DOWN, 0.5, 1)
+    words = PromoterWords(UP, 0.5, 1)
     assert not words.is_fitted
     assert not words(promoters(3)).any()
     assert fitted(planted()).is_fitted
 
 
 @settings(deadline=None, max_examples=25)
-@given(st.lists(st.integers(0, 4), min_size=WORD, max_size=60), st.integers(0, 60))
+@given(st.lists(st.integers(0, 4), min_size=PROMOTER_WORD, max_size=60), st.integers(0, 60))
 def test_any_window_has_a_finite_addend_that_does_not_depend_on_the_genes_beside_it(letters, upstream):
     upstream = min(upstream, len(letters))
-    words = PromoterWords(max(upstream, WORD), len(letters), 0.5, 1)
+    words = PromoterWords(upstream, 0.5, 1)
     words.scores.normal_(generator=torch.Generator().manual_seed(1))
-    words.upstream = upstream
     window = torch.tensor([letters], dtype=torch.uint8)
     beside = torch.cat([window, torch.ones_like(window), window])
     alone, together = words(window), words(beside)
@@ -133,9 +132,16 @@ def test_any_window_has_a_finite_addend_that_does_not_depend_on_the_genes_beside
     assert torch.equal(alone[0], together[0]) and torch.equal(alone[0], together[2])
 
 
-def test_a_window_without_a_word_near_the_tss_is_refused():
-    with pytest.raises(UsageError, match="promoter_words need 8 bases near the TSS"):
-        PromoterWords(4, 3, 0.1, 1)
+@pytest.mark.parametrize(
+    ("preset", "changes"),
+    [
+        ("dna-perceiver", {"upstream": 4, "downstream": 3, "stem_pool": 1, "tower_pool": 1}),
+        ("protein-perceiver", {}),
+    ],
+)
+def test_words_need_a_window_with_a_word_near_the_tss(preset, changes):
+    with pytest.raises(UsageError, match="promoter_words need an input of DNA, 8 bases near the TSS at least"):
+        PerceiverConfig.from_preset(preset, promoter_words=0.1, **changes)
 
 
 def test_a_network_adds_the_words_to_every_member_of_every_output():

@@ -53,7 +53,7 @@ _PROTEIN = ((22, 0.6), (484, 0.4), (1, 0.0), (44, 0.15), (294, 0.2), (154, 0.0),
 
 
 class KernelFlow(nn.Module):
-    """Likeness to training genes -> members, which differ as the regression is unsure -> an addend per output.
+    """Likeness to training genes -> members, which are draws around the regression -> an addend per output.
 
     Missing half-life features and coding sequences have the values of a mean gene, and flags say that they are missing.
     All tensors are set once, by `training.kernel_stage`.

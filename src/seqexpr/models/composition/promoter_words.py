@@ -11,15 +11,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from seqexpr.errors import UsageError
 from seqexpr.models.composition.row_sums import exact_sum
 from seqexpr.models.composition.words import DNA_LETTERS
-
-WORD = 8
-"""Letters of a word."""
-
-COUNTED = (150, 50)
-"""Bases up- and downstream of the TSS in which words are counted."""
+from seqexpr.models.config import PROMOTER, PROMOTER_WORD
 
 READ = (300, 150)
 """Bases up- and downstream of the TSS whose words are scored: few sites lie further away."""
@@ -45,22 +39,17 @@ class PromoterWords(nn.Module):
     weight: Tensor
     """float32 (outputs,): what one standard deviation of the sum adds"""
 
-    def __init__(self, upstream: int, downstream: int, weight: float, outputs: int) -> None:
+    def __init__(self, upstream: int, weight: float, outputs: int) -> None:
         """Make it without scores.
 
         Args:
-            upstream, downstream: of the windows, bp.
+            upstream: where the TSS boundary lies in windows.
             weight: of each output.
             outputs: how many.
-
-        Raises:
-            UsageError: the windows hold no word near the TSS.
         """
         super().__init__()
         self.upstream = upstream
-        if min(upstream, COUNTED[0]) + min(downstream, COUNTED[1]) < WORD:
-            raise UsageError(f"promoter_words need {WORD} bases near the TSS; the window has fewer")
-        self.register_buffer("scores", torch.zeros(DNA_LETTERS**WORD, 1))
+        self.register_buffer("scores", torch.zeros(DNA_LETTERS**PROMOTER_WORD, 1))
         self.register_buffer("mean", torch.zeros(1))
         self.register_buffer("sd", torch.ones(1))
         self.register_buffer("weight", torch.full((outputs,), weight))
@@ -84,8 +73,8 @@ class PromoterWords(nn.Module):
                 windows are.
             upstream: where the TSS boundary lies in them.
         """
-        counted = _near(windows, upstream, COUNTED)
-        observed, expected = _both_strands(counted, WORD), _expected(counted)
+        counted = _near(windows, upstream, PROMOTER)
+        observed, expected = _both_strands(counted, PROMOTER_WORD), _expected(counted)
         scores = ((observed + _PSEUDO) / (expected + _PSEUDO)).log().float()[:, None]
         sums = _sums(_near(windows, upstream, READ), scores).double()
         self.scores.copy_(scores)
@@ -101,7 +90,7 @@ def _near(windows: Tensor, upstream: int, reach: tuple[int, int]) -> Tensor:
 def _sums(near: Tensor, scores: Tensor) -> Tensor:
     """uint8 (batch, letters) -> float32 (batch, 1)"""
     with_unknown = torch.cat([scores[:, 0], scores.new_zeros(1)])
-    return exact_sum(with_unknown[_codes(near, WORD)]).to(scores.dtype)
+    return exact_sum(with_unknown[_codes(near, PROMOTER_WORD)]).to(scores.dtype)
 
 
 def _codes(tokens: Tensor, length: int) -> Tensor:
@@ -129,13 +118,13 @@ def _reverse_complements(values: Tensor, length: int) -> Tensor:
 
 
 def _expected(tokens: Tensor) -> Tensor:
-    """How often each word would occur if each letter followed from the two before it alone: float64 (4**WORD,)."""
+    """How often each word would occur if each letter followed from the two before it alone: float64 (4**8,)."""
     triples = _both_strands(tokens, _CONTEXT) + 1
     triples = triples.reshape((DNA_LETTERS,) * _CONTEXT) / triples.sum()
     following = triples / triples.sum(dim=-1, keepdim=True)
     chances = triples
-    for _ in range(WORD - _CONTEXT):
+    for _ in range(PROMOTER_WORD - _CONTEXT):
         chances = chances[..., None] * following
     chances = chances.flatten()
-    chances = chances + _reverse_complements(chances, WORD)  # read from either end, which differs by a little
-    return chances / chances.sum() * _both_strands(tokens, WORD).sum()
+    chances = chances + _reverse_complements(chances, PROMOTER_WORD)  # read from either end, which differs by a little
+    return chances / chances.sum() * _both_strands(tokens, PROMOTER_WORD).sum()
