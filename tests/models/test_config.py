@@ -85,7 +85,7 @@ def test_without_the_kernel_flow_the_paper_s_network_is_left(preset, changes):
     assert (config.members, plain.members) == (8, 1)
 
 
-OF_0_1 = {
+RETIRED = {
     "composition_dim": 0,
     "composition_dropout": 0.5,
     "composition_gain": 1.0,
@@ -99,16 +99,16 @@ OF_0_1 = {
 @pytest.mark.parametrize("flow", [{}, {"kernel_genes": 8, "kernel_members": 4, "coding_length": 300}])
 def test_settings_of_an_earlier_version_are_those_of_the_same_network(flow):
     config = PerceiverConfig.from_preset("dna-perceiver", **flow)
-    stored = config.to_dict() | OF_0_1
+    stored = config.to_dict() | RETIRED
     del stored["sequence_flows"]  # which earlier versions did not have
     assert PerceiverConfig.from_dict(stored) == config
-    assert not OF_0_1.keys() & config.to_dict().keys()
-    assert stored.keys() >= OF_0_1.keys()  # left as they were
+    assert not RETIRED.keys() & config.to_dict().keys()
+    assert stored.keys() >= RETIRED.keys()  # left as they were
 
 
 @pytest.mark.parametrize("changes", [{}, {"promoter_towers": 2}, {"word_buckets": 64, "word_outputs": 3}])
 def test_the_flow_of_an_earlier_version_is_refused(changes):
-    stored = PerceiverConfig.from_preset("dna-perceiver").to_dict() | OF_0_1 | changes | {"composition_dim": 16}
+    stored = PerceiverConfig.from_preset("dna-perceiver").to_dict() | RETIRED | changes | {"composition_dim": 16}
     with pytest.raises(UsageError, match=r"^a network with the composition flow of an earlier version,"):
         PerceiverConfig.from_dict(stored)
 

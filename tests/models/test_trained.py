@@ -30,6 +30,7 @@ from seqexpr.models.trained import (
 )
 
 from ..small_dataset import fill_kernel
+from .test_config import RETIRED
 
 
 @pytest.fixture
@@ -531,17 +532,6 @@ def test_whether_there_are_sequence_flows_and_the_tensors_go_together(likeness, 
     rewrite(tmp_path / "m.safetensors", lambda metadata: metadata["config"].update(sequence_flows=stored))
     with pytest.raises(InputError, match="the tensors that its own config describes"):
         load_model(tmp_path / "m.safetensors")
-
-
-RETIRED = {
-    "composition_dim": 0,
-    "composition_dropout": 0.5,
-    "composition_gain": 1.0,
-    "composition_members": 1,
-    "promoter_towers": 0,
-    "word_buckets": 0,
-    "word_outputs": 0,
-}
 
 
 def of_earlier(stored, **changes):

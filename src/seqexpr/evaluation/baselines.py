@@ -27,8 +27,8 @@ from seqexpr.models.composition.codons import (
     codon_counts,
     is_known,
 )
-from seqexpr.models.composition.profile import dna_profile
-from seqexpr.models.composition.words import dna_composition, protein_composition
+from seqexpr.models.composition.profile import dna_words_and_profile
+from seqexpr.models.composition.words import protein_composition
 
 _BLOCK_TOKENS = 1 << 22
 """Tokens that are counted at once: about 150 MB of intermediate arrays."""
@@ -126,9 +126,8 @@ class BaselineFeatures:
         """What the network's kernel flow reads too, float32 (n, columns): `models.composition` defines it.
 
         DNA: shares of 1- to 4-mers of the window, and of the 500 bases on either side of the TSS; composition in bins
-        along the window. Protein: shares of
-        residues, of pairs of them, of residues at either end, and the length. Coding sequences: `codon_composition`,
-        NaN for a gene without one, and whether there is one.
+        along the window. Protein: shares of residues, of pairs of them, of residues at either end, and the length.
+        Coding sequences: `codon_composition`, NaN for a gene without one, and whether there is one.
         """
         with self._lock:  # threads that fit at once share it
             return self._composition
@@ -184,7 +183,9 @@ class BaselineFeatures:
     def _dna_composition(self) -> np.ndarray:
         read = self.dataset.dna
         windows = (read(rows, self.upstream, self.downstream) for rows in self._blocks(self.upstream + self.downstream))
-        return np.concatenate([_dna_words_and_profile(torch.from_numpy(block), self.upstream) for block in windows])
+        return np.concatenate(
+            [dna_words_and_profile(torch.from_numpy(block), self.upstream).numpy() for block in windows]
+        )
 
     def _protein_composition(self) -> np.ndarray:
         proteins = (self.dataset.proteins(rows, self.max_protein) for rows in self._blocks(self.max_protein))
@@ -305,10 +306,6 @@ def _half_life_columns(features: BaselineFeatures, train: np.ndarray) -> np.ndar
     dataset = features.dataset
     schema = HalfLifeSchema.fit(raw[train], dataset.half_life_names, dataset.half_life_transforms)
     return np.concatenate([np.nan_to_num(schema.standardise(raw)), np.isnan(raw).astype(np.float32)], axis=1)
-
-
-def _dna_words_and_profile(windows: torch.Tensor, upstream: int) -> np.ndarray:
-    return torch.cat([dna_composition(windows, upstream), dna_profile(windows, upstream)], dim=1).numpy()
 
 
 def _training_labels(values: np.ndarray, train: np.ndarray) -> np.ndarray:

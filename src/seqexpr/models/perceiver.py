@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import torch
@@ -354,7 +354,7 @@ class Perceiver(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where it computes."""
-        return next(iter(self.state_dict(keep_vars=True).values())).device
+        return next(chain(self.parameters(), self.buffers())).device
 
     def forward(
         self,

@@ -198,8 +198,20 @@ def _cholesky(matrix: Tensor) -> Tensor:
     added = _JITTER * matrix.diagonal().mean()
     while failed:
         added *= 10
-        factor, failed = torch.linalg.cholesky_ex(matrix + added * torch.eye(len(matrix)))
+        factor, failed = torch.linalg.cholesky_ex(_with_diagonal(matrix, added))
     return factor
+
+
+def _with_diagonal(matrix: Tensor, added: Tensor | float) -> Tensor:
+    """A copy of the matrix with something added to its diagonal."""
+    changed = matrix.clone()
+    changed.diagonal().add_(added)
+    return changed
+
+
+def _jittered(matrix: Tensor) -> Tensor:
+    """A copy of a matrix of likenesses that can be solved in spite of rounding."""
+    return _with_diagonal(matrix, _JITTER * matrix.diagonal().mean())
 
 
 def _alike(labels: Tensor) -> Iterator[tuple[Tensor, list[int]]]:
@@ -238,15 +250,11 @@ def _solve_exactly(
         if len(known) < 2:
             continue
         within = matrix[known][:, known]
-        prior = within.clone()
-        prior.diagonal().add_(_JITTER * within.diagonal().mean())
-        prior = _cholesky(prior)
+        prior = _cholesky(_jittered(within))
         for output in outputs:
             penalty, values = penalties[output], labels[known, output]
             offset[output] = values.mean()
-            factor = within.clone()
-            factor.diagonal().add_(penalty)
-            factor = torch.linalg.cholesky(factor)
+            factor = torch.linalg.cholesky(_with_diagonal(within, penalty))
             dual = torch.cholesky_solve((values - offset[output])[:, None], factor)
             told[:, output] = offset[output] + (matrix[:, known] @ dual)[:, 0]
             # Each gene's error by a regression without it, as in `_left_out`.
@@ -279,8 +287,7 @@ def _solve(
     """
     members = flow.config.kernel_members
     across = _matrix(flow, kernels, scaled, landmarks)
-    within = _matrix(flow, kernels, landmarks, landmarks)
-    within.diagonal().add_(_JITTER * within.diagonal().mean())
+    within = _jittered(_matrix(flow, kernels, landmarks, landmarks))
     weights = torch.zeros(len(landmarks), members, labels.shape[1], dtype=torch.float64)
     offset = torch.zeros(labels.shape[1], dtype=torch.float64)
     told = torch.zeros(len(scaled), labels.shape[1], dtype=torch.float64)

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from seqexpr.models.composition.codons import CODONS, CodonUse, is_known
-from seqexpr.models.composition.profile import dna_profile, profile_columns
+from seqexpr.models.composition.profile import dna_words_and_profile, profile_columns
 from seqexpr.models.composition.properties import protein_properties
-from seqexpr.models.composition.words import dna_composition, protein_composition
+from seqexpr.models.composition.words import protein_composition
 from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig
 from seqexpr.models.fixed_batch import in_fixed_batches
 
@@ -199,9 +199,7 @@ class KernelFlow(nn.Module):
             assert sequence is not None
             parts["sequence"] = sequence.float()
         if "dna" in self.kernels:
-            windows = given["dna"]
-            profile = dna_profile(windows, config.upstream)
-            parts["dna"] = torch.cat([dna_composition(windows, config.upstream), profile], dim=1)
+            parts["dna"] = dna_words_and_profile(given["dna"], config.upstream)
         if "protein" in self.kernels:
             protein = given["protein"]
             parts["protein"] = torch.cat([protein_composition(protein), protein_properties(protein)], dim=1)

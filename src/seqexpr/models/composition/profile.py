@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from seqexpr.models.composition.words import dna_composition
 from seqexpr.sequences.alphabet import DNA
 
 BIN, FINE_BIN = 500, 50
@@ -31,6 +32,11 @@ def profile_columns(upstream: int, downstream: int) -> tuple[int, int]:
     bins = math.ceil(upstream / BIN) + math.ceil(downstream / BIN)
     fine = sum(math.ceil(min(side, FINE_REACH) / FINE_BIN) for side in (upstream, downstream))
     return PER_BIN * bins, PER_BIN * fine
+
+
+def dna_words_and_profile(windows: Tensor, upstream: int) -> Tensor:
+    """What the kernel flow and the baselines read of DNA: `dna_composition`, then `dna_profile`, from the same."""
+    return torch.cat([dna_composition(windows, upstream), dna_profile(windows, upstream)], dim=1)
 
 
 def dna_profile(windows: Tensor, upstream: int) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from seqexpr.models.composition.row_sums import exact_sum
-from seqexpr.models.composition.words import DNA_LETTERS
+from seqexpr.models.composition.words import DNA_LETTERS, word_codes
 from seqexpr.models.config import PROMOTER, PROMOTER_WORD
 
 READ = (300, 150)
@@ -90,24 +90,13 @@ def _near(windows: Tensor, upstream: int, reach: tuple[int, int]) -> Tensor:
 def _sums(near: Tensor, scores: Tensor) -> Tensor:
     """uint8 (batch, letters) -> float32 (batch, 1)"""
     with_unknown = torch.cat([scores[:, 0], scores.new_zeros(1)])
-    return exact_sum(with_unknown[_codes(near, PROMOTER_WORD)]).to(scores.dtype)
-
-
-def _codes(tokens: Tensor, length: int) -> Tensor:
-    """The number of the word that begins at each place, int64 (n, places); 4**length where a letter is unknown."""
-    places = max(tokens.shape[1] - length + 1, 0)
-    code = torch.zeros(len(tokens), places, dtype=torch.int64, device=tokens.device)
-    known = torch.ones_like(code, dtype=torch.bool)
-    for offset in range(length):
-        letter = tokens[:, offset : offset + places]
-        known &= letter > 0
-        code = code * DNA_LETTERS + letter - 1
-    return torch.where(known, code, DNA_LETTERS**length)
+    return exact_sum(with_unknown[word_codes(near, range(PROMOTER_WORD), DNA_LETTERS)]).to(scores.dtype)
 
 
 def _both_strands(tokens: Tensor, length: int) -> Tensor:
     """How often each word occurs on either strand of all rows: float64 (4**length,)."""
-    counts = torch.bincount(_codes(tokens, length).flatten(), minlength=DNA_LETTERS**length + 1)[:-1].double()
+    codes = word_codes(tokens, range(length), DNA_LETTERS)
+    counts = torch.bincount(codes.flatten(), minlength=DNA_LETTERS**length + 1)[:-1].double()
     return counts + _reverse_complements(counts, length)
 
 

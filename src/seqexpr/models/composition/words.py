@@ -47,18 +47,29 @@ def word_counts(tokens: Tensor, offsets: Sequence[int], letters: int) -> Tensor:
     Returns:
         float32 (n, letters ** len(offsets)), words in lexicographic order of their tokens.
     """
-    words, places = letters ** len(offsets), tokens.shape[1] - offsets[-1]
-    counts = torch.zeros(len(tokens), words + 1, device=tokens.device)
-    if places > 0:
-        code = torch.zeros(len(tokens), places, dtype=torch.int32, device=tokens.device)
-        known = torch.ones(len(tokens), places, dtype=torch.bool, device=tokens.device)
-        for offset in offsets:
-            letter = tokens[:, offset : offset + places]
-            known &= letter > 0
-            code = code * letters + letter - 1
-        code = torch.where(known, code, words).long()  # the last column collects what does not count
-        counts.scatter_add_(1, code, torch.ones_like(code, dtype=counts.dtype))
+    words, codes = letters ** len(offsets), word_codes(tokens, offsets, letters)
+    counts = torch.zeros(len(tokens), words + 1, device=tokens.device)  # the last column collects what does not count
+    counts.scatter_add_(1, codes, torch.ones_like(codes, dtype=counts.dtype))
     return counts[:, :words]
+
+
+def word_codes(tokens: Tensor, offsets: Sequence[int], letters: int) -> Tensor:
+    """The number of the word that begins at each place, in lexicographic order of the tokens.
+
+    Args:
+        tokens, offsets, letters: as for `word_counts`.
+
+    Returns:
+        int64 (n, places where a whole word has room); letters ** len(offsets) where one of its letters is unknown.
+    """
+    places = max(tokens.shape[1] - offsets[-1], 0)
+    code = torch.zeros(len(tokens), places, dtype=torch.int32, device=tokens.device)
+    known = torch.ones(len(tokens), places, dtype=torch.bool, device=tokens.device)
+    for offset in offsets:
+        letter = tokens[:, offset : offset + places]
+        known &= letter > 0
+        code = code * letters + letter - 1
+    return torch.where(known, code, letters ** len(offsets)).long()
 
 
 def shares(counts: Tensor) -> Tensor:
