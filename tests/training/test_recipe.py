@@ -99,7 +99,7 @@ def test_a_manifest_holds_the_whole_recipe():
 def test_stop_metric_and_patience_mean_what_they_say(experiment, split, tmp_path, monkeypatch, settings, epochs, best):
     """Six epochs whose validations are told beforehand: the loss is best at the second, r2 at the third and sixth."""
     told = iter([(0.9, 0.1), (0.5, 0.2), (0.7, 0.6), (0.6, 0.3), (0.6, 0.3), (0.6, 0.7)])
-    monkeypatch.setattr(_Trainer, "_evaluate", lambda self, genes: next(told))
+    monkeypatch.setattr(_Trainer, "_evaluate", lambda self, genes: (*next(told), torch.zeros(4)))
     monkeypatch.setattr(_Trainer, "_train_epoch", lambda self, epoch: 1.0)
     recipe = experiment.recipe.changed(max_epochs=6, **settings)
     result = train(replace(experiment, recipe=recipe), split, tmp_path, torch.device("cpu"), name="w")

@@ -48,8 +48,8 @@ def epoch_zero(experiment, split, folder):
     """The network before it has seen a step, with its line of metrics."""
     trainer = _Trainer(experiment, split, folder, CPU, None)
     trainer._start()
-    assert [row["epoch"] for row in trainer.rows] == [0]
-    return TrainedModel("w", trainer.best_network(), trainer.metadata()), trainer.rows[0]
+    assert [row["epoch"] for row in trainer.epochs.rows] == [0]
+    return TrainedModel("w", trainer.best_network(), trainer.metadata()), trainer.epochs.rows[0]
 
 
 A = Output("a", "x", mean=-3.0, sd=40.0)
@@ -365,8 +365,8 @@ def test_a_kernel_flow_that_reads_the_sequence_flows_learns_what_the_output_laye
         np.testing.assert_allclose(said, np.polyval(slope, kept), atol=1e-3)  # a regression on the one old output
     told = trainer.loader.told[split.train, 0]
     errors = labels[split.train] - said[split.train] - told
-    assert trainer.rows[0]["train_loss"] == pytest.approx(float((errors**2).mean()), rel=1e-2)
-    assert said.std() > 0.2 and np.abs(told).max() > 0.05 and trainer.rows[0]["valid_r2"] > 0.3
+    assert trainer.epochs.rows[0]["train_loss"] == pytest.approx(float((errors**2).mean()), rel=1e-2)
+    assert said.std() > 0.2 and np.abs(told).max() > 0.05 and trainer.epochs.rows[0]["valid_r2"] > 0.3
 
 
 @pytest.mark.parametrize("output", ["a", "other"])

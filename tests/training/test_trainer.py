@@ -130,23 +130,6 @@ def test_only_the_owner_writes_the_weights(experiment, split, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"metrics.jsonl", "checkpoint"}
 
 
-@pytest.mark.parametrize(
-    ("metric", "best", "said"),
-    [
-        ("valid_loss", 2, "kept epoch 2 of 3: it has the lowest validation loss, 0.5; the last epoch has 0.75"),
-        ("valid_r2", 3, "kept epoch 3 of 3: it has the highest validation r2, 0.3, and more might raise it"),
-        ("none", 3, "kept epoch 3: the recipe keeps the last one"),
-    ],
-)
-def test_why_an_epoch_was_kept(metric, best, said):
-    losses, r2 = (0.9, 0.5, 0.75), (0.1, 0.2, 0.3)
-    rows = [
-        {"epoch": epoch, "valid_loss": loss, "valid_r2": value}
-        for epoch, (loss, value) in enumerate(zip(losses, r2, strict=True), start=1)
-    ]
-    assert TrainingResult(None, rows, best, metric).choice() == said
-
-
 @pytest.mark.slow
 def test_learns_a_planted_signal(experiment, split, tmp_path):
     """The label is the GC content of the window: within some epochs most of it is explained."""
@@ -335,7 +318,7 @@ def test_epoch_0_is_the_kernel_flow_alone_and_its_loss_that_of_left_out_genes(li
     kept = replace(likeness, recipe=likeness.recipe.changed(max_epochs=1, learning_rate=1e3, clip_norm=0.0))
     training = trainer._Trainer(kept, split, tmp_path, CPU, None)
     training._start()
-    row, told, labels = training.rows[0], training.loader.told, training.loader.labels
+    row, told, labels = training.epochs.rows[0], training.loader.told, training.loader.labels
     assert np.isnan(told[split.valid]).all() and not np.isnan(told[split.train]).any()
     errors = (told - labels)[split.train]
     assert row["train_loss"] == pytest.approx(float(np.nanmean(errors**2)), rel=1e-4)
@@ -343,6 +326,16 @@ def test_epoch_0_is_the_kernel_flow_alone_and_its_loss_that_of_left_out_genes(li
     scaled = (predict_rows(model, kept.dataset, split.valid, 8) - training.mean) / training.sd
     assert row["valid_loss"] == pytest.approx(float(np.nanmean((scaled - labels[split.valid]) ** 2)), rel=1e-3)
     assert not model.network.output.weight.any() and not model.network.output.bias.any()
+
+
+def test_errors_before_the_first_epoch_are_remembered_by_a_resumed_training(likeness, split, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(likeness, split, tmp_path, CPU, name="w", observer=StopAfter(1))
+    epochs = trainer._Trainer(likeness, split, tmp_path, CPU, None).epochs
+    labels = likeness.values()[split.valid]
+    total, present = float(epochs.errors_before.sum()), int((~np.isnan(labels)).sum())
+    assert total / present == pytest.approx(epochs.rows[0]["valid_loss"], rel=1e-5)
+    assert len(epochs.errors_before) == len(split.valid) and len(epochs.rows) == 2
 
 
 @pytest.mark.slow

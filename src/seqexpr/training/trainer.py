@@ -28,6 +28,7 @@ from seqexpr.own_files import list_of, number, record, text, whole
 from seqexpr.tensor_files import check_tensors
 from seqexpr.threads import Prefetch
 from seqexpr.training.batches import Batch, BatchLoader
+from seqexpr.training.epoch_choice import EpochChoice, why_kept
 from seqexpr.training.experiment import (
     Experiment,
     Split,
@@ -83,20 +84,7 @@ class TrainingResult:
 
     def choice(self) -> str:
         """Why this epoch was kept, in a sentence without its full stop."""
-        kept, last = self.rows[[row["epoch"] for row in self.rows].index(self.best_epoch)], self.rows[-1]
-        epoch = f"epoch {self.best_epoch}" + (" (before the first epoch)" if self.best_epoch == 0 else "")
-        if self.stop_metric == "none":
-            return f"kept {epoch}: the recipe keeps the last one"
-        if last["epoch"] == 0:
-            return f"kept {epoch}: none followed"
-        best, name = {
-            "valid_loss": ("lowest", "validation loss"),
-            "valid_r2": ("highest", "validation r2"),
-        }[self.stop_metric]
-        text = f"kept {epoch} of {last['epoch']}: it has the {best} {name}, {kept[self.stop_metric]:.4g}"
-        if last is kept:
-            return f"{text}, and more epochs might lower it" if best == "lowest" else f"{text}, and more might raise it"
-        return f"{text}; the last epoch has {last[self.stop_metric]:.4g}"
+        return why_kept(self.rows, self.best_epoch, self.stop_metric)
 
 
 def train(
@@ -130,7 +118,7 @@ def train(
     trainer = _Trainer(experiment, split, folder, device, observer)
     trainer.run()
     model = TrainedModel(name, trainer.best_network(), trainer.metadata())
-    return TrainingResult(model, trainer.rows, trainer.best_epoch, experiment.recipe.stop_metric)
+    return TrainingResult(model, trainer.epochs.rows, trainer.epochs.best_epoch, experiment.recipe.stop_metric)
 
 
 class _Trainer:
@@ -164,14 +152,13 @@ class _Trainer:
         self.steps_per_epoch = math.ceil(len(split.train) / self.recipe.batch_size)
         self.steps = StepDrawer(self.loader, self.recipe)
         self.best: dict[str, Tensor] = {}
-        self.best_epoch, self.best_score = 0, -math.inf
-        self.rows: list[dict[str, Any]] = []
+        self.epochs = EpochChoice(self.recipe.stop_metric, self.recipe.patience)
         self.pool: ThreadPoolExecutor | None = None
         self.groups: GroupWorkers | None = None
         self._restore()
 
     def run(self) -> None:
-        if not self.rows:
+        if not self.epochs.rows:
             self._start()
         if not self._has_groups():
             return self._run_epochs()
@@ -189,16 +176,11 @@ class _Trainer:
         config = self.experiment.config
         if config.kernel_features or not config.sequence_flows:
             return  # the kernel flow was fitted to what the sequence flows make of the genes now, or is all there is
-        while self.epochs_done < self.recipe.max_epochs and not self._out_of_patience():
+        while self.epochs.epochs_done < self.recipe.max_epochs and not self.epochs.is_out_of_patience():
             started = time.monotonic()
-            epoch = self.epochs_done + 1
+            epoch = self.epochs.epochs_done + 1
             train_loss = self._train_epoch(epoch)
             self._end_epoch(epoch, train_loss, self.optimizer.param_groups[0]["lr"], started)
-
-    @property
-    def epochs_done(self) -> int:
-        """The last epoch that is done; 0 is what comes before the first."""
-        return self.rows[-1]["epoch"] if self.rows else 0
 
     def _start(self) -> None:
         """What comes before the first epoch: the stage of the kernel flow where there is one, and an output layer for
@@ -211,7 +193,7 @@ class _Trainer:
         loss = self._fit_kernel() if fits_kernel else math.nan
         self.averaged.load_state_dict(self.network.state_dict())
         if start is not None and not fits_kernel:
-            loss, _ = self._evaluate(self.split.train)
+            loss, _, _ = self._evaluate(self.split.train)
             loss *= self.recipe.loss_weight  # as in later epochs
         if self.network.kernel is not None or start is not None:
             self._end_epoch(0, loss, 0.0, started)
@@ -248,7 +230,7 @@ class _Trainer:
 
     def _end_epoch(self, epoch: int, train_loss: float, rate: float, started: float) -> None:
         """Validate, keep the weights if they are the best, and write the state."""
-        valid_loss, valid_r2 = self._evaluate(self.split.valid)
+        valid_loss, valid_r2, errors = self._evaluate(self.split.valid)
         if not (math.isfinite(valid_loss) and math.isfinite(valid_r2)):
             raise UsageError(
                 f"the validation loss of epoch {epoch} is {valid_loss}: "
@@ -262,10 +244,7 @@ class _Trainer:
             "learning_rate": rate,
             "seconds": round(time.monotonic() - started, 3),
         }
-        self.rows.append(row)
-        score = {"valid_loss": -valid_loss, "valid_r2": valid_r2, "none": epoch}[self.recipe.stop_metric]
-        if score > self.best_score or not self.best:
-            self.best_score, self.best_epoch = score, epoch
+        if self.epochs.add(row, errors):
             self.best = {key: value.detach().clone() for key, value in self.averaged.state_dict().items()}
         self._save()
         if self.observer:
@@ -287,11 +266,13 @@ class _Trainer:
             "seed": experiment.seed,
             "train_genes": len(split.train),
             "valid_genes": len(split.valid),
-            "epochs": self.epochs_done,
-            "best_epoch": self.best_epoch,
+            "epochs": self.epochs.epochs_done,
+            "best_epoch": self.epochs.best_epoch,
             "input_range": input_range(experiment, split.train).to_dict(),
             **({} if experiment.start is None else {"start": experiment.start.digests}),
-            "best_valid_r2": next(row["valid_r2"] for row in self.rows if row["epoch"] == self.best_epoch),
+            "best_valid_r2": next(
+                row["valid_r2"] for row in self.epochs.rows if row["epoch"] == self.epochs.best_epoch
+            ),
         }
         return ModelMetadata(experiment.config, outputs, self.schema, training)
 
@@ -345,12 +326,18 @@ class _Trainer:
 
     def _loss(self, predicted: Tensor, labels: Tensor, count: int) -> Tensor:
         """Weighted squared errors of the labels that are present, summed and divided by `count`."""
-        present = ~labels.isnan()
-        squares = (predicted.float() - labels.nan_to_num()).square() * self.output_weights
-        return (squares * present).sum() / max(count, 1)
+        return self._squares(predicted, labels).sum() / max(count, 1)
 
-    def _evaluate(self, order: np.ndarray) -> tuple[float, float]:
-        """Loss (scaled labels, without the loss weight) and r2 (mean over outputs) on these genes."""
+    def _squares(self, predicted: Tensor, labels: Tensor) -> Tensor:
+        """Weighted squared errors, 0 where a label is missing: (genes, outputs)."""
+        squares = (predicted.float() - labels.nan_to_num()).square() * self.output_weights
+        return squares * ~labels.isnan()
+
+    def _evaluate(self, order: np.ndarray) -> tuple[float, float, Tensor]:
+        """Loss (scaled labels, without the loss weight), r2 (mean over outputs) and each gene's error on these genes.
+
+        The errors, float64 (genes,), are sums over the outputs, in an order that depends on the genes alone.
+        """
         self.averaged.eval()
         batch_size = EVALUATION_BATCH[self.device.type]
         if self.experiment.config.reads_protein:  # alike lengths side by side: short batches are cheap
@@ -366,11 +353,8 @@ class _Trainer:
         found = [predict(part) for part in parts] if self.pool is None else in_order(self.pool, predict, parts)
         all_predicted, all_labels = (torch.cat(tensors) for tensors in zip(*found, strict=True))
         loss = float(self._loss(all_predicted, all_labels, int((~all_labels.isnan()).sum())))
-        return loss, _r2(all_predicted.cpu().double().numpy(), all_labels.cpu().double().numpy())
-
-    def _out_of_patience(self) -> bool:
-        patience = self.recipe.patience
-        return bool(patience and self.rows and self.epochs_done - self.best_epoch >= patience)
+        errors = self._squares(all_predicted, all_labels).sum(dim=1).cpu().double()
+        return loss, _r2(all_predicted.cpu().double().numpy(), all_labels.cpu().double().numpy()), errors
 
     def _save(self) -> None:
         groups = {"network": self.network.state_dict(), "best": self.best}
@@ -378,18 +362,20 @@ class _Trainer:
             groups["averaged"] = self.averaged.state_dict()
         if self.loader.told is not None:
             groups["kernel"] = {"told": torch.from_numpy(self.loader.told)}
+        if self.epochs.errors_before is not None:
+            groups["before"] = {"errors": self.epochs.errors_before}
         progress = {
             "fingerprint": fingerprint(self.experiment, self.split),
-            "best_epoch": self.best_epoch,
-            "best_score": self.best_score,
-            "rows": self.rows,
+            "best_epoch": self.epochs.best_epoch,
+            "best_score": self.epochs.best_score,
+            "rows": self.epochs.rows,
         }
         save_state(self.folder / "checkpoint", groups, self.optimizer, progress)
         self._write_metrics()
 
     def _write_metrics(self) -> None:
         with atomic_path(self.folder / "metrics.jsonl") as temporary:
-            temporary.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in self.epochs.rows), encoding="utf-8")
 
     def _restore(self) -> None:
         stored = load_state(self.folder / "checkpoint", self.optimizer, _PROGRESS, with_gaps=("kernel/told",))
@@ -413,11 +399,13 @@ class _Trainer:
                 self.averaged.load_state_dict(groups["averaged"])
             if "kernel" in groups:
                 self.loader.told = groups["kernel"]["told"].numpy()
+            if "before" in groups:
+                self.epochs.errors_before = groups["before"]["errors"]
             if not any(row["epoch"] == progress["best_epoch"] for row in progress["rows"]):
                 raise ValueError(f"best epoch {progress['best_epoch']}, which it does not hold")
         self.best = {key: value.to(self.device) for key, value in groups["best"].items()}
-        self.best_epoch, self.best_score = progress["best_epoch"], progress["best_score"]
-        self.rows = progress["rows"]
+        self.epochs.best_epoch, self.epochs.best_score = progress["best_epoch"], progress["best_score"]
+        self.epochs.rows = progress["rows"]
         self._write_metrics()  # a process that was killed may have left the file without the last epoch, or damaged
 
 
