@@ -37,6 +37,7 @@ def test_rooms_import_only_from_rooms_to_their_left():
         "tasks",
         "models",
         "prediction",
+        "effects",
         "training",
         "evaluation",
         "runs",
