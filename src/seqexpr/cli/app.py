@@ -25,6 +25,7 @@ from seqexpr.cli.predict import predict
 from seqexpr.cli.prepare import prepare
 from seqexpr.cli.prepare_options import PrepareCommand
 from seqexpr.cli.train import train
+from seqexpr.cli.variants import variants
 from seqexpr.errors import DeviceError, InputError, SeqexprError, UsageError, printable
 
 INTERRUPTED = 130
@@ -46,6 +47,7 @@ app = typer.Typer(
     "SEQEXPR_CACHE names the cache folder; SEQEXPR_DEBUG=1 shows tracebacks.",
 )
 app.command(cls=Command)(predict)
+app.command(cls=Command)(variants)
 app.command(cls=PrepareCommand)(prepare)
 app.command(cls=Command)(train)
 app.command(cls=Command)(cv)

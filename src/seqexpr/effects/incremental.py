@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig
+from seqexpr.models.fixed_batch import in_fixed_batches
 from seqexpr.models.perceiver import LatentBlock, Perceiver, TowerBlock
 
 ROWS = 64
@@ -73,6 +74,11 @@ class IncrementalWindow:
             self._reference = self._with_half_life(self._tower.reference)
             self._decoded = self._decoder(self._reference)
         self._jacobian = self._derivatives() if first_order else None
+
+    @torch.no_grad()
+    def reference(self) -> Tensor:
+        """`Perceiver.features` of the window as it is: (1, 2 x query_dim)."""
+        return in_fixed_batches(self._network.join, self._reference, self._latents, fixed=True)
 
     @torch.no_grad()
     def features(self, positions: Tensor, letters: Tensor) -> Tensor:

@@ -60,6 +60,17 @@ class Mutagenesis:
         """
         return np.concatenate([one.substituted(positions, letters) for one in self._passes])
 
+    def replaced(self, windows: np.ndarray) -> np.ndarray:
+        """The same of other windows, by full passes.
+
+        Args:
+            windows: uint8 (n, letters), as wide as the window.
+
+        Returns:
+            float64 (members, n, outputs)
+        """
+        return np.concatenate([one.replaced(windows) for one in self._passes])
+
 
 class _Passes:
     """One model, and the part of the window that it reads."""
@@ -72,7 +83,6 @@ class _Passes:
         self._start = upstream - config.upstream
         self._window = window[self._start : upstream + config.downstream]
         self._half_life = half_life[None] if half_life is not None and schema is not None else None
-        self.reference = self._model.predict_members(self._window[None], None, self._half_life)[:, 0]
         self._incremental: IncrementalWindow | None = None
         self._standardised: torch.Tensor | None = None
         if fits(config) and np.count_nonzero(self._window) >= _FEWEST_LETTERS:
@@ -81,6 +91,8 @@ class _Passes:
                 self._standardised = to_device(schema.standardise(self._half_life), device)
             tokens = to_device(self._window[None], device)
             self._incremental = IncrementalWindow(model.network, tokens, self._standardised, first_order=saturating)
+        as_it_is = None if self._incremental is None else self._incremental.reference()
+        self.reference = self._of_windows(self._window[None], as_it_is, 0)[:, 0]
 
     def substituted(self, positions: np.ndarray, letters: np.ndarray) -> np.ndarray:
         """float64 (members, n, outputs); a position that the model does not read changes nothing."""
@@ -100,6 +112,12 @@ class _Passes:
             windows[np.arange(len(windows)), own[chosen]] = letters[chosen]
             found[:, chosen] = self._of_windows(windows, features, start)
         return found
+
+    def replaced(self, windows: np.ndarray) -> np.ndarray:
+        """float64 (members, n, outputs) of whole windows, of which the model reads its part."""
+        own = windows[:, self._start : self._start + len(self._window)]
+        parts = [self._of_windows(own[start : start + _BATCH], None, 0) for start in range(0, len(own), _BATCH)]
+        return np.concatenate(parts, axis=1)
 
     def _of_windows(self, windows: np.ndarray, features: torch.Tensor | None, start: int) -> np.ndarray:
         """float64 (members, batch, outputs); where there are features, they are rows from `start` on."""
