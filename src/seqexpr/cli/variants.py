@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from seqexpr.cli import predict_options as shared
 from seqexpr.cli import variants_options as options
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from seqexpr.effects.variant_records import VariantRecord, VariantTable, VcfReader
 
 
 def variants(
@@ -44,7 +38,7 @@ def variants(
     """
     from seqexpr.cli.console import progress, set_up_logging, status
     from seqexpr.effects.variant_output import choose_effect_format, open_effects
-    from seqexpr.effects.variant_session import open_variants
+    from seqexpr.effects.variant_session import open_source, open_variants
     from seqexpr.inputs.gene_ids import read_gene_names
     from seqexpr.inputs.options import check_standard_input
     from seqexpr.prediction.inputs import InputSources, missing_lines
@@ -52,7 +46,7 @@ def variants(
     set_up_logging(quiet=quiet)
     check_standard_input(genes, vcf, table, half_life, *{tss, annotation})
     chosen = choose_effect_format(out, format.value if format else None)
-    source = _source(vcf, table, variant)
+    source = open_source(vcf, table, variant)
     sources = InputSources(
         genome=genome,
         tss=tss,
@@ -97,26 +91,3 @@ def variants(
     status(session.effects.counts.describe())
     for line in missing_lines(session.counts, session.sources, session.needs):
         status(line)
-
-
-def _source(
-    vcf: str | None, table: str | None, variants: list[str] | None
-) -> VcfReader | VariantTable | Iterable[VariantRecord]:
-    """The one source of variants that is given.
-
-    Raises:
-        UsageError: none is, or several are, or a variant has no known form.
-        InputError: the file is not as it should be.
-    """
-    from seqexpr.effects.variant_records import VariantTable, VcfReader, parse_variant
-    from seqexpr.errors import UsageError
-
-    given = [name for name, value in (("--vcf", vcf), ("--table", table), ("--variant", variants)) if value]
-    if len(given) != 1:
-        named = " and ".join(given)
-        raise UsageError(f"{named} both give variants; give one" if given else "give --vcf, --table or --variant")
-    if vcf:
-        return VcfReader(vcf)
-    if table:
-        return VariantTable(table)
-    return [parse_variant(text, number) for number, text in enumerate(variants or [], 1)]

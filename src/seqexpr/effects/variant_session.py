@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seqexpr.effects.background import Background, read_background
-from seqexpr.effects.variant_records import VariantRecord, VariantTable, VcfReader
+from seqexpr.effects.variant_records import VariantRecord, VariantTable, VcfReader, parse_variant
 from seqexpr.errors import InputError, UsageError
 from seqexpr.files import sha256_file
 from seqexpr.inputs.reference import Reference
@@ -45,6 +45,32 @@ class VariantSession:
     genome: Genome
     models: tuple[tuple[str, str], ...]
     """Name and SHA-256 of each weights file."""
+
+
+def open_source(
+    vcf: str | None, table: str | None, variants: Sequence[str | VariantRecord] | None
+) -> VcfReader | VariantTable | list[VariantRecord]:
+    """The one source of variants that is given.
+
+    Args:
+        vcf, table: files.
+        variants: texts such as chr1:123:A:G, or records.
+
+    Raises:
+        UsageError: none is given, or several are, or a text has no known form.
+        InputError: the file is not as it should be.
+    """
+    given = [name for name, value in (("--vcf", vcf), ("--table", table), ("--variant", variants)) if value]
+    if not given:
+        raise UsageError("no variants: give --vcf, --table or --variant")
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} are sources of variants; give one")
+    if vcf:
+        return VcfReader(vcf)
+    if table:
+        return VariantTable(table)
+    pairs = enumerate(variants or [], start=1)
+    return [parse_variant(one, number) if isinstance(one, str) else one for number, one in pairs]
 
 
 def open_variants(
