@@ -95,17 +95,16 @@ def variants(
         sources,
         source,
         models_named(model),
-        distance=distance,
-        max_mismatch=max_mismatch,
         device=device,
         threads=threads,
         allow_partial=allow_partial,
     )
+    computing = session.effects(distance=distance, max_mismatch=max_mismatch)
     rows: list[list[Any]] = []
-    for _, effects in session.stream:
+    for _, effects in computing.stream(source):
         for effect in effects:
             rows += rows_of(effect, session.outputs, session.background)
-    logger.info("%s", session.effects.counts.describe())
+    logger.info("%s", computing.counts.describe())
     for line in missing_lines(session.counts, session.sources, session.needs):
         logger.info("%s", line)
     columns = columns_for(session.outputs)

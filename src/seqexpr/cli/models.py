@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seqexpr.cli.console import set_up_logging
-from seqexpr.cli.help import Command, Group, Quiet
+from seqexpr.cli import predict_options
+from seqexpr.cli.console import set_up_logging, status
+from seqexpr.cli.help import Command, Group, Quiet, whole_number
 from seqexpr.errors import printable
 
 if TYPE_CHECKING:
@@ -67,6 +68,60 @@ def show_command(
     else:
         for line in (f"model: {paths[0].stem}", f"file: {paths[0]}", *_card(networks[0])):
             typer.echo(printable(line))
+
+
+@models.command("background", cls=Command)
+def background_command(
+    model: ModelName,
+    fasta: predict_options.Fasta = None,
+    tss_at: predict_options.TssAt = None,
+    genome: predict_options.Genome = None,
+    tss: predict_options.Tss = None,
+    genes: predict_options.Genes = None,
+    per_gene: Annotated[
+        int, typer.Option(metavar="N", parser=whole_number(1), help="Random substitutions in each gene's window.")
+    ] = 12,
+    seed: Annotated[int, typer.Option(metavar="N", parser=whole_number(0), help="Of the random places.")] = 0,
+    threads: predict_options.Threads = None,
+    quiet: Quiet = False,
+) -> None:
+    """Make the background that gives `variants` its percentiles: differences of random substitutions near TSSs.
+
+    It is written beside the weights, of which it says how large their differences usually are. The bundled models have
+    theirs.
+
+    seqexpr models background RUN --genome genome.fa --tss genes.gtf
+    """
+    set_up_logging(quiet=quiet)
+    from seqexpr.effects.background import background_file, make_background, write_background
+    from seqexpr.errors import UsageError
+    from seqexpr.inputs.gene_ids import read_gene_names
+    from seqexpr.inputs.reference import Reference
+    from seqexpr.inputs.windows import parse_tss_at
+    from seqexpr.models.registry import resolve_models
+    from seqexpr.models.trained import read_metadata
+    from seqexpr.prediction.inputs import InputSources
+
+    paths = resolve_models([model])
+    if len(paths) > 1:
+        raise UsageError(f"{model} is {len(paths)} networks; a background is that of one")
+    config = read_metadata(paths[0]).config
+    if config.reads_protein or not config.reads_dna:
+        raise UsageError(f"{model} reads proteins; a background is of models that read DNA alone")
+    sources = InputSources(
+        fasta=fasta, tss_at=parse_tss_at(tss_at), genome=genome, tss=tss, genes=read_gene_names(genes)
+    )
+    sources.check()
+    windows = Reference(sources, window=config.window_length).windows(config.upstream, config.downstream)
+
+    from seqexpr.models.trained import load_model
+    from seqexpr.prediction.device import choose_device, use_threads
+
+    workers = use_threads(choose_device("cpu"), threads)
+    network = load_model(paths[0])
+    found = make_background(network, paths[0], (one for _, one in windows.stream()), per_gene, seed, workers)
+    write_background(paths[0], found)
+    status(f"{found.substitutions:,} substitutions near {found.genes:,} TSSs: {background_file(paths[0])}")
 
 
 @models.command("path", cls=Command)

@@ -12,6 +12,8 @@ def variants(
     vcf: options.Vcf = None,
     table: options.Table = None,
     variant: options.Variant = None,
+    phased: options.Phased = False,
+    samples: options.Samples = None,
     max_mismatch: options.MaxMismatch = 0.01,
     genome: options.Genome = None,
     tss: options.Tss = None,
@@ -35,17 +37,30 @@ def variants(
     seqexpr variants --vcf calls.vcf.gz --genome hg38.fa --tss genes.gtf --out effects.vcf.gz
 
     seqexpr variants --variant chr11:5227002:T:A --genome hg38.fa --tss genes.gtf
+
+    seqexpr variants --vcf phased.vcf.gz --phased --genome hg38.fa --tss genes.gtf --genes HBB
     """
-    from seqexpr.cli.console import progress, set_up_logging, status
+    from seqexpr.cli.console import plural, progress, set_up_logging, status
     from seqexpr.effects.variant_output import choose_effect_format, open_effects
+    from seqexpr.effects.variant_records import VcfReader
     from seqexpr.effects.variant_session import open_source, open_variants
+    from seqexpr.errors import UsageError
     from seqexpr.inputs.gene_ids import read_gene_names
     from seqexpr.inputs.options import check_standard_input
     from seqexpr.prediction.inputs import InputSources, missing_lines
+    from seqexpr.prediction.writers import open_table
 
     set_up_logging(quiet=quiet)
     check_standard_input(genes, vcf, table, half_life, *{tss, annotation})
     chosen = choose_effect_format(out, format.value if format else None)
+    if samples is not None and not phased:
+        raise UsageError("--samples picks samples for --phased, which is not given")
+    if phased and not vcf:
+        raise UsageError("--phased needs --vcf: genotypes of samples are read from it")
+    if phased and (chosen == "vcf" or distance is not None):
+        raise UsageError(
+            f"--phased gives levels of samples: leave {'VCF output' if chosen == 'vcf' else '--distance'} out"
+        )
     source = open_source(vcf, table, variant)
     sources = InputSources(
         genome=genome,
@@ -61,33 +76,44 @@ def variants(
         sources,
         source,
         model or (),
-        distance=distance,
-        max_mismatch=max_mismatch,
         device=device.value,
         threads=threads,
         allow_partial=allow_partial,
         announce=status,
     )
-    with (
-        open_effects(
-            out,
-            chosen,
-            session.outputs,
-            session.background,
-            reader=session.reader,
-            contigs=session.genome.contigs,
-            models=session.models,
-        ) as writer,
-        progress(
-            "variants",
-            "records",
-            total=len(variant) if variant else None,
-            live=not (out in (None, "-") and sys.stdout.isatty()),
-        ) as advance,
-    ):
-        for record, effects in session.stream:
-            writer.write(record, effects)
-            advance(1)
-    status(session.effects.counts.describe())
+    live = not (out in (None, "-") and sys.stdout.isatty())
+    if phased:
+        from seqexpr.effects.phased import columns_for, rows_of
+
+        assert isinstance(source, VcfReader), "checked before"
+        levels = session.phased(source, samples.split(",") if samples else (), max_mismatch)
+        total = len(session.sites) * len(levels.samples)
+        with (
+            open_table(out, chosen, columns_for(session.outputs)) as table_writer,
+            progress("variants", "rows", total=total, live=live) as advance,
+        ):
+            for one in levels.stream():
+                for cells in rows_of(one, session.outputs):
+                    table_writer.write(cells)
+                advance(1)
+        status(f"{plural(levels.records, 'record')}: {plural(len(levels.samples), 'sample')}, {total:,} rows")
+    else:
+        computing = session.effects(distance=distance, max_mismatch=max_mismatch)
+        with (
+            open_effects(
+                out,
+                chosen,
+                session.outputs,
+                session.background,
+                reader=source if isinstance(source, VcfReader) else None,
+                contigs=session.windows.genome.contigs,
+                models=session.models,
+            ) as writer,
+            progress("variants", "records", total=len(variant) if variant else None, live=live) as advance,
+        ):
+            for record, effects in computing.stream(source):
+                writer.write(record, effects)
+                advance(1)
+        status(computing.counts.describe())
     for line in missing_lines(session.counts, session.sources, session.needs):
         status(line)

@@ -61,6 +61,20 @@ Variant = Annotated[
         rich_help_panel=_VARIANTS,
     ),
 ]
+Phased = Annotated[
+    bool,
+    typer.Option(
+        "--phased",
+        help="Levels of each sample of --vcf instead: both haplotypes of each gene's window, and their mean.",
+        rich_help_panel=_VARIANTS,
+    ),
+]
+Samples = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LIST", help="Samples for --phased, with commas between. Default: all.", rich_help_panel=_VARIANTS
+    ),
+]
 MaxMismatch = Annotated[
     float,
     typer.Option(

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from seqexpr.errors import UsageError
 from seqexpr.files import atomic_path, sha256_file
 from seqexpr.own_files import check_shape, list_of, mapping, number, parse_json, record, text, whole
 
@@ -89,7 +91,7 @@ def write_background(weights: Path, background: Background) -> None:
 
 
 def make_background(
-    model: TrainedModel, weights: Path, windows: Iterable[np.ndarray], per_gene: int, seed: int
+    model: TrainedModel, weights: Path, windows: Iterable[np.ndarray], per_gene: int, seed: int, workers: int = 1
 ) -> Background:
     """Differences of substitutions at random places of windows.
 
@@ -99,31 +101,37 @@ def make_background(
         windows: of genes, uint8 (letters,) each, of the model's length.
         per_gene: substitutions in each window.
         seed: of places and letters.
+        workers: threads that compute; the background is the same with any number.
 
     Raises:
-        ValueError: no window has a known letter.
+        UsageError: no window has a known letter.
     """
     from seqexpr.effects.mutagenesis import Mutagenesis
 
     generator = np.random.default_rng(seed)
-    found: list[np.ndarray] = []
-    genes = 0
-    for window in windows:
-        known = np.flatnonzero(window)
-        if not len(known):
-            continue
-        genes += 1
-        positions = generator.choice(known, per_gene)
-        letters = ((window[positions] - 1 + generator.integers(1, 4, per_gene)) % 4 + 1).astype(np.uint8)
+
+    def drawn() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        for window in windows:
+            known = np.flatnonzero(window)
+            if len(known):
+                positions = generator.choice(known, per_gene)
+                yield window, positions, (window[positions] - 1 + generator.integers(1, 4, per_gene)) % 4 + 1
+
+    def differences_of(one: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
+        window, positions, letters = one
         mutagenesis = Mutagenesis([model], model.metadata.config.upstream, window)
-        changed = mutagenesis.substituted(positions, letters).mean(axis=0)
-        found.append(np.abs(changed - mutagenesis.reference().mean(axis=0)))
-    differences = np.concatenate(found)
-    steps = np.quantile(differences, np.linspace(0, 1, QUANTILES + 1), axis=0)
+        changed = mutagenesis.substituted(positions, letters.astype(np.uint8)).mean(axis=0)
+        return np.abs(changed - mutagenesis.reference().mean(axis=0))
+
+    with ThreadPoolExecutor(workers) as pool:
+        found = list(pool.map(differences_of, drawn()))
+    if not found:
+        raise UsageError("a background needs windows with letters, and there are none")
+    steps = np.quantile(np.concatenate(found), np.linspace(0, 1, QUANTILES + 1), axis=0)
     return Background(
         sha256_file(weights),
-        len(differences),
-        genes,
+        per_gene * len(found),
+        len(found),
         seed,
         {output.name: _rounded(steps[:, place]) for place, output in enumerate(model.metadata.outputs)},
     )

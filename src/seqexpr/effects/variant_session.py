@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seqexpr.effects.background import Background, read_background
+from seqexpr.effects.gene_windows import GeneWindows
 from seqexpr.effects.variant_records import VariantRecord, VariantTable, VcfReader, parse_variant
 from seqexpr.errors import InputError, UsageError
 from seqexpr.files import sha256_file
@@ -22,29 +23,50 @@ from seqexpr.prediction.inputs import InputCounts, InputSources, ModelNeeds
 from seqexpr.prediction.records import half_life_rows
 from seqexpr.prediction.session import load_predictor
 from seqexpr.sequences.genome import Genome
+from seqexpr.sequences.windows import Tss
 
 if TYPE_CHECKING:
-    from seqexpr.effects.variants import Effect, VariantEffects
+    from seqexpr.effects.phased import PhasedLevels
+    from seqexpr.effects.variants import VariantEffects
+    from seqexpr.prediction.predictor import Predictor
 
 
 @dataclass
 class VariantSession:
-    """Variant effects that are ready to be computed."""
+    """Models, a genome and genes that are ready for variants."""
 
     sources: InputSources
     needs: ModelNeeds
     counts: InputCounts
     """Of the genes that were looked at; complete when the stream has ended."""
-    effects: VariantEffects
-    stream: Iterator[tuple[VariantRecord, list[Effect]]]
-    """Each record with its rows, in the order of the source."""
-    reader: VcfReader | None
-    """The VCF file that the records are from."""
+    predictor: Predictor
+    windows: GeneWindows
+    sites: Sequence[Tss]
+    half_life: Callable[[str], np.ndarray | None]
     outputs: tuple[Output, ...]
     background: Background | None
-    genome: Genome
     models: tuple[tuple[str, str], ...]
     """Name and SHA-256 of each weights file."""
+
+    def effects(self, *, distance: int | None = None, max_mismatch: float = 0.01) -> VariantEffects:
+        """What computes effects of variants; arguments as for `VariantEffects`."""
+        from seqexpr.effects.variants import VariantEffects
+
+        models = [model for model in self.predictor.models if isinstance(model, TrainedModel)]
+        return VariantEffects(
+            models,
+            self.windows,
+            self.half_life,
+            distance=distance,
+            workers=self.predictor.workers,
+            max_mismatch=max_mismatch,
+        )
+
+    def phased(self, reader: VcfReader, samples: Sequence[str], max_mismatch: float = 0.01) -> PhasedLevels:
+        """What computes levels of samples; arguments as for `PhasedLevels`."""
+        from seqexpr.effects.phased import PhasedLevels
+
+        return PhasedLevels(self.predictor, self.windows, self.half_life, self.sites, samples, reader, max_mismatch)
 
 
 def open_source(
@@ -75,11 +97,9 @@ def open_source(
 
 def open_variants(
     sources: InputSources,
-    variants: VcfReader | VariantTable | Iterable[VariantRecord],
+    source: VcfReader | VariantTable | list[VariantRecord],
     models: Sequence[str] = (),
     *,
-    distance: int | None = None,
-    max_mismatch: float = 0.01,
     device: str = "auto",
     threads: int | None = None,
     allow_partial: bool = False,
@@ -89,9 +109,8 @@ def open_variants(
 
     Args:
         sources: genome, TSSs and what else is known about genes.
-        variants: a file that is opened, or records.
+        source: of variants, for what its header says of the genome.
         models: names, weights files or run folders that read DNA alone; none: `human-mrna`.
-        distance, max_mismatch: as for `VariantEffects`.
         device, threads, allow_partial, announce: as for `prediction.session.open_session`.
 
     Raises:
@@ -103,8 +122,6 @@ def open_variants(
     sources.check()
     if not (sources.genome and sources.tss):
         raise UsageError("effects of variants need --genome and --tss: each gene's window is cut from the genome")
-    if distance is not None and distance < 0:
-        raise UsageError(f"--distance {distance}: must be at least 0")
     names = tuple(models) or (DEFAULT_DNA_MODEL,)
     paths = [path for name in names for path in resolve_models([name], allow_partial=allow_partial)]
     metadata = [read_metadata(path) for path in paths]
@@ -113,63 +130,42 @@ def open_variants(
         raise UsageError(f"model {names[0]} reads proteins: effects of variants need models that read DNA alone")
     sources.check_fit(needs)
     reference = Reference(sources, window=needs.window_length)
-    assert reference.genome is not None and reference.sequences is not None
-    reader = variants if isinstance(variants, VcfReader) else None
-    if reader is not None:
-        _check_assembly(reader, reference.genome)
-    cut = CutWindows(
-        reference.sequences,
-        reference.sites,
-        needs.upstream,
-        needs.downstream,
-        skip_missing=sources.skip_missing_contigs,
-    )
+    assert reference.genome is not None
+    if isinstance(source, VcfReader):
+        _check_assembly(source, reference.genome)
+    upstream, downstream = needs.upstream, needs.downstream
+    sites = CutWindows(
+        reference.genome, reference.sites, upstream, downstream, skip_missing=sources.skip_missing_contigs
+    ).sites
     counts = InputCounts()
-    counts.symbols = {site.id: site.symbol for site in cut.sites}
-    rows = half_life_rows(sources, needs, counts, reference, cut.sites)
-    rows.check_joined(site.id for site in cut.sites)
+    rows = half_life_rows(sources, needs, counts, reference, sites)
+    rows.check_joined(site.id for site in sites)
 
     @cache
     def half_life(gene: str) -> np.ndarray | None:
         counts.records += 1
         return rows.row(gene)
 
-    predictor = load_predictor(paths, device, "auto", threads, _said(announce, names))
-    from seqexpr.effects.gene_windows import GeneWindows
-    from seqexpr.effects.variants import VariantEffects
+    def say(device: str) -> None:
+        if announce is not None:
+            announce("; ".join([f"device: {device}", *names]))
 
-    windows = GeneWindows(reference.genome, cut.sites, needs.upstream, needs.downstream)
-    effects = VariantEffects(
-        [model for model in predictor.models if isinstance(model, TrainedModel)],
-        windows,
-        half_life,
-        distance=distance,
-        workers=predictor.workers,
-        max_mismatch=max_mismatch,
-    )
-    background = read_background(paths[0]) if len(paths) == 1 else None
     return VariantSession(
         sources,
         needs,
         counts,
-        effects,
-        effects.stream(variants),
-        reader,
+        load_predictor(paths, device, "auto", threads, say),
+        GeneWindows(reference.genome, sites, upstream, downstream),
+        sites,
+        half_life,
         metadata[0].outputs,
-        background,
-        reference.genome,
+        read_background(paths[0]) if len(paths) == 1 else None,
         tuple((_name(path), sha256_file(path)) for path in paths),
     )
 
 
 def _name(weights: Path) -> str:
     return weights.stem if weights.name != "weights.safetensors" else str(weights.parent)
-
-
-def _said(announce: Callable[[str], None] | None, names: Sequence[str]) -> Callable[[str], None] | None:
-    if announce is None:
-        return None
-    return lambda device: announce("; ".join([f"device: {device}", *names]))
 
 
 def _check_assembly(reader: VcfReader, genome: Genome) -> None:

@@ -15,16 +15,16 @@ from itertools import chain, islice
 
 import numpy as np
 
+from seqexpr.effects.alleles import Alleles
 from seqexpr.effects.gene_windows import GeneWindows
 from seqexpr.effects.haplotypes import Edit, edited_window, placed, reaches, spans_tss
 from seqexpr.effects.mutagenesis import Mutagenesis
-from seqexpr.effects.variant_records import LONGEST_ALLELE, VariantRecord, classify, resolve_symbolic
-from seqexpr.errors import InputError, UsageError
+from seqexpr.effects.variant_records import VariantRecord
+from seqexpr.errors import UsageError
 from seqexpr.models.trained import TrainedModel
-from seqexpr.sequences.alphabet import DNA, PAD
+from seqexpr.sequences.alphabet import PAD
 from seqexpr.sequences.windows import Tss
 
-REF_MISMATCH = "ref_mismatch"
 SPANS_TSS = "spans_tss"
 """A flag that comes with a value: bases on both sides of the TSS are replaced, see `haplotypes`."""
 
@@ -36,9 +36,6 @@ _PART = 128
 
 _GENES_HELD = 64
 """Genes whose windows, as the genome has them, are not computed again when they come again soon."""
-
-_FURTHEST = LONGEST_ALLELE
-"""Bases by which an indel is moved to the left, so that each spelling meets the same genes."""
 
 FIRST_RECORDS = 1_000
 """Records whose REF is compared with the genome before anything is computed."""
@@ -77,11 +74,6 @@ class EffectCounts:
     """Rows with a value."""
     flags: Counter[str] = field(default_factory=Counter)
     """Rows by flag."""
-    compared: int = 0
-    """Records whose REF could be compared with the genome."""
-    mismatches: int = 0
-    """Records whose REF is not what the genome has there."""
-    first_mismatch: str = ""
 
     def describe(self) -> str:
         """All of it in one line."""
@@ -129,11 +121,12 @@ class VariantEffects:
         workers: int = 1,
         max_mismatch: float = 0.01,
     ) -> None:
-        if not 0 <= max_mismatch <= 1:
-            raise UsageError(f"--max-mismatch {max_mismatch}: must be between 0 and 1")
+        if distance is not None and distance < 0:
+            raise UsageError(f"--distance {distance}: must be at least 0")
+        self._alleles = Alleles(windows, max_mismatch)
         self.counts = EffectCounts()
         self._models, self._windows, self._half_life = models, windows, half_life
-        self._distance, self._workers, self._max_mismatch = distance, workers, max_mismatch
+        self._distance, self._workers = distance, workers
         self._held: OrderedDict[str, Future[Mutagenesis]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -143,22 +136,22 @@ class VariantEffects:
         Raises:
             InputError: too many REF alleles differ from the genome; or whatever the source raises.
         """
-        compared = ((record, self._compare(record)) for record in records)
+        compared = ((record, self._alleles.differs(record)) for record in records)
         first = list(islice(compared, FIRST_RECORDS))
-        self._check_mismatches()
+        self._alleles.check_assembly()
         with ThreadPoolExecutor(self._workers) as pool:
             for chunk in self._chunks(chain(first, compared)):
                 yield from self._of_chunk(chunk, pool)
-        self._check_mismatches()
+        self._alleles.check_assembly()
 
     def _chunks(
-        self, compared: Iterable[tuple[VariantRecord, str | None]]
+        self, compared: Iterable[tuple[VariantRecord, bool]]
     ) -> Iterator[list[tuple[VariantRecord, list[_Job | Effect]]]]:
         """Records with what is to be computed for them, so many at a time that memory stays small."""
         chunk: list[tuple[VariantRecord, list[_Job | Effect]]] = []
         jobs = 0
         for record, differs in compared:
-            found = list(self._jobs(record, bool(differs)))
+            found = list(self._jobs(record, differs))
             chunk.append((record, found))
             jobs += len(found)
             if jobs >= _JOBS:
@@ -167,81 +160,23 @@ class VariantEffects:
         if chunk:
             yield chunk
 
-    def _compare(self, record: VariantRecord) -> str | None:
-        """As `_differs`, counted."""
-        differs = self._differs(record)
-        self.counts.compared += differs is not None
-        if differs:
-            self.counts.mismatches += 1
-            self.counts.first_mismatch = self.counts.first_mismatch or differs
-        return differs
-
-    def _differs(self, record: VariantRecord) -> str | None:
-        """How REF differs from the genome, "" where it does not, None where they cannot be compared."""
-        contig = self._windows.genome.find(record.chrom)
-        if contig is None or classify(record.ref, record.ref) is not None:
-            return None
-        start = record.position - 1
-        there = self._windows.letters_of(contig)(start, start + len(record.ref))
-        if np.array_equal(there, DNA.encode(record.ref)):
-            return ""
-        shown = record.ref if len(record.ref) <= 10 else f"{record.ref[:10]}..."
-        return f"{record.chrom}:{record.position} has {DNA.decode(there[:10])}, not {shown}"
-
-    def _check_mismatches(self) -> None:
-        counts = self.counts
-        if counts.mismatches > self._max_mismatch * counts.compared:
-            raise InputError(
-                self._windows.genome.path,
-                found=f"{counts.mismatches:,} of {counts.compared:,} REF alleles differ, first {counts.first_mismatch}",
-                expected="the assembly that the variants were called on (is this the right one? --max-mismatch allows "
-                "more)",
-            )
-
     def _jobs(self, record: VariantRecord, differs: bool) -> Iterator[_Job | Effect]:
         """What is to be computed of a record, or rows that say why nothing is."""
         self.counts.records += 1
         contig = self._windows.genome.find(record.chrom)
         for index, alt in enumerate(record.alts):
             self.counts.alleles += 1
-            if contig is None:
-                yield Effect(record, alt, flags=("contig_missing",))
-                continue
-            edit = self._edit(record, index, contig, differs)
+            edit = self._alleles.edit(record, index, differs)
             if isinstance(edit, str):
                 yield Effect(record, alt, flags=(edit,))
                 continue
+            assert contig is not None, "else it would have a flag"
             found = False
             for job in self._near(record, alt, contig, edit):
                 found = True
                 yield job
             if not found:
                 yield Effect(record, alt, flags=("out_of_window" if self._windows.has_genes(contig) else "no_gene",))
-
-    def _edit(self, record: VariantRecord, index: int, contig: str, differs: bool) -> Edit | str:
-        """What an allele does to a contig, or the flag that says why it is not known."""
-        alt, letters_at = record.alts[index], self._windows.letters_of(contig)
-        flag = classify(record.ref, alt)
-        if flag == "symbolic" and (structural := resolve_symbolic(record, index)) is not None:
-            if differs:
-                return REF_MISMATCH
-            start, end = structural.start, structural.end
-            if end > self._windows.genome.contigs[contig]:
-                return "symbolic"  # no such bases
-            if structural.kind == "DEL":
-                return Edit(start, end, b"").moved(-_FURTHEST, letters_at)
-            if structural.kind == "DUP" and end - start > LONGEST_ALLELE:
-                return "too_long"
-            new = letters_at(start, end) if structural.kind == "DUP" else DNA.encode(structural.inserted)
-            if not new.all():
-                return "not_acgt"
-            return Edit(end, end, new.tobytes()).moved(-_FURTHEST, letters_at)
-        if flag is not None:
-            return flag
-        if differs:
-            return REF_MISMATCH
-        edit = Edit.of_alleles(record.position, record.ref, alt)
-        return edit if edit.is_nothing else edit.moved(-_FURTHEST, letters_at)
 
     def _near(self, record: VariantRecord, alt: str, contig: str, edit: Edit) -> Iterator[_Job]:
         """The allele with each gene whose window it changes."""

@@ -1,0 +1,101 @@
+"""What alleles do to a genome: REF compared with it, and each ALT as an edit, or a flag that says why there is none."""
+
+from __future__ import annotations
+
+from seqexpr.effects.gene_windows import GeneWindows
+from seqexpr.effects.haplotypes import Edit
+from seqexpr.effects.variant_records import LONGEST_ALLELE, VariantRecord, classify, resolve_symbolic
+from seqexpr.errors import InputError, UsageError
+from seqexpr.sequences.alphabet import DNA
+
+REF_MISMATCH = "ref_mismatch"
+"""The flag of a record whose REF is not what the genome has there: it is never scored."""
+
+_FURTHEST = LONGEST_ALLELE
+"""Bases by which an indel is moved to the left, so that each spelling meets the same genes."""
+
+_SHOWN = 10
+
+
+class Alleles:
+    """Judges the alleles of records by a genome, and counts those that differ from it.
+
+    Args:
+        windows: of the genome.
+        max_mismatch: share of the records whose REF may differ.
+
+    Raises:
+        UsageError: `max_mismatch` is no share.
+    """
+
+    def __init__(self, windows: GeneWindows, max_mismatch: float) -> None:
+        if not 0 <= max_mismatch <= 1:
+            raise UsageError(f"--max-mismatch {max_mismatch}: must be between 0 and 1")
+        self._windows, self._max_mismatch = windows, max_mismatch
+        self.compared = 0
+        """Records whose REF could be compared with the genome."""
+        self.mismatches = 0
+        self._first = ""
+
+    def differs(self, record: VariantRecord) -> bool:
+        """Whether REF is not what the genome has there; counted."""
+        contig = self._windows.genome.find(record.chrom)
+        if contig is None or classify(record.ref, record.ref) is not None:
+            return False  # there is nothing to compare, which has a flag of its own
+        self.compared += 1
+        start = record.position - 1
+        there = self._windows.letters_of(contig)(start, start + len(record.ref))
+        if there.tobytes() == DNA.encode(record.ref).tobytes():
+            return False
+        self.mismatches += 1
+        shown = record.ref if len(record.ref) <= _SHOWN else f"{record.ref[:_SHOWN]}..."
+        found = f"{record.chrom}:{record.position} has {DNA.decode(there[:_SHOWN])}, not {shown}"
+        self._first = self._first or found
+        return True
+
+    def check_assembly(self) -> None:
+        """Refuse variants of which too many differ, as far as they were compared.
+
+        Raises:
+            InputError: they are of another assembly.
+        """
+        if self.mismatches > self._max_mismatch * self.compared:
+            raise InputError(
+                self._windows.genome.path,
+                found=f"{self.mismatches:,} of {self.compared:,} REF alleles differ, first {self._first}",
+                expected="the assembly that the variants were called on (is this the right one? --max-mismatch allows "
+                "more)",
+            )
+
+    def edit(self, record: VariantRecord, index: int, differs: bool) -> Edit | str:
+        """What an allele does to its contig, written as far left as it can be; or the flag that says why not.
+
+        Args:
+            record: any.
+            index: of the allele in `record.alts`.
+            differs: what `differs` says of the record.
+        """
+        contig = self._windows.genome.find(record.chrom)
+        if contig is None:
+            return "contig_missing"
+        letters_at = self._windows.letters_of(contig)
+        flag = classify(record.ref, record.alts[index])
+        if flag == "symbolic" and (structural := resolve_symbolic(record, index)) is not None:
+            start, end = structural.start, structural.end
+            if end > self._windows.genome.contigs[contig]:
+                return "symbolic"  # no such bases
+            if differs:
+                return REF_MISMATCH
+            if structural.kind == "DEL":
+                return Edit(start, end, b"").moved(-_FURTHEST, letters_at)
+            if end - start > LONGEST_ALLELE:
+                return "too_long"
+            new = letters_at(start, end) if structural.kind == "DUP" else DNA.encode(structural.inserted)
+            if not new.all():
+                return "not_acgt"
+            return Edit(end, end, new.tobytes()).moved(-_FURTHEST, letters_at)
+        if flag is not None:
+            return flag
+        if differs:
+            return REF_MISMATCH
+        return Edit.of_alleles(record.position, record.ref, record.alts[index]).moved(-_FURTHEST, letters_at)
