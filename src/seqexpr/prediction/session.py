@@ -27,6 +27,8 @@ class Session:
     counts: InputCounts
     """Complete when the stream has ended."""
     predictor: Predictor
+    records: Iterator[InputRecord]
+    """What the models read of each gene, to be gone through once: by `stream`, or by who computes something else."""
     stream: Generator[Prediction, None, None]
     """One prediction for each record, in the order of the input."""
     model: str
@@ -164,7 +166,7 @@ def start_session(sources: InputSources, predictor: Predictor, name: str, first:
     outside = None if first.input_range is None else RangeCounts(first.input_range)
     if outside is not None:
         records = _watched(records, first, needs, outside)
-    return Session(sources, needs, counts, predictor, predictor.predict(records), name, first.species, outside)
+    return Session(sources, needs, counts, predictor, records, predictor.predict(records), name, first.species, outside)
 
 
 def _watched(

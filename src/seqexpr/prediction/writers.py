@@ -164,13 +164,13 @@ class _TextWriter:
         self._stack = ExitStack()
 
     def __enter__(self) -> _TextWriter:
-        with _named_errors(self._name):
-            self._stream = self._stack.enter_context(_binary_output(self._out))
+        with named_errors(self._name):
+            self._stream = self._stack.enter_context(binary_output(self._out))
         self._on_terminal = self._stream.isatty()
         return self
 
     def write(self, prediction: Prediction) -> None:
-        with _named_errors(self._name):
+        with named_errors(self._name):
             self._start()
             self._write(self._rows.row(prediction))
             if self._out is None:
@@ -179,7 +179,7 @@ class _TextWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with _named_errors(self._name):
+        with named_errors(self._name):
             if kind is not None:
                 self._stack.__exit__(kind, error, traceback)
                 return
@@ -218,8 +218,8 @@ class _ParquetWriter:
         self._stack = ExitStack()
 
     def __enter__(self) -> _ParquetWriter:
-        with _named_errors(self._out):
-            stream = self._stack.enter_context(_binary_output(self._out))
+        with named_errors(self._out):
+            stream = self._stack.enter_context(binary_output(self._out))
             self._writer = self._pyarrow.parquet.ParquetWriter(stream, self._schema)
         return self
 
@@ -231,7 +231,7 @@ class _ParquetWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with _named_errors(self._out):
+        with named_errors(self._out):
             if kind is not None:
                 with suppress(Exception):  # it would close itself later, when its file is gone
                     self._writer.close()
@@ -246,7 +246,7 @@ class _ParquetWriter:
         arrays = [
             self._pyarrow.array(column, type=field.type) for column, field in zip(columns, self._schema, strict=True)
         ]
-        with _named_errors(self._out):
+        with named_errors(self._out):
             self._writer.write_table(self._pyarrow.Table.from_arrays(arrays, schema=self._schema))
         self._rows.clear()
 
@@ -262,7 +262,8 @@ def _numbers(prediction: Prediction) -> Iterator[float]:
 
 
 @contextmanager
-def _binary_output(out: str | None) -> Iterator[IO[bytes]]:
+def binary_output(out: str | None) -> Iterator[IO[bytes]]:
+    """A file that appears when the block ends well, compressed where its name ends in .gz; None: standard output."""
     if out is None:
         yield sys.stdout.buffer
         return
@@ -291,7 +292,7 @@ def _is_special(path: str) -> bool:
 
 
 @contextmanager
-def _named_errors(name: str) -> Iterator[None]:
+def named_errors(name: str) -> Iterator[None]:
     """Errors of the system with the name that the user gave, not that of a temporary file, or none."""
     try:
         yield
