@@ -170,7 +170,7 @@ class _Table:
         for *cells, delta in rows(effects):
             texts = ["" if cell is None else str(cell) for cell in cells]
             texts = list(map(printable, texts)) if self._on_terminal else texts
-            lines.append("\t".join([*texts, f"{delta:.6g}"]))
+            lines.append("\t".join([*texts, f"{delta + 0.0:.6g}"]))
         self._put("\n".join([*lines, ""]))
 
     def __exit__(
@@ -261,7 +261,7 @@ class _BedGraph:
         about += f"the base adds to {effects.named}, strand {strand}"
         name = f"{effects.symbol or effects.id} {self._output}"
         lines = [f'track type=bedGraph name="{_quoted(name)}" description="{_quoted(about)}" visibility=full']
-        lines += [f"{chrom}\t{place}\t{place + 1}\t{value:.6g}" for place, value in track(effects)]
+        lines += [f"{chrom}\t{place}\t{place + 1}\t{value + 0.0:.6g}" for place, value in track(effects)]
         with named_errors(self._out):
             self._stream.write("\n".join([*lines, ""]).encode("utf-8", "surrogateescape"))
 
