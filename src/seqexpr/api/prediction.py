@@ -102,7 +102,7 @@ def predict(
     )
     session = open_session(
         sources,
-        _models(model),
+        model_names(model),
         device=device,
         batch_size=batch_size,
         threads=threads,
@@ -178,7 +178,7 @@ def load(
     """
     from seqexpr.models.registry import resolve_models
 
-    names = _models(model)
+    names = model_names(model)
     predictor = load_predictor(resolve_models(list(names)), device, threads=threads)
     return Model(", ".join(names), predictor, predictor.models[0].metadata)
 
@@ -227,7 +227,12 @@ def _frame(session: Session, symbol: bool) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["id", *(["symbol"] if symbol else []), *session.columns])
 
 
-def _models(model: str | Path_ | Sequence[str | Path_] | None) -> tuple[str, ...]:
+def model_names(model: str | Path_ | Sequence[str | Path_] | None) -> tuple[str, ...]:
+    """Names, files and folders of models as text, () for None.
+
+    Raises:
+        UsageError: it is something else.
+    """
     if model is None:
         return ()
     if isinstance(model, str | os.PathLike):

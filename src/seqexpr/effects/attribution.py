@@ -103,7 +103,7 @@ class GeneEffects:
 
     @property
     def support(self) -> np.ndarray:
-        """float32 (length,): minus the mean of the three deltas. A letter that holds the level up has a positive one."""
+        """float32 (length,): minus the mean of the three deltas. Letters that hold the level up are positive."""
         return -self.deltas.sum(axis=0) / SUBSTITUTIONS
 
     @property

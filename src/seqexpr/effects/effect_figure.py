@@ -66,9 +66,7 @@ def check_matplotlib() -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError:
-        raise MissingDataError(
-            "figures need matplotlib, which is not installed; run: pip install matplotlib"
-        ) from None
+        raise MissingDataError("figures need matplotlib, which is not installed; run: pip install matplotlib") from None
 
 
 def write_figure(path: str | os.PathLike[str], effects: GeneEffects) -> None:
@@ -186,7 +184,7 @@ def _logo(axes: Axes, effects: GeneEffects, start: int) -> None:
     for index, letter in enumerate(LETTERS):
         found = [
             _glyph(letter, left + offset, float(support[offset]))
-            for offset in np.flatnonzero(tokens == index + 1)
+            for offset in np.flatnonzero(tokens == index + 1).tolist()
             if support[offset]
         ]
         axes.add_collection(PathCollection(found, facecolor=LETTER_COLOURS[letter], linewidth=0), autolim=False)

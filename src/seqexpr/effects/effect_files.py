@@ -219,8 +219,8 @@ class _Arrays:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         with ExitStack() as stack:
-            for file in self._waiting.values():
-                stack.enter_context(file)
+            for waiting in self._waiting.values():
+                stack.enter_context(waiting)
             if kind is not None:
                 return
             with named_errors(self._out), atomic_path(self._out) as temporary, zipfile.ZipFile(temporary, "w") as file:
@@ -317,9 +317,7 @@ class _BigWig:
             return
         order = {name: place for place, name in enumerate(sorted(self._contigs))}
         self._found.sort(key=lambda one: (order[one[0]], one[1][0][0]))
-        values = (
-            (chrom, place, place + 1, value) for chrom, found in self._found for place, value in found
-        )
+        values = ((chrom, place, place + 1, value) for chrom, found in self._found for place, value in found)
         with named_errors(self._out), atomic_path(self._out) as temporary:
             self._pybigtools.open(str(temporary), "w").write({name: self._contigs[name] for name in order}, values)
 

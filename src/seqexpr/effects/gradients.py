@@ -46,8 +46,8 @@ class IntegratedGradients:
         off = self.sum - self.difference
         share = f", {abs(off / self.difference):.1%}" if self.difference else ""
         return (
-            f"integrated gradients add up to {self.sum:.4g}, the level differs by {self.difference:.4g} from that of an "
-            f"even mixture of letters: off by {off:.2g}{share}{f' [{unit}]' if unit else ''}"
+            f"integrated gradients add up to {self.sum:.4g}, the level differs by {self.difference:.4g} from that of "
+            f"an even mixture of letters: off by {off:.2g}{share}{f' [{unit}]' if unit else ''}"
         )
 
 

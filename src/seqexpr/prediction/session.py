@@ -40,6 +40,12 @@ class Session:
         """A line about genes outside what the model was trained on; complete when the stream has ended."""
         return None if self.outside is None else self.outside.describe(self.model, self.species)
 
+    def described(self) -> str:
+        """Which models predict, in a few words."""
+        others = len(self.predictor.models) - 1
+        more = f" and {others} other network{'s' if others > 1 else ''}" if others else ""
+        return f"{self.model}{more}{f' ({self.species})' if self.species else ''}"
+
     @property
     def columns(self) -> list[str]:
         """The columns of the result after the id: each output, and its `_sd` or `_spread` where there are members."""
