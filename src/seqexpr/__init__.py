@@ -1,7 +1,7 @@
 """seqexpr: expression levels of genes, mRNA and protein, from DNA around the TSS and protein sequences.
 
-`predict`, `explain`, `load`, `prepare`, `train`, `cross_validate` and `compare` are the verbs of the command line. Names
-are loaded at first use, so that importing seqexpr imports neither torch nor pandas.
+`predict`, `explain`, `load`, `prepare`, `train`, `cross_validate` and `compare` are the verbs of the command line.
+Names are loaded at first use, so that importing seqexpr imports neither torch nor pandas.
 """
 
 from __future__ import annotations

@@ -150,21 +150,32 @@ def _track(axes: Axes, effects: GeneEffects, starts: Sequence[int]) -> None:
     low, high = _limits(support)
     axes.set_ylim(low, high + 0.12 * (high - low))
     axes.set_xlim(edges[0], edges[-1])
-    for number, start in enumerate(starts, 1) if len(support) > STRETCH else ():
+    upwards = axes.get_xaxis_transform()  # letters along the axis, shares of its height across
+    lines = _apart(starts, 0.025 * len(support))
+    for number, (start, line) in enumerate(zip(starts, lines, strict=True), 1) if len(support) > STRETCH else ():
         left = effects.first + start - 0.5
-        axes.axvspan(left, left + STRETCH, color=_MARK, alpha=0.22, linewidth=0)
-        axes.text(left + STRETCH / 2, 0.99, str(number), ha="center", va="top", fontsize=8, fontweight="bold",
-                  transform=axes.get_xaxis_transform())  # fmt: skip
+        axes.axvspan(left, left + STRETCH, color=_MARK, alpha=0.22, linewidth=0, zorder=0)
+        middle = (left + STRETCH / 2, 0.99 - 0.1 * line)
+        axes.text(*middle, str(number), ha="center", va="top", fontsize=8, fontweight="bold", transform=upwards)
     if edges[0] <= 0 <= edges[-1]:
         axes.axvline(-0.5, color=_TEXT, linewidth=0.9, linestyle=(0, (4, 2)))
-        axes.annotate("TSS →", (-0.5, 1.0), (2, 2), xycoords=axes.get_xaxis_transform(), textcoords="offset points",
-                      fontsize=8, annotation_clip=False)  # fmt: skip
+        above = {"xycoords": upwards, "textcoords": "offset points", "annotation_clip": False}
+        axes.annotate("TSS →", (-0.5, 1.0), (2, 2), fontsize=8, **above)
     axes.grid(axis="y", linewidth=0.6)
     axes.set_title(f"{_printable(effects.named)}{_placed(effects)}\n", fontsize=10, fontweight="bold")
 
 
+def _apart(starts: Sequence[int], least: float) -> list[int]:
+    """Lines on which the stretches' numbers stand: the next one where they would touch the number before."""
+    lines: list[int] = []
+    for place, start in enumerate(starts):
+        near = place and start - starts[place - 1] < max(least, 1)
+        lines.append((lines[-1] + 1) % 3 if near else 0)
+    return lines
+
+
 def _placed(effects: GeneEffects) -> str:
-    said = f", predicted {effects.level:.3g}"
+    said = f", predicted {effects.level:.3g}".replace("-", "−")
     if effects.interval is None:
         return said
     interval = effects.interval

@@ -402,7 +402,9 @@ class _Folder:
 
     def __enter__(self) -> _Folder:
         (self._folder / "genes").mkdir(parents=True, exist_ok=True)
-        self._open: Sequence[Sink] = [self._stack.enter_context(sink) for sink in self._sinks]
+        with ExitStack() as opening:
+            self._open: Sequence[Sink] = [opening.enter_context(sink) for sink in self._sinks]
+            self._stack = opening.pop_all()
         return self
 
     def write(self, effects: GeneEffects) -> None:

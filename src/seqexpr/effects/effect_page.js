@@ -170,7 +170,7 @@
     pen.lineWidth = 1;
     pen.textBaseline = "middle";
     pen.textAlign = "right";
-    const high_step = step(high - low || 1, 5);
+    const high_step = step(high - low || 1, 8);
     for (let value = Math.ceil(low / high_step) * high_step; value <= high + 1e-12; value += high_step) {
       const shown = Math.abs(value) < high_step / 2 ? 0 : value, at = Math.round(y(shown)) + 0.5;
       pen.strokeStyle = colours.grid;

@@ -44,7 +44,7 @@ class Session:
         """Which models predict, in a few words."""
         others = len(self.predictor.models) - 1
         more = f" and {others} other network{'s' if others > 1 else ''}" if others else ""
-        return f"{self.model}{more}{f' ({self.species})' if self.species else ''}"
+        return f"{self.model}{more}{f': {self.species}' if self.species else ''}"
 
     @property
     def columns(self) -> list[str]:
