@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,7 +82,8 @@ def write_figure(path: str | os.PathLike[str], effects: GeneEffects) -> None:
 
     suffix = Path(path).suffix.lower().lstrip(".")
     metadata = {"Date": None} if suffix == "svg" else {"Software": None}
-    with matplotlib.rc_context(_STYLE), atomic_path(path) as temporary:
+    with matplotlib.rc_context(_STYLE), atomic_path(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # of a gene's name; in an SVG the reader's fonts have it
         figure = _draw(effects)
         figure.savefig(temporary, format=suffix, dpi=150, facecolor="white", metadata=metadata)
 

@@ -319,7 +319,12 @@ class _BigWig:
         self._found.sort(key=lambda one: (order[one[0]], one[1][0][0]))
         values = ((chrom, place, place + 1, value) for chrom, found in self._found for place, value in found)
         with named_errors(self._out), atomic_path(self._out) as temporary:
-            self._pybigtools.open(str(temporary), "w").write({name: self._contigs[name] for name in order}, values)
+            made = temporary.with_suffix(".bw")  # the library goes by the suffix
+            try:
+                self._pybigtools.open(str(made), "w").write({name: self._contigs[name] for name in order}, values)
+                made.replace(temporary)
+            finally:
+                made.unlink(missing_ok=True)
 
 
 def _check_apart(out: str, region: Region, counts: InputCounts) -> None:
