@@ -122,7 +122,7 @@ def needs(**changes: Any) -> ModelNeeds:
     [
         ({"protein_length": 9}, None, None, "for models that read DNA alone; this one reads proteins"),
         ({"protein_length": 9, "coding_length": 9}, None, None, "reads proteins and coding sequences"),
-        ({}, Region(-101, 0), None, r"--region -101:\+0 reaches beyond the window .* -100:\+50"),
+        ({}, Region(-101, 0), None, r"--region -101:0 reaches beyond the window .* -100:\+50"),
         ({}, Region(0, 51), None, "reaches beyond"),
         ({}, None, "protein", "--output protein: the model predicts mrna"),
         ({"outputs": ("a", "b")}, None, None, "the model predicts a, b: choose one with --output"),

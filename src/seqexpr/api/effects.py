@@ -13,6 +13,7 @@ from seqexpr.effects.attribution import (
     Method,
     Region,
     check_explainable,
+    check_sources,
     chosen_output,
     explain_session,
     parse_region,
@@ -99,7 +100,7 @@ def explain(
         skip_missing_contigs=skip_missing_contigs,
         allow_unknown_genes=allow_unknown_genes,
     )
-    given.check()
+    check_sources(given)
 
     def fitted(needs: ModelNeeds) -> InputSources:
         check_explainable(needs, part, output)

@@ -47,7 +47,14 @@ def explain(
     """
     from seqexpr.cli.console import logger, progress, set_up_logging, status
     from seqexpr.cli.input_summary import summarise
-    from seqexpr.effects.attribution import Region, check_explainable, chosen_output, explain_session, parse_region
+    from seqexpr.effects.attribution import (
+        Region,
+        check_explainable,
+        check_sources,
+        chosen_output,
+        explain_session,
+        parse_region,
+    )
     from seqexpr.effects.effect_files import open_effects
     from seqexpr.errors import UsageError
     from seqexpr.inputs.gene_ids import read_gene_names
@@ -75,7 +82,7 @@ def explain(
         allow_unknown_genes=allow_unknown_genes,
     )
     if not example:
-        given.check()
+        check_sources(given)
 
     def fitted(needs: ModelNeeds) -> InputSources:
         check_explainable(needs, part, output)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import numpy as np
 
 from seqexpr.errors import DeviceError, UsageError
-from seqexpr.prediction.inputs import InputCounts, InputRecord, ModelNeeds
+from seqexpr.prediction.inputs import InputCounts, InputRecord, InputSources, ModelNeeds
 from seqexpr.sequences.alphabet import DNA, PAD
 from seqexpr.sequences.windows import Interval
 
@@ -54,7 +54,7 @@ class Region:
             raise UsageError(f"--region {self}: its end is not behind its start")
 
     def __str__(self) -> str:
-        return f"{self.start:+d}:{self.end:+d}"
+        return ":".join(f"{place:+d}" if place else "0" for place in (self.start, self.end))
 
     def __len__(self) -> int:
         return self.end - self.start
@@ -129,6 +129,18 @@ class GeneEffects:
     def named(self) -> str:
         """What a person calls the gene: its symbol and id, or the id alone."""
         return f"{self.symbol} ({self.id})" if self.symbol and self.symbol != self.id else self.id
+
+
+def check_sources(sources: InputSources) -> None:
+    """Check that there are windows to explain, and that the options fit together.
+
+    Raises:
+        UsageError: they do not; the text names the options.
+    """
+    if not (sources.has_fasta or sources.genome or sources.tss or sources.genbank):
+        example = sources.other_inputs
+        raise UsageError(f"no input: give a FASTA of windows, or --genome with --tss, or --genbank{example}")
+    sources.check()
 
 
 def check_explainable(needs: ModelNeeds, region: Region | None, output: str | None) -> None:

@@ -161,7 +161,7 @@ def _track(axes: Axes, effects: GeneEffects, starts: Sequence[int]) -> None:
         axes.text(*middle, str(number), ha="center", va="top", fontsize=8, fontweight="bold", transform=upwards)
     if edges[0] <= 0 <= edges[-1]:
         axes.axvline(-0.5, color=_TEXT, linewidth=0.9, linestyle=(0, (4, 2)))
-        above = {"xycoords": upwards, "textcoords": "offset points", "annotation_clip": False}
+        above: Any = {"xycoords": upwards, "textcoords": "offset points", "annotation_clip": False}
         axes.annotate("TSS →", (-0.5, 1.0), (2, 2), fontsize=8, **above)
     axes.grid(axis="y", linewidth=0.6)
     axes.set_title(f"{_printable(effects.named)}{_placed(effects)}\n", fontsize=10, fontweight="bold")

@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 COLUMNS = ("id", "symbol", "chrom", "pos", "strand", "tss_distance", "ref", "alt", "delta")
 """Of the table."""
 
-SUFFIXES = (".tsv", ".npz", ".bedgraph", ".bw", ".svg", ".png", ".html")
+SUFFIXES = (".tsv", ".npz", ".bedgraph", ".bw", ".bigwig", ".svg", ".png", ".html")
 """Of the files that `open_effects` writes; .tsv.gz and .bedgraph.gz are compressed."""
 
+_BIGWIG = (".bw", ".bigwig")
 _COMPLEMENTS = dict(zip(LETTERS, reversed(LETTERS), strict=True))
 _LONGEST_NAME = 80
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
@@ -114,11 +115,11 @@ def open_effects(
     if suffix not in SUFFIXES or (plain != out and suffix not in (".tsv", ".bedgraph")):
         named = ", ".join(SUFFIXES)
         raise UsageError(f"--out {out}: its suffix is none of {named}; a folder's name ends in a slash")
-    if suffix in (".bedgraph", ".bw") and not counts.sites:
+    if suffix in (".bedgraph", *_BIGWIG) and not counts.sites:
         raise UsageError(
             f"--out {out}: windows that are not cut from a genome have no place in it; give --genome with --tss"
         )
-    if suffix == ".bw":
+    if suffix in _BIGWIG:
         _check_apart(out, region, counts)
     if suffix in (".svg", ".png") and counts.expected_is_exact and (counts.expected or 1) > 1:
         raise _one_figure(out, f"there are {counts.expected:,}")
@@ -126,7 +127,7 @@ def open_effects(
         ".tsv": _Table,
         ".npz": _Arrays,
         ".bedgraph": lambda name: _BedGraph(name, output),
-        ".bw": lambda name: _BigWig(name, counts.contigs),
+        **dict.fromkeys(_BIGWIG, lambda name: _BigWig(name, counts.contigs)),
         ".svg": _OneFigure,
         ".png": _OneFigure,
         ".html": lambda name: _Page(name, about),
