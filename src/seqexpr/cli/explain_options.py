@@ -78,8 +78,8 @@ Out = Annotated[
         metavar="FILE|FOLDER/",
         help="A file: .tsv, .npz (for TF-MoDISco), .bedgraph, .bw (bigWig), .html (a page in which one zooms), or of "
         "one gene .svg or .png; .tsv.gz and .bedgraph.gz are compressed. A folder, whose name ends in a slash, gets "
-        "all but the bigWig, and the figures of each gene. Files appear when they are whole. Default: a table on standard "
-        "output.",
+        "all but the bigWig, and the figures of each gene. Files appear when they are whole. Default: a table on "
+        "standard output.",
         rich_help_panel=_RESULT,
     ),
 ]
