@@ -184,12 +184,17 @@ class QueryTower(nn.Module):
         return super().train(mode)
 
     def _features(self, tokens: Tensor) -> Tensor:
-        x = self._first_stage(tokens)  # (batch, letters / stem_pool, stem channels)
+        return self.later_stages(self.first_stage(tokens))
+
+    def later_stages(self, x: Tensor) -> Tensor:
+        """What `first_stage` gives -> (batch, positions / tower_pool / tower_pool ..., channels)."""
         for block in self.blocks:
             x = block(x)
         return x
 
-    def _first_stage(self, tokens: Tensor) -> Tensor:
+    def first_stage(self, tokens: Tensor) -> Tensor:
+        """Convolution, residual and pooling of letters: uint8 (batch, letters) -> (batch, letters // stem_pool, stem
+        channels). Beyond both ends of the letters there is nothing."""
         stem, norm, residual = self.stem.linear, self.residual.norm, self.residual.linear
         stage = kernels.StemStage(
             stem.weight, stem.bias, norm.weight, norm.bias, residual.weight, residual.bias, self.pool.logits.weight
@@ -272,16 +277,26 @@ class CrossAttention(nn.Module):
 
         With tokens, uint8 (batch, m), the context is (m, letters, context width): each letter at each position.
         """
+        return self.of_means(self.means(x, context, mask, tokens))
+
+    def means(self, x: Tensor, context: Tensor, mask: Tensor | None = None, tokens: Tensor | None = None) -> Tensor:
+        """Means of the normalised context, weighted by attention, from what `forward` takes: (batch, n, width)."""
         context = self.norm_context(context)
-        query = self.to_query(self.norm(x)) @ self.to_key.weight  # (batch, n, context width)
+        query = self.folded_query(x)
         scale, dropout = self.head_dim**-0.5, self.dropout if self.training else 0.0
         if tokens is not None or kernels.attends(query, context):
-            attended = kernels.attend_context(query, context, scale, dropout, mask, tokens)
-        else:
-            heads = context.unsqueeze(1)  # (batch, 1 head, m, context width)
-            mask = None if mask is None else mask[:, None, None, :]
-            attended = attend(query.unsqueeze(1), heads, heads, scale, dropout, mask).squeeze(1)
-        return self.to_output(self.to_value(attended))  # attended: (batch, n, context width)
+            return kernels.attend_context(query, context, scale, dropout, mask, tokens)
+        heads = context.unsqueeze(1)  # (batch, 1 head, m, context width)
+        mask = None if mask is None else mask[:, None, None, :]
+        return attend(query.unsqueeze(1), heads, heads, scale, dropout, mask).squeeze(1)
+
+    def folded_query(self, x: Tensor) -> Tensor:
+        """What is compared with the normalised context: (batch, n, width) -> (batch, n, context width)."""
+        return self.to_query(self.norm(x)) @ self.to_key.weight
+
+    def of_means(self, means: Tensor) -> Tensor:
+        """What `means` gives -> what is added to x: (batch, n, width)."""
+        return self.to_output(self.to_value(means))
 
 
 class SelfAttention(nn.Module):
@@ -317,7 +332,10 @@ class LatentBlock(nn.Module):
 
     def forward(self, latents: Tensor, context: Tensor, mask: Tensor | None, tokens: Tensor | None) -> Tensor:
         """latents (batch, latents, width), context, mask and tokens as in `CrossAttention` -> as latents."""
-        latents = latents + self.cross(latents, context, mask, tokens)
+        return self.later_steps(latents + self.cross(latents, context, mask, tokens))
+
+    def later_steps(self, latents: Tensor) -> Tensor:
+        """What follows the attention to the sequence: (batch, latents, width) -> the same shape."""
         latents = latents + self.cross_feed_forward(latents)
         latents = latents + self.attention(latents)
         return latents + self.feed_forward(latents)
@@ -388,10 +406,21 @@ class Perceiver(nn.Module):
         coding: Tensor | None = None,
     ) -> Tensor:
         """What each member makes of it, from the same: (batch, members, outputs)."""
-        joined = None
+        joined = self.features(latent_tokens, query_tokens, half_life) if self.config.sequence_flows else None
+        return self.members_of(joined, latent_tokens, query_tokens, half_life, told, coding)
+
+    def members_of(
+        self,
+        joined: Tensor | None,
+        latent_tokens: Tensor,
+        query_tokens: Tensor,
+        half_life: Tensor | None = None,
+        told: Tensor | None = None,
+        coding: Tensor | None = None,
+    ) -> Tensor:
+        """As `members`, where what `features` gives is known: (batch, members, outputs)."""
         said: list[Tensor] = []
-        if self.config.sequence_flows:
-            joined = self.features(latent_tokens, query_tokens, half_life)
+        if joined is not None:
             said.append(in_fixed_batches(self.output, joined, fixed=not self.training).unsqueeze(1))
         if self.kernel is not None:
             said.append(self.kernel(latent_tokens, query_tokens, half_life, coding, joined, told))
@@ -418,10 +447,10 @@ class Perceiver(nn.Module):
             half_life = unknown if half_life is None else half_life.nan_to_num()
         latents = self.encode(latent_tokens, half_life)
         queried = self._query_features(query_tokens, half_life)
-        return in_fixed_batches(self._join, queried, latents, fixed=not self.training)
+        return in_fixed_batches(self.join, queried, latents, fixed=not self.training)
 
-    def _join(self, queried: Tensor, latents: Tensor) -> Tensor:
-        """(batch, query_features) and (batch, latents, latent_width) -> (batch, 2 x query_dim)."""
+    def join(self, queried: Tensor, latents: Tensor) -> Tensor:
+        """What both flows make of genes, (batch, query_features), (batch, latents, latent_width) -> as `features`."""
         query = self._to_query(queried)
         decoded = query + self.decoder(query.unsqueeze(1), latents).squeeze(1)  # (batch, query_dim)
         mean = self.mean(self.mean_norm(latents.mean(dim=1)))  # (batch, query_dim)
@@ -432,22 +461,27 @@ class Perceiver(nn.Module):
         if not self.training:  # one way of computing for short sequences, whatever stands beside them in the batch
             shortest = min(kernels.SHORTEST_CONTEXT, self.config.latent_length)
             tokens = _pad_to(tokens, max(shortest, tokens.shape[1]))
-        letters = tokens.shape[1]
-        latents = self.latents.expand(len(tokens), -1, -1)
-        if self.config.half_life_latent:
-            assert half_life is not None
-            appended = half_life.unsqueeze(1).expand(-1, self.config.latents, -1)
-            latents = torch.cat([latents, appended.to(latents.dtype)], dim=2)
-        mask = _attended(tokens)
-        chosen = None
-        if not self.training and kernels.reads_letters(tokens, latents, self.embedding.weight):
-            context = self.embedding.weight + self.positions[:letters, None]  # (letters, vocabulary, embedding_dim)
-            chosen = tokens
-        else:
-            context = self.dropout(self.embedding(tokens.int()) + self.positions[:letters])
+        latents = self.first_latents(len(tokens), half_life)
+        attended = self.attended(tokens, latents)
         for block in self.blocks:
-            latents = block(latents, context, mask, chosen)
+            latents = block(latents, *attended)
         return latents
+
+    def attended(self, tokens: Tensor, latents: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """What latents attend to in letters, uint8 (batch, letters): context, mask and tokens of `CrossAttention`."""
+        letters, mask = tokens.shape[1], _known(tokens)
+        if not self.training and kernels.reads_letters(tokens, latents, self.embedding.weight):
+            return self.embedding.weight + self.positions[:letters, None], mask, tokens
+        return self.dropout(self.embedding(tokens.int()) + self.positions[:letters]), mask, None
+
+    def first_latents(self, genes: int, half_life: Tensor | None) -> Tensor:
+        """What attends to a sequence first: (genes, latents, latent_width)."""
+        latents = self.latents.expand(genes, -1, -1)
+        if not self.config.half_life_latent:
+            return latents
+        assert half_life is not None
+        appended = half_life.unsqueeze(1).expand(-1, self.config.latents, -1)
+        return torch.cat([latents, appended.to(latents.dtype)], dim=2)
 
     def _to_query(self, features: Tensor) -> Tensor:
         return self.dropout(functional.relu(self.query(features)))
@@ -471,7 +505,7 @@ class Perceiver(nn.Module):
         return super().load_state_dict(*arguments, **options)
 
 
-def _attended(tokens: Tensor) -> Tensor | None:
+def _known(tokens: Tensor) -> Tensor | None:
     """Which letters take part in attention, bool (batch, letters); None when all do.
 
     A sequence without one known letter attends to its padding: a softmax over nothing has no value.

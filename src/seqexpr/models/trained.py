@@ -300,7 +300,7 @@ class TrainedModel:
         """
         import torch
 
-        from seqexpr.models.transfers import to_device, to_host
+        from seqexpr.models.transfers import to_device
 
         device = self.network.device
         tokens = {
@@ -316,12 +316,19 @@ class TrainedModel:
         with torch.inference_mode():
             latent_tokens, query_tokens = tokens[config.latent_input], tokens[config.query_input]
             scaled = self.network.members(latent_tokens, query_tokens, standardised, coding=codons)
-        return self._unscale(to_host(scaled.transpose(0, 1)).astype(np.float64))
+        return self.unscale(scaled)
 
-    def _unscale(self, scaled: np.ndarray) -> np.ndarray:
+    def unscale(self, scaled: torch.Tensor) -> np.ndarray:
+        """What members of the network say, (batch, members, outputs), in the labels' own units.
+
+        Returns:
+            float64 (members, batch, outputs)
+        """
+        from seqexpr.models.transfers import to_host
+
         sd = np.array([output.sd for output in self.metadata.outputs])
         mean = np.array([output.mean for output in self.metadata.outputs])
-        return scaled * sd + mean
+        return to_host(scaled.transpose(0, 1)).astype(np.float64) * sd + mean
 
 
 def save_model(path: str | Path, model: TrainedModel, *, half: bool = False) -> None:
