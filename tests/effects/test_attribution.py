@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqexpr.effects.attribution import GeneEffects, Region, check_explainable, explain_session, parse_region
+from seqexpr.effects.mutagenesis import Mutagenesis
 from seqexpr.errors import UsageError
 from seqexpr.models.trained import TrainedModel
 from seqexpr.prediction.inputs import InputSources, ModelNeeds
@@ -99,6 +100,22 @@ def test_threads_change_nothing_and_progress_counts_every_letter(network: Make) 
     for one, other in zip(alone, together, strict=True):
         assert one.id == other.id
         np.testing.assert_array_equal(one.deltas, other.deltas)
+
+
+def test_the_engine_is_told_of_long_regions(network: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[bool] = []
+
+    class Watched(Mutagenesis):
+        def __init__(self, *arguments: Any, saturating: bool) -> None:
+            told.append(saturating)
+            super().__init__(*arguments, saturating=saturating)
+
+    monkeypatch.setattr("seqexpr.effects.mutagenesis.Mutagenesis", Watched)
+    monkeypatch.setattr("seqexpr.effects.attribution._SATURATING", 216)
+    (long,) = explain_session(session_of([network()], {"g": LETTERS}))
+    (short,) = explain_session(session_of([network()], {"g": LETTERS}), region=Region(-144, 71))
+    assert told == [True, False]
+    np.testing.assert_allclose(long.deltas[:, :-1], short.deltas, atol=1e-3)
 
 
 def test_one_of_several_outputs_is_explained(network: Make) -> None:

@@ -32,8 +32,12 @@ LETTERS = DNA.letters
 SUBSTITUTIONS = len(LETTERS) - 1
 """Other letters at a position."""
 
-_CHUNK = 64
+_CHUNK = 128
 """Positions between two reports of progress, whose substitutions go to one thread together."""
+
+_SATURATING = 1000
+"""Letters of a region from which on the engine prepares for thousands of substitutions: several times as fast, and off
+by 1e-5 of a level at most."""
 
 _REGION = re.compile(r"(?P<start>[+-]?[0-9]{1,12}):(?P<end>[+-]?[0-9]{1,12})", re.ASCII)
 
@@ -226,7 +230,8 @@ def _explained(
     with _named_shortage(session), _workers(session) as pool:
         for record in session.records:
             assert record.dna is not None
-            engine = Mutagenesis(models, needs.upstream, record.dna, record.half_life)
+            many = method == "ism" and len(region) >= _SATURATING
+            engine = Mutagenesis(models, needs.upstream, record.dna, record.half_life, saturating=many)
             reference = engine.reference()[:, column]
             if method == "ism":
                 deltas = np.full((len(LETTERS), len(region)), np.nan, np.float32)
@@ -236,7 +241,8 @@ def _explained(
                     changes = (found - reference[:, None]).mean(axis=0).reshape(-1, SUBSTITUTIONS)
                     deltas[_OTHERS[record.dna[places]] - 1, (places - kept.start)[:, None]] = changes
                     advance(len(places))
-                advance(int((tokens == PAD).sum()))
+                if unknown := int((tokens == PAD).sum()):
+                    advance(unknown)
             else:
                 from seqexpr.effects.gradients import integrated_gradients
 

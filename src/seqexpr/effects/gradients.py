@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from seqexpr.errors import UsageError
+from seqexpr.models.config import HALF_LIFE_FEATURES
 from seqexpr.models.perceiver import Perceiver
 from seqexpr.models.trained import ModelMetadata, TrainedModel
 from seqexpr.models.transfers import to_device
@@ -133,30 +134,17 @@ def _of_mixtures(network: Perceiver, mixtures: Tensor, tokens: Tensor, half_life
     config, count = network.config, len(mixtures)
     tokens = tokens.expand(count, -1)
     given = None if half_life is None else half_life.expand(count, -1)
-    known = mixtures.new_zeros(count, 8) if given is None else given.nan_to_num()
-    latents = network.latents.expand(count, -1, -1)
-    if config.half_life_latent:
-        latents = torch.cat([latents, known.unsqueeze(1).expand(-1, config.latents, -1)], dim=2)
+    known = mixtures.new_zeros(count, HALF_LIFE_FEATURES) if given is None else given.nan_to_num()
     nothing = 1 - mixtures.sum(dim=2, keepdim=True)
     context = mixtures @ network.embedding.weight[1:] + nothing * network.embedding.weight[0]
     context = context + network.positions[: context.shape[1]]
     mask = tokens != 0
     mask = mask | ~mask.any(dim=1, keepdim=True)
+    latents = network.first_latents(count, known if config.reads_half_life else None)
     for block in network.blocks:
         latents = block(latents, context, mask, None)
     tower = network.tower
-    x = tower.pool(tower.residual(tower.stem(mixtures)))
-    for stage in tower.blocks:
-        x = stage(x)
-    queried = x.flatten(1)
+    queried = tower.later_stages(tower.pool(tower.residual(tower.stem(mixtures)))).flatten(1)
     if config.half_life_query:
         queried = torch.cat([queried, known], dim=1)
-    query = functional.relu(network.query(queried))
-    decoded = query + network.decoder(query.unsqueeze(1), latents).squeeze(1)
-    joined = torch.cat([decoded, network.mean(network.mean_norm(latents.mean(dim=1)))], dim=1)
-    said = network.output(joined)
-    if network.kernel is not None:
-        said = said + network.kernel(tokens, tokens, given, None, joined).mean(dim=1)
-    if network.words is not None:
-        said = said + network.promoter_words(tokens, tokens)
-    return said.tanh() if config.tanh else said
+    return network.members_of(network.join(queried, latents), tokens, tokens, given).mean(dim=1)
