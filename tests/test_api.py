@@ -37,7 +37,10 @@ def table() -> pd.DataFrame:
 
 
 def test_the_examples_in_the_docstrings() -> None:
-    modules = [api, *(sys.modules[f"seqexpr.api.{name}"] for name in ("prediction", "datasets", "runs", "comparison"))]
+    modules = [
+        api,
+        *(sys.modules[f"seqexpr.api.{name}"] for name in ("prediction", "effects", "datasets", "runs", "comparison")),
+    ]
     results = [doctest.testmod(module) for module in modules]
     assert (sum(found.failed for found in results), sum(found.attempted for found in results) > 10) == (0, True)
 
@@ -50,7 +53,7 @@ def test_help_and_repr_are_short() -> None:
 
 
 def test_every_verb_has_an_example_that_runs() -> None:
-    for name in ("predict", "load", "prepare", "train", "cross_validate", "compare"):
+    for name in ("predict", "explain", "load", "prepare", "train", "cross_validate", "compare"):
         (found,) = [one for one in doctest.DocTestFinder(recurse=False).find(getattr(api, name)) if one.examples]
         assert not any(doctest.SKIP in example.options for example in found.examples), name
 
@@ -73,6 +76,24 @@ def test_every_kind_of_sequences_gives_the_same_numbers(windows: dict[str, str],
     one = seqexpr.predict(next(iter(some.values())), threads=1)
     assert (one["id"].tolist(), one["mrna"].tolist()) == (["1"], table["mrna"][:1].tolist())
     assert seqexpr.predict(str(EXAMPLES / "genes.fa"), threads=1).equals(table)
+
+
+def test_effects_are_those_of_the_command(tmp_path: Path) -> None:
+    genome = tmp_path / "genome.fa"
+    genome.write_bytes((EXAMPLES / "genome.fa").read_bytes())
+    options = {"genome": genome, "tss": EXAMPLES / "tss.bed", "genes": ["LTA"], "threads": 1}
+    table = seqexpr.explain(**options, region=(-2, 1), out=tmp_path / "effects.tsv")
+    command = [sys.executable, "-m", "seqexpr", "explain", "--genome", str(genome), "--tss", str(options["tss"])]
+    command += ["--genes", "LTA", "--threads", "1", "-q", "--region", "-2:1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (tmp_path / "effects.tsv").read_text() == done.stdout
+    printed = pd.read_csv(io.StringIO(done.stdout), sep="\t", keep_default_na=False)
+    assert table.columns.tolist() == printed.columns.tolist()
+    for column in ("id", "symbol", "chrom", "pos", "strand", "tss_distance", "ref", "alt"):
+        assert table[column].tolist() == printed[column].tolist()
+    np.testing.assert_allclose(table["delta"], printed["delta"], rtol=1e-5)
+    windows = seqexpr.explain({"w": "ACGT" * 2625}, region="0:1", threads=1)
+    assert windows["pos"].isna().all() and (windows["chrom"] == "").all()
 
 
 def test_a_genome_with_genes_symbols_and_proteins(table: pd.DataFrame, tmp_path: Path) -> None:
@@ -104,6 +125,22 @@ def test_a_model_is_loaded_once_and_predicts_often(windows: dict[str, str], tabl
         np.testing.assert_array_equal(model.predict(windows)["mrna"], table["mrna"])
     longer = {name: "N" * 100 + text for name, text in windows.items()}
     np.testing.assert_array_equal(model.predict(longer, tss_at=7100)["mrna"], table["mrna"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "no input: give a FASTA of windows, or --genome with --tss, or --genbank"),
+        ({"region": "1:1"}, "--region"),
+        ({"region": (3, 1)}, "its end is not behind its start"),
+        ({"method": "guess"}, "--method guess: choose among ism, gradient"),
+        ({"model": "human-prot"}, "for models that read DNA alone"),
+        ({"out": "effects.txt"}, "its suffix is none of"),
+    ],
+)
+def test_what_cannot_be_explained_is_a_usage_error(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        seqexpr.explain(**({"sequences": {"a": "A" * 10_500}} if options else {}), **options)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """seqexpr: expression levels of genes, mRNA and protein, from DNA around the TSS and protein sequences.
 
-`predict`, `variants`, `load`, `prepare`, `train`, `cross_validate` and `compare` are the verbs of the command line.
-Names are loaded at first use, so that importing seqexpr imports neither torch nor pandas.
+`predict`, `variants`, `explain`, `load`, `prepare`, `train`, `cross_validate` and `compare` are the verbs of the
+command line. Names are loaded at first use, so that importing seqexpr imports neither torch nor pandas.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "compare": "seqexpr.api",
     "cross_validate": "seqexpr.api",
+    "explain": "seqexpr.api",
     "load": "seqexpr.api",
     "predict": "seqexpr.api",
     "prepare": "seqexpr.api",
@@ -45,7 +46,7 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
-    from seqexpr.api import Model, Run, compare, cross_validate, load, predict, prepare, train, variants
+    from seqexpr.api import Model, Run, compare, cross_validate, explain, load, predict, prepare, train, variants
     from seqexpr.datasets.dataset import PreparedDataset
     from seqexpr.errors import SeqexprError
     from seqexpr.models.config import PerceiverConfig

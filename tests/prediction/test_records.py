@@ -21,6 +21,7 @@ from seqexpr.inputs.windows import DnaCounts
 from seqexpr.prediction.inputs import InputCounts, InputRecord, InputSources, ModelNeeds
 from seqexpr.prediction.records import pair_by_id, read_records
 from seqexpr.sequences.fasta import FastaRecord
+from seqexpr.sequences.windows import Tss
 
 from .. import toy_annotation
 
@@ -112,13 +113,22 @@ def test_tss_at_is_obeyed_for_records_of_the_windows_length_too(tmp_path: Path) 
 GENOME = ">chr1\nAAAAACCCCCGGGGGTTTTT\n>2\nACGTNACGTACGTACGTACG\n"
 
 
+def test_sites_name_contigs_as_the_genome_does(tmp_path: Path) -> None:
+    genome = write(tmp_path / "g.fa", GENOME)
+    bed = write(tmp_path / "t.bed", "chr2\t9\t10\tg\t0\t+\n")
+    _, counts = read(DNA, genome=genome, tss=bed)
+    assert counts.sites == {"g": Tss("g", "2", 9, "+")}
+
+
 def test_windows_are_cut_from_a_genome_on_both_strands(tmp_path: Path) -> None:
     genome = write(tmp_path / "g.fa", GENOME)
     bed = write(tmp_path / "t.bed", "chr1\t9\t10\tplus\t0\t+\nchr1\t9\t10\tminus\t0\t-\n")
     (plus, minus), counts = read(DNA, genome=genome, tss=bed)
     assert (plus.id, letters(plus.dna)) == ("plus", "AACCCCCGGG")  # [3, 13)
     assert (minus.id, letters(minus.dna)) == ("minus", "ACCCCCGGGG")  # [6, 16), reverse complemented
-    assert counts == InputCounts(records=2, expected=2, symbols={"plus": "", "minus": ""})
+    sites = {"plus": Tss("plus", "chr1", 9, "+"), "minus": Tss("minus", "chr1", 10, "-")}
+    symbols, contigs = {"plus": "", "minus": ""}, {"chr1": 20, "2": 20}
+    assert counts == InputCounts(records=2, expected=2, symbols=symbols, sites=sites, contigs=contigs)
 
 
 def test_padding_aliases_and_unknown_bases_of_a_genome_are_counted(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from seqexpr import __version__
 from seqexpr.cli.compare import compare
 from seqexpr.cli.console import PROGRAM, debugging
 from seqexpr.cli.cv import cv
+from seqexpr.cli.explain import explain
 from seqexpr.cli.fetch import fetch
 from seqexpr.cli.help import Command, Group
 from seqexpr.cli.models import models
@@ -48,6 +49,7 @@ app = typer.Typer(
 )
 app.command(cls=Command)(predict)
 app.command(cls=Command)(variants)
+app.command(cls=Command)(explain)
 app.command(cls=PrepareCommand)(prepare)
 app.command(cls=Command)(train)
 app.command(cls=Command)(cv)

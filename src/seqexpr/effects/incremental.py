@@ -27,9 +27,9 @@ FIRST_ORDER = 1e-3
 """Attention weight up to which a letter's part in the latents may be computed to first order. Weights of ten thousand
 letters are some 1e-4, so that what is left out, of second order, is below 5e-6 of an output's sd."""
 
-_MOVED = 0.02
+_MOVED = 0.015
 """The same of the change of features by the query tower, relative to all features: both changes together are of second
-order too. Some 5 % of the substitutions exceed it, most of them near the TSS."""
+order too. Some 7 % of the substitutions exceed it, most of them near the TSS."""
 
 _JACOBIAN_ROWS = 16
 """Features whose derivatives are computed together."""

@@ -17,6 +17,7 @@ from seqexpr.inputs.proteins import ProteinCounts
 from seqexpr.inputs.windows import DnaCounts
 from seqexpr.sequences.alphabet import looks_like_protein
 from seqexpr.sequences.fasta import FastaRecord, read_fasta
+from seqexpr.sequences.windows import Tss
 
 if TYPE_CHECKING:
     from seqexpr.inputs.half_life import HalfLifeSchema
@@ -216,6 +217,10 @@ class InputCounts:
     """What happened to the proteins' letters."""
     symbols: dict[str, str] = field(default_factory=dict)
     """Symbol by id, where the annotation gives one."""
+    sites: dict[str, Tss] = field(default_factory=dict)
+    """Where windows were cut, by id, on contigs as the genome spells them; none for windows that come as they are."""
+    contigs: dict[str, int] = field(default_factory=dict)
+    """Length of each contig that windows are cut from."""
     truncated_proteins: int = 0
     unused_proteins: int = 0
     """Proteins without a window of their id."""

@@ -108,7 +108,7 @@ class Predictor:
         if self._limit < 1 or workers < 1:
             raise ValueError(f"batch_size and workers must be at least 1, not {batch_size} and {workers}")
         self.workers = workers
-        """Forward passes at the same time."""
+        """Forward passes at the same time, each on a thread of its own."""
 
     def predict(self, records: Iterable[InputRecord]) -> Generator[Prediction, None, None]:
         """One prediction for each record, in their order. Close the iterator when it is left half-way.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,6 +57,10 @@ def read_records(sources: InputSources, needs: ModelNeeds, counts: InputCounts) 
         counts.dna = reader.counts
     counts.symbols = {one.gene_id: one.symbol for one in reference.transcripts or () if one.symbol}
     counts.symbols |= {site.id: site.symbol or counts.symbols.get(site.id, "") for site in sites}
+    if isinstance(reader, CutWindows) and reference.sequences is not None:
+        find = reference.sequences.find
+        counts.sites = {site.id: replace(site, chrom=find(site.chrom) or site.chrom) for site in sites}
+        counts.contigs = reference.sequences.contigs
     _expect(sources, counts, reader, reference.genbank)
     half_life = half_life_rows(sources, needs, counts, reference, sites)
     half_life.check_joined((site.id for site in sites) if isinstance(reader, CutWindows) else _ids(sources, reader))

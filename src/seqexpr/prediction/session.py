@@ -27,6 +27,8 @@ class Session:
     counts: InputCounts
     """Complete when the stream has ended."""
     predictor: Predictor
+    records: Iterator[InputRecord]
+    """What the models read of each gene, to be gone through once: by `stream`, or by who computes something else."""
     stream: Generator[Prediction, None, None]
     """One prediction for each record, in the order of the input."""
     model: str
@@ -37,6 +39,12 @@ class Session:
     def warning(self) -> str | None:
         """A line about genes outside what the model was trained on; complete when the stream has ended."""
         return None if self.outside is None else self.outside.describe(self.model, self.species)
+
+    def described(self) -> str:
+        """Which models predict, in a few words."""
+        others = len(self.predictor.models) - 1
+        more = f" and {others} other network{'s' if others > 1 else ''}" if others else ""
+        return f"{self.model}{more}{f': {self.species}' if self.species else ''}"
 
     @property
     def columns(self) -> list[str]:
@@ -164,7 +172,7 @@ def start_session(sources: InputSources, predictor: Predictor, name: str, first:
     outside = None if first.input_range is None else RangeCounts(first.input_range)
     if outside is not None:
         records = _watched(records, first, needs, outside)
-    return Session(sources, needs, counts, predictor, predictor.predict(records), name, first.species, outside)
+    return Session(sources, needs, counts, predictor, records, predictor.predict(records), name, first.species, outside)
 
 
 def _watched(

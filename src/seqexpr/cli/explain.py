@@ -1,0 +1,153 @@
+"""`seqexpr explain`: what each letter of a gene's window does to the predicted level."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from seqexpr.cli import explain_options as own
+from seqexpr.cli import predict_options as options
+
+if TYPE_CHECKING:
+    from seqexpr.prediction.inputs import InputSources, ModelNeeds
+
+
+def explain(
+    windows: own.Windows = None,
+    fasta: options.Fasta = None,
+    tss_at: options.TssAt = None,
+    genome: options.Genome = None,
+    tss: options.Tss = None,
+    genes: options.Genes = None,
+    genbank: own.Genbank = None,
+    half_life: options.HalfLife = None,
+    annotation: own.Annotation = None,
+    contig_aliases: options.ContigAliases = None,
+    skip_missing_contigs: options.SkipMissingContigs = False,
+    allow_unknown_genes: options.AllowUnknownGenes = False,
+    example: own.Example = False,
+    model: own.Model = None,
+    allow_partial: options.AllowPartial = False,
+    region: own.Region = None,
+    method: own.MethodOption = own.Method.ISM,
+    output: own.Output = None,
+    device: options.DeviceOption = options.Device.AUTO,
+    threads: options.Threads = None,
+    out: own.Out = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Show what each letter of a gene's window does to its predicted level: the change by each substitution.
+
+    seqexpr explain --example --genes HBB --region -200:+50 --out hbb/
+
+    seqexpr explain --genome hg38.fa --tss genes.gtf --genes ACTB,MYC --region -1000:+500 --out promoters.html
+
+    seqexpr explain windows.fa.gz --out ism.npz
+    """
+    from seqexpr.cli.console import logger, progress, set_up_logging, status
+    from seqexpr.cli.input_summary import summarise
+    from seqexpr.effects.attribution import (
+        Region,
+        check_explainable,
+        check_sources,
+        chosen_output,
+        explain_session,
+        parse_region,
+    )
+    from seqexpr.effects.effect_files import open_effects
+    from seqexpr.errors import UsageError
+    from seqexpr.inputs.gene_ids import read_gene_names
+    from seqexpr.inputs.options import check_standard_input
+    from seqexpr.inputs.windows import parse_tss_at
+    from seqexpr.prediction.inputs import InputSources
+    from seqexpr.prediction.session import open_session
+
+    set_up_logging(quiet=quiet)
+    if windows is not None and fasta is not None:
+        raise UsageError(f"{windows} and --fasta {fasta} are two sources of windows; give one")
+    check_standard_input(genes, fasta, windows, genbank, half_life, *{tss, annotation})
+    part = parse_region(region)
+    given = InputSources(
+        fasta=fasta or windows,
+        tss_at=parse_tss_at(tss_at),
+        genome=genome,
+        tss=tss,
+        genes=read_gene_names(genes),
+        genbank=genbank,
+        half_life=half_life,
+        annotation=annotation,
+        contig_aliases=contig_aliases,
+        skip_missing_contigs=skip_missing_contigs,
+        allow_unknown_genes=allow_unknown_genes,
+    )
+    if not example:
+        check_sources(given)
+
+    def fitted(needs: ModelNeeds) -> InputSources:
+        check_explainable(needs, part, output)
+        return _example_sources(given, needs) if example else given
+
+    session = open_session(
+        fitted,
+        model or (),
+        device=device.value,
+        threads=threads,
+        allow_partial=allow_partial,
+        announce=status,
+    )
+    sources, needs, counts = session.sources, session.needs, session.counts
+    if sources.half_life and needs.half_life_scale == "z-scores":
+        status("half-life: the table is read as z-scores, as in Xpresso's tables, which the model was trained on")
+    explained = part or Region(-needs.upstream, needs.downstream)
+    with (
+        open_effects(
+            out,
+            region=explained,
+            counts=counts,
+            output=needs.outputs[chosen_output(needs.outputs, output)],
+            about=session.described(),
+        ) as sink,
+        progress(
+            "explain",
+            "bases",
+            total=None if counts.expected is None else counts.expected * len(explained),
+            about=not counts.expected_is_exact,
+            live=not (out in (None, "-") and sys.stdout.isatty()),
+        ) as advance,
+        closing(
+            explain_session(session, region=part, method=method.value, output=output, advance=advance, say=status)
+        ) as found,
+    ):
+        for effects in found:
+            sink.write(effects)
+    for line in summarise(counts, sources, needs):
+        status(line)
+    if (warning := session.warning()) is not None:
+        logger.warning(warning)
+
+
+def _example_sources(given: InputSources, needs: ModelNeeds) -> InputSources:
+    """The bundled example's genome and TSSs, with the half-life features that the model reads.
+
+    Raises:
+        UsageError: other inputs are given too.
+    """
+    from seqexpr.cli.console import status
+    from seqexpr.cli.predict import example_folder
+    from seqexpr.errors import UsageError
+    from seqexpr.prediction.inputs import InputSources
+
+    if given != InputSources(genes=given.genes):
+        raise UsageError("--example brings its own input; leave the other input options out")
+    folder = example_folder()
+    half_life = folder / "half_life.tsv"
+    fits = bool(needs.half_life_names) and needs.half_life_scale == "raw" and half_life.is_file()
+    if fits:
+        status("example: with the half-life features of examples/half_life.tsv")
+    return InputSources(
+        genome=str(folder / "genome.fa"),
+        tss=str(folder / "tss.bed"),
+        genes=given.genes,
+        half_life=str(half_life) if fits else None,
+    )

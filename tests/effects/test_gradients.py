@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from seqexpr.effects.gradients import _of_mixtures, check_differentiable, integrated_gradients
+from seqexpr.errors import UsageError
+from seqexpr.sequences.alphabet import DNA
+
+Make = Callable[..., Any]
+
+LETTERS = "".join(np.random.default_rng(3).choice(list("ACGT"), 216))
+WINDOW = DNA.encode((LETTERS[:100] + "NNN" + LETTERS[103:]).encode())
+HALF_LIFE = np.array([100.0, 900.0, np.nan, 700.0, 0.6, 0.5, 0.4, 9.0])
+
+KINDS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "tanh": {"tanh": True},
+    "half-life in both flows": {"half_life_latent": True},
+    "kernel of features": {"kernel_genes": 12, "kernel_features": True, "kernel_words": False},
+    "kernel of words too": {"kernel_genes": 12, "kernel_features": True, "promoter_words": 0.1},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_mixture_of_one_letter_each_is_the_window(kind: str, network: Make) -> None:
+    model = network(**KINDS[kind])
+    tokens = torch.from_numpy(WINDOW)[None]
+    one_hot = torch.nn.functional.one_hot(tokens.long(), 5)[..., 1:].float()
+    half_life = torch.from_numpy(model.metadata.half_life.standardise(HALF_LIFE[None]))
+    with torch.no_grad():
+        found = _of_mixtures(model.network, one_hot, tokens, half_life)
+    wanted = model.predict(WINDOW[None], None, HALF_LIFE[None])
+    np.testing.assert_allclose(found.numpy() * 2.0 + 1.5, wanted, atol=2e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_attributions_add_up_to_the_difference(kind: str, network: Make) -> None:
+    model = network(**KINDS[kind])
+    found = integrated_gradients([model], 144, WINDOW, HALF_LIFE, 0)
+    assert abs(found.difference) > 1e-4
+    assert found.sum == pytest.approx(found.difference, rel=0.03, abs=1e-4)
+    there = found.deltas[WINDOW[WINDOW > 0] - 1, np.flatnonzero(WINDOW)]
+    assert (there == 0).all() and np.isnan(found.deltas[:, 100:103]).all()
+    # Three quarters of a position's support is its attribution.
+    assert 0.75 * np.nansum(-found.deltas.sum(axis=0) / 3) == pytest.approx(found.sum, abs=1e-5)
+
+
+def test_an_ensemble_is_the_mean_over_its_members(network: Make) -> None:
+    models = [network(0, kernel_genes=12, kernel_features=True, kernel_words=False, kernel_members=4), network(1)]
+    both = integrated_gradients(models, 144, WINDOW, HALF_LIFE, 0)
+    one, two = (integrated_gradients([model], 144, WINDOW, HALF_LIFE, 0) for model in models)
+    np.testing.assert_allclose(both.deltas, (4 * one.deltas + two.deltas) / 5, atol=1e-6)
+    assert both.difference == pytest.approx((4 * one.difference + two.difference) / 5, abs=1e-6)
+
+
+def test_how_far_they_add_up_is_said_in_a_line(network: Make) -> None:
+    said = integrated_gradients([network()], 144, WINDOW, HALF_LIFE, 0).describe("log10(x)")
+    assert said.startswith("integrated gradients add up to ") and said.endswith("[log10(x)]") and "off by " in said
+
+
+def test_what_gradients_cannot_see_is_said(network: Make) -> None:
+    words = "words that promoters are rich in"
+    assert check_differentiable([network().metadata, network(**KINDS["kernel of features"]).metadata]) == []
+    assert check_differentiable([network(promoter_words=0.1).metadata] * 2) == [
+        f"gradients cannot see a part of the prediction: {words}"
+    ]
+    assert check_differentiable([network(**KINDS["kernel of words too"]).metadata]) == [
+        f"gradients cannot see a part of the prediction: {words} and word counts of the kernel flow"
+    ]
+    with pytest.raises(UsageError, match="the model counts words, which have no gradient; use --method ism"):
+        check_differentiable([network(kernel_genes=12, sequence_flows=False).metadata])
