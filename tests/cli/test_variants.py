@@ -62,7 +62,7 @@ def test_a_row_for_each_gene_and_all_is_told(variants: Command, weights: Weights
         assert [cells[name] for name in ("delta_sd", "percentile", "flag")] == ["", "", ""]
     assert done.err == (
         f"{cpu_line(3)}; {weights()}: 1 network\n"
-        "1 records, 1 alleles: 2 rows with a value\n"
+        "1 record, 1 allele: 2 rows with a value\n"
         "half-life features missing: all 8 for all 2 genes; the model predicts from the rest\n"
     )
 

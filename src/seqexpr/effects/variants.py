@@ -78,7 +78,9 @@ class EffectCounts:
     def describe(self) -> str:
         """All of it in one line."""
         without = self.rows - self.scored
-        said = f"{self.records:,} records, {self.alleles:,} alleles: {self.scored:,} rows with a value"
+        counted = ((self.records, "record"), (self.alleles, "allele"), (self.scored, "row"))
+        records, alleles, rows = (f"{count:,} {noun}{'' if count == 1 else 's'}" for count, noun in counted)
+        said = f"{records}, {alleles}: {rows} with a value"
         said += f", {without:,} without" if without else ""
         flags = ", ".join(f"{count:,} {flag}" for flag, count in sorted(self.flags.items()))
         return f"{said} ({flags})" if flags else said
