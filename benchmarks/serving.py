@@ -25,6 +25,10 @@ WORKS = {
     "windows-shipped": "benchmarks.window_work:shipped",
     "windows-pyfaidx": "benchmarks.window_work:pyfaidx_alone",
     "windows-letters": "benchmarks.window_work:letter_by_letter",
+    "effects-incremental": "benchmarks.effects_work:incremental",
+    "effects-full": "benchmarks.effects_work:full",
+    "effects-variants": "benchmarks.effects_work:variants",
+    "effects-windows": "benchmarks.effects_work:both_windows",
 }
 """Works by name, and where their function (settings, turns) lies; each imports what it needs, and nothing before."""
 

@@ -16,7 +16,7 @@ from benchmarks.flops import plain_flops, reduced_flops
 from benchmarks.options import Options
 from benchmarks.pipeline_child import covered, shares
 
-from benchmarks import peak, pipeline, predict, scaling, startup, train, windows
+from benchmarks import effects, peak, pipeline, predict, scaling, startup, train, windows
 
 from .in_process import ThreadChild
 
@@ -108,6 +108,19 @@ def test_windows_in_processes_of_their_own() -> None:
         assert row["times_faster"] == pytest.approx(found["rows"]["read_records"]["median"] / row["median"])
         assert row["peak_mib"] < 200  # no torch
     assert "10,500 letters from 200,000 bases" in windows.render(found)
+
+
+def test_effects() -> None:
+    found = effects.run(Options(quick=True, threads=1, start=ThreadChild))
+    assert [row["name"] for row in found["rows"]] == [
+        "explain, dna-perceiver: substitutions",
+        "explain, human-mrna: substitutions",
+        "variants, human-mrna: SNVs, 2 a gene",
+    ]
+    for row in found["rows"]:
+        own, whole = (way["median"] for way in row["ways"].values())
+        assert row["ratio"] == own / whole > 0
+    assert "what a change of sequence does" in effects.render(found)
 
 
 def test_startup(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,153 @@
+"""Works: substitutions and variants, as `explain` and `variants` compute them, and by predicting whole windows.
+
+Settings of all: model ("dna-perceiver" for the unchanged network with random weights, or a name), threads, seconds (of
+a turn). Of substitutions: positions (in one round). Of variants: genome, sites (files), genes and SNVs of each (in one
+round).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import cycle, islice
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+
+from benchmarks.serving import Turns, serve
+from seqexpr.effects.gene_windows import GeneWindows
+from seqexpr.effects.mutagenesis import Mutagenesis
+from seqexpr.effects.variant_records import VariantRecord
+from seqexpr.effects.variants import VariantEffects
+from seqexpr.models.config import PRESETS, PerceiverConfig
+from seqexpr.models.perceiver import Perceiver
+from seqexpr.models.registry import resolve_models
+from seqexpr.models.trained import ModelMetadata, Output, TrainedModel, load_model
+from seqexpr.prediction.device import use_threads
+from seqexpr.prediction.inputs import InputRecord
+from seqexpr.prediction.predictor import Predictor
+from seqexpr.sequences.annotation import read_tss
+from seqexpr.sequences.genome import Genome
+from seqexpr.sequences.windows import Interval, Tss
+
+_PART = 256
+"""Substitutions that a thread computes at once."""
+
+
+def incremental(settings: dict[str, Any], turns: Turns) -> NoReturn:
+    """`explain`: one window's substitutions; what is computed once for a window is not in the turns."""
+    model, workers = _loaded(settings)
+    window = _letters(model.metadata.config.window_length)
+    mutagenesis = Mutagenesis([model], model.metadata.config.upstream, window, saturating=True)
+    places = np.random.default_rng(1).permutation(np.arange(3 * len(window)))[: settings["positions"]]
+    positions = places // 3
+    letters = ((window[positions] + places % 3) % 4 + 1).astype(np.uint8)
+    parts = [slice(start, start + _PART) for start in range(0, len(places), _PART)]
+    with ThreadPoolExecutor(workers) as pool:
+
+        def do() -> int:
+            list(pool.map(lambda part: mutagenesis.substituted(positions[part], letters[part]), parts))
+            return len(places)
+
+        serve(do, turns, settings["seconds"])
+
+
+def full(settings: dict[str, Any], turns: Turns) -> NoReturn:
+    """The same substitutions, each window predicted as a whole."""
+    model, workers = _loaded(settings)
+    window, predictor = _letters(model.metadata.config.window_length), Predictor([model], workers=workers)
+
+    def records() -> Iterator[InputRecord]:
+        for position in range(settings["positions"]):
+            changed = window.copy()
+            changed[position] = changed[position] % 4 + 1
+            yield InputRecord("x", changed, None, _unknown(predictor))
+
+    def do() -> int:
+        with closing(predictor.predict(records())) as stream:
+            return sum(1 for _ in stream)
+
+    serve(do, turns, settings["seconds"])
+
+
+def variants(settings: dict[str, Any], turns: Turns) -> NoReturn:
+    """`variants`: other genes in each round."""
+    model, workers = _loaded(settings)
+    windows, rounds = _sources(settings, model)
+
+    def do() -> int:
+        effects = VariantEffects([model], windows, lambda gene: None, workers=workers)
+        records = [record for _, record in next(rounds)]
+        rows = [row for _, found in effects.stream(records) for row in found]
+        return sum(row.changed is not None for row in rows) and len(records)
+
+    serve(do, turns, settings["seconds"])
+
+
+def both_windows(settings: dict[str, Any], turns: Turns) -> NoReturn:
+    """The windows with and without each variant, predicted as wholes."""
+    model, workers = _loaded(settings)
+    windows, rounds = _sources(settings, model)
+    predictor = Predictor([model], workers=workers)
+
+    def records() -> Iterator[InputRecord]:
+        for site, record in next(rounds):
+            window = windows.window(site)
+            changed = window.copy()
+            changed[windows.upstream + _along(site, record)] = changed[windows.upstream + _along(site, record)] % 4 + 1
+            for one in (window, changed):
+                yield InputRecord(site.id, one, None, _unknown(predictor))
+
+    def do() -> int:
+        with closing(predictor.predict(records())) as stream:
+            return sum(1 for _ in stream) // 2
+
+    serve(do, turns, settings["seconds"])
+
+
+def _along(site: Tss, record: VariantRecord) -> int:
+    place = record.position - 1
+    return place - site.boundary if site.strand == "+" else site.boundary - 1 - place
+
+
+def _sources(
+    settings: dict[str, Any], model: TrainedModel
+) -> tuple[GeneWindows, Iterator[list[tuple[Tss, VariantRecord]]]]:
+    """The genome's windows, and for each round SNVs of other genes."""
+    config, genome, sites = model.metadata.config, Genome(settings["genome"]), read_tss(settings["sites"])
+    alone = [site for number, site in enumerate(sites) if number % 2]  # so that few windows overlap
+
+    def rounds() -> Iterator[list[tuple[Tss, VariantRecord]]]:
+        generator, endless = np.random.default_rng(2), cycle(alone)
+        while True:
+            found = []
+            for site in islice(endless, settings["genes"]):
+                window = site.window(config.upstream, config.downstream)
+                for place in generator.integers(window.start, window.end, settings["each"]).tolist():
+                    ref = genome.letters(Interval(site.chrom, place, place + 1)).decode()
+                    alt = "ACGT"["CGTA".index(ref)]
+                    found.append((site, VariantRecord(len(found) + 1, site.chrom, place + 1, ".", ref, (alt,))))
+            yield found
+
+    return GeneWindows(genome, alone, config.upstream, config.downstream), rounds()
+
+
+def _loaded(settings: dict[str, Any]) -> tuple[TrainedModel, int]:
+    workers = use_threads(torch.device("cpu"), settings["threads"])
+    if settings["model"] in PRESETS:
+        torch.manual_seed(0)
+        config = PerceiverConfig.from_preset(settings["model"])
+        network = Perceiver(config).eval()
+        return TrainedModel(settings["model"], network, ModelMetadata(config, (Output("level"),))), workers
+    return load_model(resolve_models([settings["model"]])[0]), workers
+
+
+def _letters(count: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(1, 5, count).astype(np.uint8)
+
+
+def _unknown(predictor: Predictor) -> np.ndarray | None:
+    count = len(predictor.needs.half_life_names)
+    return np.full(count, np.nan) if count else None
