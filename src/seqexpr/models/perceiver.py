@@ -109,8 +109,11 @@ class TowerBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, positions, channels) -> (batch, positions // pool, outputs)."""
-        x = self.convolution(functional.gelu(self.norm(x)))
-        return self.pool(self.residual(x))
+        return self.pool(self.before_pool(x))
+
+    def before_pool(self, x: Tensor) -> Tensor:
+        """All but the pooling: (batch, positions, channels) -> (batch, positions, outputs)."""
+        return self.residual(self.convolution(functional.gelu(self.norm(x))))
 
 
 class QueryTower(nn.Module):
@@ -184,12 +187,19 @@ class QueryTower(nn.Module):
         return super().train(mode)
 
     def _features(self, tokens: Tensor) -> Tensor:
-        x = self._first_stage(tokens)  # (batch, letters / stem_pool, stem channels)
-        for block in self.blocks:
+        return self.later_stages(self.first_stage(tokens))
+
+    def later_stages(self, x: Tensor, done: int = 0) -> Tensor:
+        """The tower's end from what its first stage gives, or from what the first `done` blocks behind it give.
+
+        (batch, positions, channels of that stage) -> (batch, positions at the end, channels)
+        """
+        for block in list(self.blocks)[done:]:
             x = block(x)
         return x
 
-    def _first_stage(self, tokens: Tensor) -> Tensor:
+    def first_stage(self, tokens: Tensor) -> Tensor:
+        """Stem, residual and pooling: uint8 (batch, letters) -> (batch, letters // stem_pool, stem channels)."""
         stem, norm, residual = self.stem.linear, self.residual.norm, self.residual.linear
         stage = kernels.StemStage(
             stem.weight, stem.bias, norm.weight, norm.bias, residual.weight, residual.bias, self.pool.logits.weight
@@ -386,12 +396,18 @@ class Perceiver(nn.Module):
         half_life: Tensor | None = None,
         told: Tensor | None = None,
         coding: Tensor | None = None,
+        tower: Tensor | None = None,
     ) -> Tensor:
-        """What each member makes of it, from the same: (batch, members, outputs)."""
+        """What each member makes of it, from the same: (batch, members, outputs).
+
+        Args:
+            latent_tokens, query_tokens, half_life, told, coding: as for `forward`.
+            tower: what the query tower makes of `query_tokens`, where that is known already.
+        """
         joined = None
         said: list[Tensor] = []
         if self.config.sequence_flows:
-            joined = self.features(latent_tokens, query_tokens, half_life)
+            joined = self.features(latent_tokens, query_tokens, half_life, tower)
             said.append(in_fixed_batches(self.output, joined, fixed=not self.training).unsqueeze(1))
         if self.kernel is not None:
             said.append(self.kernel(latent_tokens, query_tokens, half_life, coding, joined, told))
@@ -407,8 +423,14 @@ class Perceiver(nn.Module):
         assert self.words is not None
         return self.words(latent_tokens if self.config.latent_input == "dna" else query_tokens)
 
-    def features(self, latent_tokens: Tensor, query_tokens: Tensor, half_life: Tensor | None = None) -> Tensor:
-        """What the output layer reads: the query vector and the latents' mean, from what `forward` takes.
+    def features(
+        self,
+        latent_tokens: Tensor,
+        query_tokens: Tensor,
+        half_life: Tensor | None = None,
+        tower: Tensor | None = None,
+    ) -> Tensor:
+        """What the output layer reads: the query vector and the latents' mean, from what `members` takes.
 
         Returns:
             (batch, 2 x query_dim)
@@ -417,7 +439,7 @@ class Perceiver(nn.Module):
             unknown = self.positions.new_zeros(len(latent_tokens), HALF_LIFE_FEATURES)
             half_life = unknown if half_life is None else half_life.nan_to_num()
         latents = self.encode(latent_tokens, half_life)
-        queried = self._query_features(query_tokens, half_life)
+        queried = self._query_features(self.tower(query_tokens) if tower is None else tower, half_life)
         return in_fixed_batches(self._join, queried, latents, fixed=not self.training)
 
     def _join(self, queried: Tensor, latents: Tensor) -> Tensor:
@@ -452,9 +474,9 @@ class Perceiver(nn.Module):
     def _to_query(self, features: Tensor) -> Tensor:
         return self.dropout(functional.relu(self.query(features)))
 
-    def _query_features(self, tokens: Tensor, half_life: Tensor | None) -> Tensor:
-        """uint8 (batch, letters) -> (batch, query_features)."""
-        features = self.tower(tokens).flatten(1)
+    def _query_features(self, tower: Tensor, half_life: Tensor | None) -> Tensor:
+        """(batch, query_positions, channels) of the tower -> (batch, query_features)."""
+        features = tower.flatten(1)
         if self.config.half_life_query:
             assert half_life is not None
             features = torch.cat([features, half_life.to(features.dtype)], dim=1)

@@ -282,6 +282,8 @@ class TrainedModel:
         protein: np.ndarray | None,
         half_life: np.ndarray | None,
         coding: np.ndarray | None = None,
+        *,
+        tower: torch.Tensor | None = None,
     ) -> np.ndarray:
         """What each member of the network says, in the labels' own units, on whatever device it is, without gradients.
 
@@ -294,6 +296,7 @@ class TrainedModel:
                 for a schema that `expects_z_scores`.
             coding: uint8 (batch, up to coding_length) tokens of codons, 0 at the right, rows of 0 for genes without a
                 coding sequence; None where no gene has one, or the network reads none.
+            tower: what the network's query tower makes of the windows, on its device, where that is known already.
 
         Returns:
             float64 (members, batch, outputs)
@@ -315,7 +318,7 @@ class TrainedModel:
             self.network.eval()
         with torch.inference_mode():
             latent_tokens, query_tokens = tokens[config.latent_input], tokens[config.query_input]
-            scaled = self.network.members(latent_tokens, query_tokens, standardised, coding=codons)
+            scaled = self.network.members(latent_tokens, query_tokens, standardised, coding=codons, tower=tower)
         return self._unscale(to_host(scaled.transpose(0, 1)).astype(np.float64))
 
     def _unscale(self, scaled: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ def stage(network, tokens, *, double=False):
     if double:
         network.double()
     network.zero_grad()
-    pooled = network._first_stage(tokens)
+    pooled = network.first_stage(tokens)
     weights = torch.randn(pooled.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float32)
     (pooled * weights.to(pooled.dtype)).sum().backward()
     gradients = {name: value.grad.clone() for name, value in network.named_parameters() if value.grad is not None}
@@ -63,8 +63,8 @@ def test_more_channels(instructions, channels):
     network = tower(stem_channels=channels)
     tokens = letters(network, 3, 500)
     with kernels.disabled():
-        expected = network._first_stage(tokens)
-    torch.testing.assert_close(network._first_stage(tokens), expected, atol=5e-6, rtol=1e-5)
+        expected = network.first_stage(tokens)
+    torch.testing.assert_close(network.first_stage(tokens), expected, atol=5e-6, rtol=1e-5)
 
 
 def test_threads_do_not_matter(instructions, monkeypatch):
@@ -104,13 +104,13 @@ def test_what_is_not_a_number_stays_so(instructions):
     network = tower().eval()
     with torch.no_grad():
         network.residual.linear.bias[3] = torch.nan
-    pooled = network._first_stage(letters(network, 1, 500))
+    pooled = network.first_stage(letters(network, 1, 500))
     assert pooled[..., 3].isnan().all()
 
 
 def test_a_letter_outside_the_alphabet_is_an_error(instructions):
     with pytest.raises(IndexError, match=r"^letter 5 in an alphabet of 5$"):
-        tower()._first_stage(torch.tensor([[1, 5, 2] * 10], dtype=torch.uint8))
+        tower().first_stage(torch.tensor([[1, 5, 2] * 10], dtype=torch.uint8))
 
 
 def test_weights_that_are_views_are_read_as_they_are(instructions):
@@ -146,7 +146,7 @@ def test_a_large_mean_leaves_the_variance_as_it_is(instructions, mean):
 def test_other_types_of_letters_are_left_to_torch(instructions):
     network = tower().eval()
     tokens = letters(network, 2, 500)
-    torch.testing.assert_close(network._first_stage(tokens.long()), network._first_stage(tokens), atol=5e-6, rtol=1e-5)
+    torch.testing.assert_close(network.first_stage(tokens.long()), network.first_stage(tokens), atol=5e-6, rtol=1e-5)
 
 
 def test_the_processes_default_type_does_not_matter(instructions):
@@ -164,7 +164,7 @@ def test_the_processes_default_type_does_not_matter(instructions):
 
 def test_weights_that_change_before_the_backward_pass_are_noticed(instructions):
     network = tower().train()
-    pooled = network._first_stage(letters(network, 2, 500))
+    pooled = network.first_stage(letters(network, 2, 500))
     with torch.no_grad():
         network.residual.linear.weight.mul_(2)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
