@@ -1,7 +1,7 @@
 """The verbs of the command line for Python: their options are keyword arguments, their results are DataFrames.
 
-The commands call these verbs. `predict` alone has an engine below both (`prediction.session`), since the command writes
-rows as they come and the verb gives a table.
+The commands call these verbs. `predict` and `scan` have an engine below both (`prediction.session`, `effects.scan`),
+since the command writes rows as they come and the verb gives a table.
 
 >>> import seqexpr
 >>> seqexpr.predict({"a": "ACGT" * 2625}).columns.tolist()
@@ -14,5 +14,6 @@ from seqexpr.api.comparison import compare
 from seqexpr.api.datasets import prepare
 from seqexpr.api.prediction import Model, load, predict
 from seqexpr.api.runs import Run, cross_validate, train
+from seqexpr.api.scanning import scan
 
-__all__ = ["Model", "Run", "compare", "cross_validate", "load", "predict", "prepare", "train"]
+__all__ = ["Model", "Run", "compare", "cross_validate", "load", "predict", "prepare", "scan", "train"]

@@ -24,6 +24,7 @@ from seqexpr.cli.models import models
 from seqexpr.cli.predict import predict
 from seqexpr.cli.prepare import prepare
 from seqexpr.cli.prepare_options import PrepareCommand
+from seqexpr.cli.scan import scan
 from seqexpr.cli.train import train
 from seqexpr.errors import DeviceError, InputError, SeqexprError, UsageError, printable
 
@@ -46,6 +47,7 @@ app = typer.Typer(
     "SEQEXPR_CACHE names the cache folder; SEQEXPR_DEBUG=1 shows tracebacks.",
 )
 app.command(cls=Command)(predict)
+app.command(cls=Command)(scan)
 app.command(cls=PrepareCommand)(prepare)
 app.command(cls=Command)(train)
 app.command(cls=Command)(cv)

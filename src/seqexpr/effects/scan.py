@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING, Literal
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from seqexpr.errors import DeviceError, UsageError
-from seqexpr.prediction.device import is_out_of_memory, release_memory
 from seqexpr.prediction.inputs import ModelNeeds
 from seqexpr.prediction.pool import Conveyor
 from seqexpr.sequences.genome import Genome
@@ -23,11 +22,9 @@ if TYPE_CHECKING:
 
     from seqexpr.effects.shared_tower import SharedTower
     from seqexpr.models.trained import TrainedModel
+    from seqexpr.prediction.session import ChosenModels
 
 logger = logging.getLogger(__name__)
-
-DEFAULT_STEP = 50
-"""Bases from one position to the next."""
 
 _POSITIONS = 256
 """Positions in a stretch, whatever the threads and the batch size: a stretch is computed the same way always."""
@@ -121,7 +118,7 @@ class Scanner:
         """Whether overlapping windows can share work, in all models."""
         return None not in self._towers
 
-    def scan(self, genome: Genome, regions: Sequence[Interval], step: int = DEFAULT_STEP) -> Iterator[Levels]:
+    def scan(self, genome: Genome, regions: Sequence[Interval], step: int) -> Generator[Levels, None, None]:
         """Levels at every `step`-th base of each region, from its start: of each region + and then -.
 
         Close the iterator when it is left half-way.
@@ -164,6 +161,8 @@ class Scanner:
 
     def _predict(self, tokens: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         """float64 (windows, outputs) at these offsets, in as many passes as memory allows."""
+        from seqexpr.prediction.device import is_out_of_memory, release_memory
+
         limit = self._limit
         while True:
             try:
@@ -212,6 +211,44 @@ class Scanner:
                     known = shared.tower(part)
             found.append(model.predict_members(letters[own[part]], None, None, tower=known))
         return np.concatenate(found, axis=1)
+
+
+def load_scanner(
+    models: ChosenModels,
+    *,
+    device: str = "auto",
+    batch_size: int | Literal["auto"] = "auto",
+    threads: int | None = None,
+    announce: Callable[[str], None] | None = None,
+) -> Scanner:
+    """Load models that read DNA alone onto a device.
+
+    Args:
+        models: as the user named them.
+        device: "auto", "cpu", "cuda" or "mps".
+        batch_size: windows in a forward pass.
+        threads: that compute on a CPU; None: the cores that this process may use.
+        announce: gets a line that says which device and which models compute, before the weights are read, and one
+            where overlapping windows can share no work.
+
+    Raises:
+        UsageError: the models read proteins.
+        InputError: damaged weights.
+        DeviceError: the device is absent.
+    """
+    check_models(models.needs)
+    # Torch takes seconds to import: what is wrong with the options is known before.
+    from seqexpr.models.trained import load_model
+    from seqexpr.prediction.device import choose_device, describe_device, use_threads
+
+    say = announce or (lambda text: None)
+    on = choose_device(device)
+    workers = use_threads(on, threads)
+    say(models.announcement(describe_device(on, workers)))
+    scanner = Scanner([load_model(path, on) for path in models.paths], on, batch_size, workers)
+    if not scanner.shares:
+        say("overlapping windows share no work: a model has no query tower, and every window is computed whole")
+    return scanner
 
 
 def _site(contig: str, position: int, strand: str) -> Tss:

@@ -9,17 +9,17 @@ window a few letters at its ends are computed by themselves, and the rest is a s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from seqexpr.models.perceiver import QueryTower
+    from seqexpr.models.perceiver import QueryTower, TowerBlock
 
 _WORTH_SHARING = 0.5
-"""Letters that sharing computes, as a share of what the windows hold, above which every window is computed by itself."""
+"""Share of all letters of the windows that sharing may compute; above, every window is computed by itself."""
 
 
 class SharedTower:
@@ -34,6 +34,7 @@ class SharedTower:
         self._tower = tower
         self._length = config.query_length
         self._blocks = min(1, len(config.tower_channels))
+        self._block = cast("TowerBlock", next(iter(tower.blocks), None))
         self._pool = config.tower_pool if self._blocks else 1
         self._stride = config.stem_pool * self._pool
         """Letters from one shared position to the next."""
@@ -71,7 +72,7 @@ class SharedTower:
         padded = functional.pad(stretch, (0, row + pool - len(stretch)))
         x = self._tower.first_stage(torch.stack([padded[phase : phase + row] for phase in phases]))
         if self._blocks:
-            block = self._tower.blocks[0]
+            block = self._block
             x = block.before_pool(x)  # (phases, positions of the stem, channels)
             pooled = -(-x.shape[1] // self._pool) * self._pool
             x = functional.pad(x, (0, 0, 0, pooled + self._pool - x.shape[1]))
@@ -88,7 +89,7 @@ class SharedTower:
     def _shared_stages(self, tokens: Tensor) -> Tensor:
         """The stages that windows share, of letters by themselves."""
         x = self._tower.first_stage(tokens)
-        return self._tower.blocks[0](x) if self._blocks else x
+        return self._block(x) if self._blocks else x
 
 
 class SharedWindows:
