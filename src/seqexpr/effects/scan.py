@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from seqexpr.effects.shared_tower import SharedTower
+    from seqexpr.models.kernels import SharedLogits
     from seqexpr.models.trained import TrainedModel
     from seqexpr.prediction.session import ChosenModels
 
@@ -108,6 +109,8 @@ class Scanner:
         self._towers: list[SharedTower | None] = [
             SharedTower(model.network.tower) if model.metadata.config.sequence_flows else None for model in models
         ]
+        with torch.inference_mode():
+            self._logits = [model.network.shared_logits() for model in models]
         self._automatic = batch_size == "auto"
         self._limit = _AUTO_BATCH.get(self.device.type, 4) if batch_size == "auto" else batch_size
         self._halving = threading.Lock()
@@ -166,8 +169,8 @@ class Scanner:
         limit = self._limit
         while True:
             try:
-                pairs = zip(self._models, self._towers, strict=True)
-                found = [self._predict_one(model, tower, tokens, offsets, limit) for model, tower in pairs]
+                shared = zip(self._models, self._towers, self._logits, strict=True)
+                found = [self._predict_one(*of_model, tokens, offsets, limit) for of_model in shared]
                 return np.concatenate(found).mean(axis=0)
             except Exception as error:
                 if not is_out_of_memory(error):
@@ -186,11 +189,18 @@ class Scanner:
                     logger.warning("out of memory on %s; continuing with batch size %d", self.device.type, limit)
 
     def _predict_one(
-        self, model: TrainedModel, tower: SharedTower | None, tokens: np.ndarray, offsets: np.ndarray, limit: int
+        self,
+        model: TrainedModel,
+        tower: SharedTower | None,
+        logits: SharedLogits | None,
+        tokens: np.ndarray,
+        offsets: np.ndarray,
+        limit: int,
     ) -> np.ndarray:
         """float64 (members, windows, outputs) of one model."""
         import torch
 
+        from seqexpr.models.perceiver import Known
         from seqexpr.models.transfers import to_device
 
         config = model.metadata.config
@@ -205,11 +215,9 @@ class Scanner:
         found = []
         for start in range(0, len(own), limit):
             part = slice(start, start + limit)
-            known = None
-            if shared is not None:
-                with torch.inference_mode():
-                    known = shared.tower(part)
-            found.append(model.predict_members(letters[own[part]], None, None, tower=known))
+            with torch.inference_mode():
+                known = Known(None if shared is None else shared.tower(part), logits)
+            found.append(model.predict_members(letters[own[part]], None, None, known=known))
         return np.concatenate(found, axis=1)
 
 

@@ -50,13 +50,16 @@ class SharedTower:
             (n for n in range(0, self._length, config.stem_pool) if self._end_of(n) >= first), self._length
         )
         """Letters that give a window's first positions."""
+        self._tail = (self._end - first) * self._stride if self._end < self._positions else self._length
+        """Where the letters begin that give its last positions."""
 
     def pays(self, letters: int, offsets: list[int]) -> bool:
         """Whether sharing among windows at these offsets of a stretch of so many letters saves work."""
         if self._first >= self._end or self._head >= self._length:
             return False
         phases = len({offset % self._tower.config.stem_pool for offset in offsets})
-        return phases * letters <= _WORTH_SHARING * len(offsets) * self._length
+        ends = len(offsets) * (self._head + self._length - self._tail)
+        return phases * letters + ends <= _WORTH_SHARING * len(offsets) * self._length
 
     def windows(self, stretch: Tensor, offsets: list[int]) -> SharedWindows:
         """Do the shared work for windows at these offsets, all of which lie inside the stretch.
@@ -111,10 +114,10 @@ class SharedWindows:
         """What the tower makes of them: (windows, query_positions, channels)."""
         shared, starts = self._shared, self._starts[chosen]
         tokens = self.tokens(chosen)
-        parts = [shared._shared_stages(tokens[:, : shared._head])[:, : shared._first]]
         middle = torch.arange(shared._first, shared._end, device=starts.device)
-        parts.append(self._table[self._rows[chosen, None], starts[:, None] // shared._stride + middle])
+        parts = [self._table[self._rows[chosen, None], starts[:, None] // shared._stride + middle]]
+        if shared._first:
+            parts.insert(0, shared._shared_stages(tokens[:, : shared._head])[:, : shared._first])
         if shared._end < shared._positions:
-            behind = tokens[:, (shared._end - shared._first) * shared._stride :]
-            parts.append(shared._shared_stages(behind)[:, shared._first :])
+            parts.append(shared._shared_stages(tokens[:, shared._tail :])[:, shared._first :])
         return shared._tower.later_stages(torch.cat(parts, dim=1), done=shared._blocks)

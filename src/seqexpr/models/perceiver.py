@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, pairwise
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -277,13 +278,31 @@ class CrossAttention(nn.Module):
         self.to_output = nn.Linear(head_dim, width)
         self.dropout = dropout
 
+    def shared_logits(self, x: Tensor, context: Tensor) -> kernels.SharedLogits | None:
+        """What all windows share whose queries x, (1, n, width), are the same: for `from_shared`.
+
+        None where the compiled kernels cannot do it. The context is (m, letters, context width).
+        """
+        query, context = self._queries(x), self.norm_context(context)
+        if not kernels.attends(query, context, context[None, :, 0, 0]):
+            return None
+        return kernels.SharedLogits(query[0], context, self.head_dim**-0.5)
+
+    def from_shared(self, shared: kernels.SharedLogits, tokens: Tensor, mask: Tensor | None) -> Tensor:
+        """As `forward` with tokens, uint8 (batch, m), the same bits, in evaluation."""
+        return self.to_output(self.to_value(shared.attend(tokens, mask)))
+
+    def _queries(self, x: Tensor) -> Tensor:
+        """(batch, n, width) -> (batch, n, context width)"""
+        return self.to_query(self.norm(x)) @ self.to_key.weight
+
     def forward(self, x: Tensor, context: Tensor, mask: Tensor | None = None, tokens: Tensor | None = None) -> Tensor:
         """x (batch, n, width), context (batch, m, context width), mask bool (batch, m), True = attend -> as x.
 
         With tokens, uint8 (batch, m), the context is (m, letters, context width): each letter at each position.
         """
         context = self.norm_context(context)
-        query = self.to_query(self.norm(x)) @ self.to_key.weight  # (batch, n, context width)
+        query = self._queries(x)
         scale, dropout = self.head_dim**-0.5, self.dropout if self.training else 0.0
         if tokens is not None or kernels.attends(query, context):
             attended = kernels.attend_context(query, context, scale, dropout, mask, tokens)
@@ -327,10 +346,26 @@ class LatentBlock(nn.Module):
 
     def forward(self, latents: Tensor, context: Tensor, mask: Tensor | None, tokens: Tensor | None) -> Tensor:
         """latents (batch, latents, width), context, mask and tokens as in `CrossAttention` -> as latents."""
-        latents = latents + self.cross(latents, context, mask, tokens)
+        return self.after_cross(latents + self.cross(latents, context, mask, tokens))
+
+    def after_cross(self, latents: Tensor) -> Tensor:
+        """What follows when the latents have attended to the sequence."""
         latents = latents + self.cross_feed_forward(latents)
         latents = latents + self.attention(latents)
         return latents + self.feed_forward(latents)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of windows before the network reads them: a scan computes it once for many of them."""
+
+    tower: Tensor | None = None
+    """(batch, query_positions, channels): what the query tower makes of them"""
+    logits: kernels.SharedLogits | None = None
+    """As `Perceiver.shared_logits` gives it, for windows of full length of which no half-life feature is known."""
+
+
+_NOTHING_KNOWN = Known()
 
 
 class Perceiver(nn.Module):
@@ -396,18 +431,18 @@ class Perceiver(nn.Module):
         half_life: Tensor | None = None,
         told: Tensor | None = None,
         coding: Tensor | None = None,
-        tower: Tensor | None = None,
+        known: Known = _NOTHING_KNOWN,
     ) -> Tensor:
         """What each member makes of it, from the same: (batch, members, outputs).
 
         Args:
             latent_tokens, query_tokens, half_life, told, coding: as for `forward`.
-            tower: what the query tower makes of `query_tokens`, where that is known already.
+            known: what has not to be computed from the tokens.
         """
         joined = None
         said: list[Tensor] = []
         if self.config.sequence_flows:
-            joined = self.features(latent_tokens, query_tokens, half_life, tower)
+            joined = self.features(latent_tokens, query_tokens, half_life, known)
             said.append(in_fixed_batches(self.output, joined, fixed=not self.training).unsqueeze(1))
         if self.kernel is not None:
             said.append(self.kernel(latent_tokens, query_tokens, half_life, coding, joined, told))
@@ -428,7 +463,7 @@ class Perceiver(nn.Module):
         latent_tokens: Tensor,
         query_tokens: Tensor,
         half_life: Tensor | None = None,
-        tower: Tensor | None = None,
+        known: Known = _NOTHING_KNOWN,
     ) -> Tensor:
         """What the output layer reads: the query vector and the latents' mean, from what `members` takes.
 
@@ -438,8 +473,8 @@ class Perceiver(nn.Module):
         if self.config.reads_half_life:
             unknown = self.positions.new_zeros(len(latent_tokens), HALF_LIFE_FEATURES)
             half_life = unknown if half_life is None else half_life.nan_to_num()
-        latents = self.encode(latent_tokens, half_life)
-        queried = self._query_features(self.tower(query_tokens) if tower is None else tower, half_life)
+        latents = self.encode(latent_tokens, half_life, known.logits)
+        queried = self._query_features(self.tower(query_tokens) if known.tower is None else known.tower, half_life)
         return in_fixed_batches(self._join, queried, latents, fixed=not self.training)
 
     def _join(self, queried: Tensor, latents: Tensor) -> Tensor:
@@ -449,27 +484,57 @@ class Perceiver(nn.Module):
         mean = self.mean(self.mean_norm(latents.mean(dim=1)))  # (batch, query_dim)
         return torch.cat([decoded, mean], dim=1)
 
-    def encode(self, tokens: Tensor, half_life: Tensor | None) -> Tensor:
+    def encode(self, tokens: Tensor, half_life: Tensor | None, logits: kernels.SharedLogits | None = None) -> Tensor:
         """The latent flow: uint8 (batch, letters) -> (batch, latents, latent_width)."""
         if not self.training:  # one way of computing for short sequences, whatever stands beside them in the batch
             shortest = min(kernels.SHORTEST_CONTEXT, self.config.latent_length)
             tokens = _pad_to(tokens, max(shortest, tokens.shape[1]))
-        letters = tokens.shape[1]
-        latents = self.latents.expand(len(tokens), -1, -1)
+        latents = self._latents(len(tokens), half_life)
+        mask = _attended(tokens)
+        blocks = list(self.blocks)
+        if logits is not None:
+            first = self._first_block
+            latents = first.after_cross(latents + first.cross.from_shared(logits, tokens, mask))
+            blocks = blocks[1:]
+        if not blocks:
+            return latents
+        chosen = None
+        if not self.training and kernels.reads_letters(tokens, latents, self.embedding.weight):
+            context = self._letters_at_positions(tokens.shape[1])
+            chosen = tokens
+        else:
+            context = self.dropout(self.embedding(tokens.int()) + self.positions[: tokens.shape[1]])
+        for block in blocks:
+            latents = block(latents, context, mask, chosen)
+        return latents
+
+    def shared_logits(self) -> kernels.SharedLogits | None:
+        """What the first cross-attention of all windows of full length shares where no half-life feature is known.
+
+        None where nothing is gained: without the compiled kernels, or without sequence flows.
+        """
+        if not self.config.sequence_flows:
+            return None
+        unknown = self.positions.new_zeros(1, HALF_LIFE_FEATURES)
+        context = self._letters_at_positions(self.config.latent_length)
+        return self._first_block.cross.shared_logits(self._latents(1, unknown), context)
+
+    @property
+    def _first_block(self) -> LatentBlock:
+        return cast(LatentBlock, self.blocks[0])
+
+    def _latents(self, batch: int, half_life: Tensor | None) -> Tensor:
+        """What the latents are before they attend: (batch, latents, latent_width)."""
+        latents = self.latents.expand(batch, -1, -1)
         if self.config.half_life_latent:
             assert half_life is not None
             appended = half_life.unsqueeze(1).expand(-1, self.config.latents, -1)
             latents = torch.cat([latents, appended.to(latents.dtype)], dim=2)
-        mask = _attended(tokens)
-        chosen = None
-        if not self.training and kernels.reads_letters(tokens, latents, self.embedding.weight):
-            context = self.embedding.weight + self.positions[:letters, None]  # (letters, vocabulary, embedding_dim)
-            chosen = tokens
-        else:
-            context = self.dropout(self.embedding(tokens.int()) + self.positions[:letters])
-        for block in self.blocks:
-            latents = block(latents, context, mask, chosen)
         return latents
+
+    def _letters_at_positions(self, letters: int) -> Tensor:
+        """The context of every letter at every position: (letters, vocabulary, embedding_dim)."""
+        return self.embedding.weight + self.positions[:letters, None]
 
     def _to_query(self, features: Tensor) -> Tensor:
         return self.dropout(functional.relu(self.query(features)))

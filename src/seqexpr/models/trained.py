@@ -46,7 +46,7 @@ from seqexpr.tensor_files import read_metadata as read_header
 if TYPE_CHECKING:
     import torch
 
-    from seqexpr.models.perceiver import Perceiver
+    from seqexpr.models.perceiver import Known, Perceiver
 
 FORMAT = 2
 """Version of the metadata's layout and of the network's tensors; a file with another one is refused."""
@@ -283,7 +283,7 @@ class TrainedModel:
         half_life: np.ndarray | None,
         coding: np.ndarray | None = None,
         *,
-        tower: torch.Tensor | None = None,
+        known: Known | None = None,
     ) -> np.ndarray:
         """What each member of the network says, in the labels' own units, on whatever device it is, without gradients.
 
@@ -296,13 +296,14 @@ class TrainedModel:
                 for a schema that `expects_z_scores`.
             coding: uint8 (batch, up to coding_length) tokens of codons, 0 at the right, rows of 0 for genes without a
                 coding sequence; None where no gene has one, or the network reads none.
-            tower: what the network's query tower makes of the windows, on its device, where that is known already.
+            known: what the network need not compute of the windows, on its device.
 
         Returns:
             float64 (members, batch, outputs)
         """
         import torch
 
+        from seqexpr.models.perceiver import Known
         from seqexpr.models.transfers import to_device, to_host
 
         device = self.network.device
@@ -318,7 +319,9 @@ class TrainedModel:
             self.network.eval()
         with torch.inference_mode():
             latent_tokens, query_tokens = tokens[config.latent_input], tokens[config.query_input]
-            scaled = self.network.members(latent_tokens, query_tokens, standardised, coding=codons, tower=tower)
+            scaled = self.network.members(
+                latent_tokens, query_tokens, standardised, coding=codons, known=known or Known()
+            )
         return self._unscale(to_host(scaled.transpose(0, 1)).astype(np.float64))
 
     def _unscale(self, scaled: np.ndarray) -> np.ndarray:
