@@ -18,6 +18,7 @@ SECTIONS = {
     "train": "optimiser steps and peak memory, shipped against plain",
     "peak": "the machine's matrix products, the operations of a gene, the floor that they allow",
     "windows": "windows a second from a genome on one core",
+    "scan": "positions a second along a genome, against predict on the same windows",
     "startup": "seconds until a command answers",
     "pipeline": "the whole command on few and many windows: seconds, peak memory, the model's share of the time",
     "busy": "an epoch of training beside other work, in four cases",
