@@ -15,5 +15,6 @@ from seqexpr.api.datasets import prepare
 from seqexpr.api.prediction import Model, load, predict
 from seqexpr.api.runs import Run, cross_validate, train
 from seqexpr.api.scanning import scan
+from seqexpr.api.variant_effects import variants
 
-__all__ = ["Model", "Run", "compare", "cross_validate", "load", "predict", "prepare", "scan", "train"]
+__all__ = ["Model", "Run", "compare", "cross_validate", "load", "predict", "prepare", "scan", "train", "variants"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -82,18 +82,3 @@ def table(given: Table | None, name: str) -> Path | TextTable | None:
     if given is not None and not isinstance(given, str | os.PathLike):
         raise UsageError(f"{name} is a {type(given).__name__}; expected a path or a DataFrame")
     return path(given, name)
-
-
-def models(model: str | Path_ | Sequence[str | Path_] | None) -> tuple[str, ...]:
-    """The names of one model or several; () for none.
-
-    Raises:
-        UsageError: it is neither a name, a path nor a list of these.
-    """
-    if model is None:
-        return ()
-    if isinstance(model, str | os.PathLike):
-        return (os.fspath(model),)
-    if not isinstance(model, Iterable) or not all(isinstance(one, str | os.PathLike) for one in model):
-        raise UsageError(f"model is a {type(model).__name__}; expected a name, a path, or a list of these")
-    return tuple(os.fspath(one) for one in model)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from seqexpr.api.arguments import Path_, Table, gene_names, models, path_text, table
+from seqexpr.api.arguments import Path_, Table, gene_names, path_text, table
+from seqexpr.errors import UsageError
 from seqexpr.inputs.in_memory import Sequences, given_sequences
 from seqexpr.prediction.inputs import InputSources, missing_lines
 from seqexpr.prediction.session import Session, load_predictor, open_session, start_session
@@ -100,7 +102,7 @@ def predict(
     )
     session = open_session(
         sources,
-        models(model),
+        models_named(model),
         device=device,
         batch_size=batch_size,
         threads=threads,
@@ -176,7 +178,7 @@ def load(
     """
     from seqexpr.models.registry import resolve_models
 
-    names = models(model)
+    names = models_named(model)
     predictor = load_predictor(resolve_models(list(names)), device, threads=threads)
     return Model(", ".join(names), predictor, predictor.models[0].metadata)
 
@@ -223,3 +225,18 @@ def _frame(session: Session, symbol: bool) -> pd.DataFrame:
     if (warning := session.warning()) is not None:
         logger.warning("%s", warning)
     return pd.DataFrame(rows, columns=["id", *(["symbol"] if symbol else []), *session.columns])
+
+
+def models_named(model: str | Path_ | Sequence[str | Path_] | None) -> tuple[str, ...]:
+    """Names or files of models, as `predict` takes them.
+
+    Raises:
+        UsageError: something else.
+    """
+    if model is None:
+        return ()
+    if isinstance(model, str | os.PathLike):
+        return (os.fspath(model),)
+    if not isinstance(model, Iterable) or not all(isinstance(one, str | os.PathLike) for one in model):
+        raise UsageError(f"model is a {type(model).__name__}; expected a name, a path, or a list of these")
+    return tuple(os.fspath(one) for one in model)

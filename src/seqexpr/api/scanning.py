@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal
 
-from seqexpr.api.arguments import Path_, models, names, path, path_text
+from seqexpr.api.arguments import Path_, names, path, path_text
+from seqexpr.api.prediction import models_named
 from seqexpr.effects.scan import check_models, load_scanner
 from seqexpr.errors import UsageError
 from seqexpr.inputs.regions import chosen_regions
@@ -68,7 +69,7 @@ def scan(
 
     if isinstance(step, bool) or not isinstance(step, int) or step < 1:
         raise UsageError(f"step {step!r} is not a whole number of at least 1")
-    chosen = choose_models(models(model) or [DEFAULT_DNA_MODEL], allow_partial=allow_partial)
+    chosen = choose_models(models_named(model) or [DEFAULT_DNA_MODEL], allow_partial=allow_partial)
     check_models(chosen.needs)
     aliases = read_contig_aliases(path_text(contig_aliases, "contig_aliases") or "") if contig_aliases else ()
     outputs = ["level"] if len(chosen.needs.outputs) == 1 else list(chosen.needs.outputs)

@@ -26,6 +26,7 @@ from seqexpr.cli.prepare import prepare
 from seqexpr.cli.prepare_options import PrepareCommand
 from seqexpr.cli.scan import scan
 from seqexpr.cli.train import train
+from seqexpr.cli.variants import variants
 from seqexpr.errors import DeviceError, InputError, SeqexprError, UsageError, printable
 
 INTERRUPTED = 130
@@ -47,6 +48,7 @@ app = typer.Typer(
     "SEQEXPR_CACHE names the cache folder; SEQEXPR_DEBUG=1 shows tracebacks.",
 )
 app.command(cls=Command)(predict)
+app.command(cls=Command)(variants)
 app.command(cls=Command)(scan)
 app.command(cls=PrepareCommand)(prepare)
 app.command(cls=Command)(train)

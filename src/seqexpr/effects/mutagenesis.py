@@ -5,31 +5,48 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
+from seqexpr.effects.incremental import IncrementalWindow, fits
 from seqexpr.models.trained import TrainedModel
+from seqexpr.models.transfers import to_device
 
 _BATCH = 16
-"""Windows in a forward pass."""
+"""Windows that are read as a whole together, always, so that none depends on the others."""
+
+_FEWEST_LETTERS = 2
+"""Known letters below which a substitution is no small change."""
 
 
 class Mutagenesis:
     """What models predict of a window in which one letter is another one.
+
+    Models whose flows read DNA alone compute what a substitution changes, from one full pass of the window; others
+    read the whole window again. Both give the same numbers, to the rounding of float32.
 
     Args:
         models: that read DNA alone, each with its own window in the middle of the widest.
         upstream: where the TSS boundary lies in `window`.
         window: uint8 (letters,) tokens, as wide as the widest of the models' windows.
         half_life: float (8,) features as the models read them, NaN = unknown; None for models that read none.
+        saturating: whether thousands of substitutions will be asked for: the first takes longer then, and all others
+            are several times as fast.
     """
 
     def __init__(
-        self, models: Sequence[TrainedModel], upstream: int, window: np.ndarray, half_life: np.ndarray | None = None
+        self,
+        models: Sequence[TrainedModel],
+        upstream: int,
+        window: np.ndarray,
+        half_life: np.ndarray | None = None,
+        *,
+        saturating: bool = False,
     ) -> None:
-        self._models, self._upstream, self._window, self._half_life = models, upstream, window, half_life
+        self._passes = [_Passes(model, upstream, window, half_life, saturating) for model in models]
 
     def reference(self) -> np.ndarray:
         """What each member of each model says of the window as it is: float64 (members, outputs)."""
-        return self._predict(self._window[None])[:, 0]
+        return np.concatenate([one.reference for one in self._passes])
 
     def substituted(self, positions: np.ndarray, letters: np.ndarray) -> np.ndarray:
         """The same of windows in which one letter is replaced.
@@ -41,21 +58,74 @@ class Mutagenesis:
         Returns:
             float64 (members, n, outputs)
         """
-        parts = []
-        for start in range(0, len(positions), _BATCH):
-            chosen = slice(start, start + _BATCH)
-            windows = np.tile(self._window, (len(positions[chosen]), 1))
-            windows[np.arange(len(windows)), positions[chosen]] = letters[chosen]
-            parts.append(self._predict(windows))
+        return np.concatenate([one.substituted(positions, letters) for one in self._passes])
+
+    def replaced(self, windows: np.ndarray) -> np.ndarray:
+        """The same of other windows, by full passes.
+
+        Args:
+            windows: uint8 (n, letters), as wide as the window.
+
+        Returns:
+            float64 (members, n, outputs)
+        """
+        return np.concatenate([one.replaced(windows) for one in self._passes])
+
+
+class _Passes:
+    """One model, and the part of the window that it reads."""
+
+    def __init__(
+        self, model: TrainedModel, upstream: int, window: np.ndarray, half_life: np.ndarray | None, saturating: bool
+    ) -> None:
+        config, schema = model.metadata.config, model.metadata.half_life
+        self._model = model
+        self._start = upstream - config.upstream
+        self._window = window[self._start : upstream + config.downstream]
+        self._half_life = half_life[None] if half_life is not None and schema is not None else None
+        self._incremental: IncrementalWindow | None = None
+        self._standardised: torch.Tensor | None = None
+        if fits(config) and np.count_nonzero(self._window) >= _FEWEST_LETTERS:
+            device = model.network.device
+            if schema is not None and self._half_life is not None:
+                self._standardised = to_device(schema.standardise(self._half_life), device)
+            tokens = to_device(self._window[None], device)
+            self._incremental = IncrementalWindow(model.network, tokens, self._standardised, first_order=saturating)
+        as_it_is = None if self._incremental is None else self._incremental.reference()
+        self.reference = self._of_windows(self._window[None], as_it_is, 0)[:, 0]
+
+    def substituted(self, positions: np.ndarray, letters: np.ndarray) -> np.ndarray:
+        """float64 (members, n, outputs); a position that the model does not read changes nothing."""
+        own = positions - self._start
+        read = np.flatnonzero((own >= 0) & (own < len(self._window)))
+        found = np.repeat(self.reference[:, None], len(positions), axis=1)
+        if not len(read):
+            return found
+        features = None
+        if self._incremental is not None:
+            device = self._model.network.device
+            places, new = (to_device(part[read].astype(np.int64), device) for part in (own, letters))
+            features = self._incremental.features(places, new)
+        for start in range(0, len(read), _BATCH):
+            chosen = read[start : start + _BATCH]
+            windows = np.tile(self._window, (len(chosen), 1))
+            windows[np.arange(len(windows)), own[chosen]] = letters[chosen]
+            found[:, chosen] = self._of_windows(windows, features, start)
+        return found
+
+    def replaced(self, windows: np.ndarray) -> np.ndarray:
+        """float64 (members, n, outputs) of whole windows, of which the model reads its part."""
+        own = windows[:, self._start : self._start + len(self._window)]
+        parts = [self._of_windows(own[start : start + _BATCH], None, 0) for start in range(0, len(own), _BATCH)]
         return np.concatenate(parts, axis=1)
 
-    def _predict(self, windows: np.ndarray) -> np.ndarray:
-        found = []
-        for model in self._models:
-            config = model.metadata.config
-            own = windows[:, self._upstream - config.upstream : self._upstream + config.downstream]
-            half_life = None
-            if self._half_life is not None and model.metadata.half_life is not None:
-                half_life = np.tile(self._half_life, (len(windows), 1))
-            found.append(model.predict_members(own, None, half_life))
-        return np.concatenate(found)
+    def _of_windows(self, windows: np.ndarray, features: torch.Tensor | None, start: int) -> np.ndarray:
+        """float64 (members, batch, outputs); where there are features, they are rows from `start` on."""
+        if features is None:
+            raw = None if self._half_life is None else np.tile(self._half_life, (len(windows), 1))
+            return self._model.predict_members(windows, None, raw)
+        tokens = to_device(windows, features.device)
+        half_life = None if self._standardised is None else self._standardised.expand(len(windows), -1)
+        with torch.inference_mode():
+            joined = features[start : start + len(windows)]
+            return self._model.unscale(self._model.network.members_of(joined, tokens, tokens, half_life))

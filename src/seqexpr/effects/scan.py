@@ -20,8 +20,8 @@ from seqexpr.sequences.windows import STRANDS, Interval, Tss
 if TYPE_CHECKING:
     import torch
 
-    from seqexpr.effects.shared_tower import SharedTower
-    from seqexpr.models.kernels import SharedLogits
+    from seqexpr.effects.shared_model import SharedModel
+    from seqexpr.models.config import PerceiverConfig
     from seqexpr.models.trained import TrainedModel
     from seqexpr.prediction.session import ChosenModels
 
@@ -100,17 +100,12 @@ class Scanner:
     ) -> None:
         import torch
 
-        from seqexpr.effects.shared_tower import SharedTower
+        from seqexpr.effects.shared_model import SharedModel
 
         self.needs = ModelNeeds.of([model.metadata for model in models])
         check_models(self.needs)
         self.device = torch.device(device)
-        self._models = list(models)
-        self._towers: list[SharedTower | None] = [
-            SharedTower(model.network.tower) if model.metadata.config.sequence_flows else None for model in models
-        ]
-        with torch.inference_mode():
-            self._logits = [model.network.shared_logits() for model in models]
+        self._models = [(SharedModel(model), model.metadata.config) for model in models]
         self._automatic = batch_size == "auto"
         self._limit = _AUTO_BATCH.get(self.device.type, 4) if batch_size == "auto" else batch_size
         self._halving = threading.Lock()
@@ -119,7 +114,7 @@ class Scanner:
     @property
     def shares(self) -> bool:
         """Whether overlapping windows can share work, in all models."""
-        return None not in self._towers
+        return all(model.shares for model, _ in self._models)
 
     def scan(self, genome: Genome, regions: Sequence[Interval], step: int) -> Generator[Levels, None, None]:
         """Levels at every `step`-th base of each region, from its start: of each region + and then -.
@@ -169,8 +164,7 @@ class Scanner:
         limit = self._limit
         while True:
             try:
-                shared = zip(self._models, self._towers, self._logits, strict=True)
-                found = [self._predict_one(*of_model, tokens, offsets, limit) for of_model in shared]
+                found = [self._predict_one(*one, tokens, offsets, limit) for one in self._models]
                 return np.concatenate(found).mean(axis=0)
             except Exception as error:
                 if not is_out_of_memory(error):
@@ -189,35 +183,18 @@ class Scanner:
                     logger.warning("out of memory on %s; continuing with batch size %d", self.device.type, limit)
 
     def _predict_one(
-        self,
-        model: TrainedModel,
-        tower: SharedTower | None,
-        logits: SharedLogits | None,
-        tokens: np.ndarray,
-        offsets: np.ndarray,
-        limit: int,
+        self, model: SharedModel, config: PerceiverConfig, tokens: np.ndarray, offsets: np.ndarray, limit: int
     ) -> np.ndarray:
         """float64 (members, windows, outputs) of one model."""
-        import torch
-
-        from seqexpr.models.perceiver import Known
-        from seqexpr.models.transfers import to_device
-
-        config = model.metadata.config
-        own = (offsets + self.needs.upstream - config.upstream).tolist()
-        letters = np.lib.stride_tricks.sliding_window_view(tokens, config.window_length)
-        shared = None
-        if tower is not None and tower.pays(max(own) - min(own) + config.window_length, own):
-            begin = min(own)
-            stretch = tokens[begin : max(own) + config.window_length]
-            with torch.inference_mode():
-                shared = tower.windows(to_device(stretch, self.device), [offset - begin for offset in own])
+        own = offsets + self.needs.upstream - config.upstream
+        begin = own.min()
+        stretch = tokens[begin : own.max() + config.window_length]
+        shared = model.windows(stretch, (own - begin).tolist())
+        letters = np.lib.stride_tricks.sliding_window_view(stretch, config.window_length)
         found = []
         for start in range(0, len(own), limit):
             part = slice(start, start + limit)
-            with torch.inference_mode():
-                known = Known(None if shared is None else shared.tower(part), logits)
-            found.append(model.predict_members(letters[own[part]], None, None, known=known))
+            found.append(model.predict(letters[own[part] - begin], shared, part))
         return np.concatenate(found, axis=1)
 
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, pairwise
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -191,16 +190,17 @@ class QueryTower(nn.Module):
         return self.later_stages(self.first_stage(tokens))
 
     def later_stages(self, x: Tensor, done: int = 0) -> Tensor:
-        """The tower's end from what its first stage gives, or from what the first `done` blocks behind it give.
+        """What `first_stage` gives -> (batch, positions / tower_pool / tower_pool ..., channels).
 
-        (batch, positions, channels of that stage) -> (batch, positions at the end, channels)
+        Where the first `done` blocks behind it are computed already, x is what they give.
         """
         for block in list(self.blocks)[done:]:
             x = block(x)
         return x
 
     def first_stage(self, tokens: Tensor) -> Tensor:
-        """Stem, residual and pooling: uint8 (batch, letters) -> (batch, letters // stem_pool, stem channels)."""
+        """Convolution, residual and pooling of letters: uint8 (batch, letters) -> (batch, letters // stem_pool, stem
+        channels). Beyond both ends of the letters there is nothing."""
         stem, norm, residual = self.stem.linear, self.residual.norm, self.residual.linear
         stage = kernels.StemStage(
             stem.weight, stem.bias, norm.weight, norm.bias, residual.weight, residual.bias, self.pool.logits.weight
@@ -278,39 +278,31 @@ class CrossAttention(nn.Module):
         self.to_output = nn.Linear(head_dim, width)
         self.dropout = dropout
 
-    def shared_logits(self, x: Tensor, context: Tensor) -> kernels.SharedLogits | None:
-        """What all windows share whose queries x, (1, n, width), are the same: for `from_shared`.
-
-        None where the compiled kernels cannot do it. The context is (m, letters, context width).
-        """
-        query, context = self._queries(x), self.norm_context(context)
-        if not kernels.attends(query, context, context[None, :, 0, 0]):
-            return None
-        return kernels.SharedLogits(query[0], context, self.head_dim**-0.5)
-
-    def from_shared(self, shared: kernels.SharedLogits, tokens: Tensor, mask: Tensor | None) -> Tensor:
-        """As `forward` with tokens, uint8 (batch, m), the same bits, in evaluation."""
-        return self.to_output(self.to_value(shared.attend(tokens, mask)))
-
-    def _queries(self, x: Tensor) -> Tensor:
-        """(batch, n, width) -> (batch, n, context width)"""
-        return self.to_query(self.norm(x)) @ self.to_key.weight
-
     def forward(self, x: Tensor, context: Tensor, mask: Tensor | None = None, tokens: Tensor | None = None) -> Tensor:
         """x (batch, n, width), context (batch, m, context width), mask bool (batch, m), True = attend -> as x.
 
         With tokens, uint8 (batch, m), the context is (m, letters, context width): each letter at each position.
         """
+        return self.of_means(self.means(x, context, mask, tokens))
+
+    def means(self, x: Tensor, context: Tensor, mask: Tensor | None = None, tokens: Tensor | None = None) -> Tensor:
+        """Means of the normalised context, weighted by attention, from what `forward` takes: (batch, n, width)."""
         context = self.norm_context(context)
-        query = self._queries(x)
+        query = self.folded_query(x)
         scale, dropout = self.head_dim**-0.5, self.dropout if self.training else 0.0
         if tokens is not None or kernels.attends(query, context):
-            attended = kernels.attend_context(query, context, scale, dropout, mask, tokens)
-        else:
-            heads = context.unsqueeze(1)  # (batch, 1 head, m, context width)
-            mask = None if mask is None else mask[:, None, None, :]
-            attended = attend(query.unsqueeze(1), heads, heads, scale, dropout, mask).squeeze(1)
-        return self.to_output(self.to_value(attended))  # attended: (batch, n, context width)
+            return kernels.attend_context(query, context, scale, dropout, mask, tokens)
+        heads = context.unsqueeze(1)  # (batch, 1 head, m, context width)
+        mask = None if mask is None else mask[:, None, None, :]
+        return attend(query.unsqueeze(1), heads, heads, scale, dropout, mask).squeeze(1)
+
+    def folded_query(self, x: Tensor) -> Tensor:
+        """What is compared with the normalised context: (batch, n, width) -> (batch, n, context width)."""
+        return self.to_query(self.norm(x)) @ self.to_key.weight
+
+    def of_means(self, means: Tensor) -> Tensor:
+        """What `means` gives -> what is added to x: (batch, n, width)."""
+        return self.to_output(self.to_value(means))
 
 
 class SelfAttention(nn.Module):
@@ -346,26 +338,13 @@ class LatentBlock(nn.Module):
 
     def forward(self, latents: Tensor, context: Tensor, mask: Tensor | None, tokens: Tensor | None) -> Tensor:
         """latents (batch, latents, width), context, mask and tokens as in `CrossAttention` -> as latents."""
-        return self.after_cross(latents + self.cross(latents, context, mask, tokens))
+        return self.later_steps(latents + self.cross(latents, context, mask, tokens))
 
-    def after_cross(self, latents: Tensor) -> Tensor:
-        """What follows when the latents have attended to the sequence."""
+    def later_steps(self, latents: Tensor) -> Tensor:
+        """What follows the attention to the sequence: (batch, latents, width) -> the same shape."""
         latents = latents + self.cross_feed_forward(latents)
         latents = latents + self.attention(latents)
         return latents + self.feed_forward(latents)
-
-
-@dataclass(frozen=True)
-class Known:
-    """What is known of windows before the network reads them: a scan computes it once for many of them."""
-
-    tower: Tensor | None = None
-    """(batch, query_positions, channels): what the query tower makes of them"""
-    logits: kernels.SharedLogits | None = None
-    """As `Perceiver.shared_logits` gives it, for windows of full length of which no half-life feature is known."""
-
-
-_NOTHING_KNOWN = Known()
 
 
 class Perceiver(nn.Module):
@@ -431,18 +410,23 @@ class Perceiver(nn.Module):
         half_life: Tensor | None = None,
         told: Tensor | None = None,
         coding: Tensor | None = None,
-        known: Known = _NOTHING_KNOWN,
     ) -> Tensor:
-        """What each member makes of it, from the same: (batch, members, outputs).
+        """What each member makes of it, from the same: (batch, members, outputs)."""
+        joined = self.features(latent_tokens, query_tokens, half_life) if self.config.sequence_flows else None
+        return self.members_of(joined, latent_tokens, query_tokens, half_life, told, coding)
 
-        Args:
-            latent_tokens, query_tokens, half_life, told, coding: as for `forward`.
-            known: what has not to be computed from the tokens.
-        """
-        joined = None
+    def members_of(
+        self,
+        joined: Tensor | None,
+        latent_tokens: Tensor,
+        query_tokens: Tensor,
+        half_life: Tensor | None = None,
+        told: Tensor | None = None,
+        coding: Tensor | None = None,
+    ) -> Tensor:
+        """As `members`, where what `features` gives is known: (batch, members, outputs)."""
         said: list[Tensor] = []
-        if self.config.sequence_flows:
-            joined = self.features(latent_tokens, query_tokens, half_life, known)
+        if joined is not None:
             said.append(in_fixed_batches(self.output, joined, fixed=not self.training).unsqueeze(1))
         if self.kernel is not None:
             said.append(self.kernel(latent_tokens, query_tokens, half_life, coding, joined, told))
@@ -458,14 +442,8 @@ class Perceiver(nn.Module):
         assert self.words is not None
         return self.words(latent_tokens if self.config.latent_input == "dna" else query_tokens)
 
-    def features(
-        self,
-        latent_tokens: Tensor,
-        query_tokens: Tensor,
-        half_life: Tensor | None = None,
-        known: Known = _NOTHING_KNOWN,
-    ) -> Tensor:
-        """What the output layer reads: the query vector and the latents' mean, from what `members` takes.
+    def features(self, latent_tokens: Tensor, query_tokens: Tensor, half_life: Tensor | None = None) -> Tensor:
+        """What the output layer reads: the query vector and the latents' mean, from what `forward` takes.
 
         Returns:
             (batch, 2 x query_dim)
@@ -473,75 +451,50 @@ class Perceiver(nn.Module):
         if self.config.reads_half_life:
             unknown = self.positions.new_zeros(len(latent_tokens), HALF_LIFE_FEATURES)
             half_life = unknown if half_life is None else half_life.nan_to_num()
-        latents = self.encode(latent_tokens, half_life, known.logits)
-        queried = self._query_features(self.tower(query_tokens) if known.tower is None else known.tower, half_life)
-        return in_fixed_batches(self._join, queried, latents, fixed=not self.training)
+        latents = self.encode(latent_tokens, half_life)
+        queried = self._query_features(query_tokens, half_life)
+        return in_fixed_batches(self.join, queried, latents, fixed=not self.training)
 
-    def _join(self, queried: Tensor, latents: Tensor) -> Tensor:
-        """(batch, query_features) and (batch, latents, latent_width) -> (batch, 2 x query_dim)."""
+    def join(self, queried: Tensor, latents: Tensor) -> Tensor:
+        """What both flows make of genes, (batch, query_features), (batch, latents, latent_width) -> as `features`."""
         query = self._to_query(queried)
         decoded = query + self.decoder(query.unsqueeze(1), latents).squeeze(1)  # (batch, query_dim)
         mean = self.mean(self.mean_norm(latents.mean(dim=1)))  # (batch, query_dim)
         return torch.cat([decoded, mean], dim=1)
 
-    def encode(self, tokens: Tensor, half_life: Tensor | None, logits: kernels.SharedLogits | None = None) -> Tensor:
+    def encode(self, tokens: Tensor, half_life: Tensor | None) -> Tensor:
         """The latent flow: uint8 (batch, letters) -> (batch, latents, latent_width)."""
         if not self.training:  # one way of computing for short sequences, whatever stands beside them in the batch
             shortest = min(kernels.SHORTEST_CONTEXT, self.config.latent_length)
             tokens = _pad_to(tokens, max(shortest, tokens.shape[1]))
-        latents = self._latents(len(tokens), half_life)
-        mask = _attended(tokens)
-        blocks = list(self.blocks)
-        if logits is not None:
-            first = self._first_block
-            latents = first.after_cross(latents + first.cross.from_shared(logits, tokens, mask))
-            blocks = blocks[1:]
-        if not blocks:
-            return latents
-        chosen = None
+        latents = self.first_latents(len(tokens), half_life)
+        attended = self.attended(tokens, latents)
+        for block in self.blocks:
+            latents = block(latents, *attended)
+        return latents
+
+    def attended(self, tokens: Tensor, latents: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """What latents attend to in letters, uint8 (batch, letters): context, mask and tokens of `CrossAttention`."""
+        letters, mask = tokens.shape[1], known_letters(tokens)
         if not self.training and kernels.reads_letters(tokens, latents, self.embedding.weight):
-            context = self._letters_at_positions(tokens.shape[1])
-            chosen = tokens
-        else:
-            context = self.dropout(self.embedding(tokens.int()) + self.positions[: tokens.shape[1]])
-        for block in blocks:
-            latents = block(latents, context, mask, chosen)
-        return latents
+            return self.embedding.weight + self.positions[:letters, None], mask, tokens
+        return self.dropout(self.embedding(tokens.int()) + self.positions[:letters]), mask, None
 
-    def shared_logits(self) -> kernels.SharedLogits | None:
-        """What the first cross-attention of all windows of full length shares where no half-life feature is known.
-
-        None where nothing is gained: without the compiled kernels, or without sequence flows.
-        """
-        if not self.config.sequence_flows:
-            return None
-        unknown = self.positions.new_zeros(1, HALF_LIFE_FEATURES)
-        context = self._letters_at_positions(self.config.latent_length)
-        return self._first_block.cross.shared_logits(self._latents(1, unknown), context)
-
-    @property
-    def _first_block(self) -> LatentBlock:
-        return cast(LatentBlock, self.blocks[0])
-
-    def _latents(self, batch: int, half_life: Tensor | None) -> Tensor:
-        """What the latents are before they attend: (batch, latents, latent_width)."""
-        latents = self.latents.expand(batch, -1, -1)
-        if self.config.half_life_latent:
-            assert half_life is not None
-            appended = half_life.unsqueeze(1).expand(-1, self.config.latents, -1)
-            latents = torch.cat([latents, appended.to(latents.dtype)], dim=2)
-        return latents
-
-    def _letters_at_positions(self, letters: int) -> Tensor:
-        """The context of every letter at every position: (letters, vocabulary, embedding_dim)."""
-        return self.embedding.weight + self.positions[:letters, None]
+    def first_latents(self, genes: int, half_life: Tensor | None) -> Tensor:
+        """What attends to a sequence first: (genes, latents, latent_width)."""
+        latents = self.latents.expand(genes, -1, -1)
+        if not self.config.half_life_latent:
+            return latents
+        assert half_life is not None
+        appended = half_life.unsqueeze(1).expand(-1, self.config.latents, -1)
+        return torch.cat([latents, appended.to(latents.dtype)], dim=2)
 
     def _to_query(self, features: Tensor) -> Tensor:
         return self.dropout(functional.relu(self.query(features)))
 
-    def _query_features(self, tower: Tensor, half_life: Tensor | None) -> Tensor:
-        """(batch, query_positions, channels) of the tower -> (batch, query_features)."""
-        features = tower.flatten(1)
+    def _query_features(self, tokens: Tensor, half_life: Tensor | None) -> Tensor:
+        """uint8 (batch, letters) -> (batch, query_features)."""
+        features = self.tower(tokens).flatten(1)
         if self.config.half_life_query:
             assert half_life is not None
             features = torch.cat([features, half_life.to(features.dtype)], dim=1)
@@ -558,7 +511,7 @@ class Perceiver(nn.Module):
         return super().load_state_dict(*arguments, **options)
 
 
-def _attended(tokens: Tensor) -> Tensor | None:
+def known_letters(tokens: Tensor) -> Tensor | None:
     """Which letters take part in attention, bool (batch, letters); None when all do.
 
     A sequence without one known letter attends to its padding: a softmax over nothing has no value.

@@ -46,7 +46,7 @@ from seqexpr.tensor_files import read_metadata as read_header
 if TYPE_CHECKING:
     import torch
 
-    from seqexpr.models.perceiver import Known, Perceiver
+    from seqexpr.models.perceiver import Perceiver
 
 FORMAT = 2
 """Version of the metadata's layout and of the network's tensors; a file with another one is refused."""
@@ -282,8 +282,6 @@ class TrainedModel:
         protein: np.ndarray | None,
         half_life: np.ndarray | None,
         coding: np.ndarray | None = None,
-        *,
-        known: Known | None = None,
     ) -> np.ndarray:
         """What each member of the network says, in the labels' own units, on whatever device it is, without gradients.
 
@@ -296,15 +294,13 @@ class TrainedModel:
                 for a schema that `expects_z_scores`.
             coding: uint8 (batch, up to coding_length) tokens of codons, 0 at the right, rows of 0 for genes without a
                 coding sequence; None where no gene has one, or the network reads none.
-            known: what the network need not compute of the windows, on its device.
 
         Returns:
             float64 (members, batch, outputs)
         """
         import torch
 
-        from seqexpr.models.perceiver import Known
-        from seqexpr.models.transfers import to_device, to_host
+        from seqexpr.models.transfers import to_device
 
         device = self.network.device
         tokens = {
@@ -319,15 +315,20 @@ class TrainedModel:
             self.network.eval()
         with torch.inference_mode():
             latent_tokens, query_tokens = tokens[config.latent_input], tokens[config.query_input]
-            scaled = self.network.members(
-                latent_tokens, query_tokens, standardised, coding=codons, known=known or Known()
-            )
-        return self._unscale(to_host(scaled.transpose(0, 1)).astype(np.float64))
+            scaled = self.network.members(latent_tokens, query_tokens, standardised, coding=codons)
+        return self.unscale(scaled)
 
-    def _unscale(self, scaled: np.ndarray) -> np.ndarray:
+    def unscale(self, scaled: torch.Tensor) -> np.ndarray:
+        """What members of the network say, (batch, members, outputs), in the labels' own units.
+
+        Returns:
+            float64 (members, batch, outputs)
+        """
+        from seqexpr.models.transfers import to_host
+
         sd = np.array([output.sd for output in self.metadata.outputs])
         mean = np.array([output.mean for output in self.metadata.outputs])
-        return scaled * sd + mean
+        return to_host(scaled.transpose(0, 1)).astype(np.float64) * sd + mean
 
 
 def save_model(path: str | Path, model: TrainedModel, *, half: bool = False) -> None:

@@ -107,7 +107,8 @@ class Predictor:
         self._halving = threading.Lock()
         if self._limit < 1 or workers < 1:
             raise ValueError(f"batch_size and workers must be at least 1, not {batch_size} and {workers}")
-        self._workers = workers
+        self.workers = workers
+        """Forward passes at the same time."""
 
     def predict(self, records: Iterable[InputRecord]) -> Generator[Prediction, None, None]:
         """One prediction for each record, in their order. Close the iterator when it is left half-way.
@@ -125,8 +126,8 @@ class Predictor:
             stretches=_growing(4 * self._limit, stretch),
             cut=self._cut,
             compute=self._forward,
-            workers=self._workers,
-            room=2 * (stretch + self._workers * in_pass),
+            workers=self.workers,
+            room=2 * (stretch + self.workers * in_pass),
         ) as rows:
             yield from rows
 
@@ -179,7 +180,7 @@ class Predictor:
         return [*self._forward(batch[:half]), *self._forward(batch[half:])]
 
     def _memory_advice(self, records: int) -> str:
-        fewer = f"fewer --threads than {self._workers}" if self._workers > 1 else "another --device"
+        fewer = f"fewer --threads than {self.workers}" if self.workers > 1 else "another --device"
         if records == 1:
             return f"out of memory on {self.device.type} for a single record; try {fewer}"
         return f"out of memory on {self.device.type} for a batch of {records}; try --batch-size auto"

@@ -57,7 +57,7 @@ def read_records(sources: InputSources, needs: ModelNeeds, counts: InputCounts) 
     counts.symbols = {one.gene_id: one.symbol for one in reference.transcripts or () if one.symbol}
     counts.symbols |= {site.id: site.symbol or counts.symbols.get(site.id, "") for site in sites}
     _expect(sources, counts, reader, reference.genbank)
-    half_life = _half_life(sources, needs, counts, reference, sites)
+    half_life = half_life_rows(sources, needs, counts, reference, sites)
     half_life.check_joined((site.id for site in sites) if isinstance(reader, CutWindows) else _ids(sources, reader))
     coding = _Coding(sources, needs, counts, reference, sites)
     coding.check_joined((site.id for site in sites) if isinstance(reader, CutWindows) else _ids(sources, reader))
@@ -91,7 +91,7 @@ def _ids(sources: InputSources, reader: FastaWindows | CutWindows | None) -> Ite
 
 def _records(
     sequences: Iterator[tuple[str, Tokens | None, Tokens | None]],
-    half_life: _HalfLife,
+    half_life: HalfLifeRows,
     coding: _Coding,
     counts: InputCounts,
 ) -> Iterator[InputRecord]:
@@ -102,12 +102,13 @@ def _records(
     coding.check_stream()
 
 
-def _half_life(
+def half_life_rows(
     sources: InputSources, needs: ModelNeeds, counts: InputCounts, reference: Reference, sites: Sequence[Tss]
-) -> _HalfLife:
+) -> HalfLifeRows:
+    """Half-life features of genes, from whatever the options give."""
     rows: Mapping[str, np.ndarray] | AnnotatedFeatures | None = None
     if not needs.half_life_names:
-        return _HalfLife(sources, needs, counts, None)
+        return HalfLifeRows(sources, needs, counts, None)
     if sources.half_life:
         z_scores = needs.half_life_scale == "z-scores"
         table = read_half_life(sources.half_life, needs.half_life_names, z_scores=z_scores)
@@ -115,10 +116,10 @@ def _half_life(
     elif reference.transcripts is not None and needs.half_life_scale == "raw":
         by_gene = {transcript.gene_id: transcript for transcript in reference.transcripts}
         rows = reference.features(by_gene, {site.id: site for site in sites})
-    return _HalfLife(sources, needs, counts, rows)
+    return HalfLifeRows(sources, needs, counts, rows)
 
 
-class _HalfLife:
+class HalfLifeRows:
     """Half-life features by id, counted; all unknown where there are none."""
 
     def __init__(

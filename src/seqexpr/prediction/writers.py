@@ -1,4 +1,4 @@
-"""Predictions as TSV, CSV, JSON lines or Parquet, on standard output or in a file that appears when whole."""
+"""Tables as TSV, CSV, JSON lines or Parquet, on standard output or in a file that appears when whole."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import math
 import os
 import stat
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from seqexpr.errors import MissingDataError, UsageError, printable
 from seqexpr.files import atomic_path
@@ -32,18 +32,73 @@ _ROW_GROUP = 16_384
 """Rows held back before a Parquet row group is written."""
 
 
-class Writer(Protocol):
+Cell = str | int | float | None
+"""What stands in a column of a row; None is an empty cell, and null in JSON Lines and Parquet."""
+
+
+class Column(NamedTuple):
+    """A column of a table."""
+
+    name: str
+    kind: Literal["text", "whole", "number"] = "number"
+
+
+class TableWriter(Protocol):
     """Where rows go; a context manager, and only when it ends well does a file appear."""
 
-    def __enter__(self) -> Writer: ...
+    def __enter__(self) -> TableWriter: ...
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None: ...
 
-    def write(self, prediction: Prediction) -> None:
+    def write(self, cells: Sequence[Cell]) -> None:
         """Add one row."""
         ...
+
+
+def open_table(out: str | None, format: str | None, columns: Sequence[Column]) -> TableWriter:
+    """A writer of rows with these columns.
+
+    Args:
+        out: file name; None or "-" is standard output. A name that ends in `.gz` is compressed.
+        format: "tsv", "csv", "jsonl" or "parquet"; None = by the suffix of `out`, TSV where it says nothing.
+        columns: in their order.
+
+    Raises:
+        UsageError: unknown format, a suffix that says another one, or Parquet where it cannot be written.
+        MissingDataError: Parquet is asked for and pyarrow is not installed.
+        OSError: the file cannot be written; its `filename` is `out`.
+    """
+    chosen = choose_format(out, format)
+    names = [column.name for column in columns]
+    if chosen == "parquet":
+        assert out is not None
+        return _ParquetWriter(out, columns)
+    if chosen == "jsonl":
+        return _TextWriter(out, _JsonRows(names))
+    return _TextWriter(out, _TableRows(names, "," if chosen == "csv" else "\t"))
+
+
+class PredictionWriter:
+    """Writes predictions as rows: the id, perhaps the symbol, and each output with its spread where there is one."""
+
+    def __init__(self, table: TableWriter, symbols: Mapping[str, str] | None) -> None:
+        self._table, self._symbols = table, symbols
+
+    def __enter__(self) -> PredictionWriter:
+        self._table.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._table.__exit__(kind, error, traceback)
+
+    def write(self, prediction: Prediction) -> None:
+        """Add one row."""
+        symbol = () if self._symbols is None else (self._symbols.get(prediction.id, ""),)
+        self._table.write([prediction.id, *symbol, *map(float, _numbers(prediction))])
 
 
 def open_writer(
@@ -54,36 +109,28 @@ def open_writer(
     ensemble: bool,
     suffixes: Sequence[str] = (),
     symbols: Mapping[str, str] | None = None,
-) -> Writer:
+) -> PredictionWriter:
     """A writer with the columns `id`, one for each output, and for ensembles `OUTPUT_sd` after each.
 
     Args:
-        out: file name; None or "-" is standard output. A name that ends in `.gz` is compressed.
-        format: "tsv", "csv", "jsonl" or "parquet"; None = by the suffix of `out`, TSV where it says nothing.
+        out, format: as for `open_table`, which raises the same errors.
         outputs: names of the predicted quantities.
         ensemble: whether predictions have standard deviations.
         suffixes: what is added to each output's name for them; `_sd` where this is empty.
         symbols: symbol by id, for a second column `symbol`; None for no such column.
 
     Raises:
-        UsageError: unknown format, a suffix that says another one, or Parquet where it cannot be written.
-        MissingDataError: Parquet is asked for and pyarrow is not installed.
-        OSError: the file cannot be written; its `filename` is `out`.
+        UsageError: two columns of one name.
     """
-    chosen = choose_format(out, format)
+    choose_format(out, format)  # a mistake in the options comes before one in the model
     own = suffixes or ("_sd",) * len(outputs)
     columns = list(outputs)
     if ensemble:
         columns = [column for name, more in zip(outputs, own, strict=True) for column in (name, f"{name}{more}")]
     if repeated := [name for name in columns if columns.count(name) > 1]:
         raise UsageError(f"two columns would be called {repeated[0]}: the outputs are {', '.join(outputs)}")
-    if chosen == "parquet":
-        assert out is not None
-        return _ParquetWriter(out, _Names(symbols), columns)
-    names = _Names(symbols)
-    if chosen == "jsonl":
-        return _TextWriter(out, _JsonRows(names, columns))
-    return _TextWriter(out, _TableRows(names, columns, "," if chosen == "csv" else "\t"))
+    first = [Column(name, "text") for name in (("id",) if symbols is None else ("id", "symbol"))]
+    return PredictionWriter(open_table(out, format, [*first, *map(Column, columns)]), symbols)
 
 
 def choose_format(out: str | None, format: str | None) -> str:
@@ -109,29 +156,15 @@ def choose_format(out: str | None, format: str | None) -> str:
     return chosen
 
 
-class _Names:
-    """The first columns: the id, and the symbol where it is asked for."""
-
-    def __init__(self, symbols: Mapping[str, str] | None) -> None:
-        self._symbols = symbols
-        self.columns = ("id",) if symbols is None else ("id", "symbol")
-
-    def of(self, prediction: Prediction) -> list[str]:
-        """The cells of one row."""
-        if self._symbols is None:
-            return [prediction.id]
-        return [prediction.id, self._symbols.get(prediction.id, "")]
-
-
 class _TableRows:
     """Rows as text with tabs or commas between; quoted where a cell holds the separator."""
 
-    def __init__(self, names: _Names, columns: Sequence[str], separator: str) -> None:
-        self._names, self._separator = names, separator
-        self.header = self._line([*names.columns, *columns])
+    def __init__(self, names: Sequence[str], separator: str) -> None:
+        self._separator = separator
+        self.header = self._line(names)
 
-    def row(self, prediction: Prediction) -> str:
-        return self._line([*self._names.of(prediction), *(format(value, _DIGITS) for value in _numbers(prediction))])
+    def row(self, cells: Sequence[Cell]) -> str:
+        return self._line([_text(cell) for cell in cells])
 
     def _line(self, cells: Sequence[str]) -> str:
         if self._separator == ",":
@@ -139,18 +172,27 @@ class _TableRows:
         return self._separator.join(cells) + "\n"
 
 
+def _text(cell: Cell) -> str:
+    if cell is None:
+        return ""
+    return format(cell, _DIGITS) if isinstance(cell, float) else str(cell)
+
+
 class _JsonRows:
     """Rows as one JSON object each; a number that JSON does not have is null."""
 
-    def __init__(self, names: _Names, columns: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str]) -> None:
         self.header = ""
-        self._names, self._columns = names, columns
+        self._names = names
 
-    def row(self, prediction: Prediction) -> str:
-        values = [float(format(value, _DIGITS)) if math.isfinite(value) else None for value in _numbers(prediction)]
-        first = zip(self._names.columns, self._names.of(prediction), strict=True)
-        named = {**dict(first), **dict(zip(self._columns, values, strict=True))}
-        return json.dumps(named, ensure_ascii=False) + "\n"
+    def row(self, cells: Sequence[Cell]) -> str:
+        return json.dumps(dict(zip(self._names, map(self._value, cells), strict=True)), ensure_ascii=False) + "\n"
+
+    @staticmethod
+    def _value(cell: Cell) -> Cell:
+        if not isinstance(cell, float):
+            return cell
+        return float(format(cell, _DIGITS)) if math.isfinite(cell) else None
 
 
 class _TextWriter:
@@ -164,22 +206,22 @@ class _TextWriter:
         self._stack = ExitStack()
 
     def __enter__(self) -> _TextWriter:
-        with _named_errors(self._name):
-            self._stream = self._stack.enter_context(_binary_output(self._out))
+        with named_errors(self._name):
+            self._stream = self._stack.enter_context(binary_output(self._out))
         self._on_terminal = self._stream.isatty()
         return self
 
-    def write(self, prediction: Prediction) -> None:
-        with _named_errors(self._name):
+    def write(self, cells: Sequence[Cell]) -> None:
+        with named_errors(self._name):
             self._start()
-            self._write(self._rows.row(prediction))
+            self._write(self._rows.row(cells))
             if self._out is None:
                 self._stream.flush()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with _named_errors(self._name):
+        with named_errors(self._name):
             if kind is not None:
                 self._stack.__exit__(kind, error, traceback)
                 return
@@ -203,7 +245,7 @@ class _TextWriter:
 class _ParquetWriter:
     """Parquet, one row group at a time; numbers are float64."""
 
-    def __init__(self, out: str, names: _Names, columns: Sequence[str]) -> None:
+    def __init__(self, out: str, columns: Sequence[Column]) -> None:
         try:
             import pyarrow
             import pyarrow.parquet
@@ -211,27 +253,26 @@ class _ParquetWriter:
             raise MissingDataError("Parquet needs pyarrow, which is not installed; run: pip install pyarrow") from None
         self._pyarrow: Any = pyarrow
         self._out = out
-        texts = ((name, pyarrow.string()) for name in names.columns)
-        self._names = names
-        self._schema = pyarrow.schema([*texts, *((name, pyarrow.float64()) for name in columns)])
-        self._rows: list[list[Any]] = []
+        types = {"text": pyarrow.string(), "whole": pyarrow.int64(), "number": pyarrow.float64()}
+        self._schema = pyarrow.schema([(column.name, types[column.kind]) for column in columns])
+        self._rows: list[Sequence[Cell]] = []
         self._stack = ExitStack()
 
     def __enter__(self) -> _ParquetWriter:
-        with _named_errors(self._out):
-            stream = self._stack.enter_context(_binary_output(self._out))
+        with named_errors(self._out):
+            stream = self._stack.enter_context(binary_output(self._out))
             self._writer = self._pyarrow.parquet.ParquetWriter(stream, self._schema)
         return self
 
-    def write(self, prediction: Prediction) -> None:
-        self._rows.append([*self._names.of(prediction), *map(float, _numbers(prediction))])
+    def write(self, cells: Sequence[Cell]) -> None:
+        self._rows.append(cells)
         if len(self._rows) >= _ROW_GROUP:
             self._write_group()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with _named_errors(self._out):
+        with named_errors(self._out):
             if kind is not None:
                 with suppress(Exception):  # it would close itself later, when its file is gone
                     self._writer.close()
@@ -246,7 +287,7 @@ class _ParquetWriter:
         arrays = [
             self._pyarrow.array(column, type=field.type) for column, field in zip(columns, self._schema, strict=True)
         ]
-        with _named_errors(self._out):
+        with named_errors(self._out):
             self._writer.write_table(self._pyarrow.Table.from_arrays(arrays, schema=self._schema))
         self._rows.clear()
 
@@ -262,7 +303,15 @@ def _numbers(prediction: Prediction) -> Iterator[float]:
 
 
 @contextmanager
-def _binary_output(out: str | None) -> Iterator[IO[bytes]]:
+def binary_output(
+    out: str | None, compressed: Callable[[IO[bytes]], AbstractContextManager[Any]] | None = None
+) -> Iterator[Any]:
+    """Standard output for None, or a file that appears when all is written.
+
+    Args:
+        out: a name that ends in `.gz` is compressed.
+        compressed: makes the compressing stream of a plain one. None: gzip.
+    """
     if out is None:
         yield sys.stdout.buffer
         return
@@ -274,12 +323,12 @@ def _binary_output(out: str | None) -> Iterator[IO[bytes]]:
         else:
             target = os.path.realpath(out)  # through a link, which a rename would replace
             stream = stack.enter_context(stack.enter_context(atomic_path(target)).open("wb"))
-        if out.endswith(".gz"):
-            # No name and time of day in the file: the same predictions are the same bytes.
-            stream = stack.enter_context(
-                io.BufferedWriter(gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0))
-            )
-        yield stream
+        yield stack.enter_context((compressed or _gzipped)(stream)) if out.endswith(".gz") else stream
+
+
+def _gzipped(stream: IO[bytes]) -> io.BufferedWriter:
+    # No name and time of day in the file: the same predictions are the same bytes.
+    return io.BufferedWriter(gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0))
 
 
 def _is_special(path: str) -> bool:
@@ -291,7 +340,7 @@ def _is_special(path: str) -> bool:
 
 
 @contextmanager
-def _named_errors(name: str) -> Iterator[None]:
+def named_errors(name: str) -> Iterator[None]:
     """Errors of the system with the name that the user gave, not that of a temporary file, or none."""
     try:
         yield

@@ -149,10 +149,15 @@ class KernelFlow(nn.Module):
 
     def _answer(self, features: Tensor) -> Tensor:
         """(batch, columns) -> (batch, members, outputs)"""
-        squares = self.distances(self.scale(features), scores_of(self.landmarks), self.covariate_weight)
+        # What the flows make of genes differs little between genes: distances are small differences of large numbers,
+        # of which float32 keeps too few digits for a change of one letter.
+        kind = torch.float64 if self.config.kernel_features else torch.float32
+        weights, landmarks = (part.to(kind) for part in (self.weights, scores_of(self.landmarks)))
+        squares = self.distances(self.scale(features).to(kind), landmarks, self.covariate_weight)
         parts = zip(self.amplitudes, squares, strict=True)
         alike = torch.stack([amplitude * likeness(self.reach * one) for amplitude, one in parts]).sum(dim=0)
-        return (alike @ self.weights.flatten(1)).unflatten(1, self.weights.shape[1:]) + self.offset
+        said = (alike @ weights.flatten(1)).unflatten(1, weights.shape[1:]) + self.offset
+        return said.to(features.dtype)
 
     def distances(self, one: Tensor, other: Tensor, covariate_weight: Tensor | float) -> list[Tensor]:
         """Squared distances of each kernel between scaled features: (n, m) each, from (n, all) and (m, all)."""

@@ -1,0 +1,293 @@
+"""A window with one letter changed, computed from what the network made of the window as it is.
+
+A substitution changes one of the thousands of terms over which latents average, and three positions of the query
+tower. So the averages are corrected, the tower is computed around these positions alone, and only what follows is
+computed as ever. It is the same function as a full pass, to the rounding of float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig
+from seqexpr.models.fixed_batch import in_fixed_batches
+from seqexpr.models.perceiver import LatentBlock, Perceiver, TowerBlock
+
+ROWS = 64
+"""Substitutions that are computed together, always, so that none depends on the others."""
+
+_EXACT_ROWS = 16
+"""The same of passes through the latent block: what stays in a CPU's cache."""
+
+FIRST_ORDER = 1e-3
+"""Attention weight up to which a letter's part in the latents may be computed to first order. Weights of ten thousand
+letters are some 1e-4, so that what is left out, of second order, is below 5e-6 of an output's sd."""
+
+_MOVED = 0.02
+"""The same of the change of features by the query tower, relative to all features: both changes together are of second
+order too. Some 5 % of the substitutions exceed it, most of them near the TSS."""
+
+_JACOBIAN_ROWS = 16
+"""Features whose derivatives are computed together."""
+
+_STRETCH = 1024
+"""Substitutions that are in memory together."""
+
+
+def fits(config: PerceiverConfig) -> bool:
+    """Whether networks of this config have an incremental form: one block of latents, and both flows read DNA."""
+    one_input = config.latent_input == config.query_input == "dna"
+    return config.sequence_flows and one_input and config.depth == 1
+
+
+class IncrementalWindow:
+    """One window, and what is kept of its full pass.
+
+    Args:
+        network: in evaluation; its config `fits`.
+        tokens: uint8 (1, letters), with two known letters at least.
+        half_life: float (1, 8), standardised, as `Perceiver.forward` takes it.
+        first_order: whether substitutions will be so many that the derivatives of the latent block, which cost as much
+            as some two hundred of them, save time. Without it each substitution passes through the block.
+    """
+
+    def __init__(self, network: Perceiver, tokens: Tensor, half_life: Tensor | None, *, first_order: bool) -> None:
+        self._network, self._tokens, self._half_life = network, tokens, half_life
+        block = network.blocks[0]
+        assert isinstance(block, LatentBlock)
+        self._block, self._cross = block, block.cross
+        with torch.no_grad():
+            if network.config.reads_half_life:
+                unknown = network.positions.new_zeros(1, HALF_LIFE_FEATURES)
+                self._half_life = unknown if half_life is None else half_life.nan_to_num()
+            self._first = network.first_latents(1, self._half_life)
+            self._means = self._cross.means(self._first, *network.attended(tokens, self._first))[0]
+            self._query = self._cross.folded_query(self._first)[0] * self._cross.head_dim**-0.5
+            self._total = self._sum_of_weights()
+            self._latents = self._block.later_steps(self._first + self._cross.of_means(self._means[None]))
+            self._tower = _Tower(network, tokens)
+            self._decoder = _Decoder(network, self._latents)
+            self._reference = self._with_half_life(self._tower.reference)
+            self._decoded = self._decoder(self._reference)
+        self._jacobian = self._derivatives() if first_order else None
+
+    @torch.no_grad()
+    def reference(self) -> Tensor:
+        """`Perceiver.features` of the window as it is: (1, 2 x query_dim)."""
+        return in_fixed_batches(self._network.join, self._reference, self._latents, fixed=True)
+
+    @torch.no_grad()
+    def features(self, positions: Tensor, letters: Tensor) -> Tensor:
+        """`Perceiver.features` of the window with a letter replaced.
+
+        Args:
+            positions: int64 (n,) offsets in the window.
+            letters: int64 (n,) tokens that stand there instead.
+
+        Returns:
+            (n, 2 x query_dim)
+        """
+        pairs = zip(positions.split(_STRETCH), letters.split(_STRETCH), strict=True)
+        return torch.cat([self._features(*pair) for pair in pairs])
+
+    def _features(self, positions: Tensor, letters: Tensor) -> Tensor:
+        queried, change, largest = _in_rows(self._changed, positions, letters)
+        if self._jacobian is None:
+            return self._exactly(queried, change)
+        moved, found = _in_rows(self._to_first_order, queried, change)
+        far = (moved - self._decoded).norm(dim=1) > _MOVED * self._decoded.norm()
+        large = (far | (largest > FIRST_ORDER)).nonzero().squeeze(1)
+        if len(large):
+            found[large] = self._exactly(queried[large], change[large])
+        return found
+
+    def _changed(self, positions: Tensor, letters: Tensor) -> tuple[Tensor, ...]:
+        """What the query tower gives, and what `_change_of_means` does."""
+        return self._with_half_life(self._tower.features(positions, letters)), *self._change_of_means(
+            positions, letters
+        )
+
+    def _to_first_order(self, queried: Tensor, change: Tensor) -> tuple[Tensor, ...]:
+        """Features if the query alone changes, and if the latents change too."""
+        assert self._jacobian is not None
+        moved = self._decoder(queried)
+        return moved, moved + change.flatten(1) @ self._jacobian
+
+    def _with_half_life(self, queried: Tensor) -> Tensor:
+        """What the tower makes of windows, and the half-life features behind it where the query flow reads them."""
+        if not self._network.config.half_life_query:
+            return queried
+        assert self._half_life is not None
+        return torch.cat([queried, self._half_life.expand(len(queried), -1)], dim=1)
+
+    def _exactly(self, queried: Tensor, change: Tensor) -> Tensor:
+        """Features by a pass through the latent block."""
+        (found,) = _in_rows(self._through_block, queried, change, rows=_EXACT_ROWS)
+        return found
+
+    def _through_block(self, queried: Tensor, change: Tensor) -> tuple[Tensor, ...]:
+        latents = self._block.later_steps(self._first + self._cross.of_means(self._means + change))
+        return (self._network.join(queried, latents),)
+
+    def _context(self, positions: Tensor, letters: Tensor) -> Tensor:
+        """The normalised context of letters at positions: (n, context width)."""
+        network = self._network
+        return self._cross.norm_context(network.embedding.weight[letters] + network.positions[positions])
+
+    def _sum_of_weights(self) -> tuple[Tensor, Tensor]:
+        """Largest logit and sum of exp(logit - largest) of each latent over the known letters: (latents,) each."""
+        known = self._tokens[0].nonzero().squeeze(1)
+        logits = self._query @ self._context(known, self._tokens[0, known].long()).T
+        largest = logits.amax(dim=1)
+        return largest, (logits - largest[:, None]).exp_().sum(dim=1)
+
+    def _change_of_means(self, positions: Tensor, letters: Tensor) -> tuple[Tensor, Tensor]:
+        """What substitutions add to the latents' means, (n, latents, context width), and the largest attention weight
+        that comes or goes, (n,)."""
+        largest, total = self._total
+        gone = self._tokens[0, positions].long()
+        parts = []
+        for there in (letters, gone):
+            context = self._context(positions, there)
+            weight = ((context @ self._query.T - largest).exp() / total) * (there != 0)[:, None]
+            parts.append((context, weight))
+        (new, comes), (old, goes) = parts
+        moved = comes[..., None] * (new[:, None] - self._means) - goes[..., None] * (old[:, None] - self._means)
+        return moved / (1 - goes + comes)[..., None], torch.maximum(comes, goes).amax(dim=1)
+
+    def _derivatives(self) -> Tensor:
+        """What each mean adds to each feature, to first order: (latents x context width, 2 x query_dim)."""
+        network = self._network
+        features = 2 * network.config.query_dim
+        columns = []
+        with torch.enable_grad():
+            for start in range(0, features, _JACOBIAN_ROWS):
+                rows = torch.arange(start, min(start + _JACOBIAN_ROWS, features), device=self._means.device)
+                means = self._means.expand(len(rows), -1, -1).clone().requires_grad_()
+                latents = self._block.later_steps(self._first + self._cross.of_means(means))
+                joined = network.join(self._reference.expand(len(rows), -1), latents)
+                (slope,) = torch.autograd.grad(joined[torch.arange(len(rows)), rows].sum(), means)
+                columns.append(slope.flatten(1))
+        return torch.cat(columns).T.contiguous()
+
+
+class _Tower:
+    """The query tower around a substitution; all else is that of the window as it is."""
+
+    def __init__(self, network: Perceiver, tokens: Tensor) -> None:
+        self._network = network
+        config, tower = network.config, network.tower
+        self._size, reach = config.stem_pool, config.stem_kernel // 2
+        self._reach = reach
+        self._beside = -(-reach // self._size)
+        """Groups beside those that change, which the stem must see."""
+        margin = self._beside * self._size
+        # A rest of letters that fills no group is dropped by the pooling, but the stem sees it.
+        self._letters = functional.pad(tokens[0], (margin, margin + self._size))
+        self._margin = margin
+        pooled = tower.first_stage(tokens)[0]
+        self._pooled = len(pooled)
+        self._changed = min(_groups(2 * reach + 1, self._size), self._pooled)
+        self._blocks = []
+        x, changed = pooled, self._changed
+        for block in tower.blocks:
+            assert isinstance(block, TowerBlock)
+            stage = _TowerStage(block, x, changed)
+            self._blocks.append(stage)
+            x, changed = stage.output, stage.changed
+        self._last = x
+        self.reference = x.flatten()[None]
+        """(1, query_features without half-life)"""
+
+    def features(self, positions: Tensor, letters: Tensor) -> Tensor:
+        """What `QueryTower` makes of the window with a letter replaced, flattened: (n, positions x channels)."""
+        first = ((positions - self._reach).clamp(min=0) // self._size).clamp(max=self._pooled - self._changed)
+        groups = self._changed + 2 * self._beside
+        start = first * self._size  # of the groups beside, in the padded letters
+        places = start[:, None] + torch.arange(groups * self._size, device=start.device)
+        segments = self._letters[places]
+        own = positions + self._margin - start
+        inside = own < segments.shape[1]  # else it lies in the rest behind the last group, out of the stem's reach
+        rows = torch.arange(len(segments), device=start.device)[inside]
+        segments[rows, own[inside]] = letters[inside].to(segments.dtype)
+        x = self._network.tower.first_stage(segments)[:, self._beside : self._beside + self._changed]
+        for stage in self._blocks:
+            x, first = stage(x, first)
+        whole = self._last.expand(len(x), -1, -1).clone()
+        places = first[:, None] + torch.arange(x.shape[1], device=first.device)
+        whole[torch.arange(len(x), device=first.device)[:, None], places] = x
+        return whole.flatten(1)
+
+
+class _TowerStage:
+    """A block of the tower where only a few of its positions are others than before."""
+
+    def __init__(self, block: TowerBlock, x: Tensor, changed: int) -> None:
+        self._block = block
+        self._margin, self._size = block.convolution.kernel // 2, block.pool.size
+        self._activated = functional.pad(functional.gelu(block.norm(x[None]))[0], (0, 0, self._margin, self._margin))
+        self.output = block(x[None])[0]
+        """(positions, channels) of the window as it is."""
+        self.changed = min(_groups(changed + 2 * self._margin, self._size), len(self.output))
+        """Positions of the output that a change of so many positions may change."""
+
+    def __call__(self, x: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
+        """The positions that change, and where they begin, in the input and in the output.
+
+        Args:
+            x: (n, changed positions of the input, channels).
+            first: int64 (n,).
+
+        Returns:
+            (n, `changed`, channels) and int64 (n,)
+        """
+        block = self._block
+        new = functional.gelu(block.norm(x))
+        begin = ((first - self._margin).clamp(min=0) // self._size).clamp(max=len(self.output) - self.changed)
+        positions = self.changed * self._size
+        places = begin[:, None] * self._size + torch.arange(positions + 2 * self._margin, device=x.device)
+        own = places - self._margin - first[:, None]  # which of the changed positions stands there
+        is_new = (own >= 0) & (own < x.shape[1])
+        chosen = own.clamp(0, x.shape[1] - 1)[..., None].expand(-1, -1, x.shape[2])
+        seen = torch.where(is_new[..., None], new.gather(1, chosen), self._activated[places])
+        rows = seen.unfold(1, block.convolution.kernel, 1).transpose(2, 3).flatten(2)  # (n, m, kernel x channels)
+        return block.pool(block.residual(block.convolution.linear(rows))), begin
+
+
+class _Decoder:
+    """`Perceiver.join` for many genes with the same latents."""
+
+    def __init__(self, network: Perceiver, latents: Tensor) -> None:
+        self._network = network
+        decoder = network.decoder
+        self._context = decoder.norm_context(latents)[0]
+        self._scale = decoder.head_dim**-0.5
+        self._mean = network.mean(network.mean_norm(latents.mean(dim=1)))
+
+    def __call__(self, queried: Tensor) -> Tensor:
+        """(n, query_features) -> (n, 2 x query_dim)"""
+        network = self._network
+        query = functional.relu(network.query(queried))
+        logits = network.decoder.folded_query(query) @ self._context.T * self._scale
+        decoded = query + network.decoder.of_means(logits.softmax(dim=1) @ self._context)
+        return torch.cat([decoded, self._mean.expand(len(decoded), -1)], dim=1)
+
+
+def _groups(letters: int, size: int) -> int:
+    """How many groups of `size` a stretch of letters may touch."""
+    return (letters + size - 2) // size + 1
+
+
+def _in_rows(function: Callable[..., tuple[Tensor, ...]], *inputs: Tensor, rows: int = ROWS) -> tuple[Tensor, ...]:
+    """`function(*inputs)`, always so many rows at a time: a matrix product adds up in another order for others."""
+    count = len(inputs[0])
+    parts = []
+    for start in range(0, count, rows):
+        chosen = [one[start : start + rows] for one in inputs]
+        missing = rows - len(chosen[0])
+        parts.append(function(*(torch.cat([one, one[-1:].expand(missing, *one.shape[1:])]) for one in chosen)))
+    return tuple(torch.cat(kind)[:count] for kind in zip(*parts, strict=True))

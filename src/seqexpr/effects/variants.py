@@ -1,0 +1,330 @@
+"""What each variant does to the predicted level of each gene whose window holds it.
+
+Nothing is left out silently: each allele has a row for every such gene, or one row with a flag that says why there is
+no value. A row does not depend on the other rows, on their order or on how many threads compute.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import chain, islice
+
+import numpy as np
+
+from seqexpr.effects.gene_windows import GeneWindows
+from seqexpr.effects.haplotypes import Edit, edited_window, placed, reaches, spans_tss
+from seqexpr.effects.mutagenesis import Mutagenesis
+from seqexpr.effects.variant_records import LONGEST_ALLELE, VariantRecord, classify, resolve_symbolic
+from seqexpr.errors import InputError, UsageError
+from seqexpr.models.trained import TrainedModel
+from seqexpr.sequences.alphabet import DNA, PAD
+from seqexpr.sequences.windows import Tss
+
+REF_MISMATCH = "ref_mismatch"
+SPANS_TSS = "spans_tss"
+"""A flag that comes with a value: bases on both sides of the TSS are replaced, see `haplotypes`."""
+
+_JOBS = 2_048
+"""Alleles of genes that are on their way together."""
+
+_PART = 128
+"""Alleles of one gene that a worker computes at once."""
+
+_GENES_HELD = 64
+"""Genes whose windows, as the genome has them, are not computed again when they come again soon."""
+
+_FURTHEST = LONGEST_ALLELE
+"""Bases by which an indel is moved to the left, so that each spelling meets the same genes."""
+
+FIRST_RECORDS = 1_000
+"""Records whose REF is compared with the genome before anything is computed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """An allele, a gene and what the one does to the other; or why that is not known."""
+
+    record: VariantRecord
+    alt: str
+    gene: Tss | None = None
+    tss_distance: int | None = None
+    """Place of the first changed base along the gene: 0 = the first transcribed base, negative upstream."""
+    flags: tuple[str, ...] = ()
+    reference: np.ndarray | None = None
+    """float64 (outputs,): the level as the genome is; likewise all below. None where there is no value."""
+    changed: np.ndarray | None = None
+    sd: np.ndarray | None = None
+    """Sample standard deviation (n - 1) over the members of their differences; None for a single member too."""
+
+    @property
+    def deltas(self) -> np.ndarray | None:
+        """Changed minus reference level."""
+        return None if self.changed is None or self.reference is None else self.changed - self.reference
+
+
+@dataclass
+class EffectCounts:
+    """What came in and what came out; complete when the stream has ended."""
+
+    records: int = 0
+    alleles: int = 0
+    rows: int = 0
+    scored: int = 0
+    """Rows with a value."""
+    flags: Counter[str] = field(default_factory=Counter)
+    """Rows by flag."""
+    compared: int = 0
+    """Records whose REF could be compared with the genome."""
+    mismatches: int = 0
+    """Records whose REF is not what the genome has there."""
+    first_mismatch: str = ""
+
+    def describe(self) -> str:
+        """All of it in one line."""
+        without = self.rows - self.scored
+        said = f"{self.records:,} records, {self.alleles:,} alleles: {self.scored:,} rows with a value"
+        said += f", {without:,} without" if without else ""
+        flags = ", ".join(f"{count:,} {flag}" for flag, count in sorted(self.flags.items()))
+        return f"{said} ({flags})" if flags else said
+
+
+@dataclass(slots=True)
+class _Job:
+    """An allele and a gene to be computed; exactly one of `substitution` and `window` is set, or none for no change."""
+
+    record: VariantRecord
+    alt: str
+    gene: Tss
+    distance: int
+    flags: tuple[str, ...]
+    substitution: tuple[int, int] | None = None
+    """Offset in the window, and token."""
+    window: np.ndarray | None = None
+
+
+class VariantEffects:
+    """Computes effects of variants.
+
+    Args:
+        models: that read DNA alone and predict the same, on their device.
+        windows: of the genes, as wide as the widest of the models' windows.
+        half_life: gives a gene's features by its id, float (8,) as the models read them; None where none are known. It
+            is called by the thread that iterates alone.
+        distance: only genes whose TSS is at most so many bp away; None: all whose window holds the variant.
+        workers: threads that compute.
+        max_mismatch: share of records whose REF may differ from the genome.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[TrainedModel],
+        windows: GeneWindows,
+        half_life: Callable[[str], np.ndarray | None],
+        *,
+        distance: int | None = None,
+        workers: int = 1,
+        max_mismatch: float = 0.01,
+    ) -> None:
+        if not 0 <= max_mismatch <= 1:
+            raise UsageError(f"--max-mismatch {max_mismatch}: must be between 0 and 1")
+        self.counts = EffectCounts()
+        self._models, self._windows, self._half_life = models, windows, half_life
+        self._distance, self._workers, self._max_mismatch = distance, workers, max_mismatch
+        self._held: OrderedDict[str, Future[Mutagenesis]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def stream(self, records: Iterable[VariantRecord]) -> Iterator[tuple[VariantRecord, list[Effect]]]:
+        """Each record with its rows, in order.
+
+        Raises:
+            InputError: too many REF alleles differ from the genome; or whatever the source raises.
+        """
+        compared = ((record, self._compare(record)) for record in records)
+        first = list(islice(compared, FIRST_RECORDS))
+        self._check_mismatches()
+        with ThreadPoolExecutor(self._workers) as pool:
+            for chunk in self._chunks(chain(first, compared)):
+                yield from self._of_chunk(chunk, pool)
+        self._check_mismatches()
+
+    def _chunks(
+        self, compared: Iterable[tuple[VariantRecord, str | None]]
+    ) -> Iterator[list[tuple[VariantRecord, list[_Job | Effect]]]]:
+        """Records with what is to be computed for them, so many at a time that memory stays small."""
+        chunk: list[tuple[VariantRecord, list[_Job | Effect]]] = []
+        jobs = 0
+        for record, differs in compared:
+            found = list(self._jobs(record, bool(differs)))
+            chunk.append((record, found))
+            jobs += len(found)
+            if jobs >= _JOBS:
+                yield chunk
+                chunk, jobs = [], 0
+        if chunk:
+            yield chunk
+
+    def _compare(self, record: VariantRecord) -> str | None:
+        """As `_differs`, counted."""
+        differs = self._differs(record)
+        self.counts.compared += differs is not None
+        if differs:
+            self.counts.mismatches += 1
+            self.counts.first_mismatch = self.counts.first_mismatch or differs
+        return differs
+
+    def _differs(self, record: VariantRecord) -> str | None:
+        """How REF differs from the genome, "" where it does not, None where they cannot be compared."""
+        contig = self._windows.genome.find(record.chrom)
+        if contig is None or classify(record.ref, record.ref) is not None:
+            return None
+        start = record.position - 1
+        there = self._windows.letters_of(contig)(start, start + len(record.ref))
+        if np.array_equal(there, DNA.encode(record.ref)):
+            return ""
+        shown = record.ref if len(record.ref) <= 10 else f"{record.ref[:10]}..."
+        return f"{record.chrom}:{record.position} has {DNA.decode(there[:10])}, not {shown}"
+
+    def _check_mismatches(self) -> None:
+        counts = self.counts
+        if counts.mismatches > self._max_mismatch * counts.compared:
+            raise InputError(
+                self._windows.genome.path,
+                found=f"{counts.mismatches:,} of {counts.compared:,} REF alleles differ, first {counts.first_mismatch}",
+                expected="the assembly that the variants were called on (is this the right one? --max-mismatch allows "
+                "more)",
+            )
+
+    def _jobs(self, record: VariantRecord, differs: bool) -> Iterator[_Job | Effect]:
+        """What is to be computed of a record, or rows that say why nothing is."""
+        self.counts.records += 1
+        contig = self._windows.genome.find(record.chrom)
+        for index, alt in enumerate(record.alts):
+            self.counts.alleles += 1
+            if contig is None:
+                yield Effect(record, alt, flags=("contig_missing",))
+                continue
+            edit = self._edit(record, index, contig, differs)
+            if isinstance(edit, str):
+                yield Effect(record, alt, flags=(edit,))
+                continue
+            found = False
+            for job in self._near(record, alt, contig, edit):
+                found = True
+                yield job
+            if not found:
+                yield Effect(record, alt, flags=("out_of_window" if self._windows.has_genes(contig) else "no_gene",))
+
+    def _edit(self, record: VariantRecord, index: int, contig: str, differs: bool) -> Edit | str:
+        """What an allele does to a contig, or the flag that says why it is not known."""
+        alt, letters_at = record.alts[index], self._windows.letters_of(contig)
+        flag = classify(record.ref, alt)
+        if flag == "symbolic" and (structural := resolve_symbolic(record, index)) is not None:
+            if differs:
+                return REF_MISMATCH
+            start, end = structural.start, structural.end
+            if end > self._windows.genome.contigs[contig]:
+                return "symbolic"  # no such bases
+            if structural.kind == "DEL":
+                return Edit(start, end, b"").moved(-_FURTHEST, letters_at)
+            if structural.kind == "DUP" and end - start > LONGEST_ALLELE:
+                return "too_long"
+            new = letters_at(start, end) if structural.kind == "DUP" else DNA.encode(structural.inserted)
+            if not new.all():
+                return "not_acgt"
+            return Edit(end, end, new.tobytes()).moved(-_FURTHEST, letters_at)
+        if flag is not None:
+            return flag
+        if differs:
+            return REF_MISMATCH
+        edit = Edit.of_alleles(record.position, record.ref, alt)
+        return edit if edit.is_nothing else edit.moved(-_FURTHEST, letters_at)
+
+    def _near(self, record: VariantRecord, alt: str, contig: str, edit: Edit) -> Iterator[_Job]:
+        """The allele with each gene whose window it changes."""
+        windows = self._windows
+        upstream, downstream = windows.upstream, windows.downstream
+        for gene in windows.near(contig, edit.start, edit.end):
+            along = edit.along(gene)
+            if not edit.is_substitution:
+                along = placed(along, windows.letters_along(gene))
+            distance = along.start
+            if self._distance is not None and not (along.start <= self._distance and along.end >= -self._distance):
+                continue
+            touched = reaches(along, upstream, downstream)
+            if edit.is_nothing:
+                first = Edit(record.position - 1, record.position, b"A").along(gene)
+                distance, touched = first.start, reaches(first, upstream, downstream)
+            if not touched:
+                continue
+            job = _Job(record, alt, gene, distance, ())
+            if len(edit.letters) == 1 and edit.is_substitution:
+                job.substitution = (upstream + along.start, along.letters[0])
+            elif not edit.is_nothing:
+                if spans_tss(along) and not edit.is_substitution:
+                    job.flags = (SPANS_TSS,)
+                job.window = edited_window([along], upstream, downstream, windows.letters_along(gene))
+            yield job
+
+    def _of_chunk(
+        self, chunk: list[tuple[VariantRecord, list[_Job | Effect]]], pool: ThreadPoolExecutor
+    ) -> Iterator[tuple[VariantRecord, list[Effect]]]:
+        by_gene: dict[str, list[_Job]] = {}
+        for _, found in chunk:
+            for one in found:
+                if isinstance(one, _Job):
+                    by_gene.setdefault(one.gene.id, []).append(one)
+        parts = []
+        for jobs in by_gene.values():
+            gene = jobs[0].gene
+            read = self._windows.window(gene), self._half_life(gene.id)  # here: the genome is for one thread
+            parts += [(*read, jobs[start : start + _PART]) for start in range(0, len(jobs), _PART)]
+        computed: dict[int, Effect] = {}
+        for (*_, jobs), effects in zip(parts, pool.map(lambda part: self._compute(*part), parts), strict=True):
+            computed.update(zip(map(id, jobs), effects, strict=True))
+        for record, found in chunk:
+            rows = [computed[id(one)] if isinstance(one, _Job) else one for one in found]
+            self.counts.rows += len(rows)
+            self.counts.scored += sum(row.changed is not None for row in rows)
+            self.counts.flags.update(flag for row in rows for flag in row.flags)
+            yield record, rows
+
+    def _compute(self, window: np.ndarray, half_life: np.ndarray | None, jobs: Sequence[_Job]) -> list[Effect]:
+        """Rows of one gene."""
+        mutagenesis = self._mutagenesis(jobs[0].gene, window, half_life)
+        reference = mutagenesis.reference()  # (members, outputs)
+        changed = np.repeat(reference[:, None], len(jobs), axis=1)
+        single = [place for place, job in enumerate(jobs) if job.substitution is not None]
+        if single:
+            positions, letters = zip(*(jobs[place].substitution or (0, PAD) for place in single), strict=True)
+            changed[:, single] = mutagenesis.substituted(np.array(positions), np.array(letters, np.uint8))
+        whole = [(place, job.window) for place, job in enumerate(jobs) if job.window is not None]
+        if whole:
+            changed[:, [place for place, _ in whole]] = mutagenesis.replaced(np.stack([one for _, one in whole]))
+        effects = []
+        for place, job in enumerate(jobs):
+            deltas = changed[:, place] - reference
+            sd = deltas.std(axis=0, ddof=1) if len(deltas) > 1 else None
+            means = reference.mean(axis=0), changed[:, place].mean(axis=0)
+            effects.append(Effect(job.record, job.alt, job.gene, job.distance, job.flags, *means, sd))
+        return effects
+
+    def _mutagenesis(self, gene: Tss, window: np.ndarray, half_life: np.ndarray | None) -> Mutagenesis:
+        """What is kept of a gene's window; computed by the first worker that asks."""
+        with self._lock:
+            future = self._held.get(gene.id)
+            if mine := future is None:
+                future = self._held[gene.id] = Future()
+                if len(self._held) > _GENES_HELD:
+                    self._held.popitem(last=False)
+            self._held.move_to_end(gene.id)
+        assert future is not None
+        if mine:
+            try:
+                future.set_result(Mutagenesis(self._models, self._windows.upstream, window, half_life))
+            except BaseException as error:
+                future.set_exception(error)
+        return future.result()

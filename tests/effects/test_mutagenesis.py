@@ -1,0 +1,178 @@
+"""Single substitutions, computed from what they change, are those of full passes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seqexpr.effects import incremental
+from seqexpr.effects.mutagenesis import Mutagenesis
+from seqexpr.inputs.half_life import TRANSFORMS, HalfLifeSchema
+from seqexpr.models import kernels
+from seqexpr.models.config import PerceiverConfig
+from seqexpr.models.perceiver import ChannelNorm, Perceiver
+from seqexpr.models.registry import resolve_models
+from seqexpr.models.trained import ModelMetadata, Output, TrainedModel, load_model
+from seqexpr.sequences.transcripts import FEATURES
+from tests.small_dataset import fill_kernel
+
+UPSTREAM, DOWNSTREAM = 240, 125  # a rest of letters fills no group of the tower
+SMALL = {"stem_pool": 6, "tower_pool": 3, "latents": 8, "latent_dim": 16}
+WIDE = {"latents": 64, "embedding_dim": 32, "stem_channels": 64, "stem_pool": 12, "tower_pool": 3}
+SCHEMA = HalfLifeSchema(FEATURES, TRANSFORMS, (3.0,) * 8, (0.7,) * 8)
+HALF_LIFE = np.array([100.0, 1500.0, 900.0, 20_000.0, 3.0, 0.6, np.nan, 0.4])
+
+
+def model(seed: int = 0, sizes: tuple[int, int] = (UPSTREAM, DOWNSTREAM), **changes) -> TrainedModel:
+    """A network of which every part says something."""
+    upstream, downstream = sizes
+    config = PerceiverConfig.from_preset("dna-perceiver", upstream=upstream, downstream=downstream, **changes)
+    torch.manual_seed(seed)
+    network = Perceiver(config).eval()
+    for module in network.modules():
+        if isinstance(module, ChannelNorm):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2.0)
+    if network.kernel is not None:
+        fill_kernel(network)
+    if network.words is not None:
+        network.words.scores.normal_()
+    outputs = tuple(Output(f"level {number}", "log10", 0.5, 2.0) for number in range(config.outputs))
+    return TrainedModel("m", network, ModelMetadata(config, outputs, SCHEMA if config.reads_half_life else None))
+
+
+def window(letters: int = UPSTREAM + DOWNSTREAM, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(1, 5, letters).astype(np.uint8)
+
+
+def full_passes(one: TrainedModel, letters: np.ndarray, positions, new, half_life=None) -> np.ndarray:
+    windows = np.tile(letters, (len(positions), 1))
+    windows[np.arange(len(windows)), positions] = new
+    given = None if half_life is None else np.tile(half_life, (len(windows), 1))
+    return one.predict_members(windows, None, given)
+
+
+def all_changes(letters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Every position, with the next letter; an unknown one becomes an A."""
+    return np.arange(len(letters)), (letters % 4 + 1).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        SMALL,
+        WIDE,
+        {**SMALL, "outputs": 2, "half_life_latent": False},
+        {**SMALL, "stem_kernel": 3, "tower_kernel": 3, "tower_channels": (8,)},
+        {**SMALL, "stem_pool": 2, "tower_pool": 2, "tower_channels": (8, 6, 5)},
+        {**SMALL, "kernel_genes": 20, "kernel_words": False, "kernel_features": True, "kernel_members": 4},
+        {**SMALL, "kernel_genes": 20, "kernel_members": 2, "promoter_words": 0.3},
+    ],
+    ids=["small", "compiled", "two outputs", "short kernels", "many stages", "kernel of features", "kernel of words"],
+)
+@pytest.mark.parametrize("unknown", [False, True], ids=["known", "gaps"])
+def test_substitutions_equal_full_passes(changes, unknown):
+    one, letters = model(**changes), window()
+    if unknown:
+        letters[:30] = letters[100:104] = letters[-1] = 0
+    positions, new = all_changes(letters)
+    found = Mutagenesis([one], UPSTREAM, letters, HALF_LIFE)
+    expected = full_passes(one, letters, positions, new, HALF_LIFE)
+    np.testing.assert_allclose(found.substituted(positions, new), expected, atol=1e-5)
+    np.testing.assert_array_equal(found.reference(), one.predict_members(letters[None], None, HALF_LIFE[None])[:, 0])
+    assert np.abs(expected - found.reference()[:, None]).max(axis=1).min() > 1e-4  # and they change something
+
+
+def test_a_letter_may_become_unknown():
+    one, letters = model(**SMALL), window()
+    positions, new = np.arange(0, 365, 7), np.zeros(53, np.uint8)
+    found = Mutagenesis([one], UPSTREAM, letters).substituted(positions, new)
+    np.testing.assert_allclose(found, full_passes(one, letters, positions, new), atol=1e-5)
+
+
+@pytest.mark.parametrize("saturating", [False, True])
+@pytest.mark.parametrize("known", [0, 1, 2])
+def test_windows_of_few_known_letters(known, saturating):
+    one, letters = model(**SMALL), np.zeros(UPSTREAM + DOWNSTREAM, np.uint8)
+    letters[50 : 50 + known] = 2
+    positions, new = np.array([0, 49, 50, 51, 200]), np.array([1, 2, 3, 4, 1], np.uint8)
+    found = Mutagenesis([one], UPSTREAM, letters, saturating=saturating).substituted(positions, new)
+    np.testing.assert_allclose(found, full_passes(one, letters, positions, new), atol=1e-5)
+
+
+def test_models_of_an_ensemble_read_their_own_part_of_the_window():
+    wide, narrow = model(**SMALL), model(1, (100, 60), **SMALL)
+    letters = window()
+    positions, new = all_changes(letters)
+    found = Mutagenesis([wide, narrow], UPSTREAM, letters).substituted(positions, new)
+    np.testing.assert_allclose(found[:1], full_passes(wide, letters, positions, new), atol=1e-5)
+    inside = slice(UPSTREAM - 100, UPSTREAM + 60)
+    expected = full_passes(narrow, letters[inside], np.arange(160), new[inside])
+    np.testing.assert_allclose(found[1:, inside], expected, atol=1e-5)
+    np.testing.assert_array_equal(found[1, :140], np.repeat(found[1, :1], 140, axis=0))
+
+
+@given(order=st.permutations(range(40)), size=st.integers(1, 40))
+@settings(max_examples=15, deadline=None)
+@pytest.mark.parametrize("saturating", [False, True])
+def test_no_substitution_depends_on_the_others(saturating, order, size):
+    one, letters = model(**WIDE), window()
+    positions, new = (part[160:200] for part in all_changes(letters))
+    found = Mutagenesis([one], UPSTREAM, letters, saturating=saturating)
+    expected = found.substituted(positions, new)
+    chosen = np.array(order[:size])
+    np.testing.assert_array_equal(found.substituted(positions[chosen], new[chosen]), expected[:, chosen])
+
+
+def test_no_substitutions():
+    assert Mutagenesis([model(**SMALL)], UPSTREAM, window()).substituted(
+        np.array([], int), np.array([], np.uint8)
+    ).shape == (1, 0, 1)
+
+
+@pytest.mark.parametrize("name", ["dna-perceiver", "human-mrna"])
+def test_to_first_order_thousands_of_letters_give_the_same(name, monkeypatch):
+    """At full length, where letters have small weights; and few substitutions need a pass through the latents."""
+    one = model(sizes=(7000, 3500)) if name == "dna-perceiver" else load_model(resolve_models([name])[0])
+    letters, exact = window(10_500), []
+    letters[:200] = 0
+    rng = np.random.default_rng(1)
+    positions = np.concatenate([np.arange(6990, 7010), rng.integers(0, 10_500, 60), [10_499]])
+    new = (letters[positions] % 4 + 1).astype(np.uint8)
+    through_block = incremental.IncrementalWindow._exactly
+    monkeypatch.setattr(
+        incremental.IncrementalWindow,
+        "_exactly",
+        lambda self, queried, change: exact.append(len(queried)) or through_block(self, queried, change),
+    )
+    half_life = HALF_LIFE if one.metadata.half_life else None
+    found = Mutagenesis([one], 7000, letters, half_life, saturating=True).substituted(positions, new)
+    np.testing.assert_allclose(found, full_passes(one, letters, positions, new, half_life), atol=1e-5)
+    assert sum(exact) < 40
+
+
+def test_letters_with_much_attention_pass_through_the_latents(monkeypatch):
+    one = model(**SMALL)
+    with torch.no_grad():
+        one.network.blocks[0].cross.to_key.weight.mul_(60)  # some letters have most of the attention
+    letters = window()
+    positions, new = all_changes(letters)
+    expected = full_passes(one, letters, positions, new)
+    found = Mutagenesis([one], UPSTREAM, letters, saturating=True).substituted(positions, new)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    monkeypatch.setattr(incremental, "FIRST_ORDER", 1.0)
+    monkeypatch.setattr(incremental, "_MOVED", 10.0)
+    found = Mutagenesis([one], UPSTREAM, letters, saturating=True).substituted(positions, new)
+    assert np.abs(found - expected).max() > 1e-2
+
+
+def test_without_the_compiled_kernels_the_same():
+    one, letters = model(**WIDE), window()
+    positions, new = all_changes(letters)
+    expected = Mutagenesis([one], UPSTREAM, letters).substituted(positions, new)
+    with kernels.disabled():
+        found = Mutagenesis([one], UPSTREAM, letters).substituted(positions, new)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
