@@ -19,6 +19,7 @@ SECTIONS = {
     "peak": "the machine's matrix products, the operations of a gene, the floor that they allow",
     "windows": "windows a second from a genome on one core",
     "effects": "substitutions and variants a second, against predicting whole windows",
+    "scan": "positions a second along a genome, against predict on the same windows",
     "startup": "seconds until a command answers",
     "pipeline": "the whole command on few and many windows: seconds, peak memory, the model's share of the time",
     "busy": "an epoch of training beside other work, in four cases",

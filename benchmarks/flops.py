@@ -13,6 +13,7 @@ Neither counts exponentials, error functions, normalisations, or the bytes that 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -52,6 +53,28 @@ def reduced_flops(config: PerceiverConfig, latent_letters: int, query_letters: i
     look_ups = -(-config.stem_kernel // WORD[config.query_input])
     stem = float(reached * (look_ups - 1) * config.stem_channels)
     return Flops(_latent_flow(config, latent_letters, folded=True) + stem + _tower_flow(config, query_letters), stem)
+
+
+def scan_flops(config: PerceiverConfig, step: int, positions: int) -> float:
+    """Of one window of a scan, when the windows at so many neighbouring positions share what they can.
+
+    The stem and the first block of the tower are computed once for each start modulo the stem's pooling, over all
+    letters of these windows; pooling after the block once for each start modulo both. The queries of the first
+    cross-attention are the same for all windows: the logits of every letter at every position are a table, which is
+    computed once for all. A window's ends, computed by themselves, are left out: 1 % of its letters.
+    """
+    length, phases = config.query_length, config.stem_pool // math.gcd(step, config.stem_pool)
+    both = config.stem_pool * config.tower_pool
+    shifts = both // math.gcd(step, both) // phases
+    share = (length + (positions - 1) * step) / positions / length  # letters of the stretch, by window and its letters
+    whole = reduced_flops(config, config.latent_length, length)
+    stem = whole.stem + _residual_and_pool(length, length, config.stem_pool, config.stem_channels)
+    pooled, channels = length // config.stem_pool, config.tower_channels[0]
+    convolved = 2.0 * pooled * (config.stem_channels * config.tower_kernel + channels) * channels
+    pool = 2.0 * pooled * channels * channels
+    logits = 2.0 * config.latents * config.latent_length * config.embedding_dim
+    left = whole.forward - stem - convolved - pool - logits
+    return left + share * phases * (stem + convolved + shifts * pool)
 
 
 def mean_reduced_flops(config: PerceiverConfig, protein_lengths: Sequence[int]) -> Flops:

@@ -22,6 +22,8 @@ WORKS = {
     "train-shipped": "benchmarks.train_work:shipped",
     "train-plain": "benchmarks.train_work:plain",
     "matmul": "benchmarks.matmul_work:matmul",
+    "scan-shared": "benchmarks.scan_work:shared",
+    "scan-one-by-one": "benchmarks.scan_work:one_by_one",
     "windows-shipped": "benchmarks.window_work:shipped",
     "windows-pyfaidx": "benchmarks.window_work:pyfaidx_alone",
     "windows-letters": "benchmarks.window_work:letter_by_letter",

@@ -39,7 +39,8 @@ def table() -> pd.DataFrame:
 def test_the_examples_in_the_docstrings() -> None:
     modules = [
         api,
-        *(sys.modules[f"seqexpr.api.{name}"] for name in ("prediction", "effects", "datasets", "runs", "comparison")),
+        *(sys.modules[f"seqexpr.api.{name}"] for name in ("prediction", "variant_effects", "effects", "scanning")),
+        *(sys.modules[f"seqexpr.api.{name}"] for name in ("datasets", "runs", "comparison")),
     ]
     results = [doctest.testmod(module) for module in modules]
     assert (sum(found.failed for found in results), sum(found.attempted for found in results) > 10) == (0, True)
@@ -53,7 +54,8 @@ def test_help_and_repr_are_short() -> None:
 
 
 def test_every_verb_has_an_example_that_runs() -> None:
-    for name in ("predict", "explain", "load", "prepare", "train", "cross_validate", "compare"):
+    effects = ("variants", "explain", "scan")
+    for name in ("predict", *effects, "load", "prepare", "train", "cross_validate", "compare"):
         (found,) = [one for one in doctest.DocTestFinder(recurse=False).find(getattr(api, name)) if one.examples]
         assert not any(doctest.SKIP in example.options for example in found.examples), name
 
@@ -65,6 +67,22 @@ def test_the_numbers_are_those_of_the_command(table: pd.DataFrame) -> None:
     assert table.columns.tolist() == printed.columns.tolist()
     assert table["id"].tolist() == printed["id"].tolist()
     np.testing.assert_allclose(table["mrna"], printed["mrna"], rtol=1e-5)
+
+
+def test_a_scan_is_the_prediction_at_each_position(tmp_path: Path) -> None:
+    (tmp_path / "genome.fa").write_bytes((EXAMPLES / "genome.fa").read_bytes())
+    sites = [(4_000, "+"), (4_007, "+"), (4_000, "-"), (4_007, "-")]
+    contig = next(read_fasta(EXAMPLES / "genome.fa")).id
+    rows = (f"{contig}\t{at}\t{at + 1}\t{at}{strand}\t0\t{strand}\n" for at, strand in sites)
+    (tmp_path / "sites.bed").write_text("".join(rows))
+    predicted = seqexpr.predict(genome=tmp_path / "genome.fa", tss=tmp_path / "sites.bed", threads=1)
+    found = seqexpr.scan(tmp_path / "genome.fa", region=f"{contig}:4,001-4,010", step=7, threads=1)
+    assert found.columns.tolist() == ["chrom", "start", "end", "strand", "level"]
+    assert found[["start", "strand"]].values.tolist() == [list(site) for site in sites]
+    assert found["end"].tolist() == [4_007, 4_010] * 2
+    np.testing.assert_allclose(found["level"], predicted["mrna"], atol=1e-5)
+    with pytest.raises(UsageError, match="step 0 is not a whole number of at least 1"):
+        seqexpr.scan(tmp_path / "genome.fa", region=f"{contig}:1-5", step=0)
 
 
 def test_every_kind_of_sequences_gives_the_same_numbers(windows: dict[str, str], table: pd.DataFrame) -> None:

@@ -1,7 +1,7 @@
 """seqexpr: expression levels of genes, mRNA and protein, from DNA around the TSS and protein sequences.
 
-`predict`, `variants`, `explain`, `load`, `prepare`, `train`, `cross_validate` and `compare` are the verbs of the
-command line. Names are loaded at first use, so that importing seqexpr imports neither torch nor pandas.
+`predict`, `variants`, `explain`, `scan`, `load`, `prepare`, `train`, `cross_validate` and `compare` are the verbs of
+the command line. Names are loaded at first use, so that importing seqexpr imports neither torch nor pandas.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ _HOMES = {
     "load": "seqexpr.api",
     "predict": "seqexpr.api",
     "prepare": "seqexpr.api",
+    "scan": "seqexpr.api",
     "train": "seqexpr.api",
     "variants": "seqexpr.api",
     "Model": "seqexpr.api",
@@ -46,7 +47,7 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
-    from seqexpr.api import Model, Run, compare, cross_validate, explain, load, predict, prepare, train, variants
+    from seqexpr.api import Model, Run, compare, cross_validate, explain, load, predict, prepare, scan, train, variants
     from seqexpr.datasets.dataset import PreparedDataset
     from seqexpr.errors import SeqexprError
     from seqexpr.models.config import PerceiverConfig

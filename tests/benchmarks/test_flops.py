@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from benchmarks.flops import least_bytes, mean_reduced_flops, plain_flops, reduced_flops
+from benchmarks.flops import least_bytes, mean_reduced_flops, plain_flops, reduced_flops, scan_flops
 from benchmarks.plain_perceiver import PlainPerceiver
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -83,3 +83,12 @@ def test_the_mean_over_genes() -> None:
 
 def test_the_fewest_bytes() -> None:
     assert least_bytes(PerceiverConfig.from_preset("dna-perceiver"), 10_500) == 10_500 + 4 * 9
+
+
+def test_what_windows_share_is_counted_once() -> None:
+    config = PerceiverConfig.from_preset("dna-perceiver")
+    whole, logits = reduced_flops(config, 10_500, 10_500).forward, 2 * 128 * 10_500 * 32
+    alone = scan_flops(config, 432, 1)  # starts that are all alike, and nothing to share but the table of logits
+    assert alone == pytest.approx(whole - logits, rel=1e-3)
+    far = scan_flops(config, 10_500, 1_000)  # windows that do not overlap, with three kinds of starts modulo 12
+    assert far > alone > 2 * scan_flops(config, 432, 1_000)

@@ -16,7 +16,7 @@ from benchmarks.flops import plain_flops, reduced_flops
 from benchmarks.options import Options
 from benchmarks.pipeline_child import covered, shares
 
-from benchmarks import effects, peak, pipeline, predict, scaling, startup, train, windows
+from benchmarks import effects, peak, pipeline, predict, scaling, scan, startup, train, windows
 
 from .in_process import ThreadChild
 
@@ -121,6 +121,15 @@ def test_effects() -> None:
         own, whole = (way["median"] for way in row["ways"].values())
         assert row["ratio"] == own / whole > 0
     assert "what a change of sequence does" in effects.render(found)
+
+
+def test_scan() -> None:
+    found = scan.run(Options(quick=True, threads=1, start=ThreadChild))
+    (row,) = found["rows"]
+    medians = {name: rate["median"] for name, rate in row["positions_a_second"].items()}
+    assert row["ratio"] == medians["scan"] / medians["predict"] > 0
+    assert row["flops"]["ratio"] > 1.5
+    assert "human-mrna along 20,000 bases, both strands" in scan.render(found)
 
 
 def test_startup(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -448,3 +448,15 @@ def test_windows_of_real_genes_letter_by_letter(shared_data: Path) -> None:
                 compared += 1
                 letters += int(known.sum())
     assert (compared, letters) == (111, 2_219_942)
+
+
+@pytest.mark.parametrize("strand", ["+", "-"])
+def test_tokens_of_an_interval_are_padded_beyond_its_contig(genome_path: Path, strand: str) -> None:
+    with Genome(genome_path) as genome:
+        for start, end in ((0, 61), (-5, 3), (55, 80), (-7, 90), (20, 20)):
+            letters = "".join(CHR2[place] if 0 <= place < 61 else "N" for place in range(start, end))
+            expected = DNA.encode(letters.encode()) if letters else np.empty(0, np.uint8)
+            found = genome.tokens(Interval("2", start, end, strand))
+            np.testing.assert_array_equal(found, expected if strand == "+" else reverse_complement(expected))
+        with pytest.raises(InputError, match="no contig 'chr7'"):
+            genome.tokens(Interval("chr7", 0, 5))

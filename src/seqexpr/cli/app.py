@@ -25,6 +25,7 @@ from seqexpr.cli.models import models
 from seqexpr.cli.predict import predict
 from seqexpr.cli.prepare import prepare
 from seqexpr.cli.prepare_options import PrepareCommand
+from seqexpr.cli.scan import scan
 from seqexpr.cli.train import train
 from seqexpr.cli.variants import variants
 from seqexpr.errors import DeviceError, InputError, SeqexprError, UsageError, printable
@@ -50,6 +51,7 @@ app = typer.Typer(
 app.command(cls=Command)(predict)
 app.command(cls=Command)(variants)
 app.command(cls=Command)(explain)
+app.command(cls=Command)(scan)
 app.command(cls=PrepareCommand)(prepare)
 app.command(cls=Command)(train)
 app.command(cls=Command)(cv)

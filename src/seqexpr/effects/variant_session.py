@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,14 +13,13 @@ from seqexpr.effects.background import Background, read_background
 from seqexpr.effects.gene_windows import GeneWindows
 from seqexpr.effects.variant_records import VariantRecord, VariantTable, VcfReader, parse_variant
 from seqexpr.errors import InputError, UsageError
-from seqexpr.files import sha256_file
 from seqexpr.inputs.reference import Reference
 from seqexpr.inputs.windows import CutWindows
-from seqexpr.models.registry import DEFAULT_DNA_MODEL, resolve_models
-from seqexpr.models.trained import Output, TrainedModel, read_metadata
+from seqexpr.models.registry import DEFAULT_DNA_MODEL
+from seqexpr.models.trained import Output, TrainedModel
 from seqexpr.prediction.inputs import InputCounts, InputSources, ModelNeeds
 from seqexpr.prediction.records import half_life_rows
-from seqexpr.prediction.session import load_predictor
+from seqexpr.prediction.session import choose_models, load_predictor
 from seqexpr.sequences.genome import Genome
 from seqexpr.sequences.windows import Tss
 
@@ -122,12 +120,10 @@ def open_variants(
     sources.check()
     if not (sources.genome and sources.tss):
         raise UsageError("effects of variants need --genome and --tss: each gene's window is cut from the genome")
-    names = tuple(models) or (DEFAULT_DNA_MODEL,)
-    paths = [path for name in names for path in resolve_models([name], allow_partial=allow_partial)]
-    metadata = [read_metadata(path) for path in paths]
-    needs = ModelNeeds.of(metadata)
+    chosen = choose_models(tuple(models) or (DEFAULT_DNA_MODEL,), allow_partial=allow_partial)
+    needs, paths = chosen.needs, chosen.paths
     if needs.protein_length or not needs.window_length:
-        raise UsageError(f"model {names[0]} reads proteins: effects of variants need models that read DNA alone")
+        raise UsageError(f"model {chosen.title} reads proteins: effects of variants need models that read DNA alone")
     sources.check_fit(needs)
     reference = Reference(sources, window=needs.window_length)
     assert reference.genome is not None
@@ -148,7 +144,7 @@ def open_variants(
 
     def say(device: str) -> None:
         if announce is not None:
-            announce("; ".join([f"device: {device}", *names]))
+            announce(chosen.announcement(device))
 
     return VariantSession(
         sources,
@@ -158,14 +154,10 @@ def open_variants(
         GeneWindows(reference.genome, sites, upstream, downstream),
         sites,
         half_life,
-        metadata[0].outputs,
+        chosen.metadata[0].outputs,
         read_background(paths[0]) if len(paths) == 1 else None,
-        tuple((_name(path), sha256_file(path)) for path in paths),
+        tuple((one["name"], one["sha256"]) for one in chosen.checksums()),
     )
-
-
-def _name(weights: Path) -> str:
-    return weights.stem if weights.name != "weights.safetensors" else str(weights.parent)
 
 
 def _check_assembly(reader: VcfReader, genome: Genome) -> None:

@@ -109,8 +109,11 @@ class TowerBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, positions, channels) -> (batch, positions // pool, outputs)."""
-        x = self.convolution(functional.gelu(self.norm(x)))
-        return self.pool(self.residual(x))
+        return self.pool(self.before_pool(x))
+
+    def before_pool(self, x: Tensor) -> Tensor:
+        """All but the pooling: (batch, positions, channels) -> (batch, positions, outputs)."""
+        return self.residual(self.convolution(functional.gelu(self.norm(x))))
 
 
 class QueryTower(nn.Module):
@@ -186,9 +189,12 @@ class QueryTower(nn.Module):
     def _features(self, tokens: Tensor) -> Tensor:
         return self.later_stages(self.first_stage(tokens))
 
-    def later_stages(self, x: Tensor) -> Tensor:
-        """What `first_stage` gives -> (batch, positions / tower_pool / tower_pool ..., channels)."""
-        for block in self.blocks:
+    def later_stages(self, x: Tensor, done: int = 0) -> Tensor:
+        """What `first_stage` gives -> (batch, positions / tower_pool / tower_pool ..., channels).
+
+        Where the first `done` blocks behind it are computed already, x is what they give.
+        """
+        for block in list(self.blocks)[done:]:
             x = block(x)
         return x
 
@@ -469,7 +475,7 @@ class Perceiver(nn.Module):
 
     def attended(self, tokens: Tensor, latents: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """What latents attend to in letters, uint8 (batch, letters): context, mask and tokens of `CrossAttention`."""
-        letters, mask = tokens.shape[1], _known(tokens)
+        letters, mask = tokens.shape[1], known_letters(tokens)
         if not self.training and kernels.reads_letters(tokens, latents, self.embedding.weight):
             return self.embedding.weight + self.positions[:letters, None], mask, tokens
         return self.dropout(self.embedding(tokens.int()) + self.positions[:letters]), mask, None
@@ -505,7 +511,7 @@ class Perceiver(nn.Module):
         return super().load_state_dict(*arguments, **options)
 
 
-def _known(tokens: Tensor) -> Tensor | None:
+def known_letters(tokens: Tensor) -> Tensor | None:
     """Which letters take part in attention, bool (batch, letters); None when all do.
 
     A sequence without one known letter attends to its padding: a softmax over nothing has no value.

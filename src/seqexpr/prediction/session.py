@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from seqexpr.files import sha256_file
 from seqexpr.models.input_range import RangeCounts, coding_features, dna_features, protein_features
 from seqexpr.models.registry import DEFAULT_DNA_MODEL, DEFAULT_PROTEIN_MODEL, resolve_models
-from seqexpr.models.trained import ModelMetadata, read_metadata
+from seqexpr.models.trained import ModelMetadata, read_metadata, tensors_file
 from seqexpr.prediction.inputs import InputCounts, InputRecord, InputSources, ModelNeeds
 
 if TYPE_CHECKING:
@@ -87,22 +88,63 @@ def open_session(
     default = DEFAULT_DNA_MODEL
     if isinstance(sources, InputSources) and not sources.has_dna:
         default = DEFAULT_PROTEIN_MODEL
-    given = [(name, resolve_models([name], allow_partial=allow_partial)) for name in (models or [default])]
-    paths = [path for _, found in given for path in found]
-    metadata = [read_metadata(path) for path in paths]
-    needs = ModelNeeds.of(metadata)
-    chosen = sources if isinstance(sources, InputSources) else sources(needs)
-    chosen.check_fit(needs)
-
-    name, first = _title(paths[0]), metadata[0]
+    models_chosen = choose_models(models or [default], allow_partial=allow_partial)
+    chosen = sources if isinstance(sources, InputSources) else sources(models_chosen.needs)
+    chosen.check_fit(models_chosen.needs)
 
     def say(device: str) -> None:
         if announce is not None:
-            named = (_described(name, read_metadata(found[0]).species, len(found)) for name, found in given)
-            announce("; ".join([f"device: {device}", *named]))
+            announce(models_chosen.announcement(device))
 
-    predictor = load_predictor(paths, device, batch_size, threads, say)
-    return start_session(chosen, predictor, name, first)
+    predictor = load_predictor(models_chosen.paths, device, batch_size, threads, say)
+    return start_session(chosen, predictor, models_chosen.title, models_chosen.metadata[0])
+
+
+@dataclass(frozen=True)
+class ChosenModels:
+    """The models that a user named, before their weights are read."""
+
+    given: tuple[tuple[str, tuple[Path, ...]], ...]
+    """Each name, and the weights files that it stands for."""
+    metadata: tuple[ModelMetadata, ...]
+    """Of each weights file."""
+    needs: ModelNeeds
+
+    @property
+    def paths(self) -> list[Path]:
+        """All weights files."""
+        return [path for _, found in self.given for path in found]
+
+    @property
+    def title(self) -> str:
+        """What the user calls the first of them."""
+        return _title(self.paths[0])
+
+    def checksums(self) -> list[dict[str, str]]:
+        """Of each weights file its `name` and the `sha256` of the file that holds its numbers."""
+        return [{"name": _title(path), "sha256": sha256_file(tensors_file(path))} for path in self.paths]
+
+    def announcement(self, device: str) -> str:
+        """The line that says which device, in words, and which models compute."""
+        named = (_described(name, read_metadata(found[0]).species, len(found)) for name, found in self.given)
+        return "; ".join([f"device: {device}", *named])
+
+
+def choose_models(models: Sequence[str], *, allow_partial: bool = False) -> ChosenModels:
+    """Find models and what they need together.
+
+    Args:
+        models: names, weights files or run folders.
+        allow_partial: take the folds that are there of a cross-validation that is not finished.
+
+    Raises:
+        UsageError: they predict different things.
+        MissingDataError: no such model.
+        InputError: a file is not as it should be.
+    """
+    given = tuple((name, tuple(resolve_models([name], allow_partial=allow_partial))) for name in models)
+    metadata = tuple(read_metadata(path) for _, found in given for path in found)
+    return ChosenModels(given, metadata, ModelNeeds.of(metadata))
 
 
 def _title(weights: Path) -> str:

@@ -47,6 +47,29 @@ def read_bed_lines(path: str | Path, lines: Iterable[tuple[int, bytes]], window:
     return rows
 
 
+def read_intervals(path: str | Path) -> list[tuple[int, Interval]]:
+    """Read the intervals of a BED file of 3 columns or more, each with the number of its line; strands are ignored.
+
+    Raises:
+        InputError: with the line: too few columns, or coordinates that are no integers or out of order; or no row.
+    """
+    found = []
+    for number, line in read_lines(path):
+        if is_data(line):
+            columns = _columns(path, number, line)
+            if len(columns) < FEWEST_COLUMNS:
+                raise InputError(
+                    path,
+                    record=f"line {number:,}",
+                    found=f"{len(columns)} column{'' if len(columns) == 1 else 's'}",
+                    expected="at least 3 (chrom start end)",
+                )
+            found.append((number, _interval(path, f"line {number:,}", columns[:FEWEST_COLUMNS], "+")))
+    if not found:
+        raise InputError(path, found="no row", expected="BED rows: chrom start end")
+    return found
+
+
 def _check_lengths(path: str | Path, lengths: Sequence[int], window: int) -> None:
     """Find out whole windows, whose 5' end is no TSS."""
     whole = sum(length == window for length in lengths)
@@ -77,11 +100,7 @@ def is_data(line: bytes) -> bool:
 def _parse_row(path: str | Path, number: int, line: bytes) -> tuple[Tss, int]:
     """The TSS and the length of the row's interval."""
     record = f"line {number:,}"
-    try:
-        text = line.decode("utf-8")
-    except UnicodeDecodeError:
-        raise InputError(path, record=record, found="bytes that are not UTF-8", expected="BED text") from None
-    columns = [column.strip() for column in (text.split("\t") if "\t" in text else text.split())]
+    columns = _columns(path, number, line)
     if len(columns) < _COLUMNS:
         raise InputError(
             path,
@@ -89,22 +108,38 @@ def _parse_row(path: str | Path, number: int, line: bytes) -> tuple[Tss, int]:
             found=f"{len(columns)} columns",
             expected="at least 6 (chrom start end name score strand)",
         )
-    chrom, start, end, name, _, strand = columns[:_COLUMNS]
+    name, _, strand = columns[FEWEST_COLUMNS:_COLUMNS]
+    interval = _interval(path, record, columns[:FEWEST_COLUMNS], strand if strand in STRANDS else "+")
+    if strand not in STRANDS:
+        raise InputError(path, record=record, found=f"strand {strand!r}", expected="'+' or '-'")
+    if name in ("", "."):
+        raise InputError(path, record=record, found=f"name {name!r}", expected="the gene's id in column 4")
+    if has_control(name):
+        raise InputError(path, record=record, found=f"name {name!r}", expected="a name without control characters")
+    return Tss(name, interval.chrom, interval.five_prime, strand), len(interval)
+
+
+def _columns(path: str | Path, number: int, line: bytes) -> list[str]:
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InputError(
+            path, record=f"line {number:,}", found="bytes that are not UTF-8", expected="BED text"
+        ) from None
+    return [column.strip() for column in (text.split("\t") if "\t" in text else text.split())]
+
+
+def _interval(path: str | Path, record: str, columns: Sequence[str], strand: str) -> Interval:
+    """The interval of a row's first three columns."""
+    chrom, start, end = columns
     if not _is_count(start) or not _is_count(end):
         wrong = end if _is_count(start) else start
         raise InputError(path, record=record, found=f"coordinate {wrong!r}", expected="an integer from 0")
     if int(end) <= int(start):
         raise InputError(path, record=record, found=f"end {end} with start {start}", expected="end > start")
-    if strand not in STRANDS:
-        raise InputError(path, record=record, found=f"strand {strand!r}", expected="'+' or '-'")
-    if not chrom or any(letter.isspace() for letter in chrom):
+    if not chrom or any(letter.isspace() for letter in chrom) or has_control(chrom):
         raise InputError(path, record=record, found=f"contig {chrom!r}", expected="a contig's name")
-    if name in ("", "."):
-        raise InputError(path, record=record, found=f"name {name!r}", expected="the gene's id in column 4")
-    if has_control(name) or has_control(chrom):
-        raise InputError(path, record=record, found=f"name {name!r}", expected="a name without control characters")
-    interval = Interval(chrom, int(start), int(end), strand)
-    return Tss(name, chrom, interval.five_prime, strand), len(interval)
+    return Interval(chrom, int(start), int(end), strand)
 
 
 def _is_count(text: str) -> bool:

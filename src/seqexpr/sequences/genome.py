@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from seqexpr.errors import InputError
-from seqexpr.sequences.alphabet import COMPLEMENT_TOKENS, DNA, reverse_complement_letters
+from seqexpr.sequences.alphabet import COMPLEMENT_TOKENS, DNA, PAD, reverse_complement_letters
 from seqexpr.sequences.contigs import ContigNames
 from seqexpr.sequences.genome_files import ensure_index, open_indexed, plain_fasta
 from seqexpr.sequences.streams import open_input
@@ -143,6 +143,22 @@ class Genome:
         letters = self._text(contig, interval).translate(None, _LINE_ENDS).upper()
         self._check_text(letters, interval)
         return letters if interval.strand == "+" else reverse_complement_letters(letters)
+
+    def tokens(self, interval: Interval) -> np.ndarray:
+        """Tokens of an interval, uint8 (bases,), reverse complemented on the - strand; PAD where it is off its contig.
+
+        Raises:
+            InputError: unknown contig, or letters that are not DNA.
+        """
+        contig = self.contig(interval.chrom, record=str(interval))
+        inside = interval.clip(self._lengths[contig])
+        tokens = self._tokens(contig, inside)
+        if len(tokens) == len(interval):
+            return tokens
+        before = inside.start - interval.start if interval.strand == "+" else interval.end - inside.end
+        padded = np.full(len(interval), PAD, dtype=np.uint8)
+        padded[before : before + len(tokens)] = tokens
+        return padded
 
     def close(self) -> None:
         """Close the file; a later read opens it again."""

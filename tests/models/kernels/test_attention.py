@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from seqexpr.models.kernels import attend_context
+from seqexpr.models.kernels import SharedLogits, attend_context
 
 
 def inputs(windows=2, latents=64, letters=301, width=32, seed=0):
@@ -66,6 +66,25 @@ def test_a_table_of_letters_is_the_context_that_it_spells(instructions):
     for chosen in (None, mask):
         spelt = attend_context(query, context, 0.125, 0.0, chosen)
         assert torch.equal(attend_context(query, table, 0.125, 0.0, chosen, tokens), spelt)
+
+
+@pytest.mark.parametrize("windows", [1, 3, 16, 37])
+def test_logits_that_windows_share_give_the_same_bits(instructions, windows):
+    query, _ = inputs(windows=1, latents=128)
+    table = torch.randn(1000, 5, 32) * torch.linspace(0.1, 30, 1000)[:, None, None]  # maxima that rise
+    tokens = torch.randint(0, 5, (windows, 1000), dtype=torch.uint8)
+    mask = tokens > 0
+    mask[-1, 10:700] = False
+    shared = SharedLogits(query[0], table, 0.125)
+    for chosen in (None, mask):
+        expected = attend_context(query.expand(windows, -1, -1), table, 0.125, 0.0, chosen, tokens)
+        assert torch.equal(shared.attend(tokens, chosen), expected)
+
+
+def test_shared_logits_refuse_letters_outside_the_table(instructions):
+    shared = SharedLogits(inputs()[0][0], torch.randn(300, 5, 32), 0.125)
+    with pytest.raises(IndexError, match="letter 5 in an alphabet of 5"):
+        shared.attend(torch.full((2, 300), 5, dtype=torch.uint8))
 
 
 def test_a_rising_maximum_is_followed(instructions):

@@ -5,12 +5,13 @@ outputs and gradients of both forms against each other. One switch turns them of
 off where they were not built (no C compiler at installation) or the processor lacks the instructions.
 """
 
-from seqexpr.models.kernels.attention import SHORTEST_CONTEXT, attend_context, attends, reads_letters
+from seqexpr.models.kernels.attention import SHORTEST_CONTEXT, SharedLogits, attend_context, attends, reads_letters
 from seqexpr.models.kernels.library import disabled, instruction_set
 from seqexpr.models.kernels.stem import StemStage, stem_stage, stems
 
 __all__ = [
     "SHORTEST_CONTEXT",
+    "SharedLogits",
     "StemStage",
     "attend_context",
     "attends",

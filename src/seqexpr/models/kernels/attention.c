@@ -15,6 +15,7 @@
 #define WIDTH_STEP 32   /* the context's width is a multiple of it */
 #define RISE 12.0f      /* a maximum may be exceeded by this before sums are scaled anew: 2^12 is no danger to them */
 #define LOG2_E 1.44269504f /* logits are computed times this, for weights to be powers of two */
+#define SIDE_BY_SIDE 16 /* windows that pass a position together: its logits then come from a near cache */
 #define MASK_GROUP 64   /* latents that share 16 random words, a byte each: the same for every instruction set */
 
 typedef struct {
@@ -66,6 +67,50 @@ INLINE ints kept(const attention_dropout *dropout, size_t row, size_t latents, s
     return value >= (ints)((words){0} + dropout->threshold);
 }
 
+/* A block's logits for PANEL latents, (BLOCK, PANEL), become weights: the softmax's sums and the attended context grow. */
+INLINE void add_block(float *logits, const block *b, size_t width, float *attended, float *largest, float *weight_sums,
+                      const attention_dropout *dropout, size_t first_row, size_t latents, size_t latent) {
+    int rises = 0;
+    floats top[PANEL_VECTORS], total[PANEL_VECTORS];
+    UNROLL for (int v = 0; v < PANEL_VECTORS; v++) {
+        top[v] = load(logits + v * LANES);
+        for (size_t j = 1; j < b->count; j++) top[v] = larger(top[v], load(logits + j * PANEL + v * LANES));
+        ints higher = top[v] > load(largest + v * LANES) + RISE;
+        for (int i = 0; i < LANES; i++) rises |= higher[i];
+    }
+    if (rises) {
+        UNROLL for (int v = 0; v < PANEL_VECTORS; v++) {
+            size_t at = v * LANES;
+            floats old = load(largest + at), now = larger(old, top[v]);
+            floats factor = power_of_two(old - now);
+            store(largest + at, now);
+            store(weight_sums + at, load(weight_sums + at) * factor);
+            for (size_t d = 0; d < width; d++)
+                store(attended + d * PANEL + v * LANES, load(attended + d * PANEL + v * LANES) * factor);
+        }
+    }
+    UNROLL for (int v = 0; v < PANEL_VECTORS; v++) {
+        top[v] = load(largest + v * LANES);
+        total[v] = all(0);
+    }
+    for (size_t j = 0; j < b->count; j++) {
+        size_t row = first_row + (size_t)b->position[j];
+        UNROLL for (int v = 0; v < PANEL_VECTORS; v++) {
+            floats weight = power_of_two(load(logits + j * PANEL + v * LANES) - top[v]);
+            total[v] += weight;
+            if (dropout->threshold)
+                weight = (floats)((ints)weight & kept(dropout, row, latents, latent + v * LANES));
+            store(logits + j * PANEL + v * LANES, weight);
+        }
+    }
+    UNROLL for (int v = 0; v < PANEL_VECTORS; v++) {
+        float *sum = weight_sums + v * LANES;
+        store(sum, load(sum) + total[v]);
+    }
+    /* Rows beyond count hold no weight: their logits meet rows of zeros. */
+    product(attended, PANEL, 1, b->rows, 1, width, logits, PANEL, width, b->count);
+}
+
 int NAMED(attend_forward)(const float *query, const attention_context *context, const attention_dropout *dropout, size_t windows,
                           size_t latents, float *output, float *log_sums) {
     const size_t width = context->width, panels = latents / PANEL;
@@ -87,45 +132,8 @@ int NAMED(attend_forward)(const float *query, const attention_context *context, 
             for (size_t panel = 0; panel < panels; panel++) {
                 float *attended = sums + panel * width * PANEL;
                 product(logits, PANEL, 0, b.rows, width, 1, query_panels + panel * width * PANEL, PANEL, BLOCK, width);
-                int rises = 0;
-                floats top[PANEL_VECTORS], total[PANEL_VECTORS];
-                UNROLL for (int v = 0; v < PANEL_VECTORS; v++) {
-                    top[v] = load(logits + v * LANES);
-                    for (size_t j = 1; j < b.count; j++) top[v] = larger(top[v], load(logits + j * PANEL + v * LANES));
-                    ints higher = top[v] > load(largest + panel * PANEL + v * LANES) + RISE;
-                    for (int i = 0; i < LANES; i++) rises |= higher[i];
-                }
-                if (rises) {
-                    UNROLL for (int v = 0; v < PANEL_VECTORS; v++) {
-                        size_t at = panel * PANEL + v * LANES;
-                        floats old = load(largest + at), now = larger(old, top[v]);
-                        floats factor = power_of_two(old - now);
-                        store(largest + at, now);
-                        store(weight_sums + at, load(weight_sums + at) * factor);
-                        for (size_t d = 0; d < width; d++)
-                            store(attended + d * PANEL + v * LANES, load(attended + d * PANEL + v * LANES) * factor);
-                    }
-                }
-                UNROLL for (int v = 0; v < PANEL_VECTORS; v++) {
-                    top[v] = load(largest + panel * PANEL + v * LANES);
-                    total[v] = all(0);
-                }
-                for (size_t j = 0; j < b.count; j++) {
-                    size_t row = (dropout->first_window + window) * context->letters + (size_t)b.position[j];
-                    UNROLL for (int v = 0; v < PANEL_VECTORS; v++) {
-                        floats weight = power_of_two(load(logits + j * PANEL + v * LANES) - top[v]);
-                        total[v] += weight;
-                        if (dropout->threshold)
-                            weight = (floats)((ints)weight & kept(dropout, row, latents, panel * PANEL + v * LANES));
-                        store(logits + j * PANEL + v * LANES, weight);
-                    }
-                }
-                UNROLL for (int v = 0; v < PANEL_VECTORS; v++) {
-                    float *sum = weight_sums + panel * PANEL + v * LANES;
-                    store(sum, load(sum) + total[v]);
-                }
-                /* Rows beyond count hold no weight: their logits meet rows of zeros. */
-                product(attended, PANEL, 1, b.rows, 1, width, logits, PANEL, width, b.count);
+                add_block(logits, &b, width, attended, largest + panel * PANEL, weight_sums + panel * PANEL, dropout,
+                          (dropout->first_window + window) * context->letters, latents, panel * PANEL);
             }
         }
         const float scale = 256.0f / (256 - dropout->threshold);
@@ -146,6 +154,62 @@ INLINE void onto_positions(float *out, const float *weights, const float *rows, 
         for (size_t j = 0; j < BLOCK; j += WIDE_ROWS)
             tile(out + j * width + d, width, 1, weights + j * PANEL, PANEL, 1, rows + d, width, PANEL, WIDE_ROWS,
                  WIDTH_STEP / LANES);
+}
+
+/* Logits of every letter at every position, for queries that all windows share. */
+int NAMED(attend_logits)(const float *query, const float *rows, size_t count, size_t width, size_t latents, float *logits) {
+    float *query_panels = aligned_alloc(64, sizeof(float) * latents * width);
+    if (!query_panels) return 1;
+    to_panels(query_panels, query, latents, width, LOG2_E);
+    for (size_t panel = 0; panel < latents / PANEL; panel++)
+        product(logits + panel * PANEL, latents, 0, rows, width, 1, query_panels + panel * width * PANEL, PANEL, count, width);
+    free(query_panels);
+    return 0;
+}
+
+int NAMED(attend_shared)(const float *logits, const attention_context *context, size_t windows, size_t latents, float *output) {
+    const size_t width = context->width, panels = latents / PANEL, vocabulary = context->row_stride / width;
+    const size_t state = latents * (width + 2);
+    const attention_dropout none = {{0, 0}, 0, 0};
+    float *memory = aligned_alloc(64, sizeof(float) * (BLOCK * width + SIDE_BY_SIDE * state));
+    if (!memory) return 1;
+    block b = {.rows = memory};
+    float chosen[BLOCK * PANEL] __attribute__((aligned(64)));
+
+    for (size_t first = 0; first < windows; first += SIDE_BY_SIDE) {
+        size_t count = first + SIDE_BY_SIDE < windows ? SIDE_BY_SIDE : windows - first, next[SIDE_BY_SIDE] = {0};
+        memset(memory + BLOCK * width, 0, sizeof(float) * count * state);
+        for (size_t w = 0; w < count; w++)
+            for (size_t l = 0; l < latents; l++) memory[BLOCK * width + w * state + latents * width + l] = -FLT_MAX;
+        for (int any = 1; any;) {
+            any = 0;
+            for (size_t w = 0; w < count; w++) {
+                float *sums = memory + BLOCK * width + w * state, *largest = sums + latents * width;
+                next[w] = gather(&b, next[w], context, first + w);
+                if (!b.count) continue;
+                any = 1;
+                for (size_t panel = 0; panel < panels; panel++) {
+                    for (size_t j = 0; j < b.count; j++) {
+                        size_t row = (size_t)b.position[j];
+                        size_t letter = context->tokens[(first + w) * context->letters + row];
+                        const float *from = logits + (row * vocabulary + letter) * latents + panel * PANEL;
+                        UNROLL for (int v = 0; v < PANEL_VECTORS; v++) store(chosen + j * PANEL + v * LANES, load(from + v * LANES));
+                    }
+                    add_block(chosen, &b, width, sums + panel * width * PANEL, largest + panel * PANEL,
+                              largest + latents + panel * PANEL, &none, 0, latents, panel * PANEL);
+                }
+            }
+        }
+        for (size_t w = 0; w < count; w++) {
+            const float *sums = memory + BLOCK * width + w * state, *weight_sums = sums + latents * (width + 1);
+            for (size_t l = 0; l < latents; l++)
+                for (size_t d = 0; d < width; d++)
+                    output[((first + w) * latents + l) * width + d] =
+                        sums[(l / PANEL * width + d) * PANEL + l % PANEL] / weight_sums[l];
+        }
+    }
+    free(memory);
+    return 0;
 }
 
 int NAMED(attend_backward)(const float *query, const attention_context *context, const attention_dropout *dropout,

@@ -82,6 +82,48 @@ def attend_context(
     return _Attention.apply(query * scale, context, dropout, mask, tokens)
 
 
+class SharedLogits:
+    """Attention of queries that all windows share, to the table of all letters at all positions: its logits, kept.
+
+    For inference on a CPU, where `attends` says so. It gives the same bits as `attend_context` with tokens, sooner.
+
+    Args:
+        query: float32 (latents, width).
+        context: float32 (letters, vocabulary, width), key and value.
+        scale: what logits are multiplied by.
+    """
+
+    def __init__(self, query: Tensor, context: Tensor, scale: float) -> None:
+        query, self.context = (query * scale).contiguous(), context.contiguous()
+        letters, vocabulary, width = context.shape
+        self.logits = query.new_empty(letters, vocabulary, len(query))
+        """float32 (letters, vocabulary, latents), times log2(e)"""
+        sizes = map(ctypes.c_size_t, (letters * vocabulary, width, len(query)))
+        _library().call("attend_logits", address(query), address(self.context), *sizes, address(self.logits))
+
+    def attend(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(batch, latents, width) from uint8 (batch, letters) tokens and a mask as for `attend_context`."""
+        letters, vocabulary, latents = self.logits.shape
+        assert tokens.shape[1] == letters
+        check_letters(tokens, vocabulary)
+        tokens, mask = tokens.contiguous(), None if mask is None else mask.contiguous()
+        output = self.logits.new_empty(len(tokens), latents, self.context.shape[2])
+        loaded = _library()
+
+        def attend(part: slice) -> None:
+            loaded.call(
+                "attend_shared",
+                address(self.logits),
+                ctypes.byref(_context(self.context, mask, tokens, part)),
+                ctypes.c_size_t(len(output[part])),
+                ctypes.c_size_t(latents),
+                address(output[part]),
+            )
+
+        in_threads(attend, len(output))
+        return output
+
+
 class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(

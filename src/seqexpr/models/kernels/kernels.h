@@ -33,7 +33,14 @@ typedef struct {
 int NAMED(attend_forward)(const float *query, const attention_context *context, const attention_dropout *dropout, size_t windows,
                           size_t latents, float *output, float *log_sums);
 
-/* Gradients of the above for query and for context rows (windows, letters, width); those of masked rows are not written. */
+/* query (latents, width), scaled, that all windows share, and rows (count, width) -> logits (count, latents) to base 2. */
+int NAMED(attend_logits)(const float *query, const float *rows, size_t count, size_t width, size_t latents, float *logits);
+
+/* attend_forward, without dropout, of such logits for the context's rows of all letters at all positions, (letters,
+   vocabulary, latents); there must be tokens. The same bits. */
+int NAMED(attend_shared)(const float *logits, const attention_context *context, size_t windows, size_t latents, float *output);
+
+/* Gradients of attend_forward for query and for context rows (windows, letters, width); those of masked rows are not written. */
 int NAMED(attend_backward)(const float *query, const attention_context *context, const attention_dropout *dropout,
                            size_t windows, size_t latents, const float *output, const float *log_sums,
                            const float *output_gradient, float *query_gradient, float *context_gradient);

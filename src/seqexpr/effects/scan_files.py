@@ -1,0 +1,267 @@
+"""A scan as files: a track for each strand and output, and a JSON that says what the numbers are.
+
+Each contig's rows are kept in a hidden folder beside the output until all contigs are there, so a scan that was killed
+goes on with the contig that it was at.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from seqexpr import __version__
+from seqexpr.effects.scan import Scanner, count_positions
+from seqexpr.effects.tracks import SUFFIXES, bedgraph_rows, check_format, write_track
+from seqexpr.errors import UsageError
+from seqexpr.files import atomic_path, write_json
+from seqexpr.models.trained import Output
+from seqexpr.own_files import read_json
+from seqexpr.sequences.genome import Genome
+from seqexpr.sequences.windows import STRANDS, Interval
+
+_STRAND_NAMES = {"+": "plus", "-": "minus"}
+_FOLDER_NAME = "scan"
+_STATE = "scan.json"
+_LOCK = "lock"
+_DONE = ".done"
+
+
+class ScanFiles:
+    """Where a scan goes.
+
+    Args:
+        out: a folder, where it exists or the text ends with a slash; else what the files' names begin with.
+        format: of `tracks.SUFFIXES`.
+        outputs: the predicted quantities; several have a track each.
+
+    Raises:
+        MissingDataError: bigWig is asked for and pybigtools is not installed.
+        UsageError: an empty name, or one that ends in a format's suffix.
+    """
+
+    def __init__(self, out: str, format: str, outputs: Sequence[Output]) -> None:
+        check_format(format)
+        if not out:
+            raise UsageError("--out is empty: give a folder, or what the files' names begin with")
+        for suffix in (".bedgraph", ".bedgraph.gz", ".bigwig", ".bw"):
+            if out.lower().endswith(suffix):
+                raise UsageError(f"--out {out}: a scan is a file a strand; leave {suffix} out, and choose by --format")
+        folder = out.endswith(("/", os.sep)) or os.path.isdir(out)
+        self.prefix = Path(out, _FOLDER_NAME) if folder else Path(out)
+        self.format = format
+        self._outputs = tuple(outputs)
+        self.parts = self.prefix.with_name(f".{self.prefix.name}.parts")
+        """The hidden folder, which is there while the scan is not finished."""
+
+    @property
+    def description(self) -> Path:
+        """The JSON."""
+        return self.prefix.with_name(f"{self.prefix.name}.json")
+
+    def track(self, strand: str, output: int) -> Path:
+        """The file of one strand and output."""
+        name = [self.prefix.name, *([self._outputs[output].name] if len(self._outputs) > 1 else [])]
+        return self.prefix.with_name(".".join([*name, _STRAND_NAMES[strand], SUFFIXES[self.format]]).replace("/", "_"))
+
+    @property
+    def tracks(self) -> list[Path]:
+        """All track files."""
+        return [self.track(strand, output) for output in range(len(self._outputs)) for strand in STRANDS]
+
+    def describe(
+        self,
+        models: Sequence[dict[str, str]],
+        window: tuple[int, int],
+        genome: Genome,
+        regions: Sequence[Interval],
+        step: int,
+    ) -> dict[str, Any]:
+        """What the JSON says.
+
+        Args:
+            models: `name` and `sha256` of each weights file.
+            window: bases that the models read before a TSS and from it on.
+            genome: in which the regions lie.
+            regions: what is scanned.
+            step: bases from one position to the next.
+        """
+        return {
+            "seqexpr": __version__,
+            "models": list(models),
+            "window": {"upstream": window[0], "downstream": window[1]},
+            "genome": {"file": genome.path.name, "bytes": genome.path.stat().st_size},
+            "regions": [f"{region.chrom}:{region.start + 1}-{region.end}" for region in regions],
+            "step": step,
+            "value": "predicted level if the first transcribed base were the first base of the interval; half-life "
+            "features unknown",
+            "tracks": [
+                {"file": self.track(strand, number).name, "strand": strand, "output": output.name, "unit": output.unit}
+                for number, output in enumerate(self._outputs)
+                for strand in STRANDS
+            ],
+        }
+
+    @contextmanager
+    def opened(self, description: dict[str, Any], *, resume: bool) -> Iterator[list[int]]:
+        """Hold the hidden folder for this process; gives the places of contigs whose parts are there.
+
+        Args:
+            description: as `describe` makes it.
+            resume: go on with a scan that was begun.
+
+        Raises:
+            UsageError: another scan is at work there; one was begun and `resume` is not set; or it was begun with
+                other options.
+            OSError: the place cannot be written.
+        """
+        from filelock import FileLock, Timeout
+
+        self.parts.parent.mkdir(parents=True, exist_ok=True)
+        self.parts.mkdir(exist_ok=True)
+        lock = FileLock(self.parts / _LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise UsageError(
+                f"another process is writing this scan ({self.parts}): wait for it, or choose another --out"
+            ) from None
+        try:
+            yield self._begun(description, resume)
+        finally:
+            unused = not self._done()
+            lock.release()
+            if unused:
+                self.remove_parts()
+
+    def _begun(self, description: dict[str, Any], resume: bool) -> list[int]:
+        state = self.parts / _STATE
+        for path in self.parts.glob(".*.tmp"):  # of a scan that was killed
+            path.unlink()
+        if not (state.exists() and self._done()):
+            write_json(state, description)
+            return []
+        if not resume:
+            raise UsageError(
+                f"a scan that was not finished is in {self.parts}: --resume goes on with it; to begin again, remove it"
+            )
+        begun = read_json(state, "the state of a scan")
+        if begun != description:
+            keys = [key for key in description if not isinstance(begun, dict) or begun.get(key) != description[key]]
+            raise UsageError(
+                f"the scan in {self.parts} was begun with other options ({', '.join(keys)}): give those, or remove it"
+            )
+        return self._done()
+
+    def _done(self) -> list[int]:
+        """The places of contigs whose parts are there."""
+        names = [path.name.removesuffix(_DONE) for path in self.parts.glob(f"*{_DONE}")]
+        return sorted(int(name) for name in names if name.isdigit())
+
+    def part(self, contig: int, strand: str, output: int) -> Path:
+        """The rows of one contig, by its place among those that are scanned."""
+        return self.parts / f"{contig}.{_STRAND_NAMES[strand]}.{output}"
+
+    def scan_contig(
+        self,
+        scanner: Scanner,
+        genome: Genome,
+        contig: int,
+        regions: Sequence[Interval],
+        step: int,
+        advance: Callable[[int], None],
+    ) -> int:
+        """Write the parts of one contig, which appear when all are whole; returns positions without a value.
+
+        Args:
+            scanner: the models.
+            genome: in which the regions lie.
+            contig: its place among those that are scanned.
+            regions: those of the contig.
+            step: bases from one position to the next.
+            advance: is told how many positions are done.
+        """
+        gaps = 0
+        with ExitStack() as stack:
+            streams: dict[tuple[str, int], IO[bytes]] = {}
+            for strand in STRANDS:
+                for output in range(len(self._outputs)):
+                    path = stack.enter_context(atomic_path(self.part(contig, strand, output)))
+                    streams[strand, output] = stack.enter_context(path.open("wb"))
+            for levels in stack.enter_context(closing(scanner.scan(genome, regions, step))):
+                for output in range(len(self._outputs)):
+                    rows = bedgraph_rows(levels.region.chrom, levels.starts, levels.ends, levels.values[:, output])
+                    streams[levels.strand, output].write(rows)
+                gaps += sum(value != value for value in levels.values[:, 0].tolist())
+                advance(len(levels.starts))
+        write_json(self.parts / f"{contig}{_DONE}", gaps)
+        return gaps
+
+    def finish(self, description: dict[str, Any], contigs: dict[str, int]) -> int:
+        """Make the tracks of the parts, then the JSON, and remove the parts; returns positions without a value.
+
+        Args:
+            description: as `describe` makes it.
+            contigs: length of each contig that was scanned, in the genome's order.
+        """
+        places = range(len(contigs))
+        gaps = sum(read_json(self.parts / f"{place}{_DONE}", "the number of gaps of a contig") for place in places)
+        for output in range(len(self._outputs)):
+            for strand in STRANDS:
+                parts = [self.part(place, strand, output) for place in places]
+                write_track(self.track(strand, output), self.format, parts, contigs)
+        write_json(self.description, description)
+        return gaps
+
+    def remove_parts(self) -> None:
+        """Remove the hidden folder."""
+        shutil.rmtree(self.parts, ignore_errors=True)
+
+
+def write_scan(
+    files: ScanFiles,
+    scanner: Scanner,
+    genome: Genome,
+    regions: Sequence[Interval],
+    step: int,
+    description: dict[str, Any],
+    *,
+    resume: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+    progress: Callable[[int], Any],
+) -> int:
+    """Scan regions into files; returns how many positions have no value.
+
+    Args:
+        files: where to.
+        scanner: the models.
+        genome: in which the regions lie.
+        regions: in the genome's order.
+        step: bases from one position to the next.
+        description: as `ScanFiles.describe` makes it.
+        resume: go on with a scan that was begun.
+        say: is told how many contigs are there already.
+        progress: from the number of positions to a context in which to tell how many are done.
+
+    Raises:
+        UsageError: as `ScanFiles.opened`.
+        InputError: letters that are not DNA, or a bigWig file without a value.
+        DeviceError: out of memory.
+        OSError: a file cannot be written.
+    """
+    names = list(dict.fromkeys(region.chrom for region in regions))
+    lengths = genome.contigs
+    with files.opened(description, resume=resume) as done:
+        if done:
+            say(f"{len(done):,} of {len(names):,} contig{'' if len(names) == 1 else 's'} done before")
+        left = [place for place in range(len(names)) if place not in done]
+        own = {place: [region for region in regions if region.chrom == names[place]] for place in left}
+        with progress(sum(count_positions(some, step) for some in own.values())) as advance:
+            for place in left:
+                files.scan_contig(scanner, genome, place, own[place], step, advance)
+        gaps = files.finish(description, {name: lengths[name] for name in names})
+    files.remove_parts()
+    return gaps
