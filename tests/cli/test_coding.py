@@ -211,7 +211,7 @@ def test_the_python_verbs_take_coding_sequences(
     path = model()
     expected = levels(seqexpr("predict", "--fasta", "w.fa", "--model", path, "--cds", "c.fa").out)
     loaded = package.load(path)
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="seqexpr"):
         for cds in ("c.fa", Path("c.fa"), {"g1": "ATGAAACGT"}):
             for table in (package.predict("w.fa", cds=cds, model=path), loaded.predict("w.fa", cds=cds)):
                 assert dict(zip(table["id"], table["level"], strict=True)) == pytest.approx(expected, rel=1e-5)

@@ -221,7 +221,7 @@ def test_the_default_recipe_reads_coding_sequences_where_there_are_some(dataset,
     experiment = resolve_experiment(str(coding_dataset.folder), **named)
     assert (experiment.config.coding_length, experiment.recipe.coding_dropout) == (6000, 0.2)
     assert "coding" not in caplog.text
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="seqexpr"):
         assert resolve_experiment(str(dataset.folder), **named).config.coding_length == 0
     assert "the dataset holds no coding sequences (prepare --cds or --translate)" in caplog.text
     assert [record.levelname for record in caplog.records if "coding" in record.message] == ["INFO"]
@@ -246,7 +246,7 @@ def test_weights_without_a_flow_start_with_the_kernel_flow_of_the_recipe(
     config = resolve_experiment(str(given.folder), **named, recipe="paper").config
     model = TrainedModel("w", Perceiver(config), ModelMetadata(config, (Output("other"),)))
     save_model(tmp_path / "w.safetensors", model)
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="seqexpr"):
         started = resolve_experiment(
             str(given.folder), labels=("a", "b"), recipe="default", start=str(tmp_path / "w.safetensors")
         )

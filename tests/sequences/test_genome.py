@@ -183,7 +183,7 @@ def test_protein_in_place_of_genome(tmp_path: Path) -> None:
 
 
 def test_index_is_written_beside_and_used(plain: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="seqexpr"):
         Genome(plain)
     assert not caplog.records  # an index that is not there yet is nothing to tell
     index = plain.with_name("genome.plain.fai")
