@@ -63,6 +63,7 @@ def test_a_row_for_each_gene_and_all_is_told(variants: Command, weights: Weights
     assert done.err == (
         f"{cpu_line(3)}; {weights()}: 1 network\n"
         "1 record, 1 allele: 2 rows with a value\n"
+        "2 genes: all windows as the genome has them\n"
         "half-life features missing: all 8 for all 2 genes; the model predicts from the rest\n"
     )
 
@@ -152,13 +153,15 @@ def test_levels_of_samples(variants: Command, folder: Path) -> None:
         (("--vcf", "genome.fa"), 3, "before any line that starts with #CHROM"),
         (("--variant", f"chr1:1000:{ALT}:GG"), 3, "1 of 1 REF alleles differ, first chr1:1000 has"),
         (("--vcf", "other.vcf"), 3, "contig chr1: found 3,000 bases; expected 2,999"),
+        (("--variant", "chr7:5:A:G"), 3, "none of the contigs of 1 variant, the first being 'chr7'"),
+        (("--vcf", "calls.vcf", "--format", "vcf"), 2, "says tsv and --format vcf"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(
     variants: Command, folder: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], code: int, said: str
 ) -> None:
     monkeypatch.chdir(folder)
-    text = (folder / "calls.vcf").read_text().replace("#CHROM", "##contig=<ID=1,length=2999>\n#CHROM", 1)
+    text = (folder / "calls.vcf").read_text().replace("#CHROM", "##contig=<ID=chr1,length=2999>\n#CHROM", 1)
     (folder / "other.vcf").write_text(text)
     done = variants(*options, "--out", "effects.tsv")
     assert (done.code, done.out) == (code, "")
@@ -171,6 +174,23 @@ def test_models_of_proteins_have_no_effects_of_variants(folder: Path, seqexpr: C
     options = ("--genome", folder / "genome.fa", "--tss", folder / "tss.bed", "--vcf", folder / "calls.vcf")
     done = seqexpr("variants", *options, "--model", "human-prot")
     said = "model human-prot reads proteins: effects of variants need models that read DNA alone"
+    assert (done.code, done.err) == (2, f"seqexpr: error: {said}\n")
+
+
+def test_names_that_differ_are_told(variants: Command, folder: Path) -> None:
+    done = variants("--variant", f"1:1000:{REF}:{ALT}")
+    assert done.code == 0 and "2 genes: 1 contig found under another name (1 as chr1)\n" in done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--out", "x.vcf", "--format", "tsv"), "--out x.vcf says vcf and --format tsv: leave one of them out"),
+        (("--out", "x.vcf.bgz"), "--out x.vcf.bgz: name it .vcf.gz; it is written as BGZF"),
+    ],
+)
+def test_formats_and_suffixes_must_agree(variants: Command, folder: Path, options: tuple[str, ...], said: str) -> None:
+    done = variants("--vcf", folder / "calls.vcf", *options)
     assert (done.code, done.err) == (2, f"seqexpr: error: {said}\n")
 
 

@@ -40,7 +40,7 @@ def levels_of(genome: Path, one, file: Path, samples=(), sites=SITES[:2], worker
         computing = PhasedLevels(
             Predictor([one], workers=workers),
             windows,
-            lambda gene: HALF_LIFE,
+            lambda gene: (windows.window(gene)[0], HALF_LIFE),
             sites,
             samples,
             VcfReader(file),
@@ -94,6 +94,57 @@ def test_what_cannot_be_placed_is_flagged(tmp_path, text, folder, one):  # noqa:
     }
     assert found["d"].haplotypes[1] is None and found["d"].variants == 1
     np.testing.assert_array_equal(found["a"].haplotypes[0], found["a"].reference)
+
+
+@pytest.mark.parametrize(
+    ("edits", "haplotype", "tss"),
+    [
+        # A run of eight T upstream of the TSS at 40, changed at several places.
+        ([(19, 2, "G"), (24, 1, "C")], "G" + "TTTTCTTT"[1:] + "G", 39),
+        ([(19, 2, "G"), (27, 1, "C")], "G" + "TTTTTTTC"[1:] + "G", 39),
+        ([(19, 1, "GT"), (23, 1, "TT")], "G" + "T" * 10 + "G", 42),
+        ([(19, 2, "G"), (26, 2, "T")], "G" + "T" * 6 + "G", 38),
+        ([(19, 2, "G"), (20, 1, "C")], "G" + "T" * 7 + "G", 39),  # the letter that is changed is gone: left out
+        ([(22, 0, "AC"), (22, 0, "GG")], "G" + "TTACTTTTTT" + "G", 42),  # two at one place: the first
+    ],
+)
+def test_edits_of_one_haplotype_in_a_repeat_keep_their_places(tmp_path, one, edits, haplotype, tss):
+    """Each is where the file puts it: moved over another one it would be another haplotype."""
+    head, run, tail = "ACGGATCCATGCAATCGTA", "G" + "T" * 8 + "G", "CATGCCATAGGACTTACG" * 12
+    genome = {"c1": "C" * 300 + head + run + tail}
+    site = Tss("g", "c1", 340, "+")
+    rows = []
+    for at, size, alt in edits:
+        start = 300 + at - (size == 0)
+        kept = genome["c1"][start] if size == 0 else ""
+        rows.append((start + 1, genome["c1"][start : start + size + (size == 0)], kept + alt, "1|0"))
+    file = vcf(tmp_path / "r.vcf", ["s"], rows)
+    (found,) = levels_of(write(tmp_path / "g.fa", genome), one, file, sites=[site])
+    by_hand = write(tmp_path / "h.fa", {"c1": "C" * 300 + head + haplotype + tail})
+    expected = level(by_hand, one, Tss("g", "c1", 300 + tss, "+")).mean(axis=0)
+    np.testing.assert_allclose(found.haplotypes[0], expected, atol=1e-5)
+    one_left_out = found.flags == ("overlap",)
+    assert one_left_out == (edits[1][0] in (20, 22)) and found.variants == 2
+
+
+def test_genotypes_of_more_than_two_alleles_and_large_variants_are_flagged(tmp_path, text, folder, one):  # noqa: F811
+    base = text["c1"][649]
+    file = tmp_path / "x.vcf"
+    header = "#CHROM POS ID REF ALT QUAL FILTER INFO FORMAT a b".replace(" ", "\t")
+    rows = [
+        f"c1 650 . {base} GG . . . GT 0|0|1 1/1/0",
+        f"c1 20 . {text['c1'][19]} <INV> . . END=1900 GT 0|0 1|1",
+        "nowhere 20 . A C . . . GT 1|1 1|1",
+    ]
+    file.write_text("\n".join(["##fileformat=VCFv4.3", header, *(row.replace(" ", "\t") for row in rows)]) + "\n")
+    with Genome(folder) as opened:
+        windows = GeneWindows(opened, SITES[:1], UPSTREAM, DOWNSTREAM)
+        read = (lambda gene: (windows.window(gene)[0], HALF_LIFE),)
+        computing = PhasedLevels(Predictor([one]), windows, *read, SITES[:1], (), VcfReader(file))
+        found = {row.sample: row for row in computing.stream()}
+    assert found["a"].flags == ("polyploid",) and found["b"].flags == ("polyploid", "symbolic")
+    assert computing.flags == {"symbolic": 1, "contig_missing": 1}
+    np.testing.assert_array_equal(found["b"].haplotypes[0], found["b"].reference)
 
 
 def test_rows_are_of_each_gene_and_sample_in_their_order_with_any_threads(tmp_path, text, folder, one):  # noqa: F811

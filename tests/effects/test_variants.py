@@ -51,7 +51,9 @@ def one():
 
 def effects_of(genome: Path, models, records, sites=SITES, half_life=lambda gene: HALF_LIFE, **options) -> list:
     with Genome(genome) as opened:
-        computing = VariantEffects(models, GeneWindows(opened, sites, UPSTREAM, DOWNSTREAM), half_life, **options)
+        windows = GeneWindows(opened, sites, UPSTREAM, DOWNSTREAM)
+        read = lambda gene: (windows.window(gene)[0], half_life(gene.id))  # noqa: E731
+        computing = VariantEffects(models, windows, read, **options)
         found = [row for _, rows in computing.stream(records) for row in rows]
     counts = computing.counts
     assert counts.rows == len(found) and counts.scored == sum(row.changed is not None for row in found)
@@ -204,6 +206,40 @@ def test_distances_run_along_the_gene(text, folder, one):
     assert {row.gene.id: row.tss_distance for row in rows} == {"plus": 0, "minus": 49}
     near = effects_of(folder, [one], [variant(text, "c1", 715, 1, "A" if text["c1"][715] != "A" else "C")], distance=30)
     assert [(row.gene.id, row.tss_distance) for row in near] == [("plus", 15)]
+    none = effects_of(folder, [one], [variant(text, "c1", 600, 1, "GG")], distance=5)
+    assert flags(none) == [("GG", "too_far")]
+    before = effects_of(folder, [one], [VariantRecord(1, "c1", 751, ".", text["c1"][750], (text["c1"][750] + "TTTT",))])
+    assert next(row.tss_distance for row in before if row.gene.id == "minus") < 0  # an insertion upstream
+
+
+def test_variants_on_no_contig_of_the_genome_are_refused(folder, one):
+    records = [VariantRecord(number, f"{number}", 5, ".", "A", ("C",)) for number in (7, 8)]
+    with pytest.raises(InputError, match=r"none of the contigs of 2 variants, the first being '7'.*such as c1, c2"):
+        effects_of(folder, [one], records)
+
+
+def test_a_contig_of_another_length_is_refused_when_a_variant_lies_on_it(text, folder, one):
+    record = variant(text, "c1", 650, 1, "GG")
+    assert len(effects_of(folder, [one], [record], lengths={"c2": 7, "c1": LENGTH})) == 2
+    with pytest.raises(InputError, match="contig c1: found 2,000 bases; expected 7, as the header"):
+        effects_of(folder, [one], [record], lengths={"c1": 7})
+
+
+def test_a_gene_whose_window_is_deleted_has_a_flag_and_no_value(text, folder, one):
+    letters = text["c1"]
+    rows = effects_of(folder, [one], [variant(text, "c1", 100, 1_500, letters[100])])
+    assert {row.gene.id: row.flags for row in rows} == {"plus": ("deleted",), "minus": ("deleted",)}
+    assert all(row.changed is None for row in rows)
+
+
+def test_an_edit_that_can_be_written_far_away_meets_the_genes_at_all_its_places(tmp_path, one):
+    """A repeat that begins before a window: its copies are equal, so one less may be the last one."""
+    text = {"c1": "ACGT" * 100 + "GATTACA" * 60 + "ACCGGTT" * 100}
+    genome = write(tmp_path / "repeat.fa", text)
+    site = Tss("g", "c1", 800, "+")
+    spelt = [variant(text, "c1", start, 8, text["c1"][start]) for start in (400, 540, 547, 799)]
+    rows = effects_of(genome, [one], spelt, sites=[site])
+    assert len({(row.changed.tobytes(), row.tss_distance) for row in rows}) == 1 and len(rows) == 4
 
 
 def test_another_assembly_is_refused_before_anything_is_computed(text, folder, one):
@@ -244,7 +280,8 @@ def test_ten_thousand_records_in_flat_memory(tmp_path, text, folder, one, monkey
             yield parse_variant(f"c1:{600 + number % 50}:{text['c1'][599 + number % 50]}:GG", number)
 
     with Genome(folder) as opened:
-        computing = VariantEffects([one], GeneWindows(opened, SITES, UPSTREAM, DOWNSTREAM), lambda gene: None)
+        windows = GeneWindows(opened, SITES, UPSTREAM, DOWNSTREAM)
+        computing = VariantEffects([one], windows, lambda gene: (windows.window(gene)[0], None))
         for record, _ in computing.stream(watched()):
             held.discard(record.number)
     assert most <= engine.FIRST_RECORDS + 51

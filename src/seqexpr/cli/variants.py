@@ -40,14 +40,14 @@ def variants(
 
     seqexpr variants --vcf phased.vcf.gz --phased --genome hg38.fa --tss genes.gtf --genes HBB
     """
-    from seqexpr.cli.console import plural, progress, set_up_logging, status
+    from seqexpr.cli.console import logger, plural, progress, set_up_logging, status
     from seqexpr.effects.variant_output import choose_effect_format, open_effects
     from seqexpr.effects.variant_records import VcfReader
     from seqexpr.effects.variant_session import open_source, open_variants
     from seqexpr.errors import UsageError
     from seqexpr.inputs.gene_ids import read_gene_names
     from seqexpr.inputs.options import check_standard_input
-    from seqexpr.prediction.inputs import InputSources, missing_lines
+    from seqexpr.prediction.inputs import InputSources
     from seqexpr.prediction.writers import open_table
 
     set_up_logging(quiet=quiet)
@@ -61,7 +61,7 @@ def variants(
         raise UsageError(
             f"--phased gives levels of samples: leave {'VCF output' if chosen == 'vcf' else '--distance'} out"
         )
-    source = open_source(vcf, table, variant)
+    source = open_source(vcf, table, variant or None)
     sources = InputSources(
         genome=genome,
         tss=tss,
@@ -83,20 +83,22 @@ def variants(
     )
     live = not (out in (None, "-") and sys.stdout.isatty())
     if phased:
-        from seqexpr.effects.phased import columns_for, rows_of
+        from seqexpr.effects.phased import COLUMNS, rows_of
+        from seqexpr.effects.variant_output import with_output
 
         assert isinstance(source, VcfReader), "checked before"
         levels = session.phased(source, samples.split(",") if samples else (), max_mismatch)
         total = len(session.sites) * len(levels.samples)
         with (
-            open_table(out, chosen, columns_for(session.outputs)) as table_writer,
+            open_table(out, chosen, with_output(COLUMNS, session.outputs)) as table_writer,
             progress("variants", "rows", total=total, live=live) as advance,
         ):
             for one in levels.stream():
                 for cells in rows_of(one, session.outputs):
                     table_writer.write(cells)
                 advance(1)
-        status(f"{plural(levels.records, 'record')}: {plural(len(levels.samples), 'sample')}, {total:,} rows")
+        flags = "".join(f"; {count:,} {flag}" for flag, count in sorted(levels.flags.items()))
+        status(f"{plural(levels.records, 'record')}{flags}: {plural(len(levels.samples), 'sample')}, {total:,} rows")
     else:
         computing = session.effects(distance=distance, max_mismatch=max_mismatch)
         with (
@@ -115,5 +117,7 @@ def variants(
                 writer.write(record, effects)
                 advance(1)
         status(computing.counts.describe())
-    for line in missing_lines(session.counts, session.sources, session.needs):
+    for line in session.lines():
         status(line)
+    if (warning := session.warning()) is not None:
+        logger.warning(warning)

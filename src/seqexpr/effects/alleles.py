@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from seqexpr.effects.gene_windows import GeneWindows
 from seqexpr.effects.haplotypes import Edit
 from seqexpr.effects.variant_records import LONGEST_ALLELE, VariantRecord, classify, resolve_symbolic
@@ -10,9 +12,6 @@ from seqexpr.sequences.alphabet import DNA
 
 REF_MISMATCH = "ref_mismatch"
 """The flag of a record whose REF is not what the genome has there: it is never scored."""
-
-_FURTHEST = LONGEST_ALLELE
-"""Bases by which an indel is moved to the left, so that each spelling meets the same genes."""
 
 _SHOWN = 10
 
@@ -23,24 +22,39 @@ class Alleles:
     Args:
         windows: of the genome.
         max_mismatch: share of the records whose REF may differ.
+        lengths: of contigs, as the variants' file gives them.
 
     Raises:
         UsageError: `max_mismatch` is no share.
     """
 
-    def __init__(self, windows: GeneWindows, max_mismatch: float) -> None:
+    def __init__(self, windows: GeneWindows, max_mismatch: float, lengths: Mapping[str, int] | None = None) -> None:
         if not 0 <= max_mismatch <= 1:
             raise UsageError(f"--max-mismatch {max_mismatch}: must be between 0 and 1")
-        self._windows, self._max_mismatch = windows, max_mismatch
+        self._windows, self._max_mismatch, self._lengths = windows, max_mismatch, lengths or {}
+        self.records = 0
+        self.placed = 0
+        """Records on contigs of the genome."""
+        self._unplaced = ""
         self.compared = 0
         """Records whose REF could be compared with the genome."""
         self.mismatches = 0
         self._first = ""
 
     def differs(self, record: VariantRecord) -> bool:
-        """Whether REF is not what the genome has there; counted."""
+        """Whether REF is not what the genome has there; counted.
+
+        Raises:
+            InputError: the variants' file gives the contig another length than the genome has.
+        """
         contig = self._windows.genome.find(record.chrom)
-        if contig is None or classify(record.ref, record.ref) is not None:
+        self.records += 1
+        self.placed += contig is not None
+        if contig is None:
+            self._unplaced = self._unplaced or record.chrom
+            return False
+        self._check_length(record.chrom, contig)
+        if classify(record.ref, record.ref) is not None:
             return False  # there is nothing to compare, which has a flag of its own
         self.compared += 1
         start = record.position - 1
@@ -53,12 +67,20 @@ class Alleles:
         self._first = self._first or found
         return True
 
-    def check_assembly(self) -> None:
-        """Refuse variants of which too many differ, as far as they were compared.
+    def check_assembly(self, *, ended: bool = False) -> None:
+        """Refuse variants of which too many differ, as far as they came; at the end also if all are on other contigs.
 
         Raises:
             InputError: they are of another assembly.
         """
+        if ended and self.records and not self.placed:
+            some = ", ".join(list(self._windows.genome.contigs)[:3])
+            raise InputError(
+                self._windows.genome.path,
+                found=f"none of the contigs of {self.records:,} variant{'' if self.records == 1 else 's'}, the first being "
+                f"{self._unplaced!r}",
+                expected=f"contigs such as {some}; --contig-aliases gives other names of contigs",
+            )
         if self.mismatches > self._max_mismatch * self.compared:
             raise InputError(
                 self._windows.genome.path,
@@ -67,8 +89,18 @@ class Alleles:
                 "more)",
             )
 
+    def _check_length(self, name: str, contig: str) -> None:
+        declared, own = self._lengths.get(name), self._windows.genome.contigs[contig]
+        if declared is not None and declared != own:
+            raise InputError(
+                self._windows.genome.path,
+                record=f"contig {contig}",
+                found=f"{own:,} bases",
+                expected=f"{declared:,}, as the header of the VCF file says (is this the right assembly?)",
+            )
+
     def edit(self, record: VariantRecord, index: int, differs: bool) -> Edit | str:
-        """What an allele does to its contig, written as far left as it can be; or the flag that says why not.
+        """What an allele does to its contig, as it is written; or the flag that says why that is not known.
 
         Args:
             record: any.
@@ -87,15 +119,15 @@ class Alleles:
             if differs:
                 return REF_MISMATCH
             if structural.kind == "DEL":
-                return Edit(start, end, b"").moved(-_FURTHEST, letters_at)
+                return Edit(start, end, b"")
             if end - start > LONGEST_ALLELE:
                 return "too_long"
             new = letters_at(start, end) if structural.kind == "DUP" else DNA.encode(structural.inserted)
             if not new.all():
                 return "not_acgt"
-            return Edit(end, end, new.tobytes()).moved(-_FURTHEST, letters_at)
+            return Edit(end, end, new.tobytes())
         if flag is not None:
             return flag
         if differs:
             return REF_MISMATCH
-        return Edit.of_alleles(record.position, record.ref, record.alts[index]).moved(-_FURTHEST, letters_at)
+        return Edit.of_alleles(record.position, record.ref, record.alts[index])

@@ -58,7 +58,12 @@ class Background:
         quantiles = self.differences.get(output)
         if quantiles is None:
             return None
-        return float(np.interp(abs(delta), quantiles, np.linspace(0, 100, len(quantiles)), left=0.0, right=100.0))
+        size = abs(delta)
+        place = int(np.searchsorted(quantiles, size))  # the first step that is not less
+        if place in (0, len(quantiles)):
+            return 100.0 if place else 0.0
+        below, above = quantiles[place - 1], quantiles[place]
+        return 100 * (place - 1 + (size - below) / (above - below)) / (len(quantiles) - 1)
 
 
 def background_file(weights: Path) -> Path:

@@ -43,9 +43,9 @@ class GeneWindows:
         last = bisect_right(boundaries, end + self._reach)
         return self._sites.get(contig, [])[first:last]
 
-    def window(self, site: Tss) -> np.ndarray:
-        """The window of a gene as the genome has it: uint8 (upstream + downstream,)."""
-        return self.genome.window(site, self.upstream, self.downstream)
+    def window(self, site: Tss) -> tuple[np.ndarray, int]:
+        """The window of a gene as the genome has it, uint8 (upstream + downstream,), and how much of it is padding."""
+        return self.genome.placed_window(site, self.upstream, self.downstream)
 
     def letters_of(self, contig: str) -> Letters:
         """Letters of a contig's + strand, PAD beyond its ends."""

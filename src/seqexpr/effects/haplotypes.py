@@ -73,7 +73,7 @@ class Edit:
         return Edit(tss.boundary - self.end, tss.boundary - self.start, letters)
 
     def moved(self, by: int, letters_at: Letters) -> Edit:
-        """The same change written `by` letters further right (left where negative), or as near as it can be.
+        """The same change written `by` letters further right (left where negative), or as near to that as it can be.
 
         Args:
             by: letters.
@@ -115,6 +115,27 @@ class Edit:
         return Edit(self.start + by, self.end + by, letters)
 
 
+FURTHEST = 100_000
+"""Letters by which an indel in a repeat is moved at most."""
+
+
+def leftmost(edit: Edit, letters_at: Letters) -> Edit:
+    """An edit written as far left as it can be, so that each spelling of it is the same."""
+    return edit.moved(-FURTHEST, letters_at)
+
+
+def rightmost(edit: Edit, letters_at: Letters) -> Edit:
+    """An edit written as far right as it can be."""
+    return edit.moved(FURTHEST, letters_at)
+
+
+def overlap(one: Edit, other: Edit) -> bool:
+    """Whether two edits cannot both be made: they replace the same bases, or insert at the same place."""
+    if one.start == one.end == other.start == other.end:
+        return True
+    return one.start < other.end and other.start < one.end
+
+
 def placed(edit: Edit, letters_at: Letters) -> Edit:
     """An edit along a gene, written where it counts: downstream of the TSS if it can be, else upstream if it can be.
 
@@ -139,6 +160,11 @@ def placed(edit: Edit, letters_at: Letters) -> Edit:
 def spans_tss(edit: Edit) -> bool:
     """Whether bases on both sides of the TSS are replaced, by an edit that `placed` gives."""
     return edit.start < 0 < edit.end
+
+
+def removes_window(edit: Edit, upstream: int, downstream: int) -> bool:
+    """Whether an edit, as `placed`, replaces all letters of a window."""
+    return edit.start <= -upstream and edit.end >= downstream
 
 
 def reaches(edit: Edit, upstream: int, downstream: int) -> bool:

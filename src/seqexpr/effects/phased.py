@@ -7,8 +7,8 @@ known.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
@@ -18,12 +18,23 @@ import numpy as np
 
 from seqexpr.effects.alleles import Alleles
 from seqexpr.effects.gene_windows import GeneWindows
-from seqexpr.effects.haplotypes import Edit, edited_window, placed, reaches, spans_tss
-from seqexpr.effects.variant_records import VariantRecord, VcfReader
-from seqexpr.effects.variants import FIRST_RECORDS, SPANS_TSS
+from seqexpr.effects.haplotypes import (
+    Edit,
+    Letters,
+    edited_window,
+    leftmost,
+    overlap,
+    placed,
+    reaches,
+    rightmost,
+    spans_tss,
+)
+from seqexpr.effects.variant_records import Genotype, VariantRecord, VcfReader
+from seqexpr.effects.variants import FIRST_RECORDS, SPANS_TSS, Read
 from seqexpr.errors import UsageError
 from seqexpr.prediction.inputs import InputRecord
 from seqexpr.prediction.writers import Cell, Column
+from seqexpr.sequences.alphabet import PAD
 from seqexpr.sequences.windows import Tss
 
 if TYPE_CHECKING:
@@ -31,11 +42,13 @@ if TYPE_CHECKING:
     from seqexpr.prediction.predictor import Predictor
 
 UNPHASED = "unphased"
+"""Flag of a heterozygote of which it is not known which haplotype has the allele: left out."""
 OVERLAP = "overlap"
+"""Flag of an edit that replaces bases which another one of its haplotype has replaced already: left out."""
 PHASE_SETS = "phase_sets"
 """Flag of a row whose variants are phased in several sets: which haplotypes of them belong together is not known."""
-MISSING = "missing_genotype"
-HAPLOID = "haploid"
+MISSING, HAPLOID, POLYPLOID = "missing_genotype", "haploid", "polyploid"
+"""Flags of genotypes that are not of two known alleles; of more than two, none is put on a haplotype."""
 
 COLUMNS = (
     *(Column("sample", "text"), Column("gene_id", "text"), Column("gene", "text"), Column("strand", "text")),
@@ -50,8 +63,8 @@ reference level. Models of several outputs have `output` before the levels."""
 class _Haplotypes:
     """What one sample has around one gene."""
 
-    edits: tuple[set[Edit], set[Edit]] = field(default_factory=lambda: (set(), set()))
-    """On the contig's + strand."""
+    edits: tuple[list[Edit], list[Edit]] = field(default_factory=lambda: ([], []))
+    """On the contig's + strand, as they are written, in the order of the file."""
     sets: set[str] = field(default_factory=set)
     flags: set[str] = field(default_factory=set)
 
@@ -79,7 +92,8 @@ class PhasedLevels:
     Args:
         predictor: of models that read DNA alone.
         windows: of the genes, as wide as the widest of the models' windows.
-        half_life: as for `VariantEffects`.
+        read: as for `VariantEffects`.
+        sites: the genes.
         samples: names in the VCF file; () for all.
         reader: the VCF file.
         max_mismatch: share of the records whose REF may differ from the genome.
@@ -92,7 +106,7 @@ class PhasedLevels:
         self,
         predictor: Predictor,
         windows: GeneWindows,
-        half_life: Callable[[str], np.ndarray | None],
+        read: Read,
         sites: Sequence[Tss],
         samples: Sequence[str],
         reader: VcfReader,
@@ -103,11 +117,13 @@ class PhasedLevels:
         if absent := [name for name in samples if name not in reader.samples]:
             some = ", ".join(reader.samples[:5]) + (", ..." if len(reader.samples) > 5 else "")
             raise UsageError(f"--samples: no sample {absent[0]!r} in the VCF file; it has {some}")
-        self._alleles = Alleles(windows, max_mismatch)
-        self._predictor, self._windows, self._half_life = predictor, windows, half_life
+        self._alleles = Alleles(windows, max_mismatch, reader.contig_lengths)
+        self._predictor, self._windows, self._read = predictor, windows, read
         self._sites, self._reader = sites, reader
         self.samples = tuple(dict.fromkeys(samples)) or reader.samples
         self.records = 0
+        self.flags: Counter[str] = Counter()
+        """Alleles that are on no haplotype, by why."""
 
     def stream(self) -> Iterator[SampleLevels]:
         """A row for each gene and sample, in the order of the sites and of the samples.
@@ -117,7 +133,7 @@ class PhasedLevels:
         Raises:
             InputError: too many REF alleles differ from the genome; or whatever the reader raises.
         """
-        kept = self._read()
+        kept = self._read_file()
         waiting: deque[tuple[Tss, int, list[_Row]]] = deque()
         with closing(self._predictor.predict(self._records(kept, waiting))) as predictions:
             levels: list[np.ndarray] = []
@@ -134,7 +150,7 @@ class PhasedLevels:
     ) -> Iterator[InputRecord]:
         """The windows of each gene, the reference first and none twice; `waiting` gets what their levels are for."""
         for gene in self._sites:
-            letters_at, reference = self._windows.letters_along(gene), self._windows.window(gene)
+            letters_at, (reference, half_life) = self._windows.letters_along(gene), self._read(gene)
             numbers = {reference.tobytes(): 0}
             rows = []
             for sample in self.samples:
@@ -145,26 +161,31 @@ class PhasedLevels:
                     own.append(numbers.setdefault(window.tobytes(), len(numbers)))
                 rows.append((sample, found, (own[0], own[1])))
             waiting.append((gene, len(numbers), rows))
-            half_life = self._half_life(gene.id)
             for window_letters in numbers:
                 yield InputRecord(gene.id, np.frombuffer(window_letters, np.uint8), None, half_life)
 
-    def _window(
-        self, edits: Iterable[Edit], gene: Tss, letters_at: Callable[[int, int], np.ndarray], flags: set[str]
-    ) -> np.ndarray:
+    def _window(self, edits: Sequence[Edit], gene: Tss, letters_at: Letters, flags: set[str]) -> np.ndarray:
         """The window of a haplotype; an edit that overlaps one before it is left out and flagged."""
-        along: list[Edit] = []
-        for edit in sorted((one.along(gene) for one in edits), key=lambda one: (one.start, one.end, one.letters)):
-            own = edit if edit.is_substitution else placed(edit, letters_at)
-            if any(own.start < other.end and other.start < own.end for other in along) or own in along:
+        kept: list[Edit] = []
+        for edit in edits:
+            if any(overlap(edit, other) for other in kept):
                 flags.add(OVERLAP)
+            else:
+                kept.append(edit)
+        along = [edit.along(gene) for edit in kept]
+        settled = []
+        for place, edit in enumerate(along):
+            if edit.is_substitution:
+                settled.append(edit)
                 continue
-            if spans_tss(own) and not own.is_substitution:
+            others = along[:place] + along[place + 1 :]
+            own = placed(edit, _between(others, letters_at))
+            if spans_tss(own):
                 flags.add(SPANS_TSS)
-            along.append(own)
-        return edited_window(along, self._windows.upstream, self._windows.downstream, letters_at)
+            settled.append(own)
+        return edited_window(settled, self._windows.upstream, self._windows.downstream, letters_at)
 
-    def _read(self) -> dict[tuple[str, str], _Haplotypes]:
+    def _read_file(self) -> dict[tuple[str, str], _Haplotypes]:
         """What each sample has around each gene, by their names."""
         columns = [(name, self._reader.samples.index(name)) for name in self.samples]
         compared = ((record, self._alleles.differs(record)) for record in self._reader)
@@ -175,7 +196,7 @@ class PhasedLevels:
             for record, differs in pairs:
                 self.records += 1
                 self._add(record, differs, columns, kept)
-        self._alleles.check_assembly()
+        self._alleles.check_assembly(ended=True)
         return kept
 
     def _add(
@@ -186,43 +207,54 @@ class PhasedLevels:
         kept: dict[tuple[str, str], _Haplotypes],
     ) -> None:
         contig = self._windows.genome.find(record.chrom)
-        if contig is None or not self._windows.has_genes(contig):
-            return
         edits = [self._alleles.edit(record, index, differs) for index in range(len(record.alts))]
-        genes = {}
-        for index, edit in enumerate(edits):
-            if isinstance(edit, Edit):
-                near = self._windows.near(contig, edit.start, edit.end)
-                genes[index] = [gene.id for gene in near if self._touches(edit, gene)]
-            else:  # its letters are not known: whoever has it near a gene has a flag there
-                end = record.position - 1 + len(record.ref)
-                near = self._windows.near(contig, record.position - 1, end)
-                genes[index] = [gene.id for gene in near if self._holds(record, gene)]
-        if not any(genes.values()):
+        self.flags.update(edit for edit in edits if isinstance(edit, str))
+        if contig is None:
             return
-        for sample, column in columns:
-            genotype = record.genotype(column)
-            called = [allele for allele in genotype.alleles if allele is not None]
-            for gene in sorted({gene for found in genes.values() for gene in found}):
-                if len(called) < len(genotype.alleles) or not called:
-                    kept.setdefault((gene, sample), _Haplotypes()).flags.add(MISSING)
-                if len(genotype.alleles) == 1:
-                    kept.setdefault((gene, sample), _Haplotypes()).flags.add(HAPLOID)
-            self._add_genotype(sample, genotype.alleles[:2], genotype.phased, genotype.phase_set, edits, genes, kept)
+        genes = {index: self._genes(record, contig, edit) for index, edit in enumerate(edits)}
+        near = sorted({gene for found in genes.values() for gene in found})
+        if not near:
+            return
+        genotypes = record.genotypes([column for _, column in columns])
+        for (sample, _), genotype in zip(columns, genotypes, strict=True):
+            flags = _flags_of(genotype)
+            for gene in near if flags else ():
+                kept.setdefault((gene, sample), _Haplotypes()).flags.update(flags)
+            if POLYPLOID not in flags:
+                self._add_genotype(sample, genotype, edits, genes, kept)
+
+    def _genes(self, record: VariantRecord, contig: str, edit: Edit | str) -> list[str]:
+        """Ids of the genes whose windows an allele changes, or may change where its letters are not known."""
+        windows = self._windows
+        if isinstance(edit, str):
+            start, end = record.position - 1, record.end
+            whole = Edit(start, max(end, start + 1), b"")
+            near = windows.near(contig, start, end)
+            return [gene.id for gene in near if reaches(whole.along(gene), windows.upstream, windows.downstream)]
+        if edit.is_nothing:
+            return []
+        letters_at = windows.letters_of(contig)
+        first, last = leftmost(edit, letters_at), rightmost(edit, letters_at)
+        found = []
+        for gene in windows.near(contig, first.start, last.end):
+            along = first.along(gene)
+            if not edit.is_substitution:
+                along = placed(along, windows.letters_along(gene))
+            if reaches(along, windows.upstream, windows.downstream):
+                found.append(gene.id)
+        return found
 
     def _add_genotype(
         self,
         sample: str,
-        alleles: Sequence[int | None],
-        phased: bool,
-        phase_set: str | None,
+        genotype: Genotype,
         edits: Sequence[Edit | str],
         genes: dict[int, list[str]],
         kept: dict[tuple[str, str], _Haplotypes],
     ) -> None:
         """Put the alleles of a sample on its haplotypes."""
-        same = len(set(alleles)) == 1
-        for haplotype, allele in enumerate(alleles):
+        same = len(set(genotype.alleles)) == 1
+        for haplotype, allele in enumerate(genotype.alleles):
             if not allele:
                 continue
             edit = edits[allele - 1]
@@ -230,39 +262,46 @@ class PhasedLevels:
                 found = kept.setdefault((gene, sample), _Haplotypes())
                 if isinstance(edit, str):
                     found.flags.add(edit)
-                elif not (phased or same):
+                elif not (genotype.phased or same):
                     found.flags.add(UNPHASED)
                 else:
-                    found.edits[haplotype].add(edit)
-                    if not same and phase_set is not None:
-                        found.sets.add(phase_set)
+                    found.edits[haplotype].append(edit)
+                    if not same and genotype.phase_set is not None:
+                        found.sets.add(genotype.phase_set)
 
-    def _touches(self, edit: Edit, gene: Tss) -> bool:
-        along = edit.along(gene)
-        if not edit.is_substitution:
-            along = placed(along, self._windows.letters_along(gene))
-        return not edit.is_nothing and reaches(along, self._windows.upstream, self._windows.downstream)
 
-    def _holds(self, record: VariantRecord, gene: Tss) -> bool:
-        start = record.position - 1
-        along = Edit(start, start + len(record.ref), b"A").along(gene)
-        return reaches(along, self._windows.upstream, self._windows.downstream)
+def _flags_of(genotype: Genotype) -> set[str]:
+    """What is to be said of a genotype wherever it lies near a gene."""
+    flags = set()
+    if not genotype.alleles or None in genotype.alleles:
+        flags.add(MISSING)
+    if len(genotype.alleles) == 1:
+        flags.add(HAPLOID)
+    if len(genotype.alleles) > 2:
+        flags.add(POLYPLOID)
+    return flags
+
+
+def _between(others: Sequence[Edit], letters_at: Letters) -> Letters:
+    """Letters that are PAD where another edit is, over which an indel must not be moved."""
+
+    def letters(start: int, end: int) -> np.ndarray:
+        found = letters_at(start, end).copy()
+        for other in others:
+            beside = other.start == other.end  # an insertion, which has no letters of its own
+            first, last = other.start - beside, other.end + beside
+            found[max(first - start, 0) : max(last - start, 0)] = PAD
+        return found
+
+    return letters
 
 
 def _levels(gene: Tss, levels: Sequence[np.ndarray], rows: Sequence[_Row]) -> Iterator[SampleLevels]:
     for sample, found, (first, second) in rows:
         flags = found.flags | ({PHASE_SETS} if len(found.sets) > 1 else set())
         both = levels[first], None if HAPLOID in flags and not found.edits[1] else levels[second]
-        count = len(found.edits[0] | found.edits[1])
+        count = len(set(found.edits[0]) | set(found.edits[1]))
         yield SampleLevels(sample, gene, count, levels[0], both, tuple(sorted(flags)))
-
-
-def columns_for(outputs: Sequence[Output]) -> list[Column]:
-    """The columns of rows of a model with these outputs."""
-    columns = list(COLUMNS)
-    if len(outputs) > 1:
-        columns.insert([column.name for column in columns].index("ref_level"), Column("output", "text"))
-    return columns
 
 
 def rows_of(levels: SampleLevels, outputs: Sequence[Output]) -> list[list[Cell]]:

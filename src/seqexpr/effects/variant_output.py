@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from seqexpr import __version__
 from seqexpr.effects.bgzf import BgzfWriter
 from seqexpr.effects.vcf_output import KEY, VcfOutput
+from seqexpr.errors import UsageError
 from seqexpr.prediction.writers import Cell, Column, binary_output, choose_format, named_errors, open_table
 
 if TYPE_CHECKING:
@@ -32,12 +33,12 @@ _BASES = {"log10": 10.0, "log2": 2.0, "ln": 2.718281828459045}
 _PARTS = "ALLELE|GENE|GENE_ID|STRAND|TSS_DIST|REF_LEVEL|ALT_LEVEL|DELTA|SD|PERCENTILE|FLAG"
 
 
-def columns_for(outputs: Sequence[Output]) -> list[Column]:
-    """The columns of rows of a model with these outputs."""
-    columns = list(COLUMNS)
+def with_output(columns: Sequence[Column], outputs: Sequence[Output]) -> list[Column]:
+    """Columns of rows of a model with these outputs: `output` before the levels where there are several."""
+    found = list(columns)
     if len(outputs) > 1:
-        columns.insert([column.name for column in columns].index("ref_level"), Column("output", "text"))
-    return columns
+        found.insert([column.name for column in found].index("ref_level"), Column("output", "text"))
+    return found
 
 
 def rows_of(effect: Effect, outputs: Sequence[Output], background: Background | None) -> list[list[Cell]]:
@@ -97,10 +98,16 @@ def choose_effect_format(out: str | None, format: str | None) -> str:
     Raises:
         UsageError: they disagree, or the format cannot be written there.
     """
-    says_vcf = out is not None and out.removesuffix(".gz").endswith(".vcf")
-    if format == "vcf" or (format is None and says_vcf):
-        return "vcf"
-    return choose_format(out, format)
+    plain = (out or "").lower().removesuffix(".gz")
+    if plain.endswith(".bgz"):
+        raise UsageError(f"--out {out}: name it .vcf.gz; it is written as BGZF")
+    says_vcf = plain.endswith(".vcf")
+    if format != "vcf" and not says_vcf:
+        return choose_format(out, format)
+    other = next((one for one in FORMATS if plain.endswith(f".{one}") and one != "vcf"), None)
+    if (says_vcf and format not in (None, "vcf")) or other:
+        raise UsageError(f"--out {out} says {other or 'vcf'} and --format {format}: leave one of them out")
+    return "vcf"
 
 
 def open_effects(
@@ -134,7 +141,7 @@ def open_effects(
 
 class _TableWriter:
     def __init__(self, out: str | None, format: str, outputs: Sequence[Output], background: Background | None) -> None:
-        self._table = open_table(out, format, columns_for(outputs))
+        self._table = open_table(out, format, with_output(COLUMNS, outputs))
         self._outputs, self._background = outputs, background
 
     def __enter__(self) -> _TableWriter:
@@ -209,7 +216,7 @@ class _VcfWriter:
         return self._vcf
 
     def _entry(self, cells: Sequence[Cell]) -> list[str]:
-        columns = [column.name for column in columns_for(self._outputs)]
+        columns = [column.name for column in with_output(COLUMNS, self._outputs)]
         named = dict(zip(columns, cells, strict=True))
         order = ("alt", "gene", "gene_id", "strand", "tss_distance", "ref_level", "alt_level", "delta", "delta_sd")
         values = [named[name] for name in (*order, "percentile", "flag")]

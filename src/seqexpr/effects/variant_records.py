@@ -11,7 +11,7 @@ import csv
 import io
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import Literal
@@ -81,20 +81,30 @@ class VariantRecord:
     line_number: int | None = None
     """1 = the first line of that file; None where it has no lines."""
 
-    def genotype(self, sample: int) -> Genotype:
-        """The genotype in a sample's column; `sample` is an index into `VcfReader.samples`.
+    def genotypes(self, samples: Sequence[int]) -> list[Genotype]:
+        """The genotypes in samples' columns; `samples` are indices into `VcfReader.samples`.
 
         Raises:
             InputError: a GT that is none, or names an ALT that is not there.
         """
         assert self.line is not None
-        # FORMAT is field 8. Only the fields up to the sample are split off: lines may have thousands.
-        fields = _without_end(self.line).split(b"\t", 10 + sample)
-        values = dict(zip(fields[8].split(b":"), fields[9 + sample].split(b":"), strict=False))
+        fields = _without_end(self.line).split(b"\t")  # FORMAT is field 8
+        keys = fields[8].split(b":")
+        return [self._genotype(keys, fields[9 + sample]) for sample in samples]
+
+    def _genotype(self, keys: Sequence[bytes], field: bytes) -> Genotype:
+        values = dict(zip(keys, field.split(b":"), strict=False))
         phase_set = values.get(b"PS", b".")
         text = values.get(b"GT")
         alleles, phased = ((), False) if text is None else self._alleles(text)
         return Genotype(alleles, phased, None if phase_set in (b"", b".") else _readable(phase_set))
+
+    @property
+    def end(self) -> int:
+        """0-based, half-open end of what the record is about: of REF, or of a symbolic allele that says its end."""
+        ends = [self.position - 1 + len(self.ref), _number_or_zero(self.info("END") or "")]
+        lengths = (self.info("SVLEN") or "").split(",")
+        return max([*ends, *(self.position + _number_or_zero(length.lstrip("-")) for length in lengths if length)])
 
     def info(self, key: str) -> str | None:
         """The value of an INFO entry; "" for a key without a value, None where the entry is absent."""
@@ -383,7 +393,8 @@ def resolve_symbolic(record: VariantRecord, alt: int) -> Structural | None:
 
     Kinds of deletions and insertions, such as <DEL:ME:ALU>, count as such, and <DUP:TANDEM> is a <DUP>; of other
     duplications the place of the second copy is not known. The bases start behind POS, which is the one before them.
-    They end at END, or are as many as SVLEN says; where several ALTs have an SVLEN each, that of the allele counts. The
+    They end at END, or are as many as SVLEN says, and where both are given they must agree; where several ALTs have an
+    SVLEN each, that of the allele counts. The
     bases of an <INS> are those of INFO SVINSSEQ or SEQ.
 
     Args:
@@ -398,10 +409,12 @@ def resolve_symbolic(record: VariantRecord, alt: int) -> Structural | None:
     lengths = (record.info("SVLEN") or "").split(",")
     length = lengths[alt].lstrip("-") if len(lengths) == len(record.alts) else ""
     ends = [_number_or_zero(record.info("END") or ""), record.position + _number_or_zero(length)]
-    for end in reversed(ends) if len(record.alts) > 1 else ends:
-        if end > record.position:
-            return Structural("DEL" if found[1] else "DUP", record.position, end)
-    return None
+    if len(record.alts) > 1:
+        ends.reverse()
+    said = [end for end in ends if end > record.position]
+    if not said or (len(record.alts) == 1 and len(set(said)) > 1):  # nothing, or two things
+        return None
+    return Structural("DEL" if found[1] else "DUP", record.position, said[0])
 
 
 _RESOLVED = re.compile(r"<(?:(DEL)(?::[^<>]*)?|(DUP)(?::TANDEM)?|(INS)(?::[^<>]*)?)>")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,15 +11,15 @@ import numpy as np
 from seqexpr.effects.background import Background, read_background
 from seqexpr.effects.gene_windows import GeneWindows
 from seqexpr.effects.variant_records import VariantRecord, VariantTable, VcfReader, parse_variant
-from seqexpr.errors import InputError, UsageError
+from seqexpr.errors import UsageError
 from seqexpr.inputs.reference import Reference
 from seqexpr.inputs.windows import CutWindows
+from seqexpr.models.input_range import RangeCounts
 from seqexpr.models.registry import DEFAULT_DNA_MODEL
-from seqexpr.models.trained import Output, TrainedModel
-from seqexpr.prediction.inputs import InputCounts, InputSources, ModelNeeds
-from seqexpr.prediction.records import half_life_rows
-from seqexpr.prediction.session import choose_models, load_predictor
-from seqexpr.sequences.genome import Genome
+from seqexpr.models.trained import ModelMetadata, Output, TrainedModel
+from seqexpr.prediction.inputs import InputCounts, InputRecord, InputSources, ModelNeeds, missing_lines
+from seqexpr.prediction.records import HalfLifeRows, half_life_rows
+from seqexpr.prediction.session import choose_models, load_predictor, range_features
 from seqexpr.sequences.windows import Tss
 
 if TYPE_CHECKING:
@@ -40,11 +39,45 @@ class VariantSession:
     predictor: Predictor
     windows: GeneWindows
     sites: Sequence[Tss]
-    half_life: Callable[[str], np.ndarray | None]
+    rows: HalfLifeRows
+    outside: RangeCounts | None
+    """Genes that lie outside what the (first) model was trained on; None where its weights do not say."""
     outputs: tuple[Output, ...]
     background: Background | None
     models: tuple[tuple[str, str], ...]
     """Name and SHA-256 of each weights file."""
+    title: str
+    """What the user calls the (first) model."""
+    first: ModelMetadata
+    """What it was trained on."""
+    lengths: dict[str, int]
+    """Of contigs, as a VCF file gives them."""
+
+    def __post_init__(self) -> None:
+        self._read: dict[str, np.ndarray | None] = {}
+
+    def read(self, gene: Tss) -> tuple[np.ndarray, np.ndarray | None]:
+        """A gene's window and half-life features; counted when it is the first time."""
+        window, padded = self.windows.window(gene)
+        if gene.id not in self._read:
+            half_life = self._read[gene.id] = self.rows.row(gene.id)
+            self.counts.records += 1
+            self.counts.dna.add(window, padded, 0)
+            if self.outside is not None:
+                self.outside.add(range_features(InputRecord(gene.id, window, None, half_life), self.first, self.needs))
+        return window, self._read[gene.id]
+
+    def lines(self) -> list[str]:
+        """What was changed on the way in, complete when the stream has ended."""
+        counts = self.counts
+        counts.dna.contig_aliases = self.windows.genome.aliases
+        genes = f"{counts.records:,} gene{'' if counts.records == 1 else 's'}"
+        said = f"{genes}: {'; '.join(counts.dna.describe()) or 'all windows as the genome has them'}"
+        return [said, *missing_lines(counts, self.sources, self.needs)]
+
+    def warning(self) -> str | None:
+        """A line about genes outside what the model was trained on; complete when the stream has ended."""
+        return None if self.outside is None else self.outside.describe(self.title, self.first.species)
 
     def effects(self, *, distance: int | None = None, max_mismatch: float = 0.01) -> VariantEffects:
         """What computes effects of variants; arguments as for `VariantEffects`."""
@@ -54,7 +87,8 @@ class VariantSession:
         return VariantEffects(
             models,
             self.windows,
-            self.half_life,
+            self.read,
+            lengths=self.lengths,
             distance=distance,
             workers=self.predictor.workers,
             max_mismatch=max_mismatch,
@@ -64,7 +98,7 @@ class VariantSession:
         """What computes levels of samples; arguments as for `PhasedLevels`."""
         from seqexpr.effects.phased import PhasedLevels
 
-        return PhasedLevels(self.predictor, self.windows, self.half_life, self.sites, samples, reader, max_mismatch)
+        return PhasedLevels(self.predictor, self.windows, self.read, self.sites, samples, reader, max_mismatch)
 
 
 def open_source(
@@ -80,7 +114,8 @@ def open_source(
         UsageError: none is given, or several are, or a text has no known form.
         InputError: the file is not as it should be.
     """
-    given = [name for name, value in (("--vcf", vcf), ("--table", table), ("--variant", variants)) if value]
+    sources = (("--vcf", vcf), ("--table", table), ("--variant", variants))
+    given = [name for name, value in sources if value is not None]
     if not given:
         raise UsageError("no variants: give --vcf, --table or --variant")
     if len(given) > 1:
@@ -121,14 +156,12 @@ def open_variants(
     if not (sources.genome and sources.tss):
         raise UsageError("effects of variants need --genome and --tss: each gene's window is cut from the genome")
     chosen = choose_models(tuple(models) or (DEFAULT_DNA_MODEL,), allow_partial=allow_partial)
-    needs, paths = chosen.needs, chosen.paths
+    needs, paths, first = chosen.needs, chosen.paths, chosen.metadata[0]
     if needs.protein_length or not needs.window_length:
         raise UsageError(f"model {chosen.title} reads proteins: effects of variants need models that read DNA alone")
     sources.check_fit(needs)
     reference = Reference(sources, window=needs.window_length)
     assert reference.genome is not None
-    if isinstance(source, VcfReader):
-        _check_assembly(source, reference.genome)
     upstream, downstream = needs.upstream, needs.downstream
     sites = CutWindows(
         reference.genome, reference.sites, upstream, downstream, skip_missing=sources.skip_missing_contigs
@@ -136,11 +169,6 @@ def open_variants(
     counts = InputCounts()
     rows = half_life_rows(sources, needs, counts, reference, sites)
     rows.check_joined(site.id for site in sites)
-
-    @cache
-    def half_life(gene: str) -> np.ndarray | None:
-        counts.records += 1
-        return rows.row(gene)
 
     def say(device: str) -> None:
         if announce is not None:
@@ -153,26 +181,12 @@ def open_variants(
         load_predictor(paths, device, "auto", threads, say),
         GeneWindows(reference.genome, sites, upstream, downstream),
         sites,
-        half_life,
-        chosen.metadata[0].outputs,
+        rows,
+        None if first.input_range is None else RangeCounts(first.input_range),
+        first.outputs,
         read_background(paths[0]) if len(paths) == 1 else None,
         tuple((one["name"], one["sha256"]) for one in chosen.checksums()),
+        chosen.title,
+        first,
+        source.contig_lengths if isinstance(source, VcfReader) else {},
     )
-
-
-def _check_assembly(reader: VcfReader, genome: Genome) -> None:
-    """Refuse a VCF file whose header gives contigs other lengths than the genome has.
-
-    Raises:
-        InputError: it is such a file.
-    """
-    lengths = genome.contigs
-    for name, length in reader.contig_lengths.items():
-        own = genome.find(name)
-        if own is not None and lengths[own] != length:
-            raise InputError(
-                genome.path,
-                record=f"contig {own}",
-                found=f"{lengths[own]:,} bases",
-                expected=f"{length:,}, as the header of the VCF file says (is this the right assembly?)",
-            )

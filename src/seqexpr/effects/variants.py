@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -17,13 +17,28 @@ import numpy as np
 
 from seqexpr.effects.alleles import Alleles
 from seqexpr.effects.gene_windows import GeneWindows
-from seqexpr.effects.haplotypes import Edit, edited_window, placed, reaches, spans_tss
+from seqexpr.effects.haplotypes import (
+    Edit,
+    edited_window,
+    leftmost,
+    placed,
+    reaches,
+    removes_window,
+    rightmost,
+    spans_tss,
+)
 from seqexpr.effects.mutagenesis import Mutagenesis
 from seqexpr.effects.variant_records import VariantRecord
 from seqexpr.errors import UsageError
 from seqexpr.models.trained import TrainedModel
 from seqexpr.sequences.alphabet import PAD
 from seqexpr.sequences.windows import Tss
+
+NO_GENE, OUT_OF_WINDOW, TOO_FAR = "no_gene", "out_of_window", "too_far"
+"""Flags of an allele without a gene: none on its contig, none whose window holds it, none so near."""
+
+DELETED = "deleted"
+"""Flag of a gene of which an allele removes the whole window: there is nothing to predict from."""
 
 SPANS_TSS = "spans_tss"
 """A flag that comes with a value: bases on both sides of the TSS are replaced, see `haplotypes`."""
@@ -39,6 +54,10 @@ _GENES_HELD = 64
 
 FIRST_RECORDS = 1_000
 """Records whose REF is compared with the genome before anything is computed."""
+
+
+Read = Callable[[Tss], tuple[np.ndarray, np.ndarray | None]]
+"""Gives a gene's window and half-life features, see `VariantEffects`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +125,9 @@ class VariantEffects:
     Args:
         models: that read DNA alone and predict the same, on their device.
         windows: of the genes, as wide as the widest of the models' windows.
-        half_life: gives a gene's features by its id, float (8,) as the models read them; None where none are known. It
-            is called by the thread that iterates alone.
+        read: gives a gene's window as the genome has it, uint8 (letters,), and its half-life features, float (8,) as
+            the models read them, or None where none are known. It is called by the thread that iterates alone.
+        lengths: of contigs, as the variants' file gives them.
         distance: only genes whose TSS is at most so many bp away; None: all whose window holds the variant.
         workers: threads that compute.
         max_mismatch: share of records whose REF may differ from the genome.
@@ -117,17 +137,18 @@ class VariantEffects:
         self,
         models: Sequence[TrainedModel],
         windows: GeneWindows,
-        half_life: Callable[[str], np.ndarray | None],
+        read: Read,
         *,
+        lengths: Mapping[str, int] | None = None,
         distance: int | None = None,
         workers: int = 1,
         max_mismatch: float = 0.01,
     ) -> None:
         if distance is not None and distance < 0:
             raise UsageError(f"--distance {distance}: must be at least 0")
-        self._alleles = Alleles(windows, max_mismatch)
+        self._alleles = Alleles(windows, max_mismatch, lengths)
         self.counts = EffectCounts()
-        self._models, self._windows, self._half_life = models, windows, half_life
+        self._models, self._windows, self._read = models, windows, read
         self._distance, self._workers = distance, workers
         self._held: OrderedDict[str, Future[Mutagenesis]] = OrderedDict()
         self._lock = threading.Lock()
@@ -144,7 +165,7 @@ class VariantEffects:
         with ThreadPoolExecutor(self._workers) as pool:
             for chunk in self._chunks(chain(first, compared)):
                 yield from self._of_chunk(chunk, pool)
-        self._alleles.check_assembly()
+        self._alleles.check_assembly(ended=True)
 
     def _chunks(
         self, compared: Iterable[tuple[VariantRecord, bool]]
@@ -173,29 +194,43 @@ class VariantEffects:
                 yield Effect(record, alt, flags=(edit,))
                 continue
             assert contig is not None, "else it would have a flag"
-            found = False
-            for job in self._near(record, alt, contig, edit):
-                found = True
-                yield job
-            if not found:
-                yield Effect(record, alt, flags=("out_of_window" if self._windows.has_genes(contig) else "no_gene",))
+            near = list(self._near(record, alt, contig, edit))
+            if near:
+                yield from near
+            else:
+                yield Effect(record, alt, flags=(self._why_none(contig, edit),))
 
-    def _near(self, record: VariantRecord, alt: str, contig: str, edit: Edit) -> Iterator[_Job]:
-        """The allele with each gene whose window it changes."""
-        windows = self._windows
-        upstream, downstream = windows.upstream, windows.downstream
-        for gene in windows.near(contig, edit.start, edit.end):
-            along = edit.along(gene)
+    def _why_none(self, contig: str, edit: Edit) -> str:
+        """The flag of an allele that has no row with a gene."""
+        if not self._windows.has_genes(contig):
+            return NO_GENE
+        if self._distance is not None and any(True for _ in self._touched(contig, edit)):
+            return TOO_FAR
+        return OUT_OF_WINDOW
+
+    def _touched(self, contig: str, edit: Edit) -> Iterator[tuple[Tss, Edit]]:
+        """Genes whose window an edit changes, and the edit along each of them, written where it counts."""
+        windows, letters_at = self._windows, self._windows.letters_of(contig)
+        if edit.is_nothing:  # ALT is REF: it lies where its first letter does
+            edit = Edit(edit.start, edit.start + 1, letters_at(edit.start, edit.start + 1).tobytes())
+        first, last = leftmost(edit, letters_at), rightmost(edit, letters_at)
+        for gene in windows.near(contig, first.start, last.end):
+            along = first.along(gene)
             if not edit.is_substitution:
                 along = placed(along, windows.letters_along(gene))
-            distance = along.start
+            if reaches(along, windows.upstream, windows.downstream):
+                yield gene, along
+
+    def _near(self, record: VariantRecord, alt: str, contig: str, edit: Edit) -> Iterator[_Job | Effect]:
+        """The allele with each gene whose window it changes."""
+        upstream, downstream = self._windows.upstream, self._windows.downstream
+        for gene, along in self._touched(contig, edit):
             if self._distance is not None and not (along.start <= self._distance and along.end >= -self._distance):
                 continue
-            touched = reaches(along, upstream, downstream)
-            if edit.is_nothing:
-                first = Edit(record.position - 1, record.position, b"A").along(gene)
-                distance, touched = first.start, reaches(first, upstream, downstream)
-            if not touched:
+            is_insertion = along.start == along.end
+            distance = along.start - (is_insertion and along.start <= 0)  # an insertion upstream: the base before it
+            if removes_window(along, upstream, downstream) and not edit.is_substitution:
+                yield Effect(record, alt, gene, distance, (DELETED,))
                 continue
             job = _Job(record, alt, gene, distance, ())
             if len(edit.letters) == 1 and edit.is_substitution:
@@ -203,7 +238,7 @@ class VariantEffects:
             elif not edit.is_nothing:
                 if spans_tss(along) and not edit.is_substitution:
                     job.flags = (SPANS_TSS,)
-                job.window = edited_window([along], upstream, downstream, windows.letters_along(gene))
+                job.window = edited_window([along], upstream, downstream, self._windows.letters_along(gene))
             yield job
 
     def _of_chunk(
@@ -217,7 +252,7 @@ class VariantEffects:
         parts = []
         for jobs in by_gene.values():
             gene = jobs[0].gene
-            read = self._windows.window(gene), self._half_life(gene.id)  # here: the genome is for one thread
+            read = self._read(gene)  # here: the genome is for one thread
             parts += [(*read, jobs[start : start + _PART]) for start in range(0, len(jobs), _PART)]
         computed: dict[int, Effect] = {}
         for (*_, jobs), effects in zip(parts, pool.map(lambda part: self._compute(*part), parts), strict=True):

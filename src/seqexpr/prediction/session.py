@@ -221,17 +221,24 @@ def _watched(
     records: Iterator[InputRecord], model: ModelMetadata, needs: ModelNeeds, outside: RangeCounts
 ) -> Iterator[InputRecord]:
     """The same records, each compared with what the model was trained on."""
-    config = model.config
     for record in records:
-        parts: list[tuple[Sequence[str], np.ndarray]] = []
-        if record.dna is not None and config.reads_dna:
-            own = record.dna[needs.upstream - config.upstream : needs.upstream + config.downstream]
-            parts.append(dna_features(own[None], config.upstream))
-        if record.protein is not None and config.reads_protein:
-            parts.append(protein_features([record.protein[: config.protein_length]]))
-        if record.half_life is not None and model.half_life is not None:
-            parts.append((model.half_life.names, record.half_life[None]))
-        if config.reads_coding:
-            parts.append(coding_features([np.empty(0, np.uint8) if record.coding is None else record.coding]))
-        outside.add(parts)
+        outside.add(range_features(record, model, needs))
         yield record
+
+
+def range_features(
+    record: InputRecord, model: ModelMetadata, needs: ModelNeeds
+) -> list[tuple[Sequence[str], np.ndarray]]:
+    """What of a record is compared with the genes that a model was trained on, as `RangeCounts.add` takes it."""
+    config = model.config
+    parts: list[tuple[Sequence[str], np.ndarray]] = []
+    if record.dna is not None and config.reads_dna:
+        own = record.dna[needs.upstream - config.upstream : needs.upstream + config.downstream]
+        parts.append(dna_features(own[None], config.upstream))
+    if record.protein is not None and config.reads_protein:
+        parts.append(protein_features([record.protein[: config.protein_length]]))
+    if record.half_life is not None and model.half_life is not None:
+        parts.append((model.half_life.names, record.half_life[None]))
+    if config.reads_coding:
+        parts.append(coding_features([np.empty(0, np.uint8) if record.coding is None else record.coding]))
+    return parts

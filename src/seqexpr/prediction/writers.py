@@ -323,7 +323,7 @@ def binary_output(
         else:
             target = os.path.realpath(out)  # through a link, which a rename would replace
             stream = stack.enter_context(stack.enter_context(atomic_path(target)).open("wb"))
-        yield stack.enter_context((compressed or _gzipped)(stream)) if out.endswith(".gz") else stream
+        yield stack.enter_context((compressed or _gzipped)(stream)) if out.lower().endswith(".gz") else stream
 
 
 def _gzipped(stream: IO[bytes]) -> io.BufferedWriter:
