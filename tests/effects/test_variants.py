@@ -12,7 +12,7 @@ from seqexpr.effects import variants as engine
 from seqexpr.effects.gene_windows import GeneWindows
 from seqexpr.effects.variant_records import VariantRecord, VariantTable, parse_variant
 from seqexpr.effects.variants import VariantEffects
-from seqexpr.errors import InputError, UsageError
+from seqexpr.errors import DeviceError, InputError, UsageError
 from seqexpr.sequences.genome import Genome
 from seqexpr.sequences.windows import Tss
 from tests.effects.test_mutagenesis import DOWNSTREAM, HALF_LIFE, SMALL, UPSTREAM, model
@@ -285,6 +285,15 @@ def test_ten_thousand_records_in_flat_memory(tmp_path, text, folder, one, monkey
         for record, _ in computing.stream(watched()):
             held.discard(record.number)
     assert most <= engine.FIRST_RECORDS + 51
+
+
+def test_memory_that_runs_out_is_named(text, folder, one, monkeypatch):
+    def full(*given, **named):
+        raise MemoryError
+
+    monkeypatch.setattr(engine, "Mutagenesis", full)
+    with pytest.raises(DeviceError, match="out of memory on cpu; try fewer --threads, or another --device"):
+        effects_of(folder, [one], [variant(text, "c1", 650, 1, "GG")], workers=2)
 
 
 def test_tables_are_sources_too(tmp_path, text, folder, one):

@@ -74,12 +74,12 @@ class Alleles:
             InputError: they are of another assembly.
         """
         if ended and self.records and not self.placed:
-            some = ", ".join(list(self._windows.genome.contigs)[:3])
+            variants = f"{self.records:,} variant{'' if self.records == 1 else 's'}"
             raise InputError(
                 self._windows.genome.path,
-                found=f"none of the contigs of {self.records:,} variant{'' if self.records == 1 else 's'}, the first being "
-                f"{self._unplaced!r}",
-                expected=f"contigs such as {some}; --contig-aliases gives other names of contigs",
+                found=f"none of the contigs of {variants}, the first being {self._unplaced!r}",
+                expected=f"contigs such as {', '.join(list(self._windows.genome.contigs)[:3])}; --contig-aliases gives "
+                "other names of contigs",
             )
         if self.mismatches > self._max_mismatch * self.compared:
             raise InputError(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
-from seqexpr.errors import DeviceError, UsageError
+from seqexpr.errors import UsageError
 from seqexpr.prediction.inputs import InputCounts, InputRecord, InputSources, ModelNeeds
 from seqexpr.sequences.alphabet import DNA, PAD
 from seqexpr.sequences.windows import Interval
@@ -227,7 +227,7 @@ def _explained(
     region = region or Region(-needs.upstream, needs.downstream)
     kept = slice(needs.upstream + region.start, needs.upstream + region.end)
     output = models[0].metadata.outputs[column]
-    with _named_shortage(session), _workers(session) as pool:
+    with named_shortage(session.predictor.device, session.predictor.workers), _workers(session) as pool:
         for record in session.records:
             assert record.dna is not None
             many = method == "ism" and len(region) >= _SATURATING
@@ -304,20 +304,6 @@ def _workers(session: Session) -> Iterator[ThreadPoolExecutor]:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _named_shortage(session: Session) -> Iterator[None]:
-    """An error of a device whose memory runs out, with what a user can do about it."""
-    from seqexpr.prediction.device import is_out_of_memory
-
-    try:
-        yield
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        fewer = "fewer --threads, or " if session.predictor.workers > 1 else ""
-        raise DeviceError(f"out of memory on {session.predictor.device.type}; try {fewer}another --device") from None
 
 
 def _models(session: Session) -> list[TrainedModel]:

@@ -31,6 +31,7 @@ from seqexpr.effects.mutagenesis import Mutagenesis
 from seqexpr.effects.variant_records import VariantRecord
 from seqexpr.errors import UsageError
 from seqexpr.models.trained import TrainedModel
+from seqexpr.prediction.device import named_shortage
 from seqexpr.sequences.alphabet import PAD
 from seqexpr.sequences.windows import Tss
 
@@ -162,7 +163,8 @@ class VariantEffects:
         compared = ((record, self._alleles.differs(record)) for record in records)
         first = list(islice(compared, FIRST_RECORDS))
         self._alleles.check_assembly()
-        with ThreadPoolExecutor(self._workers) as pool:
+        device = self._models[0].network.device
+        with named_shortage(device, self._workers), ThreadPoolExecutor(self._workers) as pool:
             for chunk in self._chunks(chain(first, compared)):
                 yield from self._of_chunk(chunk, pool)
         self._alleles.check_assembly(ended=True)

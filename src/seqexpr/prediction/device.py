@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import torch
 
@@ -108,6 +109,26 @@ def is_out_of_memory(error: BaseException) -> bool:
     # Outside CUDA torch has no class for it: its allocators raise a RuntimeError with these words.
     words = ("can't allocate memory", "out of memory")
     return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+
+
+@contextmanager
+def named_shortage(device: torch.device, workers: int) -> Iterator[None]:
+    """Tell a user what to do when a device's memory runs out.
+
+    Args:
+        device: what computes.
+        workers: passes at the same time.
+
+    Raises:
+        DeviceError: instead of the error that says so.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        fewer = "fewer --threads, or " if workers > 1 else ""
+        raise DeviceError(f"out of memory on {device.type}; try {fewer}another --device") from None
 
 
 def release_memory(device: torch.device) -> None:
