@@ -222,6 +222,7 @@ def _explained(
     say: Callable[[str], None],
 ) -> Generator[GeneEffects, None, None]:
     from seqexpr.effects.mutagenesis import Mutagenesis
+    from seqexpr.prediction.device import named_shortage
 
     needs, models = session.needs, _models(session)
     region = region or Region(-needs.upstream, needs.downstream)
