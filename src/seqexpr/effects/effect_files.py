@@ -24,6 +24,7 @@ from seqexpr.errors import MissingDataError, UsageError, printable
 from seqexpr.files import atomic_path
 from seqexpr.prediction.writers import binary_output, named_errors
 from seqexpr.sequences.alphabet import PAD
+from seqexpr.sequences.windows import Interval
 
 if TYPE_CHECKING:
     from seqexpr.prediction.inputs import InputCounts
@@ -290,7 +291,7 @@ def _quoted(text: str) -> str:
 
 
 class _BigWig:
-    """The same values as a bigWig, in the order of the genome's contigs."""
+    """The same values as a bigWig: contigs in the order of their names, as the format wants them."""
 
     def __init__(self, out: str, contigs: Mapping[str, int]) -> None:
         try:
@@ -301,28 +302,27 @@ class _BigWig:
             ) from None
         self._pybigtools: Any = pybigtools
         self._out, self._contigs = out, dict(contigs)
-        self._found: list[tuple[str, list[tuple[int, float]]]] = []
+        self._found: dict[str, list[tuple[int, float]]] = {}
 
     def __enter__(self) -> _BigWig:
         return self
 
     def write(self, effects: GeneEffects) -> None:
         assert effects.interval is not None
-        if found := track(effects):
-            self._found.append((effects.interval.chrom, found))
+        self._found.setdefault(effects.interval.chrom, []).extend(track(effects))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if kind is not None:
             return
-        order = {name: place for place, name in enumerate(sorted(self._contigs))}
-        self._found.sort(key=lambda one: (order[one[0]], one[1][0][0]))
-        values = ((chrom, place, place + 1, value) for chrom, found in self._found for place, value in found)
+        lengths = dict(sorted(self._contigs.items()))
+        tracks = ((chrom, sorted(self._found.get(chrom, ()))) for chrom in lengths)
+        values = ((chrom, place, place + 1, value) for chrom, found in tracks for place, value in found)
         with named_errors(self._out), atomic_path(self._out) as temporary:
             made = temporary.with_suffix(".bw")  # the library goes by the suffix
             try:
-                self._pybigtools.open(str(made), "w").write({name: self._contigs[name] for name in order}, values)
+                self._pybigtools.open(str(made), "w").write(lengths, values)
                 made.replace(temporary)
             finally:
                 made.unlink(missing_ok=True)
@@ -330,14 +330,31 @@ class _BigWig:
 
 def _check_apart(out: str, region: Region, counts: InputCounts) -> None:
     """Refuse genes whose regions overlap: a bigWig holds one value of a base."""
-    placed = sorted((site.window(-region.start, region.end), site.id) for site in counts.sites.values())
-    for (one, name), (other, next_name) in pairwise(placed):
-        circular = one.start < 0 or one.end > counts.contigs[one.chrom]
-        if one.chrom == other.chrom and (other.start < one.end or circular):
+    placed = sorted(
+        (part.chrom, part.start, part.end, site.id)
+        for site in counts.sites.values()
+        for part in _inside(site.window(-region.start, region.end), counts)
+    )
+    for (chrom, _, end, name), (next_chrom, next_start, _, next_name) in pairwise(placed):
+        if chrom == next_chrom and next_start < end:
             raise UsageError(
                 f"--out {out}: the windows of {name} and {next_name} overlap, and a bigWig holds one value of a base; "
                 "pick genes with --genes, or a part of the windows with --region, or write .bedgraph, a track for each"
             )
+
+
+def _inside(window: Interval, counts: InputCounts) -> list[Interval]:
+    """What a window holds of its contig, in one part, or in two that meet at the origin of a circular one."""
+    length = counts.contigs[window.chrom]
+    if window.chrom not in counts.circular:
+        inside = window.clip(length)
+        return [inside] if len(inside) else []
+    if len(window) >= length:
+        return [Interval(window.chrom, 0, length)]
+    start = window.start % length
+    over = start + len(window) - length
+    found = [Interval(window.chrom, start, min(start + len(window), length))]
+    return [Interval(window.chrom, 0, over), *found] if over > 0 else found
 
 
 class _OneFigure:
