@@ -259,6 +259,55 @@ def test_a_folder_holds_all_and_names_never_leave_it(tmp_path: Path, effects: Ma
     assert len(read(out / "effects.tsv")) == 12 * len(names)
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_folder_holds_no_file_of_an_earlier_run_and_keeps_what_is_not_its_own(tmp_path: Path, effects: Make) -> None:
+    pytest.importorskip("matplotlib")
+    out = tmp_path / "out"
+    write(f"{out}/", effects("old", "ACGT", "chr1:5-9:+"), effects("both", "ACGT", "chr1:25-29:+"))
+    foreign = {"notes.txt": b"mine", "genes/drawn.svg": b"<svg/>", "genes/old.txt": b"mine", "genes/more/x.png": b"x"}
+    for name, text in foreign.items():
+        (out / name).parent.mkdir(exist_ok=True)
+        (out / name).write_bytes(text)
+    new = [effects("new", "TTTT"), effects("both", "GGGG")]
+    write(f"{out}/", *new)
+    write(f"{tmp_path}/fresh/", *new)
+    assert contents(out) == contents(tmp_path / "fresh") | foreign
+    assert "effects.bedgraph" not in contents(out) and "genes/old.svg" not in contents(out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fresh", "out"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_after_an_error_a_folder_is_as_it_was(there: bool, tmp_path: Path, effects: Make) -> None:
+    pytest.importorskip("matplotlib")
+    if there:
+        write(f"{tmp_path}/out/", effects("old", "ACGT", "chr1:5-9:+"))
+    before, gene = contents(tmp_path), effects("new", "ACGT", "chr1:5-9:+")
+    with (
+        pytest.raises(RuntimeError, match="no more"),
+        open_effects(
+            f"{tmp_path}/out/", region=Region(0, 4), counts=counts_of(gene), output="mrna", about="tiny"
+        ) as sink,
+    ):
+        sink.write(gene)
+        raise RuntimeError("no more")
+    assert contents(tmp_path) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"] * there
+    if there:
+        assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, effects: Make) -> None:
+    pytest.importorskip("matplotlib")
+    (tmp_path / "file").touch()
+    for out in (f"{tmp_path}/file/", f"{tmp_path}/file/out/"):
+        with pytest.raises(OSError) as caught:
+            write(out, effects("g", "ACGT"))
+        assert str(caught.value.filename) == out.rstrip("/")
+
+
 @given(st.lists(st.text(max_size=120), max_size=8))
 def test_file_names_are_plain_distinct_and_short(names: list[str]) -> None:
     taken: set[str] = set()
