@@ -148,6 +148,19 @@ def test_a_folder_gets_everything(tmp_path: Path, weights: Weights, seqexpr: Com
     assert (again.code, (tmp_path / "out/effects.tsv").read_text()) == (0, table)
 
 
+def test_a_bigwig_takes_genes_that_lie_apart_at_a_contigs_start(
+    tmp_path: Path, weights: Weights, seqexpr: Command
+) -> None:
+    pybigtools = pytest.importorskip("pybigtools")
+    fasta(tmp_path / "g.fa", {"chr1": bases(5, 900)})
+    (tmp_path / "t.bed").write_text("chr1\t9\t10\tone\t0\t+\nchr1\t599\t600\ttwo\t0\t+\n")
+    options = ("--genome", tmp_path / "g.fa", "--tss", tmp_path / "t.bed", "--model", weights(), "--threads", 1)
+    done = seqexpr("explain", *options, "--region", "-15:+5", "-q", "--out", tmp_path / "a.bw")
+    assert (done.code, done.err) == (0, "")
+    places = [start for start, _, _ in pybigtools.open(str(tmp_path / "a.bw")).records("chr1")]
+    assert places == [*range(14), *range(584, 604)]
+
+
 @pytest.mark.parametrize("suffix", ["svg", "png", "html", "npz", "tsv.gz"])
 def test_one_file_by_its_suffix(suffix: str, tmp_path: Path, weights: Weights, seqexpr: Command) -> None:
     pytest.importorskip("matplotlib")

@@ -60,6 +60,7 @@ def effects() -> Callable[..., GeneEffects]:
         symbol: str = "",
         first: int = 0,
         contig: int = 10_000,
+        circular: bool = False,
         seed: int = 0,
     ) -> GeneEffects:
         tokens = DNA.encode(letters.encode())
@@ -68,6 +69,7 @@ def effects() -> Callable[..., GeneEffects]:
         deltas[tokens[known] - 1, known] = 0
         deltas[:, tokens == 0] = np.nan
         place = None if interval is None else Interval.parse(interval)
-        return GeneEffects(name, symbol, place, contig if place else 0, first, tokens, 1.25, deltas, "mrna", "log10(x)")
+        length = contig if place else 0
+        return GeneEffects(name, symbol, place, length, first, tokens, 1.25, deltas, "mrna", "log10(x)", circular)
 
     return make

@@ -160,7 +160,7 @@ def test_places_in_the_genome_on_both_strands_and_over_an_origin(effects: Make) 
     plus: GeneEffects = effects("g", "ACGT", "chr1:100-104:+", first=-2)
     assert (plus.genomic.tolist(), plus.places.tolist()) == ([100, 101, 102, 103], [-2, -1, 0, 1])
     assert effects("g", "ACGT", "chr1:100-104:-").genomic.tolist() == [103, 102, 101, 100]
-    assert effects("g", "ACGT", "ring:-2-2:+", contig=50).genomic.tolist() == [48, 49, 0, 1]
+    assert effects("g", "ACGT", "ring:-2-2:+", contig=50, circular=True).genomic.tolist() == [48, 49, 0, 1]
     with pytest.raises(ValueError, match="not cut from a genome"):
         _ = effects("g", "ACGT").genomic
 

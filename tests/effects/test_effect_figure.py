@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from seqexpr.effects.attribution import GeneEffects
-from seqexpr.effects.effect_figure import MOST_STRETCHES, STRETCH, _draw, strongest_stretches, write_figure
+from seqexpr.effects.effect_figure import MOST_STRETCHES, STRETCH, _draw, is_figure, strongest_stretches, write_figure
 
 Make = Callable[..., GeneEffects]
 
@@ -45,6 +45,16 @@ def test_there_are_two_to_four_of_them() -> None:
 def test_unknown_letters_are_no_strongest_stretch(effects: Make) -> None:
     gene = effects("g", "N" * 300 + "ACGT" * 50)
     assert min(strongest_stretches(gene)) > 300 - STRETCH
+
+
+@pytest.mark.parametrize("suffix", ["svg", "png"])
+def test_a_figure_is_known_again(suffix: str, tmp_path: Path, effects: Make) -> None:
+    from matplotlib.figure import Figure
+
+    write_figure(tmp_path / f"own.{suffix}", effects("g", "ACGT"))
+    figure = Figure()
+    figure.savefig(tmp_path / f"other.{suffix}")
+    assert [is_figure(tmp_path / f"{name}.{suffix}") for name in ("own", "other", "absent")] == [True, False, False]
 
 
 def test_an_svg_names_gene_place_unit_and_tss_and_has_the_same_bytes_again(tmp_path: Path, effects: Make) -> None:

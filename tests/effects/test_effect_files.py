@@ -30,6 +30,7 @@ def counts_of(*genes: GeneEffects) -> InputCounts:
             boundary = place.start - gene.first if place.strand == "+" else place.end + gene.first
             counts.sites[gene.id] = Tss(gene.id, place.chrom, boundary, place.strand)
             counts.contigs[place.chrom] = gene.contig_length
+            counts.circular |= {place.chrom} if gene.circular else set()
     return counts
 
 
@@ -130,10 +131,17 @@ def test_a_track_of_the_other_strand_is_that_of_the_genome_turned_round(start: i
 
 
 def test_a_window_that_goes_round_a_circle_adds_up(effects: Make) -> None:
-    gene = effects("g", "ACGTACG", "ring:-2-5:+", contig=5)
+    gene = effects("g", "ACGTACG", "ring:-2-5:+", contig=5, circular=True)
     values = dict(track(gene))
     assert sorted(values) == [0, 1, 2, 3, 4]
     assert values[3] == pytest.approx(gene.support[0] + gene.support[5])
+
+
+def test_padding_beyond_a_linear_contig_has_no_place_in_it(effects: Make) -> None:
+    gene = effects("g", "NNACGTN", "chr1:-2-5:+", contig=4)
+    assert gene.genomic.tolist() == [-2, -1, 0, 1, 2, 3, 4]
+    assert [place for place, _ in track(gene)] == [0, 1, 2, 3]
+    assert [row[3] for row in rows(gene)][::3] == [1, 2, 3, 4]
 
 
 def test_a_bigwig_holds_the_values_of_the_track(tmp_path: Path, effects: Make) -> None:
@@ -157,6 +165,34 @@ def test_a_bigwig_of_genes_that_overlap_is_refused_before_anything_is_computed(t
     with pytest.raises(UsageError, match="the windows of one and two overlap, and a bigWig holds one value of a base"):
         write(tmp_path / "e.bw", effects("one", "ACGT", "chr1:5-9:+"), effects("two", "ACGT", "chr1:8-12:-"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_windows_beyond_the_ends_of_a_linear_contig_overlap_nothing(tmp_path: Path, effects: Make) -> None:
+    pybigtools = pytest.importorskip("pybigtools")
+    genes = [
+        effects("last", "NNAC", "chr1:48-52:-", contig=50),
+        effects("first", "NNAC", "chr1:-2-2:+", contig=50),
+        effects("middle", "ACGT", "chr1:20-24:+", contig=50),
+    ]
+    write(tmp_path / "e.bw", *genes)
+    got = [start for start, _, _ in pybigtools.open(str(tmp_path / "e.bw")).records("chr1")]
+    assert got == [0, 1, 20, 21, 22, 23, 48, 49]
+
+
+def test_a_window_over_the_origin_of_a_circle_is_in_two_parts(tmp_path: Path, effects: Make) -> None:
+    pybigtools = pytest.importorskip("pybigtools")
+    over = effects("over", "ACGT", "ring:-2-2:+", contig=50, circular=True)
+    write(tmp_path / "e.bw", over, effects("inside", "ACGT", "ring:20-24:+", contig=50, circular=True))
+    records = list(pybigtools.open(str(tmp_path / "e.bw")).records("ring"))
+    assert [start for start, _, _ in records] == [0, 1, 20, 21, 22, 23, 48, 49]
+    np.testing.assert_allclose([records[place][2] for place in (6, 7, 0, 1)], over.support, rtol=1e-6)
+    for interval in ("ring:45-49:+", "ring:1-5:-"):
+        with pytest.raises(UsageError, match="overlap, and a bigWig holds one value of a base"):
+            write(tmp_path / "no.bw", over, effects("other", "ACGT", interval, contig=50, circular=True))
+    round_it = [effects(name, "ACGTACG", "ring:2-9:+", contig=5, circular=True) for name in ("one", "two")]
+    write(tmp_path / "round.bw", round_it[0])
+    with pytest.raises(UsageError, match="the windows of one and two overlap"):
+        write(tmp_path / "no.bw", *round_it)
 
 
 @pytest.mark.parametrize(
@@ -221,6 +257,55 @@ def test_a_folder_holds_all_and_names_never_leave_it(tmp_path: Path, effects: Ma
         for suffix in (".png", ".svg")
     )
     assert len(read(out / "effects.tsv")) == 12 * len(names)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_folder_holds_no_file_of_an_earlier_run_and_keeps_what_is_not_its_own(tmp_path: Path, effects: Make) -> None:
+    pytest.importorskip("matplotlib")
+    out = tmp_path / "out"
+    write(f"{out}/", effects("old", "ACGT", "chr1:5-9:+"), effects("both", "ACGT", "chr1:25-29:+"))
+    foreign = {"notes.txt": b"mine", "genes/drawn.svg": b"<svg/>", "genes/old.txt": b"mine", "genes/more/x.png": b"x"}
+    for name, text in foreign.items():
+        (out / name).parent.mkdir(exist_ok=True)
+        (out / name).write_bytes(text)
+    new = [effects("new", "TTTT"), effects("both", "GGGG")]
+    write(f"{out}/", *new)
+    write(f"{tmp_path}/fresh/", *new)
+    assert contents(out) == contents(tmp_path / "fresh") | foreign
+    assert "effects.bedgraph" not in contents(out) and "genes/old.svg" not in contents(out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fresh", "out"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_after_an_error_a_folder_is_as_it_was(there: bool, tmp_path: Path, effects: Make) -> None:
+    pytest.importorskip("matplotlib")
+    if there:
+        write(f"{tmp_path}/out/", effects("old", "ACGT", "chr1:5-9:+"))
+    before, gene = contents(tmp_path), effects("new", "ACGT", "chr1:5-9:+")
+    with (
+        pytest.raises(RuntimeError, match="no more"),
+        open_effects(
+            f"{tmp_path}/out/", region=Region(0, 4), counts=counts_of(gene), output="mrna", about="tiny"
+        ) as sink,
+    ):
+        sink.write(gene)
+        raise RuntimeError("no more")
+    assert contents(tmp_path) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"] * there
+    if there:
+        assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, effects: Make) -> None:
+    pytest.importorskip("matplotlib")
+    (tmp_path / "file").touch()
+    for out in (f"{tmp_path}/file/", f"{tmp_path}/file/out/"):
+        with pytest.raises(OSError) as caught:
+            write(out, effects("g", "ACGT"))
+        assert str(caught.value.filename) == out.rstrip("/")
 
 
 @given(st.lists(st.text(max_size=120), max_size=8))

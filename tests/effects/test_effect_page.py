@@ -4,6 +4,8 @@ import base64
 import hashlib
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
@@ -51,7 +53,7 @@ def test_the_page_holds_what_was_found(effects: Make) -> None:
     (stored,) = data["genes"]
     assert data["output"] == "mrna [log10(x)]"
     assert (stored["name"], stored["letters"], stored["first"], stored["level"]) == ("SYM (E1)", "ACGTN", -2, 1.25)
-    assert stored["place"] == {"chrom": "chr1", "start": 5, "end": 10, "strand": "-", "contig": 50}
+    assert stored["place"] == {"chrom": "chr1", "start": 5, "end": 10, "strand": "-", "contig": 50, "circular": False}
     steps = np.frombuffer(base64.b64decode(stored["deltas"]), "<i2").reshape(5, 4)
     largest = np.nanmax(np.abs(gene.deltas))
     np.testing.assert_allclose(steps[:4].T * stored["scale"], gene.deltas[:, :4], atol=largest / 32767)
@@ -79,6 +81,55 @@ def test_the_page_fetches_nothing_and_runs_its_own_script_alone(effects: Make) -
     (policy,) = (one["content"] for tag, one in reader.tags if one.get("http-equiv") == "Content-Security-Policy")
     digest = base64.b64encode(hashlib.sha256(reader.scripts[1].encode()).digest()).decode()
     assert policy is not None and f"script-src 'sha256-{digest}'" in policy and "default-src 'none'" in policy
+
+
+DOM = """
+const elements = {};
+const make = () => new Proxy({ clientWidth: 800, clientHeight: 300, style: {}, options: [], children: [] }, {
+  get: (all, name) => name in all ? all[name] : (typeof name === "string" ? () => make() : undefined),
+  set: (all, name, value) => { all[name] = value; return true; },
+});
+globalThis.document = {
+  documentElement: make(),
+  getElementById: (id) => elements[id] ??= make(),
+  createElement: make,
+  addEventListener() {},
+};
+globalThis.window = globalThis;
+globalThis.addEventListener = () => {};
+globalThis.matchMedia = () => make();
+globalThis.getComputedStyle = () => ({ getPropertyValue: () => "#102030" });
+globalThis.requestAnimationFrame = (draw) => draw();
+globalThis.ResizeObserver = class { observe() {} };
+document.getElementById("data").textContent = process.argv[1];
+"""
+
+
+@pytest.mark.parametrize(
+    ("letters", "interval", "circular", "said"),
+    [
+        ("ACGT", "c:9-13:+", False, "c:10-13 (+)"),
+        ("ACGT", "c:9-13:-", False, "c:10-13 (−)"),
+        ("NNAC", "c:-2-2:+", False, "c:1-2 (+; 2 outside the contig)"),
+        ("NNNAC", "c:48-53:-", False, "c:49-50 (−; 3 outside the contig)"),
+        ("NNNN", "c:-6--2:+", False, "outside the contig c (+)"),
+        ("ACGT", "c:-2-2:+", True, "c:49-2 over the origin (+)"),
+        ("ACGT", "c:48-52:-", True, "c:49-2 over the origin (−)"),
+        ("A" * 60, "c:-2-58:-", True, "c:1-50 (−)"),
+    ],
+)
+def test_the_range_shown_goes_round_circular_contigs_alone(
+    letters: str, interval: str, circular: bool, said: str, effects: Make
+) -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node.js is not installed")
+    page = Page("tiny")
+    page.add(effects("g", letters, interval, contig=50, circular=circular))
+    reader, _ = read(page)
+    script = f"{DOM}{reader.scripts[1]}\nconsole.log(elements.where.textContent);"
+    done = subprocess.run([node, "-e", script, reader.scripts[0]], capture_output=True, text=True, timeout=60)
+    assert (done.stdout.strip().partition(" from the TSS, ")[2], done.stderr) == (said, "")
 
 
 def test_a_chooser_is_there_for_several_genes_alone(effects: Make) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from seqexpr.effects.gradients import _of_mixtures, check_differentiable, integrated_gradients
 from seqexpr.errors import UsageError
@@ -74,3 +75,29 @@ def test_what_gradients_cannot_see_is_said(network: Make) -> None:
     ]
     with pytest.raises(UsageError, match="the model counts words, which have no gradient; use --method ism"):
         check_differentiable([network(kernel_genes=12, sequence_flows=False).metadata])
+
+
+class NoDoubles(TorchDispatchMode):
+    """As MPS is: an operation that makes a float64 tensor is an error."""
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = function(*args, **(kwargs or {}))
+        for one in found if isinstance(found, tuple | list) else (found,):
+            if isinstance(one, torch.Tensor) and one.dtype == torch.float64:
+                raise TypeError(f"{function} made a float64 tensor")
+        return found
+
+
+def test_gradients_need_no_double_precision_where_the_device_has_none(
+    network: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = network(**KINDS["kernel of words too"])
+    wanted = integrated_gradients([model], 144, WINDOW, HALF_LIFE, 0)
+    with pytest.raises(TypeError, match="made a float64 tensor"), NoDoubles():
+        integrated_gradients([model], 144, WINDOW, HALF_LIFE, 0)
+    for module in ("effects.gradients", "models.composition.kernel", "models.composition.row_sums"):
+        monkeypatch.setattr(f"seqexpr.{module}.widest_float", lambda _: torch.float32)
+    with NoDoubles():
+        found = integrated_gradients([model], 144, WINDOW, HALF_LIFE, 0)
+    np.testing.assert_allclose(found.deltas, wanted.deltas, atol=1e-4)
+    assert found.difference == pytest.approx(wanted.difference, abs=1e-4)

@@ -37,7 +37,7 @@ _CHUNK = 128
 
 _SATURATING = 1000
 """Letters of a region from which on the engine prepares for thousands of substitutions: several times as fast, and off
-by 1e-5 of a level at most."""
+by 1e-5 of an output's unit at most, usually by 4e-7."""
 
 _REGION = re.compile(r"(?P<start>[+-]?[0-9]{1,12}):(?P<end>[+-]?[0-9]{1,12})", re.ASCII)
 
@@ -89,8 +89,8 @@ class GeneEffects:
     symbol: str
     """"" where it is not known."""
     interval: Interval | None
-    """Where the region lies in the genome; None for windows that come as they are. On a circular contig it may go on
-    over the origin."""
+    """Where the region lies in the genome; None for windows that come as they are. It may go on beyond the ends of
+    its contig: on a circular one over the origin, on a linear one as padding."""
     contig_length: int
     """Of the interval's contig; 0 where there is none."""
     first: int
@@ -104,6 +104,8 @@ class GeneEffects:
     where no letter is known."""
     output: str
     unit: str
+    circular: bool = False
+    """Whether the interval's contig is circular."""
 
     @property
     def support(self) -> np.ndarray:
@@ -117,7 +119,7 @@ class GeneEffects:
 
     @property
     def genomic(self) -> np.ndarray:
-        """int64 (length,): 0-based place of each letter on its contig.
+        """int64 (length,): 0-based place of each letter on its contig; outside it for padding beyond a linear one.
 
         Raises:
             ValueError: the window was not cut from a genome.
@@ -125,9 +127,9 @@ class GeneEffects:
         if self.interval is None:
             raise ValueError(f"{self.id} was not cut from a genome")
         offsets = np.arange(len(self.tokens), dtype=np.int64)
-        if self.interval.strand == "+":
-            return (self.interval.start + offsets) % self.contig_length
-        return (self.interval.end - 1 - offsets) % self.contig_length
+        plus = self.interval.strand == "+"
+        places = self.interval.start + offsets if plus else self.interval.end - 1 - offsets
+        return places % self.contig_length if self.circular else places
 
     @property
     def named(self) -> str:
@@ -276,6 +278,7 @@ def _gene_effects(
         deltas=deltas,
         output=output.name,
         unit=output.unit,
+        circular=site is not None and site.chrom in counts.circular,
     )
 
 

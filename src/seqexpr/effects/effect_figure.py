@@ -24,6 +24,12 @@ STRETCH = 60
 MOST_STRETCHES = 4
 _FEWEST_STRETCHES = 2
 
+_MADE_BY = "seqexpr explain"
+"""In the metadata of each figure, by which it is known again."""
+
+_METADATA_BYTES = 4096
+"""Of a file's beginning, in which its metadata stands."""
+
 _WEAKEST = 0.4
 """Share of the strongest stretch's sum that a third and fourth one must have to be shown."""
 
@@ -81,11 +87,23 @@ def write_figure(path: str | os.PathLike[str], effects: GeneEffects) -> None:
     import matplotlib
 
     suffix = Path(path).suffix.lower().lstrip(".")
-    metadata = {"Date": None} if suffix == "svg" else {"Software": None}
+    metadata = {"Date": None, "Creator": _MADE_BY} if suffix == "svg" else {"Software": _MADE_BY}
     with matplotlib.rc_context(_STYLE), atomic_path(path) as temporary, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # of a gene's name; in an SVG the reader's fonts have it
         figure = _draw(effects)
         figure.savefig(temporary, format=suffix, dpi=150, facecolor="white", metadata=metadata)
+
+
+def is_figure(path: Path) -> bool:
+    """Whether `write_figure` wrote a file, by its metadata.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    if path.suffix not in (".svg", ".png") or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return _MADE_BY.encode() in file.read(_METADATA_BYTES)
 
 
 def strongest_stretches(effects: GeneEffects) -> list[int]:

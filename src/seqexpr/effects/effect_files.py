@@ -21,9 +21,10 @@ import numpy as np
 
 from seqexpr.effects.attribution import LETTERS, GeneEffects, Region
 from seqexpr.errors import MissingDataError, UsageError, printable
-from seqexpr.files import atomic_path
+from seqexpr.files import atomic_path, held_folder, remove_abandoned, temporary_path
 from seqexpr.prediction.writers import binary_output, named_errors
 from seqexpr.sequences.alphabet import PAD
+from seqexpr.sequences.windows import Interval
 
 if TYPE_CHECKING:
     from seqexpr.prediction.inputs import InputCounts
@@ -290,7 +291,7 @@ def _quoted(text: str) -> str:
 
 
 class _BigWig:
-    """The same values as a bigWig, in the order of the genome's contigs."""
+    """The same values as a bigWig: contigs in the order of their names, as the format wants them."""
 
     def __init__(self, out: str, contigs: Mapping[str, int]) -> None:
         try:
@@ -301,28 +302,27 @@ class _BigWig:
             ) from None
         self._pybigtools: Any = pybigtools
         self._out, self._contigs = out, dict(contigs)
-        self._found: list[tuple[str, list[tuple[int, float]]]] = []
+        self._found: dict[str, list[tuple[int, float]]] = {}
 
     def __enter__(self) -> _BigWig:
         return self
 
     def write(self, effects: GeneEffects) -> None:
         assert effects.interval is not None
-        if found := track(effects):
-            self._found.append((effects.interval.chrom, found))
+        self._found.setdefault(effects.interval.chrom, []).extend(track(effects))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if kind is not None:
             return
-        order = {name: place for place, name in enumerate(sorted(self._contigs))}
-        self._found.sort(key=lambda one: (order[one[0]], one[1][0][0]))
-        values = ((chrom, place, place + 1, value) for chrom, found in self._found for place, value in found)
+        lengths = dict(sorted(self._contigs.items()))
+        tracks = ((chrom, sorted(self._found.get(chrom, ()))) for chrom in lengths)
+        values = ((chrom, place, place + 1, value) for chrom, found in tracks for place, value in found)
         with named_errors(self._out), atomic_path(self._out) as temporary:
             made = temporary.with_suffix(".bw")  # the library goes by the suffix
             try:
-                self._pybigtools.open(str(made), "w").write({name: self._contigs[name] for name in order}, values)
+                self._pybigtools.open(str(made), "w").write(lengths, values)
                 made.replace(temporary)
             finally:
                 made.unlink(missing_ok=True)
@@ -330,14 +330,31 @@ class _BigWig:
 
 def _check_apart(out: str, region: Region, counts: InputCounts) -> None:
     """Refuse genes whose regions overlap: a bigWig holds one value of a base."""
-    placed = sorted((site.window(-region.start, region.end), site.id) for site in counts.sites.values())
-    for (one, name), (other, next_name) in pairwise(placed):
-        circular = one.start < 0 or one.end > counts.contigs[one.chrom]
-        if one.chrom == other.chrom and (other.start < one.end or circular):
+    placed = sorted(
+        (part.chrom, part.start, part.end, site.id)
+        for site in counts.sites.values()
+        for part in _inside(site.window(-region.start, region.end), counts)
+    )
+    for (chrom, _, end, name), (next_chrom, next_start, _, next_name) in pairwise(placed):
+        if chrom == next_chrom and next_start < end:
             raise UsageError(
                 f"--out {out}: the windows of {name} and {next_name} overlap, and a bigWig holds one value of a base; "
                 "pick genes with --genes, or a part of the windows with --region, or write .bedgraph, a track for each"
             )
+
+
+def _inside(window: Interval, counts: InputCounts) -> list[Interval]:
+    """What a window holds of its contig, in one part, or in two that meet at the origin of a circular one."""
+    length = counts.contigs[window.chrom]
+    if window.chrom not in counts.circular:
+        inside = window.clip(length)
+        return [inside] if len(inside) else []
+    if len(window) >= length:
+        return [Interval(window.chrom, 0, length)]
+    start = window.start % length
+    over = start + len(window) - length
+    found = [Interval(window.chrom, start, min(start + len(window), length))]
+    return [Interval(window.chrom, 0, over), *found] if over > 0 else found
 
 
 class _OneFigure:
@@ -390,39 +407,74 @@ class _Page:
                 self._page.write(self._out)
 
 
+_IN_FOLDER = ("effects.tsv", "ism.npz", "effects.html", "effects.bedgraph")
+_FIGURES = "genes"
+
+
 class _Folder:
-    """All files but the bigWig; `genes/` holds the figures."""
+    """All files but the bigWig; `genes/` holds the figures.
+
+    They are written into a temporary folder, so that after an error all is as it was. At the end that becomes the
+    folder, in one step; where there is a folder already, the files are moved into it, files of an earlier run are
+    removed, and what else lies there is left alone.
+    """
 
     def __init__(self, folder: Path, counts: InputCounts, output: str, about: str) -> None:
         from seqexpr.effects.effect_figure import check_matplotlib
 
         check_matplotlib()
         self._folder, self._stack, self._taken = folder, ExitStack(), set[str]()
-        self._sinks: list[AbstractContextManager[Sink]] = [
-            _Table(str(folder / "effects.tsv")),
-            _Arrays(str(folder / "ism.npz")),
-            _Page(str(folder / "effects.html"), about),
-        ]
+        self._beside = folder / "effects" if folder.exists() else folder
+        self._temporary = temporary_path(self._beside)
+        table, arrays, page, tracks = (str(self._temporary / name) for name in _IN_FOLDER)
+        self._sinks: list[AbstractContextManager[Sink]] = [_Table(table), _Arrays(arrays), _Page(page, about)]
         if counts.sites:
-            self._sinks.append(_BedGraph(str(folder / "effects.bedgraph"), output))
+            self._sinks.append(_BedGraph(tracks, output))
 
     def __enter__(self) -> _Folder:
-        (self._folder / "genes").mkdir(parents=True, exist_ok=True)
         with ExitStack() as opening:
-            self._open: Sequence[Sink] = [opening.enter_context(sink) for sink in self._sinks]
+            opening.enter_context(named_errors(str(self._folder)))
+            self._temporary.parent.mkdir(parents=True, exist_ok=True)
+            remove_abandoned(self._beside)
+            opening.callback(shutil.rmtree, self._temporary, ignore_errors=True)
+            self._temporary.mkdir()
+            opening.enter_context(held_folder(self._temporary))
+            (self._temporary / _FIGURES).mkdir()
+            self._files = opening.enter_context(ExitStack())
+            self._open: Sequence[Sink] = [self._files.enter_context(sink) for sink in self._sinks]
             self._stack = opening.pop_all()
         return self
 
     def write(self, effects: GeneEffects) -> None:
         from seqexpr.effects.effect_figure import write_figure
 
-        for sink in self._open:
-            sink.write(effects)
-        name = file_name(effects.symbol or effects.id, self._taken)
-        for suffix in (".svg", ".png"):
-            write_figure(self._folder / "genes" / f"{name}{suffix}", effects)
+        with named_errors(str(self._folder)):
+            for sink in self._open:
+                sink.write(effects)
+            name = file_name(effects.symbol or effects.id, self._taken)
+            for suffix in (".svg", ".png"):
+                write_figure(self._temporary / _FIGURES / f"{name}{suffix}", effects)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._stack.__exit__(kind, error, traceback)
+        with self._stack:
+            self._files.__exit__(kind, error, traceback)
+            if kind is None:
+                self._put_in_place()
+
+    def _put_in_place(self) -> None:
+        from seqexpr.effects.effect_figure import is_figure
+
+        if not self._folder.exists():
+            self._temporary.rename(self._folder)
+            return
+        figures = self._folder / _FIGURES
+        figures.mkdir(exist_ok=True)
+        made = {path.relative_to(self._temporary) for path in self._temporary.rglob("*") if path.is_file()}
+        for name in sorted(made):
+            (self._temporary / name).replace(self._folder / name)
+        earlier = [*(self._folder / name for name in _IN_FOLDER), *filter(is_figure, figures.iterdir())]
+        for path in earlier:
+            if path.relative_to(self._folder) not in made:
+                path.unlink(missing_ok=True)

@@ -30,11 +30,17 @@
     return stored;
   }
 
-  function genomic(at) {
-    const where = gene.place;
-    if (!where) return null;
-    const plain = where.strand === "+" ? where.start + at : where.end - 1 - at;
-    return ((plain % where.contig) + where.contig) % where.contig + 1;
+  // The first and last base, from 1 on, of letters from..to on the + strand; null outside a linear contig. On a
+  // circular one the first may lie behind the last.
+  function genomic(from, to) {
+    const { start, end, strand, contig, circular } = gene.place;
+    const first = strand === "+" ? start + from : end - 1 - to, last = first + to - from;
+    if (circular) {
+      const round = (value) => ((value % contig) + contig) % contig + 1;
+      return last - first + 1 < contig ? [round(first), round(last)] : [1, contig];
+    }
+    const inside = [Math.max(first, 0) + 1, Math.min(last, contig - 1) + 1];
+    return inside[0] <= inside[1] ? inside : null;
   }
 
   function readColours() {
@@ -305,8 +311,11 @@
     const from = Math.max(0, Math.round(view[0])), to = Math.min(gene.letters.length, Math.round(view[1])) - 1;
     let said = `${place(gene.first + from) || "0"} to ${place(gene.first + to)} from the TSS`;
     if (gene.place) {
-      const ends = [genomic(from), genomic(to)].sort((one, other) => one - other);
-      said += `, ${gene.place.chrom}:${number(ends[0])}-${number(ends[1])} (${gene.place.strand === "-" ? "−" : "+"})`;
+      const { chrom, strand } = gene.place, ends = genomic(from, to);
+      said += ends ? `, ${chrom}:${number(ends[0])}-${number(ends[1])}` : `, outside the contig ${chrom}`;
+      if (ends && ends[0] > ends[1]) said += " over the origin";
+      const outside = gene.place.circular || !ends ? 0 : to - from - (ends[1] - ends[0]);
+      said += ` (${strand === "-" ? "−" : "+"}${outside ? `; ${number(outside)} outside the contig` : ""})`;
     }
     find("where").textContent = said;
   }
@@ -360,7 +369,8 @@
     tip.append(title);
     if (gene.place) {
       const where = document.createElement("div");
-      where.textContent = `${gene.place.chrom}:${number(genomic(at))}${strand}`;
+      const base = genomic(at, at);
+      where.textContent = base ? `${gene.place.chrom}:${number(base[0])}${strand}` : "outside the contig";
       tip.append(where);
     }
     if (Number.isNaN(gene.support[at])) {

@@ -116,5 +116,6 @@ def _gene(effects: GeneEffects) -> dict[str, Any]:
             "end": interval.end,
             "strand": interval.strand,
             "contig": effects.contig_length,
+            "circular": effects.circular,
         },
     }

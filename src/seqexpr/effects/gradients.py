@@ -18,6 +18,7 @@ from torch.nn import functional
 from seqexpr.errors import UsageError
 from seqexpr.models.config import HALF_LIFE_FEATURES
 from seqexpr.models.perceiver import Perceiver
+from seqexpr.models.precision import widest_float
 from seqexpr.models.trained import ModelMetadata, TrainedModel
 from seqexpr.models.transfers import to_device
 
@@ -102,7 +103,7 @@ def integrated_gradients(
 def _along_the_way(
     model: TrainedModel, window: np.ndarray, half_life: np.ndarray | None, output: int
 ) -> tuple[np.ndarray, float]:
-    """Mean gradients over the way, float64 (letters, 4), and the difference of its ends, in the network's units."""
+    """Mean gradients over the way, `widest_float` (letters, 4), and the difference of its ends; in network units."""
     network, schema = model.network, model.metadata.half_life
     network.eval()
     tokens = to_device(window[None], network.device)
@@ -111,7 +112,7 @@ def _along_the_way(
         features = to_device(schema.standardise(half_life[None]), network.device)
     letters = functional.one_hot(tokens[0].long(), _LETTERS + 1)[:, 1:].to(network.embedding.weight.dtype)
     even = (tokens[0] != 0)[:, None] * letters.new_full((1, _LETTERS), 1 / _LETTERS)
-    total = torch.zeros_like(letters, dtype=torch.float64)
+    total = torch.zeros_like(letters, dtype=widest_float(letters.device))
     middles = (torch.arange(STEPS, device=letters.device) + 0.5) / STEPS
     for part in middles.split(_AT_ONCE):
         mixtures = (even + part[:, None, None] * (letters - even)).requires_grad_()

@@ -12,7 +12,7 @@ from seqexpr.models.trained import TrainedModel
 from seqexpr.models.transfers import to_device
 
 _BATCH = 16
-"""Windows that are read as a whole together, always, so that none depends on the others."""
+"""Windows that are read as a whole together; the last ones of a call are fewer."""
 
 _FEWEST_LETTERS = 2
 """Known letters below which a substitution is no small change."""

@@ -221,6 +221,8 @@ class InputCounts:
     """Where windows were cut, by id, on contigs as the genome spells them; none for windows that come as they are."""
     contigs: dict[str, int] = field(default_factory=dict)
     """Length of each contig that windows are cut from."""
+    circular: frozenset[str] = frozenset()
+    """Contigs over whose ends windows go on."""
     truncated_proteins: int = 0
     unused_proteins: int = 0
     """Proteins without a window of their id."""

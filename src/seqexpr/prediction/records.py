@@ -61,6 +61,7 @@ def read_records(sources: InputSources, needs: ModelNeeds, counts: InputCounts) 
         find = reference.sequences.find
         counts.sites = {site.id: replace(site, chrom=find(site.chrom) or site.chrom) for site in sites}
         counts.contigs = reference.sequences.contigs
+        counts.circular = reference.sequences.circular
     _expect(sources, counts, reader, reference.genbank)
     half_life = half_life_rows(sources, needs, counts, reference, sites)
     half_life.check_joined((site.id for site in sites) if isinstance(reader, CutWindows) else _ids(sources, reader))

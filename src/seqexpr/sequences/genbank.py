@@ -40,7 +40,9 @@ class GenbankSequences:
     def __init__(self, path: str | Path, letters: dict[str, bytes], circular: Collection[str]) -> None:
         self.path = Path(path)
         self.aliases: dict[str, str] = {}
-        self._letters, self._circular = letters, frozenset(circular)
+        self.circular = frozenset(circular)
+        """Records over whose ends windows go on."""
+        self._letters = letters
         self._names = ContigNames(letters)
 
     @property
@@ -74,7 +76,7 @@ class GenbankSequences:
         """
         window = tss.window(upstream, downstream)
         length = len(self._letters[tss.chrom])
-        inside = window if tss.chrom in self._circular else window.clip(length)
+        inside = window if tss.chrom in self.circular else window.clip(length)
         tokens = self._encode(self._text(inside), tss.chrom)
         tokens = tokens if tss.strand == "+" else reverse_complement(tokens)
         return place_window(tokens, tss.offset_in(inside), upstream, downstream)
@@ -87,7 +89,7 @@ class GenbankSequences:
     def _text(self, interval: Interval) -> bytes:
         """The letters of an interval on the + strand; on a circular record they go on over the origin."""
         letters = self._letters[interval.chrom]
-        if interval.chrom not in self._circular:
+        if interval.chrom not in self.circular:
             return letters[interval.start : interval.end]
         start = interval.start % len(letters)
         found = letters[start : start + len(interval)]

@@ -42,6 +42,9 @@ class Genome:
         OSError: the cache's disk is full.
     """
 
+    circular: frozenset[str] = frozenset()
+    """Contigs over whose ends windows go on: none, for FASTA does not say which are circular."""
+
     def __init__(self, path: str | Path, aliases: Iterable[tuple[str, ...]] = ()) -> None:
         if str(path) == "-":
             raise InputError(path, found="a stream", expected="a genome in a file, which is read at random")

@@ -23,6 +23,7 @@ from seqexpr.models.composition.properties import protein_properties
 from seqexpr.models.composition.words import protein_composition
 from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig
 from seqexpr.models.fixed_batch import in_fixed_batches
+from seqexpr.models.precision import widest_float
 
 SCALES = (0.25, 1.0, 2.0)
 """A kernel is the mean of exp(-g/2 x reach x squared distance) over these g."""
@@ -150,8 +151,8 @@ class KernelFlow(nn.Module):
     def _answer(self, features: Tensor) -> Tensor:
         """(batch, columns) -> (batch, members, outputs)"""
         # What the flows make of genes differs little between genes: distances are small differences of large numbers,
-        # of which float32 keeps too few digits for a change of one letter.
-        kind = torch.float64 if self.config.kernel_features else torch.float32
+        # of which float32, all that MPS has, keeps few digits for a change of one letter.
+        kind = widest_float(features.device) if self.config.kernel_features else torch.float32
         weights, landmarks = (part.to(kind) for part in (self.weights, scores_of(self.landmarks)))
         squares = self.distances(self.scale(features).to(kind), landmarks, self.covariate_weight)
         parts = zip(self.amplitudes, squares, strict=True)

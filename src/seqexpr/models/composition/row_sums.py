@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
+
+from seqexpr.models.precision import widest_float
 
 
 def exact_sum(values: Tensor) -> Tensor:
@@ -11,4 +12,4 @@ def exact_sum(values: Tensor) -> Tensor:
 
     A float32 sum's last digit depends on k, and so would a protein's features on the padding behind it.
     """
-    return values.sum(dim=1, keepdim=True, dtype=torch.float32 if values.device.type == "mps" else torch.float64)
+    return values.sum(dim=1, keepdim=True, dtype=widest_float(values.device))
