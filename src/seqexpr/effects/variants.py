@@ -18,7 +18,7 @@ import numpy as np
 from seqexpr.effects.alleles import Alleles
 from seqexpr.effects.gene_windows import GeneWindows
 from seqexpr.effects.haplotypes import Edit, edited_window, placed, reaches, spans_tss
-from seqexpr.effects.mutagenesis import Mutagenesis
+from seqexpr.effects.mutagenesis import Mutagenesis, shared_attentions
 from seqexpr.effects.variant_records import VariantRecord
 from seqexpr.errors import UsageError
 from seqexpr.models.trained import TrainedModel
@@ -128,6 +128,7 @@ class VariantEffects:
         self._alleles = Alleles(windows, max_mismatch)
         self.counts = EffectCounts()
         self._models, self._windows, self._half_life = models, windows, half_life
+        self._shared = shared_attentions(models)
         self._distance, self._workers = distance, workers
         self._held: OrderedDict[str, Future[Mutagenesis]] = OrderedDict()
         self._lock = threading.Lock()
@@ -261,7 +262,8 @@ class VariantEffects:
         assert future is not None
         if mine:
             try:
-                future.set_result(Mutagenesis(self._models, self._windows.upstream, window, half_life))
+                upstream = self._windows.upstream
+                future.set_result(Mutagenesis(self._models, upstream, window, half_life, shared=self._shared))
             except BaseException as error:
                 future.set_exception(error)
         return future.result()
