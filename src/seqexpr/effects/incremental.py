@@ -72,7 +72,10 @@ class IncrementalWindow:
                 self._half_life = unknown if half_life is None else half_life.nan_to_num()
             self._attention = WindowAttention(shared, tokens, self._half_life)
             self._first, self._means = self._attention.first, self._attention.means
-            self._latents = self._block.later_steps(self._first + self._cross.of_means(self._means[None]))
+            self._attended = self._first + self._cross.of_means(self._means[None])
+            self._of_change = (self._cross.to_output.weight @ self._cross.to_value.weight).T
+            """What a change of the means adds to the latents, as one map: (context width, latent_width)."""
+            self._latents = self._block.later_steps(self._attended)
             self._tower = _Tower(network, tokens)
             self._reference = self._with_half_life(self._tower.reference)
         self._first_order: _FirstOrder | None = None
@@ -134,7 +137,7 @@ class IncrementalWindow:
         return torch.cat(found)
 
     def _through_block(self, change: Tensor) -> tuple[Tensor]:
-        return (self._block.later_steps(self._first + self._cross.of_means(self._means + change)),)
+        return (self._block.later_steps(self._attended + change @ self._of_change),)
 
     def _change_of_means(self, positions: Tensor, letters: Tensor) -> tuple[Tensor, Tensor]:
         """What substitutions add to the latents' means, (n, latents, context width), and the largest attention weight

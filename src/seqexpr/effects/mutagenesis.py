@@ -106,26 +106,47 @@ class _Passes:
                 self._standardised = to_device(schema.standardise(self._half_life), device)
             tokens = to_device(self._window[None], device)
             self._incremental = IncrementalWindow(shared, tokens, self._standardised, first_order=saturating)
-        as_it_is = None if self._incremental is None else self._incremental.reference()
-        self.reference = self._of_windows(self._window[None], as_it_is, 0)[:, 0]
+        self._reference: np.ndarray | None = None
+
+    @property
+    def reference(self) -> np.ndarray:
+        """float64 (members, outputs) of the window as it is; threads that ask at once compute the same."""
+        if self._reference is None:
+            self._reference = self._of_windows(self._window[None], self._as_it_is(), 0)[:, 0]
+        return self._reference
+
+    def _as_it_is(self) -> torch.Tensor | None:
+        """The features of the window as it is, where substitutions have some."""
+        return None if self._incremental is None else self._incremental.reference()
 
     def substituted(self, positions: np.ndarray, letters: np.ndarray) -> np.ndarray:
         """float64 (members, n, outputs); a position that the model does not read changes nothing."""
         own = positions - self._start
         read = np.flatnonzero((own >= 0) & (own < len(self._window)))
-        found = np.repeat(self.reference[:, None], len(positions), axis=1)
         if not len(read):
-            return found
+            return np.repeat(self.reference[:, None], len(positions), axis=1)
+        own, letters = own[read], letters[read]
         features = None
         if self._incremental is not None:
             device = self._model.network.device
-            places, new = (to_device(part[read].astype(np.int64), device) for part in (own, letters))
+            places, new = (to_device(part.astype(np.int64), device) for part in (own, letters))
             features = self._incremental.features(places, new)
-        for start in range(0, len(read), _BATCH):
-            chosen = read[start : start + _BATCH]
+        reference = self._reference
+        if reference is None:  # the window as it is comes along: a batch costs much the same with one more
+            own, letters = np.append(own, 0), np.append(letters, self._window[0])
+            if features is not None and (as_it_is := self._as_it_is()) is not None:
+                features = torch.cat([features, as_it_is])
+        parts = []
+        for start in range(0, len(own), _BATCH):
+            chosen = own[start : start + _BATCH]
             windows = np.tile(self._window, (len(chosen), 1))
-            windows[np.arange(len(windows)), own[chosen]] = letters[chosen]
-            found[:, chosen] = self._of_windows(windows, features, start)
+            windows[np.arange(len(windows)), chosen] = letters[start : start + _BATCH]
+            parts.append(self._of_windows(windows, features, start))
+        said = np.concatenate(parts, axis=1)
+        if reference is None:
+            reference = self._reference = said[:, -1]
+        found = np.repeat(reference[:, None], len(positions), axis=1)
+        found[:, read] = said[:, : len(read)]
         return found
 
     def replaced(self, windows: np.ndarray) -> np.ndarray:

@@ -233,12 +233,13 @@ class VariantEffects:
     def _compute(self, window: np.ndarray, half_life: np.ndarray | None, jobs: Sequence[_Job]) -> list[Effect]:
         """Rows of one gene."""
         mutagenesis = self._mutagenesis(jobs[0].gene, window, half_life)
+        single = [place for place, job in enumerate(jobs) if job.substitution is not None]
+        pairs = [jobs[place].substitution or (0, PAD) for place in single]
+        positions, letters = np.array(pairs, int).reshape(-1, 2).T
+        substituted = mutagenesis.substituted(positions, letters.astype(np.uint8))  # first: the reference comes along
         reference = mutagenesis.reference()  # (members, outputs)
         changed = np.repeat(reference[:, None], len(jobs), axis=1)
-        single = [place for place, job in enumerate(jobs) if job.substitution is not None]
-        if single:
-            positions, letters = zip(*(jobs[place].substitution or (0, PAD) for place in single), strict=True)
-            changed[:, single] = mutagenesis.substituted(np.array(positions), np.array(letters, np.uint8))
+        changed[:, single] = substituted
         whole = [(place, job.window) for place, job in enumerate(jobs) if job.window is not None]
         if whole:
             changed[:, [place for place, _ in whole]] = mutagenesis.replaced(np.stack([one for _, one in whole]))
