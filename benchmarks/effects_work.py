@@ -117,7 +117,13 @@ def _sources(
 ) -> tuple[GeneWindows, Iterator[list[tuple[Tss, VariantRecord]]]]:
     """The genome's windows, and for each round SNVs of other genes."""
     config, genome, sites = model.metadata.config, Genome(settings["genome"]), read_tss(settings["sites"])
-    alone = [site for number, site in enumerate(sites) if number % 2]  # so that few windows overlap
+    alone: list[Tss] = []  # windows that do not overlap, so that each SNV has one row
+    end = 0
+    for site in sorted(sites, key=lambda site: site.boundary):
+        window = site.window(config.upstream, config.downstream)
+        if window.start >= end:
+            alone.append(site)
+            end = window.end
 
     def rounds() -> Iterator[list[tuple[Tss, VariantRecord]]]:
         generator, endless = np.random.default_rng(2), cycle(alone)
