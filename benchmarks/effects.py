@@ -32,8 +32,9 @@ def run(options: Options) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         genome, sites = Path(folder) / "genome.fa", Path(folder) / "sites.bed"
         length = PerceiverConfig.from_preset(PLAIN).window_length
-        write_genome(genome, 1, options.pick(2_000_000, 100_000))
-        write_sites(sites, options.pick(100, 3), 1, options.pick(2_000_000, 100_000), length)
+        contig = options.pick(4_000_000, 100_000)
+        write_genome(genome, 1, contig)
+        write_sites(sites, options.pick(1_000, 8), 1, contig, length)
         for each in options.pick((100, 10, 1), (2,)):
             settings = {**common, "genome": str(genome), "sites": str(sites), "each": each, "model": DEFAULT_DNA_MODEL}
             genes = options.pick(max(4, 128 // each), 2)

@@ -78,7 +78,7 @@ def variants(settings: dict[str, Any], turns: Turns) -> NoReturn:
     windows, rounds = _sources(settings, model)
 
     def do() -> int:
-        effects = VariantEffects([model], windows, lambda gene: None, workers=workers)
+        effects = VariantEffects([model], windows, lambda gene: (windows.window(gene)[0], None), workers=workers)
         records = [record for _, record in next(rounds)]
         rows = [row for _, found in effects.stream(records) for row in found]
         return sum(row.changed is not None for row in rows) and len(records)
@@ -94,7 +94,7 @@ def both_windows(settings: dict[str, Any], turns: Turns) -> NoReturn:
 
     def records() -> Iterator[InputRecord]:
         for site, record in next(rounds):
-            window = windows.window(site)
+            window = windows.window(site)[0]
             changed = window.copy()
             changed[windows.upstream + _along(site, record)] = changed[windows.upstream + _along(site, record)] % 4 + 1
             for one in (window, changed):
@@ -117,7 +117,13 @@ def _sources(
 ) -> tuple[GeneWindows, Iterator[list[tuple[Tss, VariantRecord]]]]:
     """The genome's windows, and for each round SNVs of other genes."""
     config, genome, sites = model.metadata.config, Genome(settings["genome"]), read_tss(settings["sites"])
-    alone = [site for number, site in enumerate(sites) if number % 2]  # so that few windows overlap
+    alone: list[Tss] = []  # windows that do not overlap, so that each SNV has one row
+    end = 0
+    for site in sorted(sites, key=lambda site: site.boundary):
+        window = site.window(config.upstream, config.downstream)
+        if window.start >= end:
+            alone.append(site)
+            end = window.end
 
     def rounds() -> Iterator[list[tuple[Tss, VariantRecord]]]:
         generator, endless = np.random.default_rng(2), cycle(alone)

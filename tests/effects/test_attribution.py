@@ -106,9 +106,9 @@ def test_the_engine_is_told_of_long_regions(network: Make, monkeypatch: pytest.M
     told: list[bool] = []
 
     class Watched(Mutagenesis):
-        def __init__(self, *arguments: Any, saturating: bool) -> None:
+        def __init__(self, *arguments: Any, saturating: bool, **options: Any) -> None:
             told.append(saturating)
-            super().__init__(*arguments, saturating=saturating)
+            super().__init__(*arguments, saturating=saturating, **options)
 
     monkeypatch.setattr("seqexpr.effects.mutagenesis.Mutagenesis", Watched)
     monkeypatch.setattr("seqexpr.effects.attribution._SATURATING", 216)

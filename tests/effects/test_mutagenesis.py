@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqexpr.effects import incremental
-from seqexpr.effects.mutagenesis import Mutagenesis
+from seqexpr.effects.mutagenesis import Mutagenesis, shared_attentions
 from seqexpr.inputs.half_life import TRANSFORMS, HalfLifeSchema
 from seqexpr.models import kernels
 from seqexpr.models.config import PerceiverConfig
@@ -125,6 +125,23 @@ def test_no_substitution_depends_on_the_others(saturating, order, size):
     expected = found.substituted(positions, new)
     chosen = np.array(order[:size])
     np.testing.assert_array_equal(found.substituted(positions[chosen], new[chosen]), expected[:, chosen])
+
+
+@pytest.mark.parametrize("changes", [WIDE, {**WIDE, "half_life_latent": False}, {**WIDE, "depth": 2}])
+def test_neither_what_is_asked_first_nor_what_windows_share_changes_a_bit(changes):
+    one = model(**changes)
+    shared = shared_attentions([one])
+    for seed in (0, 1):
+        letters = window(seed=seed)
+        positions, new = (part[160:191] for part in all_changes(letters))
+        levels_first = Mutagenesis([one], UPSTREAM, letters, HALF_LIFE)
+        reference = levels_first.reference()
+        changes_first = Mutagenesis([one], UPSTREAM, letters, HALF_LIFE, shared=shared)
+        expected = changes_first.substituted(positions, new)
+        np.testing.assert_array_equal(levels_first.substituted(positions, new), expected)
+        np.testing.assert_array_equal(changes_first.reference(), reference)
+        found = one.predict_members(letters[None], None, HALF_LIFE[None])
+        np.testing.assert_array_equal(found[:, 0], reference)
 
 
 def test_no_substitutions():

@@ -223,18 +223,18 @@ def _explained(
     advance: Callable[[int], None],
     say: Callable[[str], None],
 ) -> Generator[GeneEffects, None, None]:
-    from seqexpr.effects.mutagenesis import Mutagenesis
+    from seqexpr.effects.mutagenesis import Mutagenesis, shared_attentions
     from seqexpr.prediction.device import named_shortage
 
     needs, models = session.needs, _models(session)
     region = region or Region(-needs.upstream, needs.downstream)
     kept = slice(needs.upstream + region.start, needs.upstream + region.end)
-    output = models[0].metadata.outputs[column]
+    output, shared = models[0].metadata.outputs[column], shared_attentions(models)
     with named_shortage(session.predictor.device, session.predictor.workers), _workers(session) as pool:
         for record in session.records:
             assert record.dna is not None
             many = method == "ism" and len(region) >= _SATURATING
-            engine = Mutagenesis(models, needs.upstream, record.dna, record.half_life, saturating=many)
+            engine = Mutagenesis(models, needs.upstream, record.dna, record.half_life, saturating=many, shared=shared)
             reference = engine.reference()[:, column]
             if method == "ism":
                 deltas = np.full((len(LETTERS), len(region)), np.nan, np.float32)

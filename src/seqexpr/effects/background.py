@@ -111,9 +111,9 @@ def make_background(
     Raises:
         UsageError: no window has a known letter.
     """
-    from seqexpr.effects.mutagenesis import Mutagenesis
+    from seqexpr.effects.mutagenesis import Mutagenesis, shared_attentions
 
-    generator = np.random.default_rng(seed)
+    generator, shared = np.random.default_rng(seed), shared_attentions([model])
 
     def drawn() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         for window in windows:
@@ -124,7 +124,7 @@ def make_background(
 
     def differences_of(one: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
         window, positions, letters = one
-        mutagenesis = Mutagenesis([model], model.metadata.config.upstream, window)
+        mutagenesis = Mutagenesis([model], model.metadata.config.upstream, window, shared=shared)
         changed = mutagenesis.substituted(positions, letters.astype(np.uint8)).mean(axis=0)
         return np.abs(changed - mutagenesis.reference().mean(axis=0))
 

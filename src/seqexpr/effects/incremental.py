@@ -13,15 +13,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from seqexpr.effects.shared_attention import SharedAttention, WindowAttention
 from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig
 from seqexpr.models.fixed_batch import in_fixed_batches
 from seqexpr.models.perceiver import LatentBlock, Perceiver, TowerBlock
 
-ROWS = 64
+_MANY_ROWS = 64
 """Substitutions that are computed together, always, so that none depends on the others."""
 
-_EXACT_ROWS = 16
-"""The same of passes through the latent block: what stays in a CPU's cache."""
+_FEW_ROWS = 16
+"""The same where each of them passes through the block, and there may be one alone."""
+
+_JOINED = 16
+"""Passes through the latent block whose latents are in memory together. A CPU does them one by one: each of them has
+rows enough for its matrix products."""
 
 FIRST_ORDER = 1e-3
 """Attention weight up to which a letter's part in the latents may be computed to first order. Weights of ten thousand
@@ -48,14 +53,15 @@ class IncrementalWindow:
     """One window, and what is kept of its full pass.
 
     Args:
-        network: in evaluation; its config `fits`.
+        shared: of a network in evaluation, whose config `fits`, without half-life features that all windows have.
         tokens: uint8 (1, letters), with two known letters at least.
         half_life: float (1, 8), standardised, as `Perceiver.forward` takes it.
         first_order: whether substitutions will be so many that the derivatives of the latent block, which cost as much
             as some two hundred of them, save time. Without it each substitution passes through the block.
     """
 
-    def __init__(self, network: Perceiver, tokens: Tensor, half_life: Tensor | None, *, first_order: bool) -> None:
+    def __init__(self, shared: SharedAttention, tokens: Tensor, half_life: Tensor | None, *, first_order: bool) -> None:
+        network = shared.network
         self._network, self._tokens, self._half_life = network, tokens, half_life
         block = network.blocks[0]
         assert isinstance(block, LatentBlock)
@@ -64,16 +70,19 @@ class IncrementalWindow:
             if network.config.reads_half_life:
                 unknown = network.positions.new_zeros(1, HALF_LIFE_FEATURES)
                 self._half_life = unknown if half_life is None else half_life.nan_to_num()
-            self._first = network.first_latents(1, self._half_life)
-            self._means = self._cross.means(self._first, *network.attended(tokens, self._first))[0]
-            self._query = self._cross.folded_query(self._first)[0] * self._cross.head_dim**-0.5
-            self._total = self._sum_of_weights()
-            self._latents = self._block.later_steps(self._first + self._cross.of_means(self._means[None]))
+            self._attention = WindowAttention(shared, tokens, self._half_life)
+            self._first, self._means = self._attention.first, self._attention.means
+            self._attended = self._first + self._cross.of_means(self._means[None])
+            self._of_change = (self._cross.to_output.weight @ self._cross.to_value.weight).T
+            """What a change of the means adds to the latents, as one map: (context width, latent_width)."""
+            self._latents = self._block.later_steps(self._attended)
             self._tower = _Tower(network, tokens)
-            self._decoder = _Decoder(network, self._latents)
             self._reference = self._with_half_life(self._tower.reference)
-            self._decoded = self._decoder(self._reference)
-        self._jacobian = self._derivatives() if first_order else None
+        self._first_order: _FirstOrder | None = None
+        if first_order:
+            jacobian = self._derivatives()
+            with torch.no_grad():
+                self._first_order = _FirstOrder(jacobian, _Decoder(network, self._latents), self._reference)
 
     @torch.no_grad()
     def reference(self) -> Tensor:
@@ -95,12 +104,12 @@ class IncrementalWindow:
         return torch.cat([self._features(*pair) for pair in pairs])
 
     def _features(self, positions: Tensor, letters: Tensor) -> Tensor:
-        queried, change, largest = _in_rows(self._changed, positions, letters)
-        if self._jacobian is None:
+        if self._first_order is None:
+            queried, change, _ = _in_rows(self._changed, positions, letters, rows=_FEW_ROWS)
             return self._exactly(queried, change)
-        moved, found = _in_rows(self._to_first_order, queried, change)
-        far = (moved - self._decoded).norm(dim=1) > _MOVED * self._decoded.norm()
-        large = (far | (largest > FIRST_ORDER)).nonzero().squeeze(1)
+        queried, change, largest = _in_rows(self._changed, positions, letters, rows=_MANY_ROWS)
+        found, moved = _in_rows(self._first_order, queried, change, rows=_MANY_ROWS)
+        large = ((moved > _MOVED) | (largest > FIRST_ORDER)).nonzero().squeeze(1)
         if len(large):
             found[large] = self._exactly(queried[large], change[large])
         return found
@@ -111,12 +120,6 @@ class IncrementalWindow:
             positions, letters
         )
 
-    def _to_first_order(self, queried: Tensor, change: Tensor) -> tuple[Tensor, ...]:
-        """Features if the query alone changes, and if the latents change too."""
-        assert self._jacobian is not None
-        moved = self._decoder(queried)
-        return moved, moved + change.flatten(1) @ self._jacobian
-
     def _with_half_life(self, queried: Tensor) -> Tensor:
         """What the tower makes of windows, and the half-life features behind it where the query flow reads them."""
         if not self._network.config.half_life_query:
@@ -126,37 +129,23 @@ class IncrementalWindow:
 
     def _exactly(self, queried: Tensor, change: Tensor) -> Tensor:
         """Features by a pass through the latent block."""
-        (found,) = _in_rows(self._through_block, queried, change, rows=_EXACT_ROWS)
-        return found
+        found = []
+        for own_query, own_change in zip(queried.split(_JOINED), change.split(_JOINED), strict=True):
+            rows = 1 if change.device.type == "cpu" else _JOINED
+            (latents,) = _in_rows(self._through_block, own_change, rows=rows)
+            found.append(in_fixed_batches(self._network.join, own_query, latents, fixed=True))
+        return torch.cat(found)
 
-    def _through_block(self, queried: Tensor, change: Tensor) -> tuple[Tensor, ...]:
-        latents = self._block.later_steps(self._first + self._cross.of_means(self._means + change))
-        return (self._network.join(queried, latents),)
-
-    def _context(self, positions: Tensor, letters: Tensor) -> Tensor:
-        """The normalised context of letters at positions: (n, context width)."""
-        network = self._network
-        return self._cross.norm_context(network.embedding.weight[letters] + network.positions[positions])
-
-    def _sum_of_weights(self) -> tuple[Tensor, Tensor]:
-        """Largest logit and sum of exp(logit - largest) of each latent over the known letters: (latents,) each."""
-        known = self._tokens[0].nonzero().squeeze(1)
-        logits = self._query @ self._context(known, self._tokens[0, known].long()).T
-        largest = logits.amax(dim=1)
-        return largest, (logits - largest[:, None]).exp_().sum(dim=1)
+    def _through_block(self, change: Tensor) -> tuple[Tensor]:
+        return (self._block.later_steps(self._attended + change @ self._of_change),)
 
     def _change_of_means(self, positions: Tensor, letters: Tensor) -> tuple[Tensor, Tensor]:
         """What substitutions add to the latents' means, (n, latents, context width), and the largest attention weight
         that comes or goes, (n,)."""
-        largest, total = self._total
-        gone = self._tokens[0, positions].long()
-        parts = []
-        for there in (letters, gone):
-            context = self._context(positions, there)
-            weight = ((context @ self._query.T - largest).exp() / total) * (there != 0)[:, None]
-            parts.append((context, weight))
-        (new, comes), (old, goes) = parts
-        moved = comes[..., None] * (new[:, None] - self._means) - goes[..., None] * (old[:, None] - self._means)
+        gone, window = self._tokens[0, positions].long(), self._attention
+        new, old = (window.context(positions, there)[:, None] - self._means for there in (letters, gone))
+        comes, goes = (window.weights(positions, there) for there in (letters, gone))
+        moved = comes[..., None] * new - goes[..., None] * old
         return moved / (1 - goes + comes)[..., None], torch.maximum(comes, goes).amax(dim=1)
 
     def _derivatives(self) -> Tensor:
@@ -229,8 +218,9 @@ class _TowerStage:
     def __init__(self, block: TowerBlock, x: Tensor, changed: int) -> None:
         self._block = block
         self._margin, self._size = block.convolution.kernel // 2, block.pool.size
-        self._activated = functional.pad(functional.gelu(block.norm(x[None]))[0], (0, 0, self._margin, self._margin))
-        self.output = block(x[None])[0]
+        activated = functional.gelu(block.norm(x[None]))
+        self._activated = functional.pad(activated[0], (0, 0, self._margin, self._margin))
+        self.output = block.pool(block.residual(block.convolution(activated)))[0]
         """(positions, channels) of the window as it is."""
         self.changed = min(_groups(changed + 2 * self._margin, self._size), len(self.output))
         """Positions of the output that a change of so many positions may change."""
@@ -258,6 +248,26 @@ class _TowerStage:
         return block.pool(block.residual(block.convolution.linear(rows))), begin
 
 
+class _FirstOrder:
+    """What substitutions change, to first order in the latents' means.
+
+    Args:
+        jacobian: (latents x context width, 2 x query_dim).
+        decoder: of the window's latents.
+        reference: (1, query_features), the window's.
+    """
+
+    def __init__(self, jacobian: Tensor, decoder: _Decoder, reference: Tensor) -> None:
+        self._jacobian, self._decoder = jacobian, decoder
+        self._reference = decoder(reference)
+
+    def __call__(self, queried: Tensor, change: Tensor) -> tuple[Tensor, Tensor]:
+        """Features, (n, 2 x query_dim), and how far the query alone moves them, relative to all features, (n,)."""
+        alone = self._decoder(queried)
+        moved = (alone - self._reference).norm(dim=1) / self._reference.norm()
+        return alone + change.flatten(1) @ self._jacobian, moved
+
+
 class _Decoder:
     """`Perceiver.join` for many genes with the same latents."""
 
@@ -282,7 +292,7 @@ def _groups(letters: int, size: int) -> int:
     return (letters + size - 2) // size + 1
 
 
-def _in_rows(function: Callable[..., tuple[Tensor, ...]], *inputs: Tensor, rows: int = ROWS) -> tuple[Tensor, ...]:
+def _in_rows(function: Callable[..., tuple[Tensor, ...]], *inputs: Tensor, rows: int) -> tuple[Tensor, ...]:
     """`function(*inputs)`, always so many rows at a time: a matrix product adds up in another order for others."""
     count = len(inputs[0])
     parts = []

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from seqexpr.effects.incremental import IncrementalWindow, fits
+from seqexpr.effects.shared_attention import SharedAttention
 from seqexpr.models.trained import TrainedModel
 from seqexpr.models.transfers import to_device
 
@@ -16,6 +17,11 @@ _BATCH = 16
 
 _FEWEST_LETTERS = 2
 """Known letters below which a substitution is no small change."""
+
+
+def shared_attentions(models: Sequence[TrainedModel]) -> list[SharedAttention | None]:
+    """What all windows of each model share, some 30 MB; None for models that read each window again."""
+    return [SharedAttention(model.network) if fits(model.metadata.config) else None for model in models]
 
 
 class Mutagenesis:
@@ -31,6 +37,7 @@ class Mutagenesis:
         half_life: float (8,) features as the models read them, NaN = unknown; None for models that read none.
         saturating: whether thousands of substitutions will be asked for: the first takes longer then, and all others
             are several times as fast.
+        shared: what `shared_attentions` gave for the models; to be handed over where there are many windows.
     """
 
     def __init__(
@@ -41,8 +48,10 @@ class Mutagenesis:
         half_life: np.ndarray | None = None,
         *,
         saturating: bool = False,
+        shared: Sequence[SharedAttention | None] | None = None,
     ) -> None:
-        self._passes = [_Passes(model, upstream, window, half_life, saturating) for model in models]
+        pairs = zip(models, shared_attentions(models) if shared is None else shared, strict=True)
+        self._passes = [_Passes(model, one, upstream, window, half_life, saturating) for model, one in pairs]
 
     def reference(self) -> np.ndarray:
         """What each member of each model says of the window as it is: float64 (members, outputs)."""
@@ -76,7 +85,13 @@ class _Passes:
     """One model, and the part of the window that it reads."""
 
     def __init__(
-        self, model: TrainedModel, upstream: int, window: np.ndarray, half_life: np.ndarray | None, saturating: bool
+        self,
+        model: TrainedModel,
+        shared: SharedAttention | None,
+        upstream: int,
+        window: np.ndarray,
+        half_life: np.ndarray | None,
+        saturating: bool,
     ) -> None:
         config, schema = model.metadata.config, model.metadata.half_life
         self._model = model
@@ -85,32 +100,53 @@ class _Passes:
         self._half_life = half_life[None] if half_life is not None and schema is not None else None
         self._incremental: IncrementalWindow | None = None
         self._standardised: torch.Tensor | None = None
-        if fits(config) and np.count_nonzero(self._window) >= _FEWEST_LETTERS:
+        if shared is not None and np.count_nonzero(self._window) >= _FEWEST_LETTERS:
             device = model.network.device
             if schema is not None and self._half_life is not None:
                 self._standardised = to_device(schema.standardise(self._half_life), device)
             tokens = to_device(self._window[None], device)
-            self._incremental = IncrementalWindow(model.network, tokens, self._standardised, first_order=saturating)
-        as_it_is = None if self._incremental is None else self._incremental.reference()
-        self.reference = self._of_windows(self._window[None], as_it_is, 0)[:, 0]
+            self._incremental = IncrementalWindow(shared, tokens, self._standardised, first_order=saturating)
+        self._reference: np.ndarray | None = None
+
+    @property
+    def reference(self) -> np.ndarray:
+        """float64 (members, outputs) of the window as it is; threads that ask at once compute the same."""
+        if self._reference is None:
+            self._reference = self._of_windows(self._window[None], self._as_it_is(), 0)[:, 0]
+        return self._reference
+
+    def _as_it_is(self) -> torch.Tensor | None:
+        """The features of the window as it is, where substitutions have some."""
+        return None if self._incremental is None else self._incremental.reference()
 
     def substituted(self, positions: np.ndarray, letters: np.ndarray) -> np.ndarray:
         """float64 (members, n, outputs); a position that the model does not read changes nothing."""
         own = positions - self._start
         read = np.flatnonzero((own >= 0) & (own < len(self._window)))
-        found = np.repeat(self.reference[:, None], len(positions), axis=1)
         if not len(read):
-            return found
+            return np.repeat(self.reference[:, None], len(positions), axis=1)
+        own, letters = own[read], letters[read]
         features = None
         if self._incremental is not None:
             device = self._model.network.device
-            places, new = (to_device(part[read].astype(np.int64), device) for part in (own, letters))
+            places, new = (to_device(part.astype(np.int64), device) for part in (own, letters))
             features = self._incremental.features(places, new)
-        for start in range(0, len(read), _BATCH):
-            chosen = read[start : start + _BATCH]
+        reference = self._reference
+        if reference is None:  # the window as it is comes along: a batch costs much the same with one more
+            own, letters = np.append(own, 0), np.append(letters, self._window[0])
+            if features is not None and (as_it_is := self._as_it_is()) is not None:
+                features = torch.cat([features, as_it_is])
+        parts = []
+        for start in range(0, len(own), _BATCH):
+            chosen = own[start : start + _BATCH]
             windows = np.tile(self._window, (len(chosen), 1))
-            windows[np.arange(len(windows)), own[chosen]] = letters[chosen]
-            found[:, chosen] = self._of_windows(windows, features, start)
+            windows[np.arange(len(windows)), chosen] = letters[start : start + _BATCH]
+            parts.append(self._of_windows(windows, features, start))
+        said = np.concatenate(parts, axis=1)
+        if reference is None:
+            reference = self._reference = said[:, -1]
+        found = np.repeat(reference[:, None], len(positions), axis=1)
+        found[:, read] = said[:, : len(read)]
         return found
 
     def replaced(self, windows: np.ndarray) -> np.ndarray:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqexpr.effects.shared_attention import SharedAttention
 from seqexpr.effects.shared_tower import SharedTower, SharedWindows
-from seqexpr.models import kernels
 from seqexpr.models.config import HALF_LIFE_FEATURES
 from seqexpr.models.fixed_batch import in_fixed_batches
 from seqexpr.models.perceiver import LatentBlock, known_letters
@@ -32,7 +32,6 @@ class SharedModel:
     def __init__(self, model: TrainedModel) -> None:
         self._model, self._network = model, model.network.eval()
         self._tower: SharedTower | None = None
-        self._logits: kernels.SharedLogits | None = None
         if not self.shares:
             return
         network = self._network
@@ -40,13 +39,8 @@ class SharedModel:
         block = network.blocks[0]
         assert isinstance(block, LatentBlock)
         self._block = block
-        with torch.inference_mode():
-            self._unknown = network.positions.new_zeros(1, HALF_LIFE_FEATURES)
-            self._first = network.first_latents(1, self._unknown)
-            query = block.cross.folded_query(self._first)
-            context = block.cross.norm_context(network.embedding.weight + network.positions[:, None])
-            if kernels.attends(query, context, network.positions[None, :, 0]):
-                self._logits = kernels.SharedLogits(query[0], context, block.cross.head_dim**-0.5)
+        self._unknown = torch.zeros(1, HALF_LIFE_FEATURES, device=network.device)
+        self._attention = SharedAttention(network, self._unknown)
 
     @property
     def shares(self) -> bool:
@@ -86,10 +80,11 @@ class SharedModel:
 
     def _encode(self, tokens: Tensor) -> Tensor:
         """As `Perceiver.encode`."""
-        if self._logits is None:
+        first, logits = self._attention.first, self._attention.logits
+        if first is None or logits is None:
             return self._network.encode(tokens, self._unknown.expand(len(tokens), -1))
-        means = self._logits.attend(tokens, known_letters(tokens))
-        latents = self._block.later_steps(self._first + self._block.cross.of_means(means))
+        means, _ = logits.attend(tokens, known_letters(tokens))
+        latents = self._block.later_steps(first + self._block.cross.of_means(means))
         for block in list(self._network.blocks)[1:]:
             latents = block(latents, *self._network.attended(tokens, latents))
         return latents

@@ -27,7 +27,7 @@ from seqexpr.effects.haplotypes import (
     rightmost,
     spans_tss,
 )
-from seqexpr.effects.mutagenesis import Mutagenesis
+from seqexpr.effects.mutagenesis import Mutagenesis, shared_attentions
 from seqexpr.effects.variant_records import VariantRecord
 from seqexpr.errors import UsageError
 from seqexpr.models.trained import TrainedModel
@@ -150,6 +150,7 @@ class VariantEffects:
         self._alleles = Alleles(windows, max_mismatch, lengths)
         self.counts = EffectCounts()
         self._models, self._windows, self._read = models, windows, read
+        self._shared = shared_attentions(models)
         self._distance, self._workers = distance, workers
         self._held: OrderedDict[str, Future[Mutagenesis]] = OrderedDict()
         self._lock = threading.Lock()
@@ -269,12 +270,13 @@ class VariantEffects:
     def _compute(self, window: np.ndarray, half_life: np.ndarray | None, jobs: Sequence[_Job]) -> list[Effect]:
         """Rows of one gene."""
         mutagenesis = self._mutagenesis(jobs[0].gene, window, half_life)
+        single = [place for place, job in enumerate(jobs) if job.substitution is not None]
+        pairs = [jobs[place].substitution or (0, PAD) for place in single]
+        positions, letters = np.array(pairs, int).reshape(-1, 2).T
+        substituted = mutagenesis.substituted(positions, letters.astype(np.uint8))  # first: the reference comes along
         reference = mutagenesis.reference()  # (members, outputs)
         changed = np.repeat(reference[:, None], len(jobs), axis=1)
-        single = [place for place, job in enumerate(jobs) if job.substitution is not None]
-        if single:
-            positions, letters = zip(*(jobs[place].substitution or (0, PAD) for place in single), strict=True)
-            changed[:, single] = mutagenesis.substituted(np.array(positions), np.array(letters, np.uint8))
+        changed[:, single] = substituted
         whole = [(place, job.window) for place, job in enumerate(jobs) if job.window is not None]
         if whole:
             changed[:, [place for place, _ in whole]] = mutagenesis.replaced(np.stack([one for _, one in whole]))
@@ -298,7 +300,8 @@ class VariantEffects:
         assert future is not None
         if mine:
             try:
-                future.set_result(Mutagenesis(self._models, self._windows.upstream, window, half_life))
+                upstream = self._windows.upstream
+                future.set_result(Mutagenesis(self._models, upstream, window, half_life, shared=self._shared))
             except BaseException as error:
                 future.set_exception(error)
         return future.result()

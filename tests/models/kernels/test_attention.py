@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -78,7 +80,12 @@ def test_logits_that_windows_share_give_the_same_bits(instructions, windows):
     shared = SharedLogits(query[0], table, 0.125)
     for chosen in (None, mask):
         expected = attend_context(query.expand(windows, -1, -1), table, 0.125, 0.0, chosen, tokens)
-        assert torch.equal(shared.attend(tokens, chosen), expected)
+        found, log_sums = shared.attend(tokens, chosen)
+        assert torch.equal(found, expected)
+        logits = 0.125 * query[0].double() @ table[torch.arange(1000), tokens.long()].double().mT
+        if chosen is not None:
+            logits = logits.masked_fill(~chosen[:, None], -torch.inf)
+        torch.testing.assert_close(log_sums, (logits.logsumexp(dim=2) / math.log(2)).float())
 
 
 def test_shared_logits_refuse_letters_outside_the_table(instructions):

@@ -167,7 +167,8 @@ int NAMED(attend_logits)(const float *query, const float *rows, size_t count, si
     return 0;
 }
 
-int NAMED(attend_shared)(const float *logits, const attention_context *context, size_t windows, size_t latents, float *output) {
+int NAMED(attend_shared)(const float *logits, const attention_context *context, size_t windows, size_t latents, float *output,
+                         float *log_sums) {
     const size_t width = context->width, panels = latents / PANEL, vocabulary = context->row_stride / width;
     const size_t state = latents * (width + 2);
     const attention_dropout none = {{0, 0}, 0, 0};
@@ -201,11 +202,14 @@ int NAMED(attend_shared)(const float *logits, const attention_context *context, 
             }
         }
         for (size_t w = 0; w < count; w++) {
-            const float *sums = memory + BLOCK * width + w * state, *weight_sums = sums + latents * (width + 1);
-            for (size_t l = 0; l < latents; l++)
+            const float *sums = memory + BLOCK * width + w * state, *largest = sums + latents * width;
+            const float *weight_sums = largest + latents;
+            for (size_t l = 0; l < latents; l++) {
+                log_sums[(first + w) * latents + l] = largest[l] + log2f(weight_sums[l]);
                 for (size_t d = 0; d < width; d++)
                     output[((first + w) * latents + l) * width + d] =
                         sums[(l / PANEL * width + d) * PANEL + l % PANEL] / weight_sums[l];
+            }
         }
     }
     free(memory);

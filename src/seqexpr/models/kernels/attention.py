@@ -101,13 +101,22 @@ class SharedLogits:
         sizes = map(ctypes.c_size_t, (letters * vocabulary, width, len(query)))
         _library().call("attend_logits", address(query), address(self.context), *sizes, address(self.logits))
 
-    def attend(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(batch, latents, width) from uint8 (batch, letters) tokens and a mask as for `attend_context`."""
+    def attend(self, tokens: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """What windows give, and log2 of the sums of their exp(logit).
+
+        Args:
+            tokens: uint8 (batch, letters).
+            mask: as for `attend_context`.
+
+        Returns:
+            (batch, latents, width) and (batch, latents)
+        """
         letters, vocabulary, latents = self.logits.shape
         assert tokens.shape[1] == letters
         check_letters(tokens, vocabulary)
         tokens, mask = tokens.contiguous(), None if mask is None else mask.contiguous()
         output = self.logits.new_empty(len(tokens), latents, self.context.shape[2])
+        log_sums = self.logits.new_empty(len(tokens), latents)
         loaded = _library()
 
         def attend(part: slice) -> None:
@@ -118,10 +127,11 @@ class SharedLogits:
                 ctypes.c_size_t(len(output[part])),
                 ctypes.c_size_t(latents),
                 address(output[part]),
+                address(log_sums[part]),
             )
 
         in_threads(attend, len(output))
-        return output
+        return output, log_sums
 
 
 class _Attention(torch.autograd.Function):

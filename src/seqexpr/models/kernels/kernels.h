@@ -38,7 +38,8 @@ int NAMED(attend_logits)(const float *query, const float *rows, size_t count, si
 
 /* attend_forward, without dropout, of such logits for the context's rows of all letters at all positions, (letters,
    vocabulary, latents); there must be tokens. The same bits. */
-int NAMED(attend_shared)(const float *logits, const attention_context *context, size_t windows, size_t latents, float *output);
+int NAMED(attend_shared)(const float *logits, const attention_context *context, size_t windows, size_t latents, float *output,
+                         float *log_sums);
 
 /* Gradients of attend_forward for query and for context rows (windows, letters, width); those of masked rows are not written. */
 int NAMED(attend_backward)(const float *query, const attention_context *context, const attention_dropout *dropout,

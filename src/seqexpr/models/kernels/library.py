@@ -26,7 +26,7 @@ PANEL = 64
 FILE = Path(__file__).parent / "libkernels.so"
 """What the build leaves here; the name is the same on every system."""
 
-INTERFACE_VERSION = 2
+INTERFACE_VERSION = 3
 """That of dispatch.c."""
 
 _turned_off = ContextVar("turned off", default=False)
