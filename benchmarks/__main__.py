@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.machine import Others, describe_machine
+from benchmarks.measured import Measurement
 from benchmarks.options import Options
 from benchmarks.tables import tell
 from seqexpr.models.config import PRESETS
@@ -45,11 +46,21 @@ def parse(arguments: list[str] | None = None) -> tuple[Options, Path | None]:
     parser.add_argument("--windows", type=int, nargs="+", default=[1, 100, 10_000], help="for pipeline: how many")
     parser.add_argument("--quick", action="store_true", help="tiny networks: shows that it works, measures nothing")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go; default: printed at the end")
+    accuracy = parser.add_argument_group("accuracy instead of speed", "of the section effects, see benchmarks.measured")
+    accuracy.add_argument("--measured", type=Path, metavar="FILE", help="table with offset, ref, alt and effect")
+    accuracy.add_argument("--fasta", type=Path, metavar="FILE", help="the gene's window")
+    accuracy.add_argument("--tss-at", type=int, metavar="N", help="letters before the TSS in it")
+    accuracy.add_argument("--record", metavar="ID", help="its id; default: the first record")
     given = parser.parse_args(arguments)
     if unknown := set(given.sections) - set(SECTIONS):
         parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
     if min(given.rounds, given.threads or 1, *given.windows) < 1:
         parser.error("--rounds, --threads and --windows must be at least 1")
+    measured = None
+    if given.measured is not None:
+        if given.sections != ["effects"] or given.fasta is None or given.tss_at is None:
+            parser.error("--measured needs the section effects, --fasta and --tss-at")
+        measured = Measurement(given.measured, given.fasta, given.tss_at, given.record)
     changes = {"threads": given.threads} if given.threads else {}
     options = Options(
         presets=tuple(given.preset or PRESETS),
@@ -57,6 +68,7 @@ def parse(arguments: list[str] | None = None) -> tuple[Options, Path | None]:
         quick=given.quick,
         windows=tuple(given.windows),
         sections=tuple(given.sections or SECTIONS),
+        measured=measured,
         **changes,
     )
     return options, given.json

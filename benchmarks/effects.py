@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks import measured
 from benchmarks.comparison import measure
 from benchmarks.made_inputs import write_genome, write_sites
 from benchmarks.options import Options
@@ -19,7 +20,12 @@ PLAIN = "dna-perceiver"
 
 
 def run(options: Options) -> dict[str, Any]:
-    """Both ways, turn about: every substitution of a window, and SNVs each of which lies in one gene's window."""
+    """Both ways, turn about: every substitution of a window, and SNVs each of which lies in one gene's window.
+
+    With `options.measured`, how well predicted effects agree with measured ones instead.
+    """
+    if options.measured is not None:
+        return {"measured": measured.run(options.measured, options.threads), "name": options.measured.table.name}
     rows = []
     common = {"threads": options.threads, "seconds": options.turn_seconds}
     for model in (PLAIN, DEFAULT_DNA_MODEL):
@@ -59,6 +65,8 @@ def _row(name: str, turns: dict[str, Any]) -> dict[str, Any]:
 
 def render(result: dict[str, Any]) -> str:
     """The table."""
+    if "measured" in result:
+        return measured.render(result["measured"], result["name"])
     lines = []
     for row in result["rows"]:
         (_, own), (other, whole) = row["ways"].items()

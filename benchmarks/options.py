@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from benchmarks.measured import Measurement
 from benchmarks.variants import Child, Variant
 from seqexpr.models.config import PRESETS, PerceiverConfig
 from seqexpr.threads import usable_cores
@@ -28,6 +29,8 @@ class Options:
     windows: tuple[int, ...] = (1, 100, 10_000)
     """How many windows the whole command is given, in turn."""
     sections: tuple[str, ...] = ()
+    measured: Measurement | None = None
+    """Measured effects to compare predicted ones with, in the section effects, instead of measuring speed."""
     start: Callable[[Variant], Child] = Child
     """Makes the process in which a variant runs."""
 

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -229,3 +230,68 @@ def test_the_bundled_model_has_its_background() -> None:
     found = read_background(resolve_models(["human-mrna"])[0])
     assert found is not None and found.substitutions == 10_164
     assert found.percentile("mrna", -1.0) == 100.0 and 0 <= found.percentile("mrna", 0.0) < 1
+
+
+def odd_record(letters: random.Random) -> str:
+    """A line of a VCF file: often right, often odd, never out of the format."""
+    chrom = letters.choice(["chr1"] * 8 + ["1", "chr2", "chr9"])
+    at = letters.choice([letters.randrange(700, 1_400)] * 6 + [letters.randrange(1, 3_001)] * 3 + [0, 3_001, 9_999_999])
+    inside = LETTERS if chrom in ("chr1", "1") else LETTERS[::-1]
+    size = letters.choice([1, 1, 1, 1, 2, 5])
+    ref = inside[max(at - 1, 0) : at - 1 + size] or "A"
+    kinds = [
+        "A",
+        "C",
+        "G",
+        "T",
+        "ACGT",
+        ref.lower(),
+        ref,
+        "*",
+        ".",
+        "<DEL>",
+        "<DUP>",
+        "<INS>",
+        "<INV>",
+        "<*>",
+        "N",
+        "R",
+    ]
+    kinds += [f"{ref[0]}[chr2:5[", f"]chr2:5]{ref[0]}", ref + "ACGTTTGACA", "a", "G" * 100_001]
+    alts = ",".join(
+        letters.choices(kinds[:-1], k=letters.choice([1, 1, 1, 2, 4])) + [kinds[-1]] * (letters.random() < 0.01)
+    )
+    ref = letters.choice([ref] * 9 + [ref.lower(), "N", "AC"])
+    info = letters.choice([".", "DP=5", f"END={at + 40}", f"END={at + 40};SVLEN=-40", "SVLEN=-7", "END=1;seqexpr=old"])
+    name = letters.choice([".", "rs1", "a;b"])
+    return f"{chrom}\t{at}\t{name}\t{ref}\t{alts}\t{letters.choice(['.', '50'])}\tPASS\t{info}"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_thousand_odd_records_come_back_each_with_a_value_or_a_flag(
+    variants: Command, folder: Path, seed: int
+) -> None:
+    letters = random.Random(seed)
+    rows = [odd_record(letters) for _ in range(1_000)]
+    letters.shuffle(rows)
+    (folder / "odd.vcf").write_text(vcf(*rows))
+    done = variants("--vcf", folder / "odd.vcf", "--max-mismatch", 1, "--format", "vcf")
+    assert done.code == 0
+    back = [line.split("\t") for line in done.out.splitlines() if not line.startswith("#")]
+    assert [cells[:7] for cells in back] == [row.split("\t")[:7] for row in rows]
+    found: dict[str, int] = {}
+    scored = entries = 0
+    for cells in back:
+        own = [entry.split("|") for entry in cells[7].rpartition("seqexpr=")[2].split(",")]
+        assert {unquote(entry[0]) for entry in own} == set(cells[4].split(","))  # each allele has an entry at least
+        for entry in own:
+            assert len(entry) == 11 and (entry[7] != "" or entry[10] != "")
+            scored += entry[7] != ""
+            for flag in filter(None, entry[10].split("&")):
+                found[flag] = found.get(flag, 0) + 1
+        entries += len(own)
+    alleles = sum(len(row.split("\t")[4].split(",")) for row in rows)
+    flags = ", ".join(f"{count:,} {flag}" for flag, count in sorted(found.items()))
+    total = f"1,000 records, {alleles:,} alleles: {scored:,} rows with a value, {entries - scored:,} without ({flags})"
+    assert total in done.err.splitlines()
+    assert len(found) >= 10
