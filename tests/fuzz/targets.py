@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gzip
+import io
 import json
 import random
 import shutil
@@ -17,6 +18,9 @@ import numpy as np
 import torch
 
 from seqexpr.datasets.dataset import PreparedDataset
+from seqexpr.effects.background import Background, read_background, write_background
+from seqexpr.effects.variant_records import VariantTable, VcfReader, resolve_symbolic
+from seqexpr.effects.vcf_output import VcfOutput
 from seqexpr.errors import SeqexprError
 from seqexpr.evaluation.compare import compare, read_baselines, read_held_out
 from seqexpr.evaluation.report.run import read_run
@@ -131,6 +135,32 @@ def _read_genbank(folder: Path) -> None:
         found.sequences.placed_window(site, 30, 20)
 
 
+_VCF = """##fileformat=VCFv4.3
+##contig=<ID=chr1,length=1000>
+#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\ta\tb
+chr1\t10\trs1\tA\tC,<DEL>\t50\tPASS\tEND=40;SVLEN=.,-30\tGT:PS\t0|1:7\t2/.
+chr1\t20\t.\tACG\tA\t.\t.\t.\tGT\t1|1\t0
+"""
+_VARIANTS = 'chrom,pos,ref,alt,id\nchr1,10,A,C,rs1\nchr1,20,ACG,"A,<DEL>",\n'
+
+
+def _read_vcf(folder: Path) -> None:
+    """Every record with its genotypes and symbolic alleles, and written back."""
+    reader = VcfReader(folder / "v.vcf")
+    output = VcfOutput(io.BytesIO(), reader, info_lines=[b"##seqexpr=<x>"])
+    for record in reader:
+        record.genotypes(range(len(reader.samples)))
+        for place in range(len(record.alts)):
+            resolve_symbolic(record, place)
+        output.write(record, [["a", "b"]])
+
+
+def _make_background(folder: Path) -> None:
+    (folder / "w.safetensors").write_bytes(b"weights")
+    steps = {"mrna": [0.0, 0.5, 1.0]}
+    write_background(folder / "w.safetensors", Background("no digest", 2, 1, 0, steps))
+
+
 def _network(**changes: object) -> Perceiver:
     torch.manual_seed(0)
     return Perceiver(tiny_config(**changes)).eval()
@@ -233,6 +263,9 @@ TARGETS = {
     ),
     "labels": Target(_write("l.tsv", _LABELS), lambda folder: read_labels(folder / "l.tsv")),
     "half-life": Target(_write("h.tsv", _HALF_LIFE), lambda folder: read_half_life(folder / "h.tsv")),
+    "vcf": Target(_write("v.vcf", _VCF), _read_vcf),
+    "variants": Target(_write("v.tsv", _VARIANTS), lambda folder: list(VariantTable(folder / "v.tsv"))),
+    "background": Target(_make_background, lambda folder: read_background(folder / "w.safetensors")),
     "recipe": Target(
         _write("r.toml", _RECIPE),
         lambda folder: load_recipe(str(folder / "r.toml"), "dna").fit(PerceiverConfig.from_preset("dna-perceiver")),

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seqexpr.errors import UsageError
+from seqexpr.errors import InputError, UsageError
 from seqexpr.files import atomic_path, sha256_file
 from seqexpr.own_files import check_shape, list_of, mapping, number, parse_json, record, text, whole
 
@@ -80,8 +80,16 @@ def read_background(weights: Path) -> Background | None:
     file = background_file(weights)
     if not file.is_file():
         return None
-    stored = parse_json(file.read_text(encoding="utf-8"), file, _EXPECTED, "background")
+    stored = parse_json(file.read_bytes().decode("utf-8", "replace"), file, _EXPECTED, "background")
     check_shape(stored, _SHAPE, file, _EXPECTED, "background")
+    for output, quantiles in stored["differences"].items():
+        if len(quantiles) < 2 or sorted(quantiles) != quantiles:
+            raise InputError(
+                file,
+                record=f"key {output!r}",
+                found=f"{len(quantiles)} quantiles that do not ascend",
+                expected=_EXPECTED,
+            )
     background = Background(**{name: stored[name] for name in Background.__dataclass_fields__})
     if background.sha256 != sha256_file(weights):
         logger.warning("%s is of other weights than %s: no percentiles", file, weights.name)
