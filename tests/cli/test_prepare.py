@@ -92,7 +92,8 @@ def test_a_different_dataset_is_replaced_only_by_force(
     arguments: tuple[str, ...] = ("prepare", "--out", "set", "--fasta", "windows.fa", "--tss-at", "0")
     assert seqexpr(*arguments).code == 0
     changed = change(files)
-    arguments += changed if isinstance(changed, tuple) else ()
+    if isinstance(changed, tuple):
+        arguments = (*(arguments[:-2] if changed[0] in arguments else arguments), *changed)
     refused = seqexpr(*arguments)
     assert (refused.code, refused.out) == (2, "")
     expected = f"set exists, made with {differing}; choose another folder, or --force to replace it\n"

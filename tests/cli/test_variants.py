@@ -136,7 +136,7 @@ def test_levels_of_samples(variants: Command, folder: Path) -> None:
     assert first == ["sample", "gene_id", "gene", "strand", "variants", *levels, "flag"]
     assert (a[:5], b[:5]) == (["a", "one", "one", "+", "1"], ["b", "one", "one", "+", "1"])
     assert a[5] == a[6] != a[7] and b[6] == b[7] == a[7] and float(b[9]) == pytest.approx(2 * float(a[9]), rel=1e-3)
-    assert done.err.splitlines()[1] == "1 record: 2 samples, 2 rows"
+    assert done.err.splitlines()[1] == "1 record, 2 samples: 2 rows"
 
 
 @pytest.mark.parametrize(
@@ -154,6 +154,8 @@ def test_levels_of_samples(variants: Command, folder: Path) -> None:
         (("--vcf", "genome.fa"), 3, "before any line that starts with #CHROM"),
         (("--variant", f"chr1:1000:{ALT}:GG"), 3, "1 of 1 REF alleles differ, first chr1:1000 has"),
         (("--vcf", "other.vcf"), 3, "contig chr1: found 3,000 bases; expected 2,999"),
+        (("--vcf", "calls.vcf", "--vcf", "x"), 2, "--vcf is given more than once, and takes one value"),
+        (("--variant", "chr1:9999:A:G"), 3, "first chr1:9999, which is not among the contig's 3,000 bases"),
         (("--variant", "chr7:5:A:G"), 3, "none of the contigs of 1 variant, the first being 'chr7'"),
         (("--vcf", "calls.vcf", "--format", "vcf"), 2, "says tsv and --format vcf"),
     ],

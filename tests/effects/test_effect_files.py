@@ -302,10 +302,11 @@ def test_after_an_error_a_folder_is_as_it_was(there: bool, tmp_path: Path, effec
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, effects: Make) -> None:
     pytest.importorskip("matplotlib")
     (tmp_path / "file").touch()
-    for out in (f"{tmp_path}/file/", f"{tmp_path}/file/out/"):
-        with pytest.raises(OSError) as caught:
-            write(out, effects("g", "ACGT"))
-        assert str(caught.value.filename) == out.rstrip("/")
+    with pytest.raises(UsageError, match="file/ is a file, and a name that ends in a slash is a folder's"):
+        write(f"{tmp_path}/file/", effects("g", "ACGT"))
+    with pytest.raises(OSError) as caught:
+        write(f"{tmp_path}/file/out/", effects("g", "ACGT"))
+    assert str(caught.value.filename) == f"{tmp_path}/file/out"
 
 
 @given(st.lists(st.text(max_size=120), max_size=8))

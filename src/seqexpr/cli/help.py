@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from seqexpr.errors import UsageError
+
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Only warnings and errors on standard error.", rich_help_panel="Output")
 ]
@@ -21,6 +23,16 @@ class Command(TyperCommand):
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters: switches have an empty name of their value, arguments no type after their name."""
         return _plain(super().get_params(ctx))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As click's, but an option that takes one value is not taken twice: the first would be lost silently."""
+        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        for option in given:
+            is_switch = getattr(option, "is_flag", False) or getattr(option, "count", False)
+            takes_one = option.param_type_name == "option" and not (option.multiple or is_switch)
+            if takes_one and sum(one is option for one in given) > 1:
+                raise UsageError(f"{option.opts[0]} is given more than once, and takes one value")
+        return super().parse_args(ctx, args)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The parts of the usage line: `RUN...` for arguments that are needed, `[FASTA]` for others."""

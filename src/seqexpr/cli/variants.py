@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 
 from seqexpr.cli import predict_options as shared
 from seqexpr.cli import variants_options as options
@@ -88,17 +89,23 @@ def variants(
 
         assert isinstance(source, VcfReader), "checked before"
         levels = session.phased(source, samples.split(",") if samples else (), max_mismatch)
-        total = len(session.sites) * len(levels.samples)
+        total, row_flags = len(session.sites) * len(levels.samples), Counter[str]()
         with (
             open_table(out, chosen, with_output(COLUMNS, session.outputs)) as table_writer,
             progress("variants", "rows", total=total, live=live) as advance,
         ):
             for one in levels.stream():
+                row_flags.update(one.flags)
                 for cells in rows_of(one, session.outputs):
                     table_writer.write(cells)
                 advance(1)
-        flags = "".join(f"; {count:,} {flag}" for flag, count in sorted(levels.flags.items()))
-        status(f"{plural(levels.records, 'record')}{flags}: {plural(len(levels.samples), 'sample')}, {total:,} rows")
+        without, of_rows = (
+            ", ".join(f"{count:,} {flag}" for flag, count in sorted(flags.items()))
+            for flags in (levels.flags, row_flags)
+        )
+        alleles = f" ({without})" if without else ""
+        rows = f"{total:,} rows" + (f" ({of_rows})" if of_rows else "")
+        status(f"{plural(levels.records, 'record')}{alleles}, {plural(len(levels.samples), 'sample')}: {rows}")
     else:
         computing = session.effects(distance=distance, max_mismatch=max_mismatch)
         with (

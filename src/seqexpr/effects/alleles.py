@@ -62,8 +62,12 @@ class Alleles:
         if there.tobytes() == DNA.encode(record.ref).tobytes():
             return False
         self.mismatches += 1
-        shown = record.ref if len(record.ref) <= _SHOWN else f"{record.ref[:_SHOWN]}..."
-        found = f"{record.chrom}:{record.position} has {DNA.decode(there[:_SHOWN])}, not {shown}"
+        length = self._windows.genome.contigs[contig]
+        if not 0 < record.position <= length:
+            found = f"{record.chrom}:{record.position}, which is not among the contig's {length:,} bases"
+        else:
+            shown = record.ref if len(record.ref) <= _SHOWN else f"{record.ref[:_SHOWN]}..."
+            found = f"{record.chrom}:{record.position} has {DNA.decode(there[:_SHOWN])}, not {shown}"
         self._first = self._first or found
         return True
 
@@ -85,8 +89,8 @@ class Alleles:
             raise InputError(
                 self._windows.genome.path,
                 found=f"{self.mismatches:,} of {self.compared:,} REF alleles differ, first {self._first}",
-                expected="the assembly that the variants were called on (is this the right one? --max-mismatch allows "
-                "more)",
+                expected="the assembly that the variants were called on (is this the right one? a --max-mismatch above "
+                f"{self._max_mismatch:g} leaves such alleles without a value)",
             )
 
     def _check_length(self, name: str, contig: str) -> None:

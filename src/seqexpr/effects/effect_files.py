@@ -423,6 +423,8 @@ class _Folder:
         from seqexpr.effects.effect_figure import check_matplotlib
 
         check_matplotlib()
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"--out {folder}/ is a file, and a name that ends in a slash is a folder's")
         self._folder, self._stack, self._taken = folder, ExitStack(), set[str]()
         self._beside = folder / "effects" if folder.exists() else folder
         self._temporary = temporary_path(self._beside)

@@ -127,7 +127,7 @@
   function mix(value, largest) {
     const share = Math.min(1, Math.abs(value) / largest);
     const parse = (text) => [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16));
-    const from = parse(colours.mid), to = parse(value > 0 ? colours.down : colours.up);
+    const from = parse(colours.mid), to = parse(value > 0 ? colours.up : colours.down);
     const rgb = from.map((one, index) => Math.round(one + (to[index] - one) * Math.sqrt(share)));
     return `rgb(${rgb.join(",")})`;
   }

@@ -51,6 +51,8 @@ class ScanFiles:
             if out.lower().endswith(suffix):
                 raise UsageError(f"--out {out}: a scan is a file a strand; leave {suffix} out, and choose by --format")
         folder = out.endswith(("/", os.sep)) or os.path.isdir(out)
+        if folder and os.path.isfile(out.rstrip("/" + os.sep)):
+            raise UsageError(f"--out {out} is a file, and a name that ends in a slash is a folder's")
         self.prefix = Path(out, _FOLDER_NAME) if folder else Path(out)
         self.format = format
         self._outputs = tuple(outputs)

@@ -71,9 +71,10 @@ class VariantSession:
         """What was changed on the way in, complete when the stream has ended."""
         counts = self.counts
         counts.dna.contig_aliases = self.windows.genome.aliases
+        changed = "; ".join(counts.dna.describe())
         genes = f"{counts.records:,} gene{'' if counts.records == 1 else 's'}"
-        said = f"{genes}: {'; '.join(counts.dna.describe()) or 'all windows as the genome has them'}"
-        return [said, *missing_lines(counts, self.sources, self.needs)]
+        said = [f"{genes}: {changed or 'all windows as the genome has them'}"] if counts.records or changed else []
+        return [*said, *missing_lines(counts, self.sources, self.needs)]
 
     def warning(self) -> str | None:
         """A line about genes outside what the model was trained on; complete when the stream has ended."""
