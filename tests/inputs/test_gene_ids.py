@@ -167,3 +167,14 @@ def test_a_list_that_is_not_there_and_a_folder_named_like_a_gene(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "TP53").mkdir()
     assert read_gene_names("TP53") == ("TP53",)
+
+
+def test_a_file_that_is_called_like_a_gene_is_named(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "HBB").write_text("HBD\n")
+    (tmp_path / "genes.txt").write_text("HBD\n")
+    with caplog.at_level("WARNING", logger="seqexpr"):
+        assert read_gene_names("genes.txt") == read_gene_names("./HBB") == ("HBD",)
+        assert caplog.text == ""
+        assert read_gene_names("HBB") == ("HBD",)
+    assert "--genes HBB: names are read from the file of that name (1)" in caplog.text

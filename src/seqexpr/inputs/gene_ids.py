@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import os
 import re
 from collections.abc import Callable, Collection, Sequence
@@ -13,6 +14,8 @@ from seqexpr.errors import InputError, UsageError
 from seqexpr.inputs.tables import outside_quotes
 from seqexpr.sequences.feature_lines import has_control
 from seqexpr.sequences.streams import read_lines
+
+logger = logging.getLogger(__name__)
 
 _VERSION = re.compile(r"\.\d+$|(?<=[0-9]{11})\.\d+_\d+$")
 
@@ -72,11 +75,18 @@ def read_gene_names(genes: str | None) -> tuple[str, ...] | None:
     kept = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
     if odd := next((name for name in kept if has_control(name)), None):
         raise InputError(genes, found=f"the name {odd!r}", expected="names without control characters")
+    if in_file and _could_be_a_name(genes):
+        logger.warning("--genes %s: names are read from the file of that name (%d)", genes, len(kept))
     if not kept and in_file:
         raise InputError(genes, found="no gene", expected="one gene on each line")
     if not kept:
         raise UsageError(f"--genes {genes!r} names no gene")
     return kept
+
+
+def _could_be_a_name(genes: str) -> bool:
+    """Whether a file's name looks like a gene's, so that a user may have meant the gene."""
+    return genes != "-" and not set(genes) & {"/", os.sep, "."}
 
 
 def _cells(line: str, file: str, separator: str | None = None) -> list[str]:
