@@ -197,7 +197,8 @@ def test_negative_control_says_so(folder, tmp_path, seqexpr):
     ],
 )
 def test_no_worker_outlives_its_command(folder, tmp_path, program, ending, to_all, code, last):
-    arguments = (*options(folder, tmp_path / "run", "--jobs", 2), "--epochs", 100_000)
+    arguments = list(options(folder, tmp_path / "run", "--jobs", 2))
+    arguments[arguments.index("--epochs") + 1] = 100_000
     command = program(*arguments, start_new_session=True)
     epochs = [tmp_path / f"run/folds/{fold}/metrics.jsonl" for fold in (0, 1)]
     try:
