@@ -66,11 +66,11 @@ def work(
     keep_freed_memory()
     relay = _FoldRelay(connection)
     try:
-        with suppress(BrokenPipeError, EOFError):  # the parent is gone
+        with suppress(ConnectionError, EOFError):  # the parent is gone
             while (split := connection.recv()) is not None:
                 try:
                     done = run_fold(experiment, split, folds, folder, torch.device(device), relay, wait=wait)
-                except BrokenPipeError:
+                except ConnectionError:
                     raise
                 except Exception as error:
                     connection.send(("failed", *portable(error)))
