@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from seqexpr.effects import variants as engine
+from seqexpr.effects.alleles import FIRST_RECORDS
 from seqexpr.effects.gene_windows import GeneWindows
 from seqexpr.effects.variant_records import VariantRecord, VariantTable, parse_variant
 from seqexpr.effects.variants import VariantEffects
@@ -284,7 +285,7 @@ def test_ten_thousand_records_in_flat_memory(tmp_path, text, folder, one, monkey
         computing = VariantEffects([one], windows, lambda gene: (windows.window(gene)[0], None))
         for record, _ in computing.stream(watched()):
             held.discard(record.number)
-    assert most <= engine.FIRST_RECORDS + 51
+    assert most <= FIRST_RECORDS + 51
 
 
 def test_memory_that_runs_out_is_named(text, folder, one, monkeypatch):

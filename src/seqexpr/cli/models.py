@@ -87,7 +87,7 @@ def background_command(
 ) -> None:
     """Make the background that gives `variants` its percentiles: differences of random substitutions near TSSs.
 
-    It is written beside the weights, of which it says how large their differences usually are. The bundled models have
+    It is written next to the weights, of which it says how large their differences usually are. The bundled models have
     theirs.
 
     seqexpr models background RUN --genome genome.fa --tss genes.gtf

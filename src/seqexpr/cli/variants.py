@@ -86,6 +86,7 @@ def variants(
     if phased:
         from seqexpr.effects.phased import COLUMNS, rows_of
         from seqexpr.effects.variant_output import with_output
+        from seqexpr.effects.variants import in_brackets
 
         assert isinstance(source, VcfReader), "checked before"
         levels = session.phased(source, samples.split(",") if samples else (), max_mismatch)
@@ -99,12 +100,7 @@ def variants(
                 for cells in rows_of(one, session.outputs):
                     table_writer.write(cells)
                 advance(1)
-        without, of_rows = (
-            ", ".join(f"{count:,} {flag}" for flag, count in sorted(flags.items()))
-            for flags in (levels.flags, row_flags)
-        )
-        alleles = f" ({without})" if without else ""
-        rows = f"{total:,} rows" + (f" ({of_rows})" if of_rows else "")
+        alleles, rows = in_brackets(levels.flags), f"{total:,} rows{in_brackets(row_flags)}"
         status(f"{plural(levels.records, 'record')}{alleles}, {plural(len(levels.samples), 'sample')}: {rows}")
     else:
         computing = session.effects(distance=distance, max_mismatch=max_mismatch)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 
 from seqexpr.effects.gene_windows import GeneWindows
 from seqexpr.effects.haplotypes import Edit
@@ -12,6 +13,9 @@ from seqexpr.sequences.alphabet import DNA
 
 REF_MISMATCH = "ref_mismatch"
 """The flag of a record whose REF is not what the genome has there: it is never scored."""
+
+FIRST_RECORDS = 1_000
+"""Records whose REF is compared with the genome before anything is computed."""
 
 _SHOWN = 10
 
@@ -33,12 +37,12 @@ class Alleles:
             raise UsageError(f"--max-mismatch {max_mismatch}: must be between 0 and 1")
         self._windows, self._max_mismatch, self._lengths = windows, max_mismatch, lengths or {}
         self.records = 0
-        self.placed = 0
+        self._placed = 0
         """Records on contigs of the genome."""
         self._unplaced = ""
-        self.compared = 0
+        self._compared = 0
         """Records whose REF could be compared with the genome."""
-        self.mismatches = 0
+        self._mismatches = 0
         self._first = ""
 
     def differs(self, record: VariantRecord) -> bool:
@@ -49,19 +53,19 @@ class Alleles:
         """
         contig = self._windows.genome.find(record.chrom)
         self.records += 1
-        self.placed += contig is not None
+        self._placed += contig is not None
         if contig is None:
             self._unplaced = self._unplaced or record.chrom
             return False
         self._check_length(record.chrom, contig)
         if classify(record.ref, record.ref) is not None:
             return False  # there is nothing to compare, which has a flag of its own
-        self.compared += 1
+        self._compared += 1
         start = record.position - 1
         there = self._windows.letters_of(contig)(start, start + len(record.ref))
         if there.tobytes() == DNA.encode(record.ref).tobytes():
             return False
-        self.mismatches += 1
+        self._mismatches += 1
         length = self._windows.genome.contigs[contig]
         if not 0 < record.position <= length:
             found = f"{record.chrom}:{record.position}, which is not among the contig's {length:,} bases"
@@ -71,13 +75,25 @@ class Alleles:
         self._first = self._first or found
         return True
 
+    def compared_with_genome(self, records: Iterable[VariantRecord]) -> Iterator[tuple[VariantRecord, bool]]:
+        """Each record, and whether its REF differs; the first ones are all compared before any is given.
+
+        Raises:
+            InputError: too many of the first ones differ.
+        """
+        pairs = ((record, self.differs(record)) for record in records)
+        first = list(islice(pairs, FIRST_RECORDS))
+        self.check_assembly()
+        yield from first
+        yield from pairs
+
     def check_assembly(self, *, ended: bool = False) -> None:
         """Refuse variants of which too many differ, as far as they came; at the end also if all are on other contigs.
 
         Raises:
             InputError: they are of another assembly.
         """
-        if ended and self.records and not self.placed:
+        if ended and self.records and not self._placed:
             variants = f"{self.records:,} variant{'' if self.records == 1 else 's'}"
             raise InputError(
                 self._windows.genome.path,
@@ -85,10 +101,10 @@ class Alleles:
                 expected=f"contigs such as {', '.join(list(self._windows.genome.contigs)[:3])}; --contig-aliases gives "
                 "other names of contigs",
             )
-        if self.mismatches > self._max_mismatch * self.compared:
+        if self._mismatches > self._max_mismatch * self._compared:
             raise InputError(
                 self._windows.genome.path,
-                found=f"{self.mismatches:,} of {self.compared:,} REF alleles differ, first {self._first}",
+                found=f"{self._mismatches:,} of {self._compared:,} REF alleles differ, first {self._first}",
                 expected="the assembly that the variants were called on (is this the right one? a --max-mismatch above "
                 f"{self._max_mismatch:g} leaves such alleles without a value)",
             )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from seqexpr.effects.haplotypes import Letters
+from seqexpr.effects.haplotypes import Edit, Letters, leftmost, placed, reaches, rightmost
 from seqexpr.sequences.alphabet import COMPLEMENT_TOKENS, DNA, PAD
 from seqexpr.sequences.genome import Genome
 from seqexpr.sequences.windows import Interval, Tss
@@ -42,6 +42,21 @@ class GeneWindows:
         first = bisect_left(boundaries, start - self._reach)
         last = bisect_right(boundaries, end + self._reach)
         return self._sites.get(contig, [])[first:last]
+
+    def changed_by(self, contig: str, edit: Edit) -> Iterator[tuple[Tss, Edit]]:
+        """Genes whose windows an edit of a contig's + strand changes, whichever way it is spelt.
+
+        Returns:
+            Each gene with the edit along it, as `haplotypes.placed`.
+        """
+        letters_at = self.letters_of(contig)
+        first, last = leftmost(edit, letters_at), rightmost(edit, letters_at)
+        for gene in self.near(contig, first.start, last.end):
+            along = first.along(gene)
+            if not edit.is_substitution:
+                along = placed(along, self.letters_along(gene))
+            if reaches(along, self.upstream, self.downstream):
+                yield gene, along
 
     def window(self, site: Tss) -> tuple[np.ndarray, int]:
         """The window of a gene as the genome has it, uint8 (upstream + downstream,), and how much of it is padding."""

@@ -11,26 +11,15 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from seqexpr.effects.alleles import Alleles
 from seqexpr.effects.gene_windows import GeneWindows
-from seqexpr.effects.haplotypes import (
-    Edit,
-    Letters,
-    edited_window,
-    leftmost,
-    overlap,
-    placed,
-    reaches,
-    rightmost,
-    spans_tss,
-)
+from seqexpr.effects.haplotypes import Edit, Letters, edited_window, overlap, placed, reaches, spans_tss
 from seqexpr.effects.variant_records import Genotype, VariantRecord, VcfReader
-from seqexpr.effects.variants import FIRST_RECORDS, SPANS_TSS, Read
+from seqexpr.effects.variants import SPANS_TSS, Read
 from seqexpr.errors import UsageError
 from seqexpr.prediction.inputs import InputRecord
 from seqexpr.prediction.writers import Cell, Column
@@ -121,9 +110,13 @@ class PhasedLevels:
         self._predictor, self._windows, self._read = predictor, windows, read
         self._sites, self._reader = sites, reader
         self.samples = tuple(dict.fromkeys(samples)) or reader.samples
-        self.records = 0
         self.flags: Counter[str] = Counter()
         """Alleles that are on no haplotype, by why."""
+
+    @property
+    def records(self) -> int:
+        """Records that were read."""
+        return self._alleles.records
 
     def stream(self) -> Iterator[SampleLevels]:
         """A row for each gene and sample, in the order of the sites and of the samples.
@@ -188,14 +181,9 @@ class PhasedLevels:
     def _read_file(self) -> dict[tuple[str, str], _Haplotypes]:
         """What each sample has around each gene, by their names."""
         columns = [(name, self._reader.samples.index(name)) for name in self.samples]
-        compared = ((record, self._alleles.differs(record)) for record in self._reader)
-        first = list(islice(compared, FIRST_RECORDS))
-        self._alleles.check_assembly()
         kept: dict[tuple[str, str], _Haplotypes] = {}
-        for pairs in (first, compared):
-            for record, differs in pairs:
-                self.records += 1
-                self._add(record, differs, columns, kept)
+        for record, differs in self._alleles.compared_with_genome(self._reader):
+            self._add(record, differs, columns, kept)
         self._alleles.check_assembly(ended=True)
         return kept
 
@@ -231,18 +219,7 @@ class PhasedLevels:
             whole = Edit(start, max(end, start + 1), b"")
             near = windows.near(contig, start, end)
             return [gene.id for gene in near if reaches(whole.along(gene), windows.upstream, windows.downstream)]
-        if edit.is_nothing:
-            return []
-        letters_at = windows.letters_of(contig)
-        first, last = leftmost(edit, letters_at), rightmost(edit, letters_at)
-        found = []
-        for gene in windows.near(contig, first.start, last.end):
-            along = first.along(gene)
-            if not edit.is_substitution:
-                along = placed(along, windows.letters_along(gene))
-            if reaches(along, windows.upstream, windows.downstream):
-                found.append(gene.id)
-        return found
+        return [] if edit.is_nothing else [gene.id for gene, _ in windows.changed_by(contig, edit)]
 
     def _add_genotype(
         self,

@@ -49,11 +49,12 @@ def rows_of(effect: Effect, outputs: Sequence[Output], background: Background | 
     first += [None] * 4 if gene is None else [gene.id, gene.symbol or gene.id, gene.strand, effect.tss_distance]
     flag = "&".join(effect.flags) or None
     several = len(outputs) > 1
-    if effect.reference is None or effect.changed is None or effect.deltas is None:
+    deltas = effect.deltas
+    if effect.reference is None or effect.changed is None or deltas is None:
         return [[*first, *([None] * (7 if several else 6)), flag]]
     rows = []
     for place, output in enumerate(outputs):
-        delta = float(effect.deltas[place])
+        delta = float(deltas[place])
         rows.append(
             [
                 *first,
@@ -175,6 +176,7 @@ class _VcfWriter:
         self._name = self._out or "standard output"
         self._outputs, self._background = outputs, background
         self._reader, self._contigs = reader, contigs
+        self._columns = [column.name for column in with_output(COLUMNS, outputs)]
         parts = _PARTS + ("|OUTPUT" if len(outputs) > 1 else "")
         described = f"Effects on expression levels predicted by seqexpr: {parts}"
         self._header = [f'##INFO=<ID={KEY},Number=.,Type=String,Description="{described}">'.encode()]
@@ -216,8 +218,7 @@ class _VcfWriter:
         return self._vcf
 
     def _entry(self, cells: Sequence[Cell]) -> list[str]:
-        columns = [column.name for column in with_output(COLUMNS, self._outputs)]
-        named = dict(zip(columns, cells, strict=True))
+        named = dict(zip(self._columns, cells, strict=True))
         order = ("alt", "gene", "gene_id", "strand", "tss_distance", "ref_level", "alt_level", "delta", "delta_sd")
         values = [named[name] for name in (*order, "percentile", "flag")]
         if "output" in named:

@@ -11,22 +11,12 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import chain, islice
 
 import numpy as np
 
 from seqexpr.effects.alleles import Alleles
 from seqexpr.effects.gene_windows import GeneWindows
-from seqexpr.effects.haplotypes import (
-    Edit,
-    edited_window,
-    leftmost,
-    placed,
-    reaches,
-    removes_window,
-    rightmost,
-    spans_tss,
-)
+from seqexpr.effects.haplotypes import Edit, edited_window, removes_window, spans_tss
 from seqexpr.effects.mutagenesis import Mutagenesis, shared_attentions
 from seqexpr.effects.variant_records import VariantRecord
 from seqexpr.errors import UsageError
@@ -52,10 +42,6 @@ _PART = 128
 
 _GENES_HELD = 64
 """Genes whose windows, as the genome has them, are not computed again when they come again soon."""
-
-FIRST_RECORDS = 1_000
-"""Records whose REF is compared with the genome before anything is computed."""
-
 
 Read = Callable[[Tss], tuple[np.ndarray, np.ndarray | None]]
 """Gives a gene's window and half-life features, see `VariantEffects`."""
@@ -102,8 +88,13 @@ class EffectCounts:
         records, alleles, rows = (f"{count:,} {noun}{'' if count == 1 else 's'}" for count, noun in counted)
         said = f"{records}, {alleles}: {rows} with a value"
         said += f", {without:,} without" if without else ""
-        flags = ", ".join(f"{count:,} {flag}" for flag, count in sorted(self.flags.items()))
-        return f"{said} ({flags})" if flags else said
+        return f"{said}{in_brackets(self.flags)}"
+
+
+def in_brackets(flags: Mapping[str, int]) -> str:
+    """How often there are flags, in brackets after a space; "" for none."""
+    listed = ", ".join(f"{count:,} {flag}" for flag, count in sorted(flags.items()))
+    return f" ({listed})" if listed else ""
 
 
 @dataclass(slots=True)
@@ -161,12 +152,9 @@ class VariantEffects:
         Raises:
             InputError: too many REF alleles differ from the genome; or whatever the source raises.
         """
-        compared = ((record, self._alleles.differs(record)) for record in records)
-        first = list(islice(compared, FIRST_RECORDS))
-        self._alleles.check_assembly()
         device = self._models[0].network.device
         with named_shortage(device, self._workers), ThreadPoolExecutor(self._workers) as pool:
-            for chunk in self._chunks(chain(first, compared)):
+            for chunk in self._chunks(self._alleles.compared_with_genome(records)):
                 yield from self._of_chunk(chunk, pool)
         self._alleles.check_assembly(ended=True)
 
@@ -213,16 +201,10 @@ class VariantEffects:
 
     def _touched(self, contig: str, edit: Edit) -> Iterator[tuple[Tss, Edit]]:
         """Genes whose window an edit changes, and the edit along each of them, written where it counts."""
-        windows, letters_at = self._windows, self._windows.letters_of(contig)
         if edit.is_nothing:  # ALT is REF: it lies where its first letter does
-            edit = Edit(edit.start, edit.start + 1, letters_at(edit.start, edit.start + 1).tobytes())
-        first, last = leftmost(edit, letters_at), rightmost(edit, letters_at)
-        for gene in windows.near(contig, first.start, last.end):
-            along = first.along(gene)
-            if not edit.is_substitution:
-                along = placed(along, windows.letters_along(gene))
-            if reaches(along, windows.upstream, windows.downstream):
-                yield gene, along
+            letter = self._windows.letters_of(contig)(edit.start, edit.start + 1)
+            edit = Edit(edit.start, edit.start + 1, letter.tobytes())
+        return self._windows.changed_by(contig, edit)
 
     def _near(self, record: VariantRecord, alt: str, contig: str, edit: Edit) -> Iterator[_Job | Effect]:
         """The allele with each gene whose window it changes."""
