@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from seqexpr.models.trained import load_model
-from seqexpr.sequences.alphabet import DNA
+from seqexpr.sequences.alphabet import DNA, PROTEIN
 
 from ..device_line import cpu_line
 
@@ -136,7 +136,7 @@ def test_a_folder_gets_everything(tmp_path: Path, weights: Weights, seqexpr: Com
     )
     files = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*"))
     assert files == [
-        *("effects.bedgraph", "effects.html", "effects.tsv"),
+        *("effects.bedgraph", "effects.html", "effects.json", "effects.tsv"),
         *("genes/_CON.png", "genes/_CON.svg", "genes/g.png", "genes/g.svg", "ism.npz"),
     ]
     table = (tmp_path / "out/effects.tsv").read_text()
@@ -186,11 +186,11 @@ def test_gradients_estimate_and_say_how_far_they_add_up(tmp_path: Path, weights:
 
 
 BAD_OPTIONS: dict[str, tuple[tuple[str, ...], int, str]] = {
-    "nothing": ((), 2, "no input: give a FASTA of windows, or --genome with --tss, or --genbank, or --example"),
+    "nothing": ((), 2, "no input: give a FASTA of windows, or --genome with --tss, or --genbank, or --proteins, or"),
     "two windows": (("w.fa", "--fasta", "w.fa"), 2, "w.fa and --fasta w.fa are two sources of windows; give one"),
-    "no region": (("w.fa", "--region", "ten"), 2, "--region ten: not START:END in letters from the TSS, such as"),
-    "backward": (("w.fa", "--region", "5:5"), 2, "--region +5:+5: its end is not behind its start"),
-    "too wide": (("w.fa", "--region", "-289:1"), 2, "--region -289:+1 reaches beyond the window that the model reads"),
+    "no region": (("w.fa", "--region", "ten"), 2, "--region ten: not START:END, such as -300:+100 in bases from"),
+    "backward": (("w.fa", "--region", "5:5"), 2, "--region 5:5: its end is not behind its start"),
+    "too wide": (("w.fa", "--region", "-289:1"), 2, "--region -289:1 reaches beyond the window that the model reads"),
     "output": (("w.fa", "--output", "x"), 2, "--output x: the model predicts mrna"),
     "suffix": (("w.fa", "--out", "e.txt"), 2, "--out e.txt: its suffix is none of .tsv, .npz"),
     "no genome": (("w.fa", "--out", "e.bedgraph"), 2, "windows that are not cut from a genome have no place in it"),
@@ -199,7 +199,9 @@ BAD_OPTIONS: dict[str, tuple[tuple[str, ...], int, str]] = {
     "absent": (("absent.fa",), 3, "absent.fa"),
     "no folder": (("w.fa", "--out", "absent/e.tsv"), 3, "absent/e.tsv: No such file or directory"),
     "short": (("short.fa",), 3, "short.fa, record 1 'a': found 4 bp; expected a window of exactly 432 bp"),
-    "protein": (("protein.fa",), 3, "looks like a protein"),
+    "protein": (("protein.fa",), 2, "the model reads DNA: give --fasta, or --genome with --tss"),
+    "windows that are proteins": (("--fasta", "protein.fa"), 3, "looks like a protein"),
+    "input": (("w.fa", "--input", "protein"), 2, "--input protein: the model reads DNA; choose dna"),
 }
 
 
@@ -219,11 +221,62 @@ def test_what_is_wrong_is_one_line_with_its_exit_code(
     assert sorted(os.listdir()) == before
 
 
-def test_other_models_are_refused_plainly(tmp_path: Path, weights: Weights, seqexpr: Command) -> None:
-    window = fasta(tmp_path / "w.fa", {"a": bases(1)})
-    done = seqexpr("explain", window, "--model", weights("protein-dna-perceiver", "protein"))
+def protein_level(weights: Path, protein: str) -> float:
+    return float(load_model(weights).predict(None, PROTEIN.encode(protein.encode())[None], None)[0, 0])
+
+
+def test_proteins_are_explained_residue_by_residue(tmp_path: Path, weights: Weights, seqexpr: Command) -> None:
+    protein, model = "MKLVWWREXC" * 4, weights("protein-perceiver", "protein")
+    file = fasta(tmp_path / "p.fa", {"a": protein, "b": "MKW"})
+    done = seqexpr("explain", file, "--model", model, "--region", "8:11", "--threads", 1)
+    assert done.code == 0
+    assert done.err == (
+        f"{file}: proteins, by their letters; they are read as with --proteins\n"
+        f"{DEVICE}{model}: 1 network\n"
+        "b: its protein ends before residue 8; nothing to explain\n"
+        "2 records: 4 residues in 1 protein unknown\n"
+    )
+    assert done.out.startswith("id\tsymbol\tresidue\tref\talt\tdelta\n")
+    table = rows(done.out)
+    assert [(row["residue"], row["ref"]) for row in table] == [("8", "E")] * 19 + [("10", "C")] * 19
+    for row in table[::7]:
+        place = int(row["residue"]) - 1
+        changed = protein[:place] + row["alt"] + protein[place + 1 :]
+        wanted = protein_level(model, changed) - protein_level(model, protein)
+        assert float(row["delta"]) == pytest.approx(wanted, abs=1e-5)
+    same = seqexpr("explain", "--proteins", file, "--model", model, "--region", "8:11", "--threads", 1, "-q")
+    assert same.out == done.out
+
+
+def test_the_bundled_proteins(tmp_path: Path, seqexpr: Command) -> None:
+    pytest.importorskip("matplotlib")
+    folder = tmp_path / "out"
+    options = ("--example", "--model", "human-prot", "--region", "1:3", "--threads", 1, "--out", f"{folder}/")
+    done = seqexpr("explain", *options)
+    assert (done.code, done.out) == (0, "")
+    assert "8 records: all used as given" in done.err
+    table = rows((folder / "effects.tsv").read_text())
+    assert len(table) == 8 * 2 * 19 and {row["ref"] for row in table if row["residue"] == "1"} == {"M"}
+    described = json.loads((folder / "effects.json").read_text())
+    assert described["models"][0]["name"] == "human-prot" and len(described["models"][0]["sha256"]) == 64
+    assert (described["input"], described["region"], described["unit"]) == (
+        "protein",
+        {"start": 1, "end": 3},
+        "log10 iBAQ",
+    )
+
+
+def test_of_a_model_of_both_one_input_is_chosen(tmp_path: Path, weights: Weights, seqexpr: Command) -> None:
+    model = weights("protein-dna-perceiver", "protein")
+    window, protein = fasta(tmp_path / "w.fa", {"a": bases(1)}), fasta(tmp_path / "p.fa", {"a": "MKLVWWREXC" * 4})
+    options = ("explain", window, "--proteins", protein, "--model", model, "--region", "3:5", "--threads", 1)
+    done = seqexpr(*options)
     assert (done.code, done.out) == (2, "")
-    assert done.err == "seqexpr: error: explain is for models that read DNA alone; this one reads proteins\n"
+    assert done.err == "seqexpr: error: the model reads DNA and proteins: choose what to explain with --input\n"
+    dna, residues = (seqexpr(*options, "--input", one, "-q") for one in ("dna", "protein"))
+    assert (dna.code, residues.code, dna.err, residues.err) == (0, 0, "", "")
+    assert [row["tss_distance"] for row in rows(dna.out)] == ["3"] * 3 + ["4"] * 3
+    assert [row["residue"] for row in rows(residues.out)] == ["3"] * 19 + ["4"] * 19
 
 
 def test_a_bad_record_leaves_the_rows_before_it_and_no_file(tmp_path: Path, weights: Weights, seqexpr: Command) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seqexpr.effects.attribution import GeneEffects
+from seqexpr.effects.gene_effects import GeneEffects
+from seqexpr.effects.letters import BASES, Letters
 from seqexpr.inputs.half_life import FEATURES, TRANSFORMS, HalfLifeSchema
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.models.trained import ModelMetadata, Output, TrainedModel
-from seqexpr.sequences.alphabet import DNA
 from seqexpr.sequences.windows import Interval
 
 SCHEMA = HalfLifeSchema(FEATURES, TRANSFORMS, (0.5,) * 8, (2.0,) * 8)
@@ -25,10 +25,12 @@ def network() -> Callable[..., TrainedModel]:
 
     from seqexpr.models.perceiver import Perceiver
 
-    def make(seed: int = 0, outputs: tuple[str, ...] = ("mrna",), **changes: Any) -> TrainedModel:
+    def make(
+        seed: int = 0, outputs: tuple[str, ...] = ("mrna",), preset: str = "dna-perceiver", **changes: Any
+    ) -> TrainedModel:
         torch.manual_seed(seed)
         sizes = {"upstream": 144, "downstream": 72, "latents": 4, "latent_dim": 16, "stem_pool": 6, "tower_pool": 3}
-        config = PerceiverConfig.from_preset("dna-perceiver", outputs=len(outputs), **{**sizes, **changes})
+        config = PerceiverConfig.from_preset(preset, outputs=len(outputs), **{**sizes, **changes})
         made = Perceiver(config)
         if made.kernel is not None:
             kernel = made.kernel
@@ -62,14 +64,15 @@ def effects() -> Callable[..., GeneEffects]:
         contig: int = 10_000,
         circular: bool = False,
         seed: int = 0,
+        of: Letters = BASES,
     ) -> GeneEffects:
-        tokens = DNA.encode(letters.encode())
-        deltas = np.random.default_rng(seed).normal(size=(4, len(tokens))).astype(np.float32)
-        known = np.flatnonzero(tokens)
-        deltas[tokens[known] - 1, known] = 0
-        deltas[:, tokens == 0] = np.nan
+        tokens = of.alphabet.encode(letters.encode())
+        deltas = np.random.default_rng(seed).normal(size=(len(of.letters), len(tokens))).astype(np.float32)
+        own = np.flatnonzero((tokens > 0) & (tokens <= len(of.letters)))
+        deltas[tokens[own] - 1, own] = 0
+        deltas[:, ~of.known(tokens)] = np.nan
         place = None if interval is None else Interval.parse(interval)
         length = contig if place else 0
-        return GeneEffects(name, symbol, place, length, first, tokens, 1.25, deltas, "mrna", "log10(x)", circular)
+        return GeneEffects(name, symbol, place, length, first, tokens, 1.25, deltas, "mrna", "log10(x)", circular, of)
 
     return make

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqexpr.effects.attribution import GeneEffects, Region, check_explainable, explain_session, parse_region
+from seqexpr.effects.attribution import choose_explained, explain_session
+from seqexpr.effects.gene_effects import GeneEffects, Region, parse_region
+from seqexpr.effects.letters import RESIDUES
 from seqexpr.effects.mutagenesis import Mutagenesis
 from seqexpr.errors import UsageError
 from seqexpr.models.trained import TrainedModel
@@ -17,6 +19,7 @@ from seqexpr.prediction.inputs import InputSources, ModelNeeds
 from seqexpr.prediction.predictor import Predictor
 from seqexpr.prediction.session import Session, start_session
 from seqexpr.sequences.alphabet import DNA
+from seqexpr.sequences.alphabet import PROTEIN as PROTEIN_LETTERS
 from seqexpr.sequences.fasta import FastaRecord
 
 Make = Callable[..., Any]
@@ -31,6 +34,17 @@ def session_of(models: list[TrainedModel], windows: dict[str, str], workers: int
     )
     sources = InputSources(windows=records)
     return start_session(sources, Predictor(models, workers=workers), "tiny", models[0].metadata)
+
+
+def explain(
+    session: Session,
+    region: Region | None = None,
+    output: str | None = None,
+    input: str | None = None,
+    **options: Any,
+) -> Iterator[GeneEffects]:
+    explained = choose_explained(session.needs, input=input, region=region, output=output)
+    return explain_session(session, explained, **options)
 
 
 @given(st.integers(-20_000, 20_000), st.integers(1, 9_999))
@@ -59,7 +73,7 @@ def test_bad_regions(text: str) -> None:
 
 def test_each_delta_is_the_level_of_the_changed_window_minus_that_of_the_window(network: Make) -> None:
     model = network()
-    (found,) = explain_session(session_of([model], {"g": WITH_UNKNOWN}), region=Region(-6, 3))
+    (found,) = explain(session_of([model], {"g": WITH_UNKNOWN}), region=Region(-6, 3))
     window = DNA.encode(WITH_UNKNOWN.encode())
     level = model.predict(window[None], None, np.full((1, 8), np.nan))[0, 0]
     assert found.level == pytest.approx(level, abs=1e-6)
@@ -84,9 +98,9 @@ def test_each_delta_is_the_level_of_the_changed_window_minus_that_of_the_window(
 def test_an_ensemble_gives_the_mean_over_all_members(network: Make) -> None:
     one, two = network(0, kernel_genes=12, kernel_features=True, kernel_words=False, kernel_members=2), network(1)
     region = Region(0, 2)
-    (both,) = explain_session(session_of([one, two], {"g": LETTERS}), region=region)
-    (first,) = explain_session(session_of([one], {"g": LETTERS}), region=region)
-    (second,) = explain_session(session_of([two], {"g": LETTERS}), region=region)
+    (both,) = explain(session_of([one, two], {"g": LETTERS}), region=region)
+    (first,) = explain(session_of([one], {"g": LETTERS}), region=region)
+    (second,) = explain(session_of([two], {"g": LETTERS}), region=region)
     assert both.level == pytest.approx((2 * first.level + second.level) / 3, abs=1e-6)
     np.testing.assert_allclose(both.deltas, (2 * first.deltas + second.deltas) / 3, atol=1e-6)
 
@@ -94,8 +108,8 @@ def test_an_ensemble_gives_the_mean_over_all_members(network: Make) -> None:
 def test_threads_change_nothing_and_progress_counts_every_letter(network: Make) -> None:
     windows = {"a": WITH_UNKNOWN, "b": LETTERS[::-1]}
     told: list[int] = []
-    alone = list(explain_session(session_of([network()], windows), region=Region(-60, 40), advance=told.append))
-    together = list(explain_session(session_of([network()], windows, workers=3), region=Region(-60, 40)))
+    alone = list(explain(session_of([network()], windows), region=Region(-60, 40), advance=told.append))
+    together = list(explain(session_of([network()], windows, workers=3), region=Region(-60, 40)))
     assert sum(told) == 2 * 100
     for one, other in zip(alone, together, strict=True):
         assert one.id == other.id
@@ -112,8 +126,8 @@ def test_the_engine_is_told_of_long_regions(network: Make, monkeypatch: pytest.M
 
     monkeypatch.setattr("seqexpr.effects.mutagenesis.Mutagenesis", Watched)
     monkeypatch.setattr("seqexpr.effects.attribution._SATURATING", 216)
-    (long,) = explain_session(session_of([network()], {"g": LETTERS}))
-    (short,) = explain_session(session_of([network()], {"g": LETTERS}), region=Region(-144, 71))
+    (long,) = explain(session_of([network()], {"g": LETTERS}))
+    (short,) = explain(session_of([network()], {"g": LETTERS}), region=Region(-144, 71))
     assert told == [True, False]
     np.testing.assert_allclose(long.deltas[:, :-1], short.deltas, atol=1e-3)
 
@@ -121,7 +135,7 @@ def test_the_engine_is_told_of_long_regions(network: Make, monkeypatch: pytest.M
 def test_one_of_several_outputs_is_explained(network: Make) -> None:
     model = network(outputs=("mrna", "protein"))
     levels = [
-        next(iter(explain_session(session_of([model], {"g": LETTERS}), region=Region(0, 1), output=name)))
+        next(iter(explain(session_of([model], {"g": LETTERS}), region=Region(0, 1), output=name)))
         for name in ("mrna", "protein")
     ]
     wanted = model.predict(DNA.encode(LETTERS.encode())[None], None, None)[0]
@@ -134,26 +148,102 @@ def needs(**changes: Any) -> ModelNeeds:
     return ModelNeeds(**{**given, **changes})
 
 
+PROTEIN_ALONE = {"upstream": 0, "downstream": 0, "protein_length": 9}
+
+
 @pytest.mark.parametrize(
-    ("changes", "region", "output", "message"),
+    ("changes", "asked", "message"),
     [
-        ({"protein_length": 9}, None, None, "for models that read DNA alone; this one reads proteins"),
-        ({"protein_length": 9, "coding_length": 9}, None, None, "reads proteins and coding sequences"),
-        ({}, Region(-101, 0), None, r"--region -101:0 reaches beyond the window .* -100:\+50"),
-        ({}, Region(0, 51), None, "reaches beyond"),
-        ({}, None, "protein", "--output protein: the model predicts mrna"),
-        ({"outputs": ("a", "b")}, None, None, "the model predicts a, b: choose one with --output"),
+        ({"protein_length": 9}, {}, "the model reads DNA and proteins: choose what to explain with --input"),
+        ({}, {"input": "protein"}, "--input protein: the model reads DNA; choose dna"),
+        (
+            {"protein_length": 9},
+            {"input": "rna"},
+            "--input rna: the model reads DNA and proteins; choose dna or protein",
+        ),
+        ({}, {"region": Region(-101, 0)}, "--region -101:0 reaches beyond the window that the model reads, -100:50"),
+        ({}, {"region": Region(0, 51)}, "reaches beyond"),
+        (
+            PROTEIN_ALONE,
+            {"region": Region(0, 5)},
+            "0:5 reaches beyond the residues that the model reads, 1:10",
+        ),
+        (PROTEIN_ALONE, {"region": Region(5, 11)}, "reaches beyond the residues"),
+        ({}, {"output": "protein"}, "--output protein: the model predicts mrna"),
+        ({"outputs": ("a", "b")}, {}, "the model predicts a, b: choose one with --output"),
     ],
 )
-def test_what_cannot_be_explained_is_said(
-    changes: dict[str, Any], region: Region | None, output: str | None, message: str
-) -> None:
+def test_what_cannot_be_explained_is_said(changes: dict[str, Any], asked: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        check_explainable(needs(**changes), region, output)
+        choose_explained(needs(**changes), **asked)
 
 
-def test_the_whole_window_is_a_region() -> None:
-    check_explainable(needs(), Region(-100, 50), "mrna")
+def test_the_whole_sequence_is_a_region() -> None:
+    assert choose_explained(needs(), region=Region(-100, 50)) == choose_explained(needs(), input="dna", output="mrna")
+    whole = choose_explained(needs(**PROTEIN_ALONE))
+    assert (whole.region, whole.letters, whole.length) == (Region(1, 10), RESIDUES, None)
+
+
+PROTEIN = "MKVLAAGIVGXCAKAYULEKN" * 3
+
+
+def protein_session(model: TrainedModel, proteins: dict[str, str], **windows: str) -> Session:
+    records = {"proteins": proteins, "windows": windows}
+    made = {
+        name: tuple(FastaRecord(one, "", text.encode(), place) for place, (one, text) in enumerate(texts.items(), 1))
+        for name, texts in records.items()
+    }
+    sources = InputSources(protein_records=made["proteins"], windows=made["windows"] or None)
+    return start_session(sources, Predictor([model]), "tiny", model.metadata)
+
+
+SMALL_PROTEIN = {"upstream": 0, "downstream": 0, "protein_length": 400, "stem_pool": 5}
+
+
+def test_every_residue_is_replaced_by_the_others(network: Make) -> None:
+    model = network(preset="protein-perceiver", **SMALL_PROTEIN)
+    (found,) = explain(protein_session(model, {"p": PROTEIN}))
+    tokens = PROTEIN_LETTERS.encode(PROTEIN.encode())
+    level = model.predict(None, tokens[None], None)[0, 0]
+    assert (found.first, found.deltas.shape, found.interval) == (1, (20, len(PROTEIN)), None)
+    assert np.isnan(found.deltas[:, [10, 31, 52]]).all()  # of an X nothing is known
+    for place in (0, 1, 16, 62):  # 16 is a selenocysteine, which all twenty may replace
+        changed = np.tile(tokens, (20, 1))
+        changed[:, place] = np.arange(1, 21)
+        wanted = model.predict(None, changed, None)[:, 0] - level
+        np.testing.assert_allclose(found.deltas[:, place], wanted, atol=2e-5)
+        count = 20 if place == 16 else 19
+        assert found.support[place] == pytest.approx(-wanted.sum() / count, abs=2e-5)
+
+
+def test_a_part_of_proteins_and_those_that_end_before_it(network: Make) -> None:
+    model, said = network(preset="protein-perceiver", **SMALL_PROTEIN), list[str]()
+    session = protein_session(model, {"short": "MKVLA", "long": PROTEIN, "both": "MKVLAWWWK"})
+    long, both = explain(session, region=Region(7, 12), say=said.append)
+    assert said == ["short: its protein ends before residue 7; nothing to explain"]
+    assert [PROTEIN_LETTERS.decode(one.tokens) for one in (long, both)] == [PROTEIN[6:11], "WWK"]
+    (whole, *_) = explain(protein_session(model, {"long": PROTEIN}))
+    np.testing.assert_allclose(long.deltas, whole.deltas[:, 6:11], atol=1e-6)
+    assert both.places.tolist() == [7, 8, 9]
+
+
+@pytest.mark.parametrize("method", ["ism", "gradient"])
+def test_one_input_changes_and_the_other_stays(network: Make, method: str) -> None:
+    model = network(preset="protein-dna-perceiver", **{**SMALL_PROTEIN, "upstream": 144, "downstream": 72})
+    of = protein_session(model, {"g": PROTEIN}, g=LETTERS)
+    (dna,) = explain(of, input="dna", region=Region(-2, 2), method=method)
+    (protein,) = explain(protein_session(model, {"g": PROTEIN}, g=LETTERS), input="protein", method=method)
+    assert (dna.deltas.shape, protein.deltas.shape) == ((4, 4), (20, 63))
+    assert dna.level == pytest.approx(protein.level, abs=1e-6)
+    tokens = DNA.encode(LETTERS.encode())
+    residues = PROTEIN_LETTERS.encode(PROTEIN.encode())
+    changed = np.tile(residues, (20, 1))
+    changed[:, 0] = np.arange(1, 21)
+    wanted = model.predict(np.tile(tokens, (20, 1)), changed, None)[:, 0]
+    if method == "ism":
+        np.testing.assert_allclose(protein.deltas[:, 0], wanted - protein.level, atol=2e-5)
+    else:
+        assert np.corrcoef(protein.deltas[:, 0], wanted - protein.level)[0, 1] > 0.5
 
 
 def test_places_in_the_genome_on_both_strands_and_over_an_origin(effects: Make) -> None:
@@ -171,7 +261,7 @@ def test_windows_of_a_genome_have_their_place(tmp_path: Path, network: Make) -> 
     (tmp_path / "t.bed").write_text("1\t199\t200\tplus\t0\t+\n1\t199\t200\tminus\t0\t-\n")
     sources = InputSources(genome=tmp_path / "g.fa", tss=tmp_path / "t.bed")
     session = start_session(sources, Predictor([network()]), "tiny", network().metadata)
-    plus, minus = explain_session(session, region=Region(-3, 2))
+    plus, minus = explain(session, region=Region(-3, 2))
     assert (str(plus.interval), str(minus.interval)) == ("chr1:196-201:+", "chr1:198-203:-")
     complement = str.maketrans("ACGT", "TGCA")
     assert DNA.decode(plus.tokens) == genome[196:201]

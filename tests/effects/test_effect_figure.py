@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqexpr.effects.attribution import GeneEffects
 from seqexpr.effects.effect_figure import MOST_STRETCHES, STRETCH, _draw, is_figure, strongest_stretches, write_figure
+from seqexpr.effects.gene_effects import GeneEffects
 
 Make = Callable[..., GeneEffects]
 

@@ -5,6 +5,7 @@ import gzip
 import io
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqexpr.effects.attribution import GeneEffects, Region
-from seqexpr.effects.effect_files import COLUMNS, file_name, open_effects, rows, track
+from seqexpr.effects.attribution import Explained
+from seqexpr.effects.effect_files import Sink, file_name, open_effects
+from seqexpr.effects.effect_table import COLUMNS, rows
+from seqexpr.effects.effect_tracks import track
+from seqexpr.effects.gene_effects import GeneEffects, Region
+from seqexpr.effects.letters import RESIDUES
 from seqexpr.errors import MissingDataError, UsageError
 from seqexpr.prediction.inputs import InputCounts
 from seqexpr.sequences.windows import Tss
@@ -35,11 +40,14 @@ def counts_of(*genes: GeneEffects) -> InputCounts:
 
 
 def write(out: Path | str, *genes: GeneEffects) -> None:
-    first = genes[0]
-    region = Region(first.first, first.first + len(first.tokens))
-    with open_effects(str(out), region=region, counts=counts_of(*genes), output="mrna", about="tiny") as sink:
+    with opened(out, counts_of(*genes), genes[0]) as sink:
         for gene in genes:
             sink.write(gene)
+
+
+def opened(out: Path | str, counts: InputCounts, first: GeneEffects) -> AbstractContextManager[Sink]:
+    explained = Explained(first.letters, Region(first.first, first.first + len(first.tokens)), first.output, 0)
+    return open_effects(str(out), explained, counts, about="tiny", description={"models": []})
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -50,7 +58,7 @@ def test_the_table_has_a_row_for_each_substitution(tmp_path: Path, effects: Make
     gene = effects("g", "ANC", "chr1:9-12:+", symbol="GENE", first=-1)
     write(tmp_path / "e.tsv", gene)
     table = read(tmp_path / "e.tsv")
-    assert tuple(table[0]) == COLUMNS
+    assert tuple(table[0]) == COLUMNS["dna"]
     assert [(row["pos"], row["tss_distance"], row["ref"], row["alt"]) for row in table] == [
         *(("10", "-1", "A", alt) for alt in "CGT"),
         *(("12", "1", "C", alt) for alt in "AGT"),
@@ -99,6 +107,47 @@ def test_arrays_are_as_motif_discovery_reads_them(tmp_path: Path, effects: Make)
     again = tmp_path / "again.npz"
     write(again, *genes)
     assert again.read_bytes() == (tmp_path / "ism.npz").read_bytes()
+
+
+def test_the_table_of_a_protein_counts_residues(tmp_path: Path, effects: Make) -> None:
+    gene = effects("p", "MXU", of=RESIDUES, first=7)
+    write(tmp_path / "e.tsv", gene)
+    table = read(tmp_path / "e.tsv")
+    assert tuple(table[0]) == COLUMNS["protein"]
+    assert [(row["residue"], row["ref"], row["alt"]) for row in table] == [
+        *(("7", "M", alt) for alt in "ACDEFGHIKLNPQRSTVWY"),
+        *(("9", "U", alt) for alt in "ACDEFGHIKLMNPQRSTVWY"),
+    ]
+    np.testing.assert_allclose([float(row["delta"]) for row in table[19:]], gene.deltas[:, 2], rtol=1e-5)
+
+
+def test_arrays_of_proteins_are_as_long_as_the_longest(tmp_path: Path, effects: Make) -> None:
+    genes = [effects("a", "MKX", of=RESIDUES), effects("b", "WCCAU", of=RESIDUES)]
+    write(tmp_path / "ism.npz", *genes)
+    with np.load(tmp_path / "ism.npz", allow_pickle=False) as arrays:
+        assert arrays["effects"].shape == arrays["one_hot"].shape == (2, 20, 5)
+        np.testing.assert_array_equal(arrays["effects"][0, :, :2], genes[0].deltas[:, :2])
+        np.testing.assert_array_equal(arrays["effects"][1], genes[1].deltas)
+        assert not arrays["effects"][0, :, 2:].any() and not arrays["one_hot"][0, :, 2:].any()
+        assert arrays["one_hot"][1].sum(axis=0).tolist() == [1, 1, 1, 1, 0]
+        assert [RESIDUES.letters[row] for row in arrays["one_hot"][1].argmax(axis=0)[:4]] == list("WCCA")
+
+
+@pytest.mark.parametrize("suffix", ["bedgraph", "bw"])
+def test_proteins_have_no_tracks(suffix: str, tmp_path: Path, effects: Make) -> None:
+    with pytest.raises(UsageError, match="residues of proteins have no place in a genome"):
+        write(tmp_path / f"e.{suffix}", effects("p", "MK", of=RESIDUES))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_proteins(tmp_path: Path, effects: Make) -> None:
+    pytest.importorskip("matplotlib")
+    write(f"{tmp_path}/out/", effects("p", "MKWX" * 20, of=RESIDUES, first=1), effects("q", "W", of=RESIDUES, first=1))
+    names = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file())
+    figures = [f"genes/{name}.{suffix}" for name in "pq" for suffix in ("png", "svg")]
+    assert names == ["effects.html", "effects.json", "effects.tsv", *figures, "ism.npz"]
+    assert "residues" in (tmp_path / "out/genes/p.svg").read_text()
+    assert "TSS" not in (tmp_path / "out/genes/p.svg").read_text()
 
 
 def test_a_track_runs_along_the_genome(tmp_path: Path, effects: Make) -> None:
@@ -232,7 +281,7 @@ def test_a_figure_is_of_one_gene(tmp_path: Path, effects: Make) -> None:
     counts = InputCounts()  # of a pipe, whose records are not known before
     with (
         pytest.raises(UsageError, match="is the figure of one gene; there are a, b and perhaps more"),
-        open_effects(str(tmp_path / "e.svg"), region=Region(0, 4), counts=counts, output="mrna", about="tiny") as sink,
+        opened(tmp_path / "e.svg", counts, effects("a", "ACGT")) as sink,
     ):
         sink.write(effects("a", "ACGT"))
         sink.write(effects("b", "ACGT"))
@@ -247,7 +296,7 @@ def test_a_folder_holds_all_and_names_never_leave_it(tmp_path: Path, effects: Ma
     files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert all(name.startswith("inner/out/") for name in files)
     assert {path.name for path in out.iterdir()} == {
-        *("effects.tsv", "effects.bedgraph", "effects.html", "ism.npz", "genes"),
+        *("effects.tsv", "effects.bedgraph", "effects.html", "effects.json", "ism.npz", "genes"),
     }
     figures = sorted(path.name for path in (out / "genes").iterdir())
     assert len(figures) == 2 * len(names)
@@ -287,9 +336,7 @@ def test_after_an_error_a_folder_is_as_it_was(there: bool, tmp_path: Path, effec
     before, gene = contents(tmp_path), effects("new", "ACGT", "chr1:5-9:+")
     with (
         pytest.raises(RuntimeError, match="no more"),
-        open_effects(
-            f"{tmp_path}/out/", region=Region(0, 4), counts=counts_of(gene), output="mrna", about="tiny"
-        ) as sink,
+        opened(f"{tmp_path}/out/", counts_of(gene), gene) as sink,
     ):
         sink.write(gene)
         raise RuntimeError("no more")
@@ -325,9 +372,7 @@ def test_nothing_appears_when_the_work_fails(out: str, tmp_path: Path, effects: 
     gene = effects("g", "ACGT", "chr1:5-9:+")
     with (
         pytest.raises(RuntimeError, match="no more"),
-        open_effects(
-            str(tmp_path / out), region=Region(0, 4), counts=counts_of(gene), output="mrna", about="tiny"
-        ) as sink,
+        opened(tmp_path / out, counts_of(gene), gene) as sink,
     ):
         sink.write(gene)
         raise RuntimeError("no more")

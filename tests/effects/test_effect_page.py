@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seqexpr.effects.attribution import GeneEffects
 from seqexpr.effects.effect_page import MOST_GENES, Page
+from seqexpr.effects.gene_effects import GeneEffects
+from seqexpr.effects.letters import RESIDUES
 
 Make = Callable[..., GeneEffects]
 
@@ -45,6 +46,17 @@ def read(page: Page) -> tuple[Reader, dict[str, Any]]:
     return reader, json.loads(reader.scripts[0])
 
 
+def shown_range(reader: Reader) -> str:
+    """What the page's script says of the range it shows, run by Node.js."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node.js is not installed")
+    script = f"{DOM}{reader.scripts[1]}\nconsole.log(elements.where.textContent);"
+    done = subprocess.run([node, "-e", script, reader.scripts[0]], capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""
+    return done.stdout.strip()
+
+
 def test_the_page_holds_what_was_found(effects: Make) -> None:
     gene = effects("E1", "ACGTN", "chr1:5-10:-", symbol="SYM", first=-2, contig=50)
     page = Page("human-mrna")
@@ -58,6 +70,23 @@ def test_the_page_holds_what_was_found(effects: Make) -> None:
     largest = np.nanmax(np.abs(gene.deltas))
     np.testing.assert_allclose(steps[:4].T * stored["scale"], gene.deltas[:, :4], atol=largest / 32767)
     assert (steps[4] == -32768).all()
+
+
+def test_the_page_of_proteins_has_their_letters(effects: Make) -> None:
+    gene = effects("p", "MXUK", of=RESIDUES, first=3)
+    page = Page("human-prot")
+    page.add(gene)
+    reader, data = read(page)
+    (stored,) = data["genes"]
+    assert (data["letters"]["input"], data["letters"]["rows"]) == ("protein", "ACDEFGHIKLMNPQRSTVWY")
+    assert set(data["letters"]["colours"]) == set("ACDEFGHIKLMNPQRSTVWY")
+    assert (stored["letters"], stored["first"], stored["place"]) == ("MXUK", 3, None)
+    steps = np.frombuffer(base64.b64decode(stored["deltas"]), "<i2").reshape(4, 20)
+    assert (steps[1] == -32768).all()
+    np.testing.assert_allclose(steps[3] * stored["scale"], gene.deltas[:, 3], atol=stored["scale"])
+    assert "tss" not in [attributes.get("id") for _, attributes in reader.tags]
+    assert any("the 19 substitutions" in text for text in reader.texts)
+    assert shown_range(reader) == "residues 3 to 6"
 
 
 def test_whatever_genes_are_called_is_text(effects: Make) -> None:
@@ -121,15 +150,9 @@ document.getElementById("data").textContent = process.argv[1];
 def test_the_range_shown_goes_round_circular_contigs_alone(
     letters: str, interval: str, circular: bool, said: str, effects: Make
 ) -> None:
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("Node.js is not installed")
     page = Page("tiny")
     page.add(effects("g", letters, interval, contig=50, circular=circular))
-    reader, _ = read(page)
-    script = f"{DOM}{reader.scripts[1]}\nconsole.log(elements.where.textContent);"
-    done = subprocess.run([node, "-e", script, reader.scripts[0]], capture_output=True, text=True, timeout=60)
-    assert (done.stdout.strip().partition(" from the TSS, ")[2], done.stderr) == (said, "")
+    assert shown_range(read(page)[0]).partition(" from the TSS, ")[2] == said
 
 
 def test_a_chooser_is_there_for_several_genes_alone(effects: Make) -> None:

@@ -26,10 +26,12 @@ SCHEMA = HalfLifeSchema(FEATURES, TRANSFORMS, (3.0,) * 8, (0.7,) * 8)
 HALF_LIFE = np.array([100.0, 1500.0, 900.0, 20_000.0, 3.0, 0.6, np.nan, 0.4])
 
 
-def model(seed: int = 0, sizes: tuple[int, int] = (UPSTREAM, DOWNSTREAM), **changes) -> TrainedModel:
+def model(
+    seed: int = 0, sizes: tuple[int, int] = (UPSTREAM, DOWNSTREAM), preset: str = "dna-perceiver", **changes
+) -> TrainedModel:
     """A network of which every part says something."""
     upstream, downstream = sizes
-    config = PerceiverConfig.from_preset("dna-perceiver", upstream=upstream, downstream=downstream, **changes)
+    config = PerceiverConfig.from_preset(preset, **{"upstream": upstream, "downstream": downstream, **changes})
     torch.manual_seed(seed)
     network = Perceiver(config).eval()
     for module in network.modules():
@@ -84,6 +86,49 @@ def test_substitutions_equal_full_passes(changes, unknown):
     np.testing.assert_allclose(found.substituted(positions, new), expected, atol=1e-5)
     np.testing.assert_array_equal(found.reference(), one.predict_members(letters[None], None, HALF_LIFE[None])[:, 0])
     assert np.abs(expected - found.reference()[:, None]).max(axis=1).min() > 1e-4  # and they change something
+
+
+RESIDUES = {"protein_length": 500, "stem_pool": 5, "tower_pool": 3}
+TWO = {"upstream": UPSTREAM, "downstream": DOWNSTREAM, **RESIDUES}
+PRESETS = [("protein-perceiver", "protein", RESIDUES)]
+PRESETS += [(f"{two}-perceiver", one, TWO) for two in ("protein-dna", "dna-protein") for one in ("dna", "protein")]
+
+
+@pytest.mark.parametrize("saturating", [False, True])
+@pytest.mark.parametrize("residues", [60, 300, 500])
+@pytest.mark.parametrize(("preset", "changed", "sizes"), PRESETS)
+def test_each_sequence_of_every_preset_can_be_changed(preset, changed, sizes, residues, saturating):
+    one = model(sizes=(0, 0), preset=preset, **{"latents": 8, "latent_dim": 16, **sizes})
+    read, rng = one.metadata.config, np.random.default_rng(3)
+    dna, protein = window() if read.reads_dna else None, rng.integers(1, 23, residues).astype(np.uint8)
+    letters = {"dna": dna, "protein": protein}[changed]
+    positions = np.arange(0, len(letters), 3)
+    new = (letters[positions] % (4 if changed == "dna" else 20) + 1).astype(np.uint8)
+    half_life = HALF_LIFE if read.reads_half_life else None
+    found = Mutagenesis([one], UPSTREAM, dna, half_life, protein=protein, changed=changed, saturating=saturating)
+    many = np.tile(letters, (len(positions), 1))
+    many[np.arange(len(many)), positions] = new
+    both = {
+        name: None if part is None else np.tile(part, (len(many), 1))
+        for name, part in (("dna", dna), ("protein", protein))
+    }
+    expected = one.predict_members(
+        *{**both, changed: many}.values(), None if half_life is None else np.tile(half_life, (len(many), 1))
+    )
+    np.testing.assert_allclose(found.substituted(positions, new), expected, atol=1e-5)
+    np.testing.assert_allclose(found.replaced(many), expected, atol=1e-6)
+    assert np.abs(expected - found.reference()[:, None]).max(axis=1).min() > 1e-4
+
+
+def test_a_model_that_counts_words_of_a_protein_reads_it_again():
+    one = model(sizes=(0, 0), preset="protein-perceiver", sequence_flows=False, kernel_genes=20, **RESIDUES)
+    protein = np.random.default_rng(3).integers(1, 21, 40).astype(np.uint8)
+    found = Mutagenesis([one], 0, None, protein=protein, changed="protein")
+    positions, new = np.arange(40), (protein % 20 + 1).astype(np.uint8)
+    many = np.tile(protein, (40, 1))
+    many[positions, positions] = new
+    np.testing.assert_allclose(found.substituted(positions, new), one.predict_members(None, many, None), atol=1e-6)
+    assert np.ptp(found.substituted(positions, new)) > 1e-4
 
 
 def test_a_letter_may_become_unknown():

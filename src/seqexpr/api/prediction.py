@@ -85,7 +85,7 @@ def predict(
     Raises:
         UsageError, InputError, MissingDataError, DeviceError: as the command does; the text says what to change.
     """
-    sources = _sources(
+    sources = sources_of(
         sequences,
         proteins,
         cds,
@@ -153,7 +153,7 @@ class Model:
         half_life: Table | None = None,
     ) -> pd.DataFrame:
         """Predict for sequences, as `seqexpr.predict` does."""
-        sources = _sources(sequences, proteins, cds, half_life, tss_at=tss_at)
+        sources = sources_of(sequences, proteins, cds, half_life, tss_at=tss_at)
         sources.check_fit(self.predictor.needs)
         return _frame(start_session(sources, self.predictor, self.name, self.metadata), symbol=False)
 
@@ -183,14 +183,19 @@ def load(
     return Model(", ".join(names), predictor, predictor.models[0].metadata)
 
 
-def _sources(
+def sources_of(
     sequences: Sequences | None,
     proteins: Sequences | None,
     cds: Sequences | None,
     half_life: Table | None,
     **options: Any,
 ) -> InputSources:
-    """The checked inputs of a prediction; sequences alone are DNA or proteins, as their letters say."""
+    """The checked inputs of `predict` and `explain`; sequences alone are DNA or proteins, as their letters say.
+
+    Raises:
+        UsageError: inputs that do not fit together, or sequences of another kind.
+        InputError: a file is absent, or its first record is bad.
+    """
     path, records = given_sequences(sequences)
     protein_path, protein_records = given_sequences(proteins, of_proteins=True)
     cds_path, cds_records = given_sequences(cds)

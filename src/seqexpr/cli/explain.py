@@ -1,4 +1,4 @@
-"""`seqexpr explain`: what each letter of a gene's window does to the predicted level."""
+"""`seqexpr explain`: what each letter of a gene's window or protein does to the predicted level."""
 
 from __future__ import annotations
 
@@ -14,21 +14,24 @@ if TYPE_CHECKING:
 
 
 def explain(
-    windows: own.Windows = None,
+    windows: options.Windows = None,
     fasta: options.Fasta = None,
     tss_at: options.TssAt = None,
     genome: options.Genome = None,
     tss: options.Tss = None,
     genes: options.Genes = None,
-    genbank: own.Genbank = None,
+    genbank: options.Genbank = None,
+    proteins: options.Proteins = None,
+    cds: options.Cds = None,
     half_life: options.HalfLife = None,
-    annotation: own.Annotation = None,
+    annotation: options.Annotation = None,
     contig_aliases: options.ContigAliases = None,
     skip_missing_contigs: options.SkipMissingContigs = False,
     allow_unknown_genes: options.AllowUnknownGenes = False,
     example: own.Example = False,
     model: own.Model = None,
     allow_partial: options.AllowPartial = False,
+    input: own.Input = None,
     region: own.Region = None,
     method: own.MethodOption = own.Method.ISM,
     output: own.Output = None,
@@ -37,36 +40,30 @@ def explain(
     out: own.Out = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Show what each letter of a gene's window does to its predicted level: the change by each substitution.
+    """Show what each letter of a gene's window or protein does to its predicted level: the change by each substitution.
 
     seqexpr explain --example --genes HBB --region -200:+50 --out hbb/
 
     seqexpr explain --genome hg38.fa --tss genes.gtf --genes ACTB,MYC --region -1000:+500 --out promoters.html
 
-    seqexpr explain windows.fa.gz --out ism.npz
+    seqexpr explain proteins.fa --out proteins.html
     """
     from seqexpr.cli.console import logger, progress, set_up_logging, status
     from seqexpr.cli.input_summary import summarise
-    from seqexpr.effects.attribution import (
-        Region,
-        check_explainable,
-        check_sources,
-        chosen_output,
-        explain_session,
-        parse_region,
-    )
-    from seqexpr.effects.effect_files import open_effects
+    from seqexpr.effects.attribution import choose_explained, explain_session
+    from seqexpr.effects.effect_files import describe, open_effects
+    from seqexpr.effects.gene_effects import parse_region
     from seqexpr.errors import UsageError
     from seqexpr.inputs.gene_ids import read_gene_names
     from seqexpr.inputs.options import check_standard_input
     from seqexpr.inputs.windows import parse_tss_at
     from seqexpr.prediction.inputs import InputSources
-    from seqexpr.prediction.session import open_session
+    from seqexpr.prediction.session import default_models, open_session
 
     set_up_logging(quiet=quiet)
     if windows is not None and fasta is not None:
         raise UsageError(f"{windows} and --fasta {fasta} are two sources of windows; give one")
-    check_standard_input(genes, fasta, windows, genbank, half_life, *{tss, annotation})
+    check_standard_input(genes, fasta, windows, genbank, proteins, cds, half_life, *{tss, annotation})
     part = parse_region(region)
     given = InputSources(
         fasta=fasta or windows,
@@ -75,6 +72,8 @@ def explain(
         tss=tss,
         genes=read_gene_names(genes),
         genbank=genbank,
+        proteins=proteins,
+        cds=cds,
         half_life=half_life,
         annotation=annotation,
         contig_aliases=contig_aliases,
@@ -82,15 +81,20 @@ def explain(
         allow_unknown_genes=allow_unknown_genes,
     )
     if not example:
-        check_sources(given)
+        given.check()
+    if windows is not None and not example:
+        given = given.by_letters()
+        if given.fasta is None:
+            named = "standard input" if windows == "-" else windows
+            status(f"{named}: proteins, by their letters; they are read as with --proteins")
 
     def fitted(needs: ModelNeeds) -> InputSources:
-        check_explainable(needs, part, output)
+        choose_explained(needs, input=input, region=part, output=output)
         return _example_sources(given, needs) if example else given
 
     session = open_session(
         fitted,
-        model or (),
+        model or default_models(given),
         device=device.value,
         threads=threads,
         allow_partial=allow_partial,
@@ -99,25 +103,18 @@ def explain(
     sources, needs, counts = session.sources, session.needs, session.counts
     if sources.half_life and needs.half_life_scale == "z-scores":
         status("half-life: the table is read as z-scores, as in Xpresso's tables, which the model was trained on")
-    explained = part or Region(-needs.upstream, needs.downstream)
+    explained = choose_explained(needs, input=input, region=part, output=output)
+    description, length = describe(explained, session, method.value), explained.length
     with (
-        open_effects(
-            out,
-            region=explained,
-            counts=counts,
-            output=needs.outputs[chosen_output(needs.outputs, output)],
-            about=session.described(),
-        ) as sink,
+        open_effects(out, explained, counts, about=session.described(), description=description) as sink,
         progress(
             "explain",
-            "bases",
-            total=None if counts.expected is None else counts.expected * len(explained),
+            f"{explained.letters.one}s",
+            total=None if counts.expected is None or length is None else counts.expected * length,
             about=not counts.expected_is_exact,
             live=not (out in (None, "-") and sys.stdout.isatty()),
         ) as advance,
-        closing(
-            explain_session(session, region=part, method=method.value, output=output, advance=advance, say=status)
-        ) as found,
+        closing(explain_session(session, explained, method=method.value, advance=advance, say=status)) as found,
     ):
         for effects in found:
             sink.write(effects)
@@ -128,10 +125,10 @@ def explain(
 
 
 def _example_sources(given: InputSources, needs: ModelNeeds) -> InputSources:
-    """The bundled example's genome and TSSs, with the half-life features that the model reads.
+    """The bundled example's files that the model reads: genome and TSSs, half-life features, proteins.
 
     Raises:
-        UsageError: other inputs are given too.
+        UsageError: other inputs are given too, or the model reads windows and proteins of the same genes.
     """
     from seqexpr.cli.console import status
     from seqexpr.cli.predict import example_folder
@@ -141,8 +138,12 @@ def _example_sources(given: InputSources, needs: ModelNeeds) -> InputSources:
     if given != InputSources(genes=given.genes):
         raise UsageError("--example brings its own input; leave the other input options out")
     folder = example_folder()
+    if needs.window_length and needs.protein_length:
+        raise UsageError("--example has no genes with window and protein; give --fasta and --proteins")
     half_life = folder / "half_life.tsv"
     fits = bool(needs.half_life_names) and needs.half_life_scale == "raw" and half_life.is_file()
+    if needs.protein_length:
+        return InputSources(proteins=str(folder / "proteins.fa"), genes=given.genes)
     if fits:
         status("example: with the half-life features of examples/half_life.tsv")
     return InputSources(

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seqexpr.cli import shared_options as shared
-from seqexpr.models.registry import DEFAULT_DNA_MODEL
+from seqexpr.models.registry import DEFAULT_DNA_MODEL, DEFAULT_PROTEIN_MODEL
 
 _INPUT, _COMPUTING, _RESULT = "Input", "Model and computing", "Output"
 
@@ -20,17 +19,6 @@ class Method(str, Enum):
     GRADIENT = "gradient"
 
 
-Windows = Annotated[
-    str | None,
-    typer.Argument(metavar="FASTA", help="FASTA of DNA windows, the same as --fasta.", show_default=False),
-]
-Genbank = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FILE", help="GenBank or EMBL file, which gives sequences and TSSs at once.", rich_help_panel=_INPUT
-    ),
-]
-Annotation = Annotated[str | None, shared.annotation(_INPUT)]
 Example = Annotated[
     bool,
     typer.Option(
@@ -41,9 +29,17 @@ Model = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME|FILE|RUN",
-        help="A name of `models list`, a weights file, or a run folder of train or cv, that reads DNA alone. Given "
-        "more than once, or a cv run: an ensemble, whose mean effects are written. "
-        f"Default: {DEFAULT_DNA_MODEL}.",
+        help="A name of `models list`, a weights file, or a run folder of train or cv. Given more than once, or a cv "
+        "run: an ensemble, whose mean effects are written. "
+        f"Default: {DEFAULT_DNA_MODEL}, for proteins alone {DEFAULT_PROTEIN_MODEL}.",
+        rich_help_panel=_COMPUTING,
+    ),
+]
+Input = Annotated[
+    str | None,
+    typer.Option(
+        metavar="dna|protein",
+        help="Which input to explain, of a model that reads both; the other one stays as it is.",
         rich_help_panel=_COMPUTING,
     ),
 ]
@@ -52,7 +48,8 @@ Region = Annotated[
     typer.Option(
         metavar="START:END",
         help="The part of each window to explain, in letters along the gene: 0 is the first transcribed base, upstream "
-        "is negative, END is not part of it. -300:+100 is 400 letters. Default: the whole window.",
+        "is negative, END is not part of it: -300:+100 is 400 letters. In proteins residues count from 1: 1:51 is the "
+        "first 50. Default: all of it.",
         rich_help_panel=_COMPUTING,
     ),
 ]
@@ -61,8 +58,8 @@ MethodOption = Annotated[
     typer.Option(
         "--method",
         metavar="NAME",
-        help="ism predicts each of the three substitutions at each position. gradient estimates them by integrated "
-        "gradients, in seconds, and says how far these add up.",
+        help="ism predicts each substitution at each position, 3 of a base, 19 of a residue. gradient estimates them "
+        "by integrated gradients and says how far these add up.",
         rich_help_panel=_COMPUTING,
     ),
 ]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seqexpr.effects.attribution import LETTERS, GeneEffects
+from seqexpr.effects.gene_effects import GeneEffects
+from seqexpr.effects.letters import BASES
 from seqexpr.errors import MissingDataError
 from seqexpr.files import atomic_path
 
@@ -37,10 +38,20 @@ _MOST_BARS = 1200
 """A longer region is drawn as the highest and lowest of so many parts."""
 
 UP_COLOUR, DOWN_COLOUR = "#1f5fa8", "#d1660f"
-LETTER_COLOURS = {"A": "#00795a", "C": "#1f5fa8", "G": "#c98a00", "T": "#c2410c"}
-"""After Okabe and Ito, a little darker: they can be told apart without red or green, and their shapes tell them too."""
-
 _TEXT, _GRID, _MARK = "#3b4552", "#e3e7ec", "#8a94a3"
+
+COLOURS = {"a": "#00795a", "c": "#1f5fa8", "g": "#c98a00", "t": "#c2410c", "text": _TEXT}
+"""After Okabe and Ito, a little darker: they can be told apart without red or green, and letters' shapes tell them too.
+They have the names that the page has for them."""
+
+_CLASSES = {"a": "AVLIMFWY", "c": "KRH", "t": "DE", "text": "STNQ", "g": "CGP"}
+"""Residues by what they are like: hydrophobic, basic, acidic, polar, and those of their own kind."""
+
+LETTER_COLOURS = {
+    "dna": dict(zip("ACGT", "acgt", strict=True)),
+    "protein": {letter: colour for colour, letters in _CLASSES.items() for letter in letters},
+}
+"""Of each letter its colour's name in `COLOURS`, by input; other letters have that of text."""
 
 _STYLE: Any = {
     "axes.axisbelow": True,
@@ -109,11 +120,11 @@ def is_figure(path: Path) -> bool:
 def strongest_stretches(effects: GeneEffects) -> list[int]:
     """Where the stretches of `STRETCH` letters begin in which letters matter most, in the order of the region.
 
-    Two to four that do not overlap; the whole region where it is not longer than a stretch.
+    Two to four that do not overlap; the whole region where it is not longer than two.
     """
     sizes = np.nan_to_num(np.abs(effects.support)).astype(float)
-    if len(sizes) <= STRETCH:
-        return [0]
+    if len(sizes) <= _FEWEST_STRETCHES * STRETCH:
+        return list(range(0, len(sizes), STRETCH))
     ends = np.concatenate([[0.0], np.cumsum(sizes)])
     sums = ends[STRETCH:] - ends[:-STRETCH]
     found: list[int] = []
@@ -144,7 +155,8 @@ def _draw(effects: GeneEffects) -> Figure:
         _logo(one, effects, start)
         one.set_ylim(low, high)
         one.set_title(f"{number}" if len(starts) > 1 else "", fontweight="bold")
-    logos[-1].set_xlabel("letters from the TSS (0 = first transcribed base)")
+    bases = effects.letters is BASES
+    logos[-1].set_xlabel("letters from the TSS (0 = first transcribed base)" if bases else "residues")
     figure.supylabel(f"support of {effects.output}{f' [{effects.unit}]' if effects.unit else ''}", fontsize=9)
     return figure
 
@@ -174,10 +186,10 @@ def _track(axes: Axes, effects: GeneEffects, starts: Sequence[int]) -> None:
     lines = _apart(starts, 0.025 * len(support))
     for number, (start, line) in enumerate(zip(starts, lines, strict=True), 1) if len(support) > STRETCH else ():
         left = effects.first + start - 0.5
-        axes.axvspan(left, left + STRETCH, color=_MARK, alpha=0.22, linewidth=0, zorder=0)
-        middle = (left + STRETCH / 2, 0.99 - 0.1 * line)
+        axes.axvspan(left, min(left + STRETCH, edges[-1]), color=_MARK, alpha=0.22, linewidth=0, zorder=0)
+        middle = (min(left + STRETCH / 2, (left + edges[-1]) / 2), 0.99 - 0.1 * line)
         axes.text(*middle, str(number), ha="center", va="top", fontsize=8, fontweight="bold", transform=upwards)
-    if edges[0] <= 0 <= edges[-1]:
+    if effects.letters is BASES and edges[0] <= 0 <= edges[-1]:
         axes.axvline(-0.5, color=_TEXT, linewidth=0.9, linestyle=(0, (4, 2)))
         above: Any = {"xycoords": upwards, "textcoords": "offset points", "annotation_clip": False}
         axes.annotate("TSS →", (-0.5, 1.0), (2, 2), fontsize=8, **above)
@@ -212,15 +224,19 @@ def _logo(axes: Axes, effects: GeneEffects, start: int) -> None:
 
     support, tokens = effects.support[start : start + STRETCH], effects.tokens[start : start + STRETCH]
     left = effects.first + start
-    for index, letter in enumerate(LETTERS):
+    named = LETTER_COLOURS[effects.letters.input]
+    known = effects.letters.known(tokens)
+    for token in np.unique(tokens[known]).tolist():
+        letter = effects.letters.alphabet.letters[token - 1]
         found = [
             _glyph(letter, left + offset, float(support[offset]))
-            for offset in np.flatnonzero(tokens == index + 1).tolist()
+            for offset in np.flatnonzero(tokens == token).tolist()
             if support[offset]
         ]
-        axes.add_collection(PathCollection(found, facecolor=LETTER_COLOURS[letter], linewidth=0), autolim=False)
+        colour = COLOURS[named.get(letter, "text")]
+        axes.add_collection(PathCollection(found, facecolor=colour, linewidth=0), autolim=False)
     axes.axhline(0, color=_MARK, linewidth=0.6)
-    axes.set_xlim(left - 0.5, left + min(STRETCH, len(effects.tokens)) - 0.5)
+    axes.set_xlim(left - 0.5, left + min(STRETCH, len(effects.tokens)) - 0.5)  # letters are as wide everywhere
     axes.grid(axis="y", linewidth=0.6)
     axes.locator_params(axis="x", integer=True)
     axes.locator_params(axis="y", nbins=4)
@@ -235,6 +251,7 @@ def _glyph(letter: str, place: float, height: float) -> Any:
     outline = TextPath((0, 0), letter, size=1, prop=FontProperties(family="DejaVu Sans", weight="bold"))
     box = outline.get_extents()
     bottom, top = min(height, 0.0), max(height, 0.0)
-    target = Bbox([[place - 0.46, bottom], [place + 0.46, top]])
+    half = 0.16 if letter == "I" else 0.46  # as wide as others it would be a block
+    target = Bbox([[place - half, bottom], [place + half, top]])
     moved = Affine2D().translate(-box.x0, -box.y0).scale(target.width / box.width, target.height / box.height)
     return outline.transformed(moved.translate(target.x0, target.y0))

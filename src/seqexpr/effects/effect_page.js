@@ -1,31 +1,33 @@
 "use strict";
 (() => {
-  const { output, genes } = JSON.parse(document.getElementById("data").textContent);
+  const { output, genes, letters } = JSON.parse(document.getElementById("data").textContent);
   if (!genes.length) return;
-  const LETTERS = "ACGT", UNKNOWN = -32768, COMPLEMENT = { A: "T", C: "G", G: "C", T: "A", N: "N" };
+  const DNA = letters.input === "dna", LETTERS = letters.rows, ROWS = LETTERS.length, UNKNOWN = -32768;
+  const ROW = DNA ? 17 : 13, MAP = ROWS * ROW;  // pixels
+  const COMPLEMENT = { A: "T", C: "G", G: "C", T: "A", N: "N" };
   const find = (id) => document.getElementById(id);
   const main = find("main"), overview = find("overview"), tip = find("tip");
   const LEFT = 74, RIGHT = 10, NEAREST = 24, LETTERS_FROM = 7;  // pixels, pixels, letters, pixels a letter
   let gene, view, colours, queued = false, dragged = null, hovered = null;
 
   const number = (value) => value.toLocaleString("en-US").replace("-", "−");
-  const place = (value) => (value > 0 ? "+" : "") + number(value);
+  const place = (value) => (DNA && value > 0 ? "+" : "") + number(value);
   const effect = (value) => (value > 0 ? "+" : "") + (value === 0 ? "0" : value.toPrecision(3)).replace("-", "−");
 
   function decode(stored) {
     if (stored.support) return stored;
     const bytes = Uint8Array.from(atob(stored.deltas), (one) => one.charCodeAt(0));
     const steps = new DataView(bytes.buffer), length = stored.letters.length;
-    stored.effects = new Float64Array(4 * length);
+    stored.effects = new Float64Array(ROWS * length);
     stored.support = new Float64Array(length);
-    for (let at = 0; at < 4 * length; at++) {
+    for (let at = 0; at < ROWS * length; at++) {
       const step = steps.getInt16(2 * at, true);
       stored.effects[at] = step === UNKNOWN ? NaN : step * stored.scale;
     }
     for (let at = 0; at < length; at++) {
       let sum = 0;
-      for (let row = 0; row < 4; row++) sum += stored.effects[4 * at + row];
-      stored.support[at] = -sum / 3;
+      for (let row = 0; row < ROWS; row++) sum += stored.effects[ROWS * at + row];
+      stored.support[at] = -sum / (LETTERS.includes(stored.letters[at]) ? ROWS - 1 : ROWS);
     }
     return stored;
   }
@@ -112,6 +114,10 @@
     const measured = pen.measureText(letter);
     const across = measured.actualBoundingBoxLeft + measured.actualBoundingBoxRight;
     const up = measured.actualBoundingBoxAscent, high = up + measured.actualBoundingBoxDescent;
+    if (letter === "I") {  // as wide as others it would be a block
+      left += width / 3;
+      width /= 3;
+    }
     pen.save();
     pen.translate(left, from);
     pen.scale(width / across, (to - from) / high);
@@ -143,7 +149,7 @@
     bars(pen, 0, length, LEFT, inner, y, 0.5);
     pen.strokeStyle = colours.mark;
     pen.strokeRect(LEFT + 0.5, 0.5, inner - 1, height - 1);
-    if (gene.first <= 0 && -gene.first <= length) {
+    if (DNA && gene.first <= 0 && -gene.first <= length) {
       pen.setLineDash([4, 3]);
       pen.strokeStyle = colours.text;
       pen.beginPath();
@@ -167,7 +173,7 @@
   function drawMain() {
     const { pen, width, height } = prepare(main);
     const inner = width - LEFT - RIGHT, [start, end] = view, scale = inner / (end - start);
-    const rows = 4, rowHeight = 17, heat = height - rows * rowHeight - 30, track = heat - 14, top = 8;
+    const heat = height - MAP - 30, track = heat - 14, top = 8;
     const [low, high] = extremes(start, end), room = 0.06 * (high - low);
     const y = (value) => top + (track - top) * (high + room - value) / (high - low + 2 * room);
     const x = (at) => LEFT + (at - start) * scale;
@@ -196,11 +202,11 @@
       pen.strokeStyle = colours.grid;
       pen.beginPath();
       pen.moveTo(Math.round(at) + 0.5, top);
-      pen.lineTo(Math.round(at) + 0.5, heat + rows * rowHeight + 4);
+      pen.lineTo(Math.round(at) + 0.5, heat + MAP + 4);
       pen.stroke();
       pen.fillStyle = colours.soft;
       const half = pen.measureText(place(value)).width / 2;
-      pen.fillText(value ? place(value) : "0", Math.max(LEFT + half, Math.min(at, width - half - 1)), heat + rows * rowHeight + 8);
+      pen.fillText(value ? place(value) : "0", Math.max(LEFT + half, Math.min(at, width - half - 1)), heat + MAP + 8);
     }
     pen.save();
     pen.beginPath();
@@ -214,7 +220,7 @@
       for (let at = first; at < last; at++) {
         const value = gene.support[at], letter = gene.letters[at];
         if (!value || Math.abs(y(value) - y(0)) < 0.3) continue;
-        pen.fillStyle = colours[letter.toLowerCase()];
+        pen.fillStyle = colours[letters.colours[letter] ?? "text"];
         glyph(pen, letter, x(at) + 0.04 * scale, 0.92 * scale, Math.min(y(value), y(0)), Math.max(y(value), y(0)));
       }
       pen.restore();
@@ -226,13 +232,13 @@
     pen.moveTo(LEFT, Math.round(y(0)) + 0.5);
     pen.lineTo(LEFT + inner, Math.round(y(0)) + 0.5);
     pen.stroke();
-    heatMap(pen, x, scale, first, last, heat, rowHeight, inner);
-    if (gene.first <= 0 && -gene.first <= gene.letters.length) {
+    heatMap(pen, x, scale, first, last, heat, inner);
+    if (DNA && gene.first <= 0 && -gene.first <= gene.letters.length) {
       pen.setLineDash([5, 4]);
       pen.strokeStyle = colours.text;
       pen.beginPath();
       pen.moveTo(x(-gene.first), top);
-      pen.lineTo(x(-gene.first), heat + rows * rowHeight);
+      pen.lineTo(x(-gene.first), heat + MAP);
       pen.stroke();
       pen.setLineDash([]);
       pen.fillStyle = colours.text;
@@ -243,14 +249,15 @@
     if (hovered !== null) {
       pen.fillStyle = colours.text;
       pen.globalAlpha = 0.12;
-      pen.fillRect(x(hovered), top, Math.max(scale, 1), heat + rows * rowHeight - top);
+      pen.fillRect(x(hovered), top, Math.max(scale, 1), heat + MAP - top);
       pen.globalAlpha = 1;
     }
     pen.restore();
     pen.textBaseline = "middle";
     pen.textAlign = "right";
     pen.fillStyle = colours.text;
-    for (let row = 0; row < rows; row++) pen.fillText(LETTERS[row], LEFT - 8, heat + (row + 0.5) * rowHeight);
+    if (!DNA) pen.font = pen.font.replace("12px", "11px");
+    for (let row = 0; row < ROWS; row++) pen.fillText(LETTERS[row], LEFT - 8, heat + (row + 0.5) * ROW);
     pen.save();
     pen.translate(11, (top + track) / 2);
     pen.rotate(-Math.PI / 2);
@@ -259,7 +266,7 @@
     pen.fillText("support", 0, 0);
     pen.restore();
     pen.save();
-    pen.translate(11, heat + 2 * rowHeight);
+    pen.translate(11, heat + MAP / 2);
     pen.rotate(-Math.PI / 2);
     pen.textAlign = "center";
     pen.fillStyle = colours.soft;
@@ -267,26 +274,26 @@
     pen.restore();
   }
 
-  function heatMap(pen, x, scale, first, last, heat, rowHeight, inner) {
+  function heatMap(pen, x, scale, first, last, heat, inner) {
     let largest = 0;
-    for (let at = 4 * first; at < 4 * last; at++) largest = Math.max(largest, Math.abs(gene.effects[at]) || 0);
+    for (let at = ROWS * first; at < ROWS * last; at++) largest = Math.max(largest, Math.abs(gene.effects[at]) || 0);
     pen.fillStyle = colours.mid;
-    pen.fillRect(LEFT, heat, inner, 4 * rowHeight);
+    pen.fillRect(LEFT, heat, inner, MAP);
     if (!largest) return;
     const paint = (row, left, width, value) => {
       pen.fillStyle = mix(value, largest);
-      pen.fillRect(left, heat + row * rowHeight, width, rowHeight - (scale > 4 ? 1 : 0));
+      pen.fillRect(left, heat + row * ROW, width, ROW - (scale > 4 ? 1 : 0));
     };
-    for (let row = 0; row < 4; row++) {
+    for (let row = 0; row < ROWS; row++) {
       if (scale >= 1) {
         for (let at = first; at < last; at++) {
-          const value = gene.effects[4 * at + row];
+          const value = gene.effects[ROWS * at + row];
           if (Number.isNaN(value)) continue;
           paint(row, x(at), Math.max(scale - (scale > 4 ? 1 : -0.3), 1), value);
           if (gene.letters[at] === LETTERS[row] && scale >= 4) {
             pen.fillStyle = colours.soft;
             pen.beginPath();
-            pen.arc(x(at + 0.5), heat + (row + 0.5) * rowHeight, Math.min(2.5, scale / 4), 0, 2 * Math.PI);
+            pen.arc(x(at + 0.5), heat + (row + 0.5) * ROW, Math.min(2.5, scale / 4), 0, 2 * Math.PI);
             pen.fill();
           }
         }
@@ -295,7 +302,7 @@
           let value = 0;
           const from = Math.max(first, Math.floor(view[0] + pixel / scale));
           for (let at = from; at < Math.min(last, view[0] + (pixel + 1) / scale); at++) {
-            const one = gene.effects[4 * at + row];
+            const one = gene.effects[ROWS * at + row];
             if (Math.abs(one) > Math.abs(value)) value = one;
           }
           if (value) paint(row, LEFT + pixel, 1, value);
@@ -309,7 +316,8 @@
     drawOverview();
     drawMain();
     const from = Math.max(0, Math.round(view[0])), to = Math.min(gene.letters.length, Math.round(view[1])) - 1;
-    let said = `${place(gene.first + from) || "0"} to ${place(gene.first + to)} from the TSS`;
+    let said = `${place(gene.first + from) || "0"} to ${place(gene.first + to)}`;
+    said = DNA ? `${said} from the TSS` : `residues ${said}`;
     if (gene.place) {
       const { chrom, strand } = gene.place, ends = genomic(from, to);
       said += ends ? `, ${chrom}:${number(ends[0])}-${number(ends[1])}` : `, outside the contig ${chrom}`;
@@ -352,7 +360,7 @@
     tip.hidden = true;
     const level = gene.level === null ? "" : `: predicted ${output} ${gene.level.toPrecision(4).replace("-", "−")}`;
     find("about").textContent = `${gene.name}${level}. Changes are in the same unit.`;
-    find("tss").disabled = gene.first > 0 || -gene.first > gene.letters.length;
+    if (DNA) find("tss").disabled = gene.first > 0 || -gene.first > gene.letters.length;
     show(0, gene.letters.length);
   }
 
@@ -376,17 +384,17 @@
     if (Number.isNaN(gene.support[at])) {
       rows.push(["not known", ""]);
     } else {
-      for (let row = 0; row < 4; row++) {
-        if (LETTERS[row] !== letter) rows.push([`${letter} → ${LETTERS[row]}`, effect(gene.effects[4 * at + row])]);
+      for (let row = 0; row < ROWS; row++) {
+        if (LETTERS[row] !== letter) rows.push([`${letter} → ${LETTERS[row]}`, effect(gene.effects[ROWS * at + row])]);
       }
       rows.push(["support", effect(gene.support[at])]);
     }
-    const table = document.createElement("table");
-    for (const [name, value] of rows) {
-      const line = table.insertRow();
+    const table = document.createElement("table"), lines = rows.length > 8 ? Math.ceil(rows.length / 2) : rows.length;
+    rows.forEach(([name, value], index) => {
+      const line = index < lines ? table.insertRow() : table.rows[index - lines];
       line.insertCell().textContent = name;
       line.insertCell().textContent = value;
-    }
+    });
     tip.append(table);
     tip.hidden = false;
     const box = main.parentElement.getBoundingClientRect(), beside = event.clientX - box.left + 16;
@@ -455,7 +463,7 @@
   overview.addEventListener("pointerup", () => { moving = false; });
 
   find("whole").addEventListener("click", () => show(0, gene.letters.length));
-  find("tss").addEventListener("click", () => show(-gene.first - 60, -gene.first + 60));
+  find("tss")?.addEventListener("click", () => show(-gene.first - 60, -gene.first + 60));
   find("in").addEventListener("click", () => zoom(0.6));
   find("out").addEventListener("click", () => zoom(1 / 0.6));
   find("strongest").addEventListener("click", () => {
@@ -466,6 +474,7 @@
   find("gene")?.addEventListener("change", (event) => choose(Number(event.target.value)));
   window.addEventListener("resize", redraw);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readColours(); redraw(); });
+  if (!DNA) main.style.height = `${320 + MAP}px`;
   readColours();
   choose(0);
 })();

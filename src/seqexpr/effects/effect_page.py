@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from seqexpr.effects.attribution import GeneEffects
-from seqexpr.effects.effect_figure import strongest_stretches
+from seqexpr.effects.effect_figure import LETTER_COLOURS, strongest_stretches
+from seqexpr.effects.gene_effects import GeneEffects
+from seqexpr.effects.letters import BASES
 from seqexpr.errors import MissingDataError
 from seqexpr.files import atomic_path
-from seqexpr.sequences.alphabet import DNA
 
 MOST_GENES = 200
 """Genes on a page, each of which takes about 0.1 MB; more are counted there."""
@@ -50,6 +50,7 @@ class Page:
         self._genes: list[dict[str, Any]] = []
         self._left_out = 0
         self._output = ""
+        self._letters = BASES
 
     def add(self, effects: GeneEffects) -> None:
         """Put a gene on the page, or count it where there are `MOST_GENES` already."""
@@ -57,6 +58,7 @@ class Page:
             self._left_out += 1
             return
         self._output = f"{effects.output} [{effects.unit}]" if effects.unit else effects.output
+        self._letters = effects.letters
         self._genes.append(_gene(effects))
 
     def write(self, path: str | os.PathLike[str]) -> None:
@@ -79,6 +81,12 @@ class Page:
             output=_plain(self._output),
             about=_plain(self._about),
             genes=self._genes,
+            letters={
+                "input": self._letters.input,
+                "rows": self._letters.letters,
+                "colours": LETTER_COLOURS[self._letters.input],
+            },
+            one=self._letters.one,
             left_out=self._left_out,
             script=script,
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -94,17 +102,18 @@ def _plain(text: str) -> str:
 
 
 def _gene(effects: GeneEffects) -> dict[str, Any]:
-    """What the script reads of a gene; effects are whole numbers of two bytes, position by position A C G T."""
+    """What the script reads of a gene; effects are whole numbers of two bytes, place by place, letter by letter."""
     known = np.isfinite(effects.deltas)
     largest = float(np.abs(effects.deltas[known]).max()) if known.any() else 0.0
     scale = largest / _STEPS or 1.0
     steps = np.where(known, np.nan_to_num(effects.deltas).astype(float) / scale, _UNKNOWN).round().astype("<i2")
-    interval = effects.interval
+    interval, alphabet = effects.interval, effects.letters.alphabet
+    spelled = alphabet.pad_letter + alphabet.letters
     return {
         "name": _plain(effects.named),
         "level": effects.level if math.isfinite(effects.level) else None,
         "first": effects.first,
-        "letters": DNA.decode(effects.tokens),
+        "letters": "".join(spelled[token] for token in effects.tokens.tolist()),
         "scale": scale,
         "deltas": base64.b64encode(np.ascontiguousarray(steps.T).tobytes()).decode(),
         "strongest": strongest_stretches(effects),

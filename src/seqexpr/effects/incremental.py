@@ -1,8 +1,9 @@
-"""A window with one letter changed, computed from what the network made of the window as it is.
+"""A gene with one letter changed, computed from what the network made of the gene as it is.
 
-A substitution changes one of the thousands of terms over which latents average, and three positions of the query
-tower. So the averages are corrected, the tower is computed around these positions alone, and only what follows is
-computed as ever. It is the same function as a full pass, to the rounding of float32.
+A substitution changes one of the terms over which latents average, and three positions of the query tower; or one of
+the two, where they read different sequences. So the averages are corrected, the tower is computed around these
+positions alone, and only what follows is computed as ever. It is the same function as a full pass, to the rounding of
+float32.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from seqexpr.effects.shared_attention import SharedAttention, WindowAttention
-from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig
+from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig, Sequence
 from seqexpr.models.fixed_batch import in_fixed_batches
 from seqexpr.models.perceiver import LatentBlock, Perceiver, TowerBlock
 
@@ -44,45 +45,61 @@ _STRETCH = 1024
 
 
 def fits(config: PerceiverConfig) -> bool:
-    """Whether networks of this config have an incremental form: one block of latents, and both flows read DNA."""
-    one_input = config.latent_input == config.query_input == "dna"
-    return config.sequence_flows and one_input and config.depth == 1
+    """Whether networks of this config have an incremental form: sequence flows, with one block of latents."""
+    return config.sequence_flows and config.depth == 1
 
 
 class IncrementalWindow:
-    """One window, and what is kept of its full pass.
+    """One gene's sequences, and what is kept of their full pass; one of them is changed.
 
     Args:
         shared: of a network in evaluation, whose config `fits`, without half-life features that all windows have.
-        tokens: uint8 (1, letters), with two known letters at least.
+        latent_tokens: uint8 (1, letters), with two known letters at least.
+        query_tokens: uint8 (1, letters); the same as `latent_tokens` where both flows read one sequence.
         half_life: float (1, 8), standardised, as `Perceiver.forward` takes it.
+        changed: in which sequence letters will be replaced. A flow that does not read it stays as it is.
         first_order: whether substitutions will be so many that the derivatives of the latent block, which cost as much
             as some two hundred of them, save time. Without it each substitution passes through the block.
     """
 
-    def __init__(self, shared: SharedAttention, tokens: Tensor, half_life: Tensor | None, *, first_order: bool) -> None:
+    def __init__(
+        self,
+        shared: SharedAttention,
+        latent_tokens: Tensor,
+        query_tokens: Tensor,
+        half_life: Tensor | None,
+        *,
+        changed: Sequence,
+        first_order: bool,
+    ) -> None:
         network = shared.network
-        self._network, self._tokens, self._half_life = network, tokens, half_life
+        config = network.config
+        self._network, self._tokens, self._half_life = network, latent_tokens, half_life
+        self._latents_change, query_changes = config.latent_input == changed, config.query_input == changed
         block = network.blocks[0]
         assert isinstance(block, LatentBlock)
         self._block, self._cross = block, block.cross
         with torch.no_grad():
-            if network.config.reads_half_life:
+            if config.reads_half_life:
                 unknown = network.positions.new_zeros(1, HALF_LIFE_FEATURES)
                 self._half_life = unknown if half_life is None else half_life.nan_to_num()
-            self._attention = WindowAttention(shared, tokens, self._half_life)
+            self._attention = WindowAttention(shared, latent_tokens, self._half_life)
             self._first, self._means = self._attention.first, self._attention.means
             self._attended = self._first + self._cross.of_means(self._means[None])
             self._of_change = (self._cross.to_output.weight @ self._cross.to_value.weight).T
             """What a change of the means adds to the latents, as one map: (context width, latent_width)."""
             self._latents = self._block.later_steps(self._attended)
-            self._tower = _Tower(network, tokens)
-            self._reference = self._with_half_life(self._tower.reference)
+            self._tower = _Tower(network, query_tokens) if query_changes else None
+            queried = network.tower(query_tokens).flatten(1) if self._tower is None else self._tower.reference
+            self._reference = self._with_half_life(queried)
+            decoder = _Decoder(network, self._latents)
+        self._without_latents = None if self._latents_change else decoder
+        """What follows a change that the latents do not see."""
         self._first_order: _FirstOrder | None = None
-        if first_order:
+        if first_order and self._latents_change:
             jacobian = self._derivatives()
             with torch.no_grad():
-                self._first_order = _FirstOrder(jacobian, _Decoder(network, self._latents), self._reference)
+                self._first_order = _FirstOrder(jacobian, decoder, self._reference)
 
     @torch.no_grad()
     def reference(self) -> Tensor:
@@ -104,6 +121,10 @@ class IncrementalWindow:
         return torch.cat([self._features(*pair) for pair in pairs])
 
     def _features(self, positions: Tensor, letters: Tensor) -> Tensor:
+        if self._without_latents is not None:
+            decoder = self._without_latents
+            (found,) = _in_rows(lambda *one: (decoder(self._queried(*one)),), positions, letters, rows=_FEW_ROWS)
+            return found
         if self._first_order is None:
             queried, change, _ = _in_rows(self._changed, positions, letters, rows=_FEW_ROWS)
             return self._exactly(queried, change)
@@ -116,9 +137,13 @@ class IncrementalWindow:
 
     def _changed(self, positions: Tensor, letters: Tensor) -> tuple[Tensor, ...]:
         """What the query tower gives, and what `_change_of_means` does."""
-        return self._with_half_life(self._tower.features(positions, letters)), *self._change_of_means(
-            positions, letters
-        )
+        return self._queried(positions, letters), *self._change_of_means(positions, letters)
+
+    def _queried(self, positions: Tensor, letters: Tensor) -> Tensor:
+        """What the query tower gives, with the half-life features behind it: (n, query_features)."""
+        if self._tower is None:
+            return self._reference.expand(len(positions), -1)
+        return self._with_half_life(self._tower.features(positions, letters))
 
     def _with_half_life(self, queried: Tensor) -> Tensor:
         """What the tower makes of windows, and the half-life features behind it where the query flow reads them."""
@@ -170,6 +195,7 @@ class _Tower:
     def __init__(self, network: Perceiver, tokens: Tensor) -> None:
         self._network = network
         config, tower = network.config, network.tower
+        tokens = functional.pad(tokens, (0, config.query_length - tokens.shape[1]))
         self._size, reach = config.stem_pool, config.stem_kernel // 2
         self._reach = reach
         self._beside = -(-reach // self._size)

@@ -1,4 +1,4 @@
-"""How the latents first attend to DNA, with the work that all windows of a model share done once.
+"""How the latents first attend to a sequence, with the work that all sequences of a model share done once.
 
 A letter at a position has the same normalised context in every window; and where the latents' query is the same for
 all genes, the same logits too. Both are tables of every letter at every position.
@@ -19,7 +19,7 @@ class SharedAttention:
     """The tables of one network.
 
     Args:
-        network: in evaluation, whose latents read DNA.
+        network: in evaluation.
         half_life: float (1, 8), standardised, that all windows have; None where each window may have its own.
     """
 
@@ -39,6 +39,8 @@ class SharedAttention:
             if half_life is None and network.config.half_life_latent:
                 return
             self.first = network.first_latents(1, half_life)
+            if network.config.latent_input != "dna":  # proteins are too short to gain by a table of all logits
+                return
             query = self.cross.folded_query(self.first)
             if kernels.attends(query, self.context, network.positions[None, :, 0]):
                 self.logits = kernels.SharedLogits(query[0], self.context, self.cross.head_dim**-0.5)

@@ -33,7 +33,7 @@ def check_format(name: str) -> None:
         MissingDataError: bigWig, and pybigtools is not installed; the text has the command that installs it.
     """
     if name == "bigwig":
-        _pybigtools()
+        import_pybigtools()
 
 
 def bedgraph_rows(contig: str, starts: np.ndarray, ends: np.ndarray, values: np.ndarray) -> bytes:
@@ -86,7 +86,7 @@ def _write_bigwig(temporary: Path, out: Path, parts: Sequence[Path], contigs: Ma
         raise InputError(out, found="no value to write", expected="a window with known letters, else use bedgraph")
     written = temporary.with_name(f"{temporary.name}.bw")  # pybigtools tells what to write by the suffix
     try:
-        _pybigtools().open(str(written), "w").write(dict(contigs), chain([first], rows))
+        import_pybigtools().open(str(written), "w").write(dict(contigs), chain([first], rows))
         written.replace(temporary)
     except OSError:
         raise
@@ -104,7 +104,12 @@ def _rows(parts: Sequence[Path]) -> Iterator[tuple[str, int, int, float]]:
                 yield contig, int(start), int(end), float(value)
 
 
-def _pybigtools() -> Any:
+def import_pybigtools() -> Any:
+    """The module that writes bigWig.
+
+    Raises:
+        MissingDataError: it is not installed; the text has the command that installs it.
+    """
     try:
         import pybigtools
     except ImportError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -36,10 +36,16 @@ class Session:
     species: str
     outside: RangeCounts | None
     """Genes that lie outside what the (first) model was trained on; None where its weights do not say."""
+    weights: Sequence[Path] = ()
+    """Files of the models."""
 
     def warning(self) -> str | None:
         """A line about genes outside what the model was trained on; complete when the stream has ended."""
         return None if self.outside is None else self.outside.describe(self.model, self.species)
+
+    def checksums(self) -> list[dict[str, str]]:
+        """Of each weights file its `name` and the `sha256` of the file that holds its numbers."""
+        return _checksums(self.weights)
 
     def described(self) -> str:
         """Which models predict, in a few words."""
@@ -85,10 +91,9 @@ def open_session(
     """
     if isinstance(sources, InputSources):
         sources.check()
-    default = DEFAULT_DNA_MODEL
-    if isinstance(sources, InputSources) and not sources.has_dna:
-        default = DEFAULT_PROTEIN_MODEL
-    models_chosen = choose_models(models or [default], allow_partial=allow_partial)
+    if not models:
+        models = default_models(sources) if isinstance(sources, InputSources) else [DEFAULT_DNA_MODEL]
+    models_chosen = choose_models(models, allow_partial=allow_partial)
     chosen = sources if isinstance(sources, InputSources) else sources(models_chosen.needs)
     chosen.check_fit(models_chosen.needs)
 
@@ -97,7 +102,13 @@ def open_session(
             announce(models_chosen.announcement(device))
 
     predictor = load_predictor(models_chosen.paths, device, batch_size, threads, say)
-    return start_session(chosen, predictor, models_chosen.title, models_chosen.metadata[0])
+    session = start_session(chosen, predictor, models_chosen.title, models_chosen.metadata[0])
+    return replace(session, weights=models_chosen.paths)
+
+
+def default_models(sources: InputSources) -> list[str]:
+    """The bundled model for what is given: that of proteins only where there is no DNA."""
+    return [DEFAULT_PROTEIN_MODEL if sources.has_proteins and not sources.has_dna else DEFAULT_DNA_MODEL]
 
 
 @dataclass(frozen=True)
@@ -122,7 +133,7 @@ class ChosenModels:
 
     def checksums(self) -> list[dict[str, str]]:
         """Of each weights file its `name` and the `sha256` of the file that holds its numbers."""
-        return [{"name": _title(path), "sha256": sha256_file(tensors_file(path))} for path in self.paths]
+        return _checksums(self.paths)
 
     def announcement(self, device: str) -> str:
         """The line that says which device, in words, and which models compute."""
@@ -145,6 +156,10 @@ def choose_models(models: Sequence[str], *, allow_partial: bool = False) -> Chos
     given = tuple((name, tuple(resolve_models([name], allow_partial=allow_partial))) for name in models)
     metadata = tuple(read_metadata(path) for _, found in given for path in found)
     return ChosenModels(given, metadata, ModelNeeds.of(metadata))
+
+
+def _checksums(weights: Sequence[Path]) -> list[dict[str, str]]:
+    return [{"name": _title(path), "sha256": sha256_file(tensors_file(path))} for path in weights]
 
 
 def _title(weights: Path) -> str:
