@@ -1,0 +1,263 @@
+"""Shards of a command and `seqexpr merge`: the merged file has the bytes of one run."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Command = Callable[..., Any]
+Weights = Callable[..., Path]
+
+COUNTS = (1, 3, 7, 40)
+"""Numbers of shards; there are more shards than records in the last."""
+
+
+def bases(seed: int, length: int) -> str:
+    return "".join(random.Random(seed).choices("ACGT", k=length))
+
+
+def in_shards(seqexpr: Command, folder: Path, name: str, count: int, options: Sequence[object], **given: Any) -> Path:
+    """Run all shards of a command into a folder of their own."""
+    parts = folder / f"{name}.{count}"
+    parts.mkdir()
+    for index in range(1, count + 1):
+        done = seqexpr(*options, "--shard", f"{index}/{count}", "--out", parts / f"{index:03}.{name}", "-q", **given)
+        assert (done.code, done.out, done.err) == (0, "", "")
+    return parts
+
+
+@pytest.fixture
+def windows(tmp_path: Path) -> Path:
+    path = tmp_path / "windows.fa"
+    path.write_text("".join(f">g{n}\n{bases(n, 432)}{'N' if n == 4 else 'A'}\n" for n in range(31)))
+    return path
+
+
+@pytest.fixture
+def predict(windows: Path, weights: Weights) -> list[object]:
+    """A command that predicts for 31 genes, whose windows lie within the records."""
+    return ["predict", windows, "--tss-at", 288, "--model", weights(), "--threads", 2, "--device", "cpu"]
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("name", ["a.tsv", "a.csv", "a.jsonl", "a.tsv.gz", "a.parquet"])
+def test_merged_predictions_have_the_bytes_of_one_run(
+    name: str, count: int, tmp_path: Path, predict: list[object], seqexpr: Command
+) -> None:
+    one = tmp_path / name
+    assert seqexpr(*predict, "--out", one, "-q").code == 0
+    parts = in_shards(seqexpr, tmp_path, name, count, predict)
+    done = seqexpr("merge", parts, "--out", tmp_path / f"merged.{name}", "-q")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    assert (tmp_path / f"merged.{name}").read_bytes() == one.read_bytes()
+
+
+def test_shards_and_merge_say_what_one_run_says(tmp_path: Path, predict: list[object], seqexpr: Command) -> None:
+    whole = seqexpr(*predict, "--out", tmp_path / "one.tsv").err.splitlines()
+    for index, own in ((1, 11), (2, 10), (3, 10)):
+        done = seqexpr(*predict, "--shard", f"{index}/3", "--out", tmp_path / f"{index}.tsv")
+        assert done.err.splitlines()[1:] == [
+            f"{own} records: {own} records cropped to the window",
+            f"half-life features missing: all 8 for all {own} genes; the model predicts from the rest",
+            f"shard {index}/3: {own} of 31 records",
+        ]
+    merged = seqexpr("merge", *(tmp_path / f"{index}.tsv" for index in (3, 1, 2)), "--out", tmp_path / "all.tsv")
+    assert (merged.code, merged.out) == (0, "")
+    first, *totals = merged.err.splitlines()
+    assert first == f"3 shards of predict, 31 records: {tmp_path / 'all.tsv'}"
+    assert totals == whole[1:]
+
+
+def test_streams_are_sharded_too(tmp_path: Path, windows: Path, predict: list[object], seqexpr: Command) -> None:
+    one, merged = tmp_path / "one.tsv", tmp_path / "merged.tsv"
+    assert seqexpr(*predict, "--out", one, "-q").code == 0
+    predict[1] = "-"
+    parts = in_shards(seqexpr, tmp_path, "a.tsv", 3, predict, stdin=windows.read_bytes())
+    assert seqexpr("merge", parts, "--out", merged, "-q").code == 0
+    assert merged.read_bytes() == one.read_bytes()
+
+
+def test_windows_with_proteins_and_half_life(tmp_path: Path, weights: Weights, seqexpr: Command) -> None:
+    genes = [f"g{n}" for n in range(20)]
+    dna, proteins, table = (tmp_path / name for name in ("w.fa", "p.fa", "h.tsv"))
+    dna.write_text("".join(f">{gene}\n{bases(n, 432)}\n" for n, gene in enumerate(genes)))
+    proteins.write_text("".join(f">{gene}\nMKV{'LAG' * n}*\n" for n, gene in enumerate([*genes[::-1], "x", "y"])))
+    names = ["utr5_len", "cds_len", "intron_len", "utr3_len", "utr5_gc", "cds_gc", "utr3_gc", "orf_exon_density"]
+    table.write_text("\t".join(["id", *names]) + "\ng0" + "\t100" * 4 + "\t0.5" * 3 + "\t9\n")
+    options: list[object] = ["predict", "--fasta", "-", "--proteins", proteins, "--half-life", table, "--device", "cpu"]
+    options += ["--model", weights("protein-dna-perceiver")]
+    whole = seqexpr(*options, "--out", tmp_path / "one.tsv", stdin=dna.read_bytes())
+    assert whole.code == 0
+    parts = in_shards(seqexpr, tmp_path, "a.tsv", 4, options, stdin=dna.read_bytes())
+    merged = seqexpr("merge", parts, "--out", tmp_path / "merged.tsv")
+    assert (tmp_path / "merged.tsv").read_bytes() == (tmp_path / "one.tsv").read_bytes()
+    assert merged.err.splitlines()[1:] == whole.err.splitlines()[1:]
+    assert "2 proteins without a window left out" in merged.err
+
+
+@pytest.fixture
+def parts(tmp_path: Path, predict: list[object], seqexpr: Command) -> Path:
+    return in_shards(seqexpr, tmp_path, "a.tsv", 3, predict)
+
+
+def refused(seqexpr: Command, tmp_path: Path, *shards: object) -> str:
+    """The one line of a merge that is bad input and leaves nothing."""
+    before = sorted(tmp_path.iterdir())
+    done = seqexpr("merge", *shards, "--out", tmp_path / "merged.tsv")
+    assert (done.code, done.out, done.err.count("\n")) == (3, "", 1)
+    assert sorted(tmp_path.iterdir()) == before
+    return str(done.err)
+
+
+def test_a_missing_shard_is_named(tmp_path: Path, parts: Path, seqexpr: Command) -> None:
+    (parts / "002.a.tsv").unlink()
+    assert "002.a.tsv: found No such file or directory" in refused(seqexpr, tmp_path, parts)
+    (parts / "002.a.tsv.shard.json").unlink()
+    assert f"{parts}: found no shard 2 of 3, which is missing; expected all 3" in refused(seqexpr, tmp_path, parts)
+
+
+def test_a_shard_without_its_json_is_named(tmp_path: Path, parts: Path, seqexpr: Command) -> None:
+    (parts / "002.a.tsv.shard.json").unlink()
+    line = refused(seqexpr, tmp_path, *sorted(parts.glob("*.tsv")))
+    assert f"{parts / '002.a.tsv'}: found no 002.a.tsv.shard.json beside it" in line
+
+
+def test_a_double_shard_is_named(tmp_path: Path, parts: Path, seqexpr: Command, predict: list[object]) -> None:
+    assert seqexpr(*predict, "--shard", "2/3", "--out", tmp_path / "again.tsv", "-q").code == 0
+    line = refused(seqexpr, tmp_path, parts, tmp_path / "again.tsv")
+    assert f"{tmp_path / 'again.tsv.shard.json'}: found shard 2/3 a second time; expected it once" in line
+
+
+def test_the_same_file_twice_is_no_matter(tmp_path: Path, parts: Path, seqexpr: Command) -> None:
+    assert seqexpr("merge", parts, *sorted(parts.iterdir()), "--out", tmp_path / "merged.tsv", "-q").code == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (["--skip-missing-contigs"], "--skip-missing-contigs on; expected off, as in "),
+        (["--tss-at", "289"], "--tss-at 289; expected 288, as in "),
+        (["--format", "csv"], "the format csv; expected tsv, as in "),
+        (["--model", "other"], "models name "),
+        (["--shard", "2/4"], "the number of shards 4; expected 3, as in "),
+        (["another record"], "--fasta bytes "),
+    ],
+)
+def test_a_foreign_shard_is_named(
+    change: list[str], said: str, tmp_path: Path, parts: Path, windows: Path, weights: Weights, seqexpr: Command
+) -> None:
+    options: dict[str, object] = {"--tss-at": 288, "--model": weights(), "--shard": "2/3"}
+    if change == ["another record"]:
+        windows.write_text(windows.read_text() + f">more\n{bases(1, 433)}\n")
+        change = []
+    elif change[0] == "--model":
+        change = ["--model", str(weights(seed=5))]
+    given = [part for name, value in options.items() if name not in change for part in (name, value)]
+    for path in parts.glob("002*"):
+        path.unlink()
+    out = parts / "002.a"
+    assert seqexpr("predict", windows, *given, *change, "--device", "cpu", "--out", out, "-q").code == 0
+    line = refused(seqexpr, tmp_path, parts)
+    assert f"{out}.shard.json: found a shard of something else: {said}" in line
+    assert str(parts / "001.a.tsv.shard.json") in line
+
+
+def test_streams_of_other_records_are_foreign(
+    tmp_path: Path, windows: Path, predict: list[object], seqexpr: Command
+) -> None:
+    predict[1] = "-"
+    text = windows.read_bytes()
+    for index, given in ((1, text), (2, text.replace(b">g7\n", b">other\n"))):
+        assert seqexpr(*predict, "--shard", f"{index}/2", "--out", tmp_path / f"{index}.tsv", stdin=given).code == 0
+    line = refused(seqexpr, tmp_path, tmp_path / "1.tsv", tmp_path / "2.tsv")
+    assert "2.tsv.shard.json: found a shard of something else: the records' names" in line
+
+
+def test_a_damaged_shard_is_named(tmp_path: Path, parts: Path, seqexpr: Command) -> None:
+    file = parts / "003.a.tsv"
+    text = file.read_text()
+    file.write_text(text.replace("1", "2", 1))
+    assert f"{file}: found SHA-256 " in refused(seqexpr, tmp_path, parts)
+    file.write_text(text)
+    description = parts / "001.a.tsv.shard.json"
+    description.write_text(description.read_text().replace('"total": 31', '"total": 32'))
+    assert f"{description}, key 'sha256 of this': found " in refused(seqexpr, tmp_path, parts)
+    description.write_text("{}")
+    assert f"{description}, key 'seqexpr': found no such key" in refused(seqexpr, tmp_path, parts)
+
+
+def test_nothing_to_merge(tmp_path: Path, seqexpr: Command) -> None:
+    assert "a folder without a file *.shard.json" in refused(seqexpr, tmp_path, tmp_path)
+    assert "absent.tsv: found no absent.tsv.shard.json beside it" in refused(seqexpr, tmp_path, tmp_path / "absent.tsv")
+
+
+@pytest.mark.parametrize("out", [(), ("--out", "-"), ("--out", "/dev/null")])
+def test_a_shard_is_a_file(out: tuple[str, ...], predict: list[object], seqexpr: Command) -> None:
+    done = seqexpr(*predict, "--shard", "1/2", *out)
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert "--shard needs " in done.err
+
+
+def test_a_shard_that_is_none_is_a_usage_error(tmp_path: Path, predict: list[object], seqexpr: Command) -> None:
+    done = seqexpr(*predict, "--shard", "8/7", "--out", tmp_path / "a.tsv")
+    assert (done.code, done.err) == (
+        2,
+        "seqexpr: error: --shard 8/7: give I/N, such as 2/7, with I from 1 to N, and N at most 100,000\n",
+    )
+
+
+def test_another_format_is_a_usage_error(tmp_path: Path, parts: Path, seqexpr: Command) -> None:
+    out = tmp_path / "merged.csv"
+    done = seqexpr("merge", parts, "--out", out)
+    assert (done.code, done.err) == (
+        2,
+        f"seqexpr: error: --out {out}: its name says another format than that of the shards, tsv\n",
+    )
+    assert seqexpr("merge", parts, "--out", tmp_path / "merged.tsv.gz", "-q").code == 0
+    text = gzip.decompress((tmp_path / "merged.tsv.gz").read_bytes())
+    assert text.startswith(b"id\tmrna\n") and text.count(b"\n") == 32
+
+
+def test_a_killed_shard_leaves_nothing(
+    tmp_path: Path, predict: list[object], windows: Path, program: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    predict[1] = "-"
+    shard = program(*predict, "--shard", "1/2", "--out", tmp_path / "1.tsv", "-q")
+    assert shard.stdin is not None
+    shard.stdin.write(windows.read_bytes())
+    shard.stdin.flush()
+    for _ in range(600):  # it has begun, and waits for more records
+        if any(path.name.startswith(".1.tsv") for path in tmp_path.iterdir()):
+            break
+        try:
+            shard.wait(0.1)
+        except subprocess.TimeoutExpired:
+            continue
+    shard.terminate()
+    _, said = shard.communicate()
+    assert (shard.returncode, b"terminated" in said) == (143, True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["windows.fa"]
+
+
+def test_the_json_says_what_the_shard_is(parts: Path) -> None:
+    said = json.loads((parts / "002.a.tsv.shard.json").read_text())
+    assert (said["command"], said["format"], said["shard"], said["of"]) == ("predict", "tsv", 2, 3)
+    assert {key: said["records"][key] for key in ("total", "own", "largest_block")} == {
+        "total": 31,
+        "own": 10,
+        "largest_block": 1024,
+    }
+    text = (parts / "002.a.tsv").read_bytes()
+    header, *blocks = said["segments"]
+    assert text[:header] == b"id\tmrna\n" and header + sum(blocks) == len(text)
+    lines = text[header:].split(b"\n")
+    assert [line.split(b"\t")[0].decode() for line in lines[:-1]] == [
+        f"g{n}" for n in (1, 5, 6, 12, 13, 14, 22, 23, 24, 25)
+    ]
