@@ -15,8 +15,8 @@ import pytest
 Command = Callable[..., Any]
 Weights = Callable[..., Path]
 
-COUNTS = (1, 3, 7, 40)
-"""Numbers of shards; there are more shards than records in the last."""
+FORMATS = ("a.tsv", "a.csv.gz", "a.jsonl", "a.parquet")
+CASES = [(name, count) for name in FORMATS for count in (1, 3, 7)]
 
 
 def bases(seed: int, length: int) -> str:
@@ -46,8 +46,7 @@ def predict(windows: Path, weights: Weights) -> list[object]:
     return ["predict", windows, "--tss-at", 288, "--model", weights(), "--threads", 2, "--device", "cpu"]
 
 
-@pytest.mark.parametrize("count", COUNTS)
-@pytest.mark.parametrize("name", ["a.tsv", "a.csv", "a.jsonl", "a.tsv.gz", "a.parquet"])
+@pytest.mark.parametrize(("name", "count"), [*CASES, ("a.tsv", 40), ("a.parquet", 40)])
 def test_merged_predictions_have_the_bytes_of_one_run(
     name: str, count: int, tmp_path: Path, predict: list[object], seqexpr: Command
 ) -> None:
@@ -261,3 +260,125 @@ def test_the_json_says_what_the_shard_is(parts: Path) -> None:
     assert [line.split(b"\t")[0].decode() for line in lines[:-1]] == [
         f"g{n}" for n in (1, 5, 6, 12, 13, 14, 22, 23, 24, 25)
     ]
+
+
+CHROMOSOME = bases(9, 3_000)
+
+
+@pytest.fixture
+def calls(tmp_path: Path) -> Path:
+    """A VCF file of 45 records, some of which have no value, with Windows line ends and none after the last record."""
+    (tmp_path / "genome.fa").write_text(f">chr1\n{CHROMOSOME}\n>chr2\n{CHROMOSOME[::-1]}\n")
+    (tmp_path / "tss.bed").write_text(
+        "chr1\t1049\t1050\tone\t0\t+\nchr1\t1100\t1101\ttwo\t0\t-\nchr1\t9\t10\tz\t0\t+\n"
+    )
+    lines = [
+        "##fileformat=VCFv4.2",
+        "##contig=<ID=chr1,length=3000>",
+        '##FORMAT=<ID=GT,Number=1,Type=String,Description="">',
+    ]
+    lines.append("#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tS1\tS2")
+    for number, place in enumerate(range(900, 1_120, 5)):
+        ref = CHROMOSOME[place - 1 : place + number % 3]
+        alts = {0: "<DEL>", 1: "*,A", 2: f"{ref}TT"}.get(number % 7, "ACGT".replace(ref[0], "")[0])
+        lines.append(
+            f"chr1\t{place}\trs{number}\t{ref}\t{alts}\t.\tPASS\tDP=7\tGT\t0|1\t{'1|1' if number % 2 else '0/1'}"
+        )
+    lines.append("chrX\t5\t.\tA\tC\t.\t.\t.\tGT\t0|0\t.|.")
+    path = tmp_path / "calls.vcf"
+    path.write_bytes("\r\n".join(lines).encode())
+    return path
+
+
+@pytest.fixture
+def variants(tmp_path: Path, weights: Weights) -> list[object]:
+    genome = ["--genome", tmp_path / "genome.fa", "--tss", tmp_path / "tss.bed"]
+    return ["variants", *genome, "--model", weights(), "--model", weights(seed=3), "--threads", 2, "--device", "cpu"]
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [*CASES, *((name, count) for name in ("a.vcf", "a.vcf.gz") for count in (1, 3, 7, 60))]
+)
+def test_merged_effects_have_the_bytes_of_one_run(
+    name: str, count: int, tmp_path: Path, calls: Path, variants: list[object], seqexpr: Command
+) -> None:
+    variants += ["--vcf", calls]
+    whole = seqexpr(*variants, "--out", tmp_path / name)
+    assert whole.code == 0
+    parts = in_shards(seqexpr, tmp_path, name, count, variants)
+    merged = seqexpr("merge", parts, "--out", tmp_path / f"merged.{name}")
+    assert (tmp_path / f"merged.{name}").read_bytes() == (tmp_path / name).read_bytes()
+    first, *totals = merged.err.splitlines()
+    assert first.startswith(f"{count} shard{'s' * (count > 1)} of variants, 45 records: ")
+    assert totals == whole.err.splitlines()[1:2] and totals[0].startswith("45 records, ")
+
+
+def test_a_shard_of_a_compressed_vcf_is_one_itself(
+    tmp_path: Path, calls: Path, variants: list[object], seqexpr: Command
+) -> None:
+    parts = in_shards(seqexpr, tmp_path, "a.vcf.gz", 3, [*variants, "--vcf", "-"], stdin=calls.read_bytes())
+    whole = gzip.decompress(calls.read_bytes()) if calls.suffix == ".gz" else calls.read_bytes()
+    records = []
+    for path in sorted(parts.glob("*.gz")):
+        data = path.read_bytes()
+        assert data.endswith(bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000"))
+        at = blocks = 0
+        while at < len(data):  # BGZF: each block says its size
+            assert data[at + 12 : at + 16] == b"BC\x02\x00"
+            at += int.from_bytes(data[at + 16 : at + 18], "little") + 1
+            blocks += 1
+        assert at == len(data) and blocks > 3
+        records += [line.split(b"\t")[1] for line in gzip.decompress(data).splitlines() if line.startswith(b"chr")]
+    assert sorted(records) == sorted(line.split(b"\t")[1] for line in whole.splitlines() if line.startswith(b"chr"))
+
+
+def test_variants_of_a_table_are_merged_to_vcf(
+    tmp_path: Path, calls: Path, variants: list[object], seqexpr: Command
+) -> None:
+    rows = [line.split("\t")[:5] for line in calls.read_text().splitlines() if line.startswith("chr")]
+    table = tmp_path / "table.tsv"
+    table.write_text("chrom\tpos\tid\tref\talt\n" + "".join("\t".join(row) + "\n" for row in rows))
+    variants += ["--table", table]
+    assert seqexpr(*variants, "--out", tmp_path / "one.vcf", "-q").code == 0
+    parts = in_shards(seqexpr, tmp_path, "a.vcf", 3, variants)
+    assert seqexpr("merge", parts, "--out", tmp_path / "merged.vcf", "-q").code == 0
+    assert (tmp_path / "merged.vcf").read_bytes() == (tmp_path / "one.vcf").read_bytes()
+
+
+@pytest.mark.parametrize("count", [2, 5])
+@pytest.mark.parametrize("name", ["a.tsv.gz", "a.parquet"])
+def test_levels_of_samples_are_sharded_by_gene(
+    name: str, count: int, tmp_path: Path, calls: Path, variants: list[object], seqexpr: Command
+) -> None:
+    variants += ["--vcf", calls, "--phased"]
+    whole = seqexpr(*variants, "--out", tmp_path / name)
+    parts = in_shards(seqexpr, tmp_path, name, count, variants)
+    merged = seqexpr("merge", parts, "--out", tmp_path / f"merged.{name}")
+    assert (tmp_path / f"merged.{name}").read_bytes() == (tmp_path / name).read_bytes()
+    assert merged.err.splitlines() == [
+        f"{count} shards of variants --phased, 3 records: {tmp_path / f'merged.{name}'}",
+        whole.err.splitlines()[1],
+    ]
+
+
+def test_every_shard_refuses_another_assembly(
+    tmp_path: Path, calls: Path, variants: list[object], seqexpr: Command
+) -> None:
+    (tmp_path / "genome.fa").write_text(f">chr1\n{bases(1, 3_000)}\n")
+    variants += ["--vcf", calls]
+    whole = seqexpr(*variants, "--out", tmp_path / "a.tsv")
+    assert whole.code == 3 and "REF alleles differ" in whole.err
+    for shard in ("1/2", "2/2", "90/90"):
+        done = seqexpr(*variants, "--shard", shard, "--out", tmp_path / "a.tsv")
+        assert (done.code, done.err) == (3, whole.err)
+    assert not list(tmp_path.glob("a.tsv*"))
+
+
+def test_a_shard_of_another_distance_is_foreign(
+    tmp_path: Path, calls: Path, variants: list[object], seqexpr: Command
+) -> None:
+    variants += ["--vcf", calls]
+    assert seqexpr(*variants, "--shard", "1/2", "--out", tmp_path / "1.tsv", "-q").code == 0
+    assert seqexpr(*variants, "--shard", "2/2", "--distance", 50, "--out", tmp_path / "2.tsv", "-q").code == 0
+    line = refused(seqexpr, tmp_path, tmp_path / "1.tsv", tmp_path / "2.tsv")
+    assert "2.tsv.shard.json: found a shard of something else: --distance 50; expected none, as in " in line

@@ -57,7 +57,7 @@ def merge(shards: Path_ | Iterable[Path_], out: Path_) -> Merged:
 
 def _merge(shards: list[Description], out: str) -> None:
     command, format = shards[0].command, shards[0].format
-    if command == "variants":
+    if command.startswith("variants"):
         from seqexpr.effects.bgzf import BgzfWriter
         from seqexpr.effects.variant_output import choose_effect_format
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -55,4 +56,13 @@ def _totals(merged: Merged) -> list[str]:
     if merged.command == "predict":
         counts, needs = InputCounts.of_numbers(merged.counts)
         return summarise(counts, InputSources(), needs)
+    if merged.command == "variants":
+        from seqexpr.effects.variants import EffectCounts
+
+        flags = Counter(merged.counts["flags"])
+        return [EffectCounts(**{**merged.counts, "flags": flags}).describe()]
+    if merged.command == "variants --phased":
+        from seqexpr.effects.variants import in_brackets
+
+        return [f"{merged.counts['same']['said']}: {merged.counts['rows']:,} rows{in_brackets(merged.counts['flags'])}"]
     return []
