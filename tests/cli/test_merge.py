@@ -70,8 +70,8 @@ def test_shards_and_merge_say_what_one_run_says(tmp_path: Path, predict: list[ob
     merged = seqexpr("merge", *(tmp_path / f"{index}.tsv" for index in (3, 1, 2)), "--out", tmp_path / "all.tsv")
     assert (merged.code, merged.out) == (0, "")
     first, *totals = merged.err.splitlines()
-    assert first == f"3 shards of predict, 31 records: {tmp_path / 'all.tsv'}"
-    assert totals == whole[1:]
+    assert first == "3 shards of predict, 31 records"
+    assert totals == [*whole[1:], f"written: {tmp_path / 'all.tsv'}"]
 
 
 def test_streams_are_sharded_too(tmp_path: Path, windows: Path, predict: list[object], seqexpr: Command) -> None:
@@ -97,7 +97,7 @@ def test_windows_with_proteins_and_half_life(tmp_path: Path, weights: Weights, s
     parts = in_shards(seqexpr, tmp_path, "a.tsv", 4, options, stdin=dna.read_bytes())
     merged = seqexpr("merge", parts, "--out", tmp_path / "merged.tsv")
     assert (tmp_path / "merged.tsv").read_bytes() == (tmp_path / "one.tsv").read_bytes()
-    assert merged.err.splitlines()[1:] == whole.err.splitlines()[1:]
+    assert merged.err.splitlines()[1:-1] == whole.err.splitlines()[1:]
     assert "2 proteins without a window left out" in merged.err
 
 
@@ -309,8 +309,8 @@ def test_merged_effects_have_the_bytes_of_one_run(
     merged = seqexpr("merge", parts, "--out", tmp_path / f"merged.{name}")
     assert (tmp_path / f"merged.{name}").read_bytes() == (tmp_path / name).read_bytes()
     first, *totals = merged.err.splitlines()
-    assert first.startswith(f"{count} shard{'s' * (count > 1)} of variants, 45 records: ")
-    assert totals == whole.err.splitlines()[1:2] and totals[0].startswith("45 records, ")
+    assert first == f"{count} shard{'s' * (count > 1)} of variants, 45 records"
+    assert totals[:-1] == whole.err.splitlines()[1:2] and totals[0].startswith("45 records, ")
 
 
 def test_a_shard_of_a_compressed_vcf_is_one_itself(
@@ -356,8 +356,9 @@ def test_levels_of_samples_are_sharded_by_gene(
     merged = seqexpr("merge", parts, "--out", tmp_path / f"merged.{name}")
     assert (tmp_path / f"merged.{name}").read_bytes() == (tmp_path / name).read_bytes()
     assert merged.err.splitlines() == [
-        f"{count} shards of variants --phased, 3 records: {tmp_path / f'merged.{name}'}",
+        f"{count} shards of variants --phased, 3 records",
         whole.err.splitlines()[1],
+        f"written: {tmp_path / f'merged.{name}'}",
     ]
 
 
@@ -382,3 +383,72 @@ def test_a_shard_of_another_distance_is_foreign(
     assert seqexpr(*variants, "--shard", "2/2", "--distance", 50, "--out", tmp_path / "2.tsv", "-q").code == 0
     line = refused(seqexpr, tmp_path, tmp_path / "1.tsv", tmp_path / "2.tsv")
     assert "2.tsv.shard.json: found a shard of something else: --distance 50; expected none, as in " in line
+
+
+@pytest.fixture
+def scan(tmp_path: Path, weights: Weights, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """A command that scans 280 positions of both strands, in 10 stretches of each."""
+    monkeypatch.setattr("seqexpr.effects.scan._POSITIONS", 32)
+    contigs = {"chr1": bases(1, 2_000), "chrN": "N" * 300, "chr2": bases(2, 500)}
+    (tmp_path / "genome.fa").write_text("".join(f">{name}\n{letters}\n" for name, letters in contigs.items()))
+    options = ["--chromosomes", ",".join(contigs), "--step", 10, "--model", weights(), "--device", "cpu"]
+    return ["scan", "--genome", tmp_path / "genome.fa", *options]
+
+
+@pytest.mark.parametrize("count", [1, 3, 7, 40])
+@pytest.mark.parametrize("format", ["bedgraph", "bedgraph.gz", "bigwig"])
+def test_a_merged_scan_has_the_bytes_of_one_run(
+    format: str, count: int, tmp_path: Path, scan: list[object], seqexpr: Command
+) -> None:
+    if format == "bigwig":
+        pytest.importorskip("pybigtools")
+    scan += ["--format", format]
+    whole = seqexpr(*scan, "--out", tmp_path / "one" / "a")
+    parts = tmp_path / "parts"
+    for index in range(1, count + 1):
+        done = seqexpr(*scan, "--shard", f"{index}/{count}", "--out", parts / str(index), "-q")
+        assert (done.code, done.out, done.err) == (0, "", "")
+    assert len(list(parts.iterdir())) == 3 * count
+    merged = seqexpr("merge", parts, "--out", tmp_path / "merged" / "a")
+    assert (merged.code, merged.out) == (0, "")
+    names = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert sorted(path.name for path in (tmp_path / "merged").iterdir()) == names and len(names) == 3
+    for name in names:
+        assert (tmp_path / "merged" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+    first, *rest = merged.err.splitlines()
+    assert first == f"{count} shard{'s' * (count > 1)} of scan"
+    assert rest == [line.replace("/one/", "/merged/") for line in whole.err.splitlines()[1:]]
+
+
+def test_scans_that_cannot_be_merged(tmp_path: Path, scan: list[object], seqexpr: Command) -> None:
+    for index, step in ((1, 10), (2, 20)):
+        options = [step if one == 10 else one for one in scan]
+        assert seqexpr(*options, "--shard", f"{index}/2", "--out", tmp_path / "parts" / str(index), "-q").code == 0
+    line = refused(seqexpr, tmp_path, tmp_path / "parts")
+    assert "2.shard.json: found a shard of something else: step 20; expected 10, as in " in line
+    assert seqexpr(*scan, "--shard", "2/2", "--out", tmp_path / "parts" / "2", "-q").code == 0
+    track = tmp_path / "parts" / "1.minus.bedgraph"
+    track.write_text(track.read_text().replace("chr1", "chr2", 1))
+    assert f"{track}: found SHA-256 " in refused(seqexpr, tmp_path, tmp_path / "parts")
+
+
+def test_a_shard_of_a_scan_is_resumed_as_such(tmp_path: Path, scan: list[object], seqexpr: Command) -> None:
+    parts = tmp_path / ".a.parts"
+    done = seqexpr(*scan, "--shard", "1/2", "--out", tmp_path / "a", "-q")
+    assert done.code == 0
+    parts.mkdir()
+    state = json.loads((tmp_path / "a.shard.json").read_text())["made_of"]
+    state["tracks"] = [
+        {"file": f"a.{name}.bedgraph", "strand": strand, "output": "mrna", "unit": "log10(x)"}
+        for name, strand in (("plus", "+"), ("minus", "-"))
+    ]
+    kept = ("seqexpr", "models", "window", "genome", "regions", "step", "value", "tracks")
+    (parts / "scan.json").write_text(json.dumps({**{key: state[key] for key in kept}, "shard": "1/2"}))
+    for strand in ("plus", "minus"):
+        (parts / f"0.{strand}.0").write_text("")
+    (parts / "0.done").write_text("7")
+    other = seqexpr(*scan, "--shard", "2/2", "--out", tmp_path / "a", "--resume")
+    assert (other.code, "begun with other options (shard)" in other.err) == (2, True)
+    done = seqexpr(*scan, "--shard", "1/2", "--out", tmp_path / "a", "--resume")
+    assert done.code == 0 and "1 of 1 contig done before\n" in done.err
+    assert json.loads((tmp_path / "a.shard.json").read_text())["counts"]["gaps"] == 7

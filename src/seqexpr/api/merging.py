@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqexpr.api.arguments import Path_, path_text
@@ -28,6 +29,8 @@ class Merged:
     """Of all shards together."""
     counts: dict[str, Any]
     """What the shards counted, added up."""
+    files: tuple[Path, ...]
+    """That were written."""
 
 
 def merge(shards: Path_ | Iterable[Path_], out: Path_) -> Merged:
@@ -36,7 +39,7 @@ def merge(shards: Path_ | Iterable[Path_], out: Path_) -> Merged:
     Args:
         shards: the shards' files, or folders that hold them; in any order.
         out: the file, which appears when it is whole. Its format is that of the shards; whether it is compressed, its
-            name says.
+            name says. Of a scan: a folder, or what the files' names begin with.
 
     Returns:
         What was merged.
@@ -51,12 +54,17 @@ def merge(shards: Path_ | Iterable[Path_], out: Path_) -> Merged:
     if target in ("", "-"):
         raise UsageError("merge needs --out FILE")
     found = read_shards([path_text(one, "shards") or "" for one in given])
-    _merge(found, target)
-    return Merged(found[0].command, len(found), found[0].total, add_up(found))
+    files = _merge(found, target)
+    return Merged(found[0].command, len(found), found[0].total, add_up(found), files)
 
 
-def _merge(shards: list[Description], out: str) -> None:
+def _merge(shards: list[Description], out: str) -> tuple[Path, ...]:
+    """Write the result; returns its files."""
     command, format = shards[0].command, shards[0].format
+    if command == "scan":
+        from seqexpr.effects.scan_files import merge_scan
+
+        return tuple(merge_scan(shards, out))
     if command.startswith("variants"):
         from seqexpr.effects.bgzf import BgzfWriter
         from seqexpr.effects.variant_output import choose_effect_format
@@ -64,13 +72,14 @@ def _merge(shards: list[Description], out: str) -> None:
         _check_format(choose_effect_format, out, format)
         if format == "vcf":
             merge_text(shards, out, BgzfWriter)
-            return
+            return (Path(out),)
     else:
         _check_format(choose_format, out, format)
     if format == "parquet":
         merge_parquet(shards, out)
     else:
         merge_text(shards, out)
+    return (Path(out),)
 
 
 def _check_format(choose: Callable[[str, str], str], out: str, format: str) -> None:

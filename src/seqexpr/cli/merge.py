@@ -16,7 +16,8 @@ Shards = Annotated[
     list[str],
     typer.Argument(
         metavar="SHARD...",
-        help="All shards of one command: their files, or folders that hold them, in any order.",
+        help="All shards of one command: their files, the .shard.json beside them, or folders that hold them, in any "
+        "order.",
         show_default=False,
     ),
 ]
@@ -24,7 +25,8 @@ Out = Annotated[
     str,
     typer.Option(
         metavar="FILE",
-        help="Where to write; the file appears when all is done. Its format is that of the shards, and .gz compresses.",
+        help="Where to write; the file appears when all is done. Its format is that of the shards, and .gz compresses. "
+        "For scan as there: a folder, or what the files' names begin with.",
         rich_help_panel="Output",
         show_default=False,
     ),
@@ -43,8 +45,9 @@ def merge(shards: Shards, out: Out, quiet: Quiet = False) -> None:
 
     set_up_logging(quiet=quiet)
     merged = merge_files(shards, out)
-    status(f"{plural(merged.shards, 'shard')} of {merged.command}, {plural(merged.records, 'record')}: {out}")
-    for line in _totals(merged):
+    of_records = "" if merged.command == "scan" else f", {plural(merged.records, 'record')}"
+    status(f"{plural(merged.shards, 'shard')} of {merged.command}{of_records}")
+    for line in [*_totals(merged), *(f"written: {path}" for path in merged.files)]:
         status(line)
 
 
@@ -56,6 +59,10 @@ def _totals(merged: Merged) -> list[str]:
     if merged.command == "predict":
         counts, needs = InputCounts.of_numbers(merged.counts)
         return summarise(counts, InputSources(), needs)
+    if merged.command == "scan":
+        from seqexpr.cli.scan import summarise_scan
+
+        return [summarise_scan(**merged.counts)]
     if merged.command == "variants":
         from seqexpr.effects.variants import EffectCounts
 

@@ -20,7 +20,7 @@ from seqexpr.errors import InputError, UsageError
 from seqexpr.files import atomic_path, sha256_file, write_json
 from seqexpr.inputs.options import GeneOptions, Table
 from seqexpr.own_files import anything, list_of, mapping, maybe, read_json, record, text, whole
-from seqexpr.prediction.shards import LARGEST_BLOCK, Shard, Share, block_sizes, count_blocks, count_records
+from seqexpr.prediction.shards import LARGEST_BLOCK, Shard, Share, block_sizes, contiguous, count_blocks, count_records
 
 SUFFIX = ".shard.json"
 """What follows a shard's name in the name of its JSON."""
@@ -152,13 +152,15 @@ class ShardFile:
             counts: what the command says of its records, as numbers that can be added up.
         """
         segments = self._segments.sizes if self._segments and self._segments.sizes else None
+        share = self.share
         write_description(
             self.out + SUFFIX,
-            self.share,
+            share.shard,
             command=self._command,
             format=self._format,
             made_of=self.made_of,
             files=[self.out],
+            records={"total": share.total, "own": share.own, "names": share.names, "largest_block": share.largest},
             segments=segments,
             counts=counts,
         )
@@ -166,25 +168,26 @@ class ShardFile:
 
 def write_description(
     target: str | Path,
-    share: Share,
+    shard: Shard,
     *,
     command: str,
     format: str,
     made_of: Mapping[str, Any],
     files: Sequence[str | Path],
+    records: Mapping[str, Any],
     segments: Sequence[int] | None,
     counts: Mapping[str, Any],
 ) -> None:
-    """Write the JSON of a shard; arguments as for `Description`."""
+    """Write the JSON of a shard, whose files are whole; arguments as for `Description`."""
     said = {
         "seqexpr": __version__,
         "command": command,
         "format": format,
-        "shard": share.shard.index,
-        "of": share.shard.count,
+        "shard": shard.index,
+        "of": shard.count,
         "files": {os.path.basename(file): sha256_file(file) for file in files},
         "made_of": dict(made_of),
-        "records": {"total": share.total, "own": share.own, "names": share.names, "largest_block": share.largest},
+        "records": dict(records),
         "segments": None if segments is None else list(segments),
         "counts": dict(counts),
     }
@@ -255,9 +258,10 @@ class Description:
     """Records of the whole input."""
     own: int
     """Records of the shard."""
-    names: str
-    """SHA-256 of all records' names."""
-    largest_block: int
+    names: str | None
+    """SHA-256 of all records' names, where they are not known beforehand."""
+    largest_block: int | None
+    """Records in a block, at most; None: the shard's records are neighbours."""
     segments: array[int]
     """Bytes of each segment of a text file: what stands before the records, and each block; empty for other files."""
     counts: Mapping[str, Any]
@@ -270,10 +274,11 @@ class Description:
     @property
     def blocks(self) -> int:
         """How many blocks the shard has."""
+        assert self.largest_block is not None, "shards of neighbours have none"
         return count_blocks(self.own, self.largest_block)
 
 
-_RECORDS = {"total": whole(0), "own": whole(0), "names": text, "largest_block": whole(1, 1 << 20)}
+_RECORDS = {"total": whole(0), "own": whole(0), "names": maybe(text), "largest_block": maybe(whole(1, 1 << 20))}
 _SHAPE = record(
     {
         "seqexpr": text,
@@ -327,7 +332,8 @@ def read_description(path: Path) -> Description:
         array("q", found["segments"] or ()),
         found["counts"],
     )
-    expected = count_records(shard, description.total, description.largest_block)
+    total, largest = description.total, description.largest_block
+    expected = len(contiguous(shard, total)) if largest is None else count_records(shard, total, largest)
     if description.own != expected:
         raise refuse("records.own", f"{description.own:,}", f"{expected:,}")
     if description.segments and len(description.segments) != 1 + description.blocks:
@@ -426,7 +432,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, dict):
         return " ".join(f"{key} {_shown(one)}" for key, one in value.items())
     if isinstance(value, list):
-        return ", ".join(map(_shown, value)) or "none"
+        return ", ".join([*map(_shown, value[:3]), *(["..."] if value[3:] else [])]) or "none"
     return "none" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 

@@ -52,6 +52,11 @@ class Shard:
         return f"{self.index}/{self.count}"
 
 
+def contiguous(shard: Shard, total: int) -> range:
+    """A shard's part of things whose number is known: neighbours, as many as the others have or one more."""
+    return range(total * (shard.index - 1) // shard.count, total * shard.index // shard.count)
+
+
 def block_sizes(largest: int = LARGEST_BLOCK) -> Iterator[int]:
     """Records in the blocks of each round, without an end."""
     size = 1
