@@ -14,12 +14,14 @@ from typing import Any
 
 import pytest
 
+from ..small_dataset import make_small_dataset
+
 psutil = pytest.importorskip("psutil")
 pytest.importorskip("distributed")
 
 Command = Callable[..., Any]
 Program = Callable[..., "subprocess.Popen[bytes]"]
-SECONDS = 300
+SECONDS = 240
 """After which a cluster on a busy machine counts as stuck."""
 
 
@@ -224,13 +226,13 @@ def test_a_poison_record_leaves_all_other_chunks(
     windows: Path, predict: list[object], tmp_path: Path, started: Program, seqexpr: Command
 ) -> None:
     out, sound = tmp_path / "a.tsv", windows.read_text()
-    windows.write_text(sound.replace(bases(4, 432), "E" + bases(4, 431)))
+    windows.write_text(sound.replace(bases(1, 432), "E" + bases(1, 431)))
     options = (*predict, "--scheduler", "local:1", "--chunks", 3, "--out", out)
     code, said = finished(started(*options))
     (error,) = [line for line in said if "error" in line]
     assert code == 3
     assert error.startswith("seqexpr: error: chunk 2 of 3 failed on the worker tcp://127.0.0.1:")
-    assert f"{windows}, record 5 'g4'" in error
+    assert f"{windows}, record 2 'g1'" in error
     folder = tmp_path / ".a.tsv.chunks"
     assert error.endswith(f"2 of 3 chunks are kept in {folder}; the same command with --resume goes on")
     assert sorted(path.name for path in folder.glob("*.json")) == [
@@ -246,7 +248,7 @@ def test_a_poison_record_leaves_all_other_chunks(
     refused = seqexpr(*options, "--resume")
     assert (refused.code, refused.err) == (
         2,
-        f"seqexpr: error: the run in {folder} was begun with other options (inputs): give those, or remove it\n",
+        f"seqexpr: error: {folder} was begun with other options or files (inputs): give those, or remove it\n",
     )
     assert sorted(path.name for path in folder.glob("*.tsv")) == ["000001.a.tsv", "000003.a.tsv"]
 
@@ -324,3 +326,81 @@ def test_variants_on_a_cluster(
     assert code == 0, said
     assert said[-1] in whole.err.splitlines()
     assert out.read_bytes() == (tmp_path / "one.vcf.gz").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(make_small_dataset(tmp_path_factory.mktemp("data") / "small").folder)
+
+
+@pytest.fixture
+def cv(dataset: Path) -> list[object]:
+    """A cross-validation of three folds, of which two run at once on one thread each."""
+    options = ["cv", "--task", dataset, "--label", "a", "--preset", "protein-perceiver", "--split", "chromosome"]
+    return [*options, "--folds", 3, "--epochs", 1, "--threads", 2]
+
+
+def results(run: Path) -> dict[str, bytes]:
+    """The files of a run of cv that neither name it nor hold times."""
+    names = ("predictions.tsv", "baselines.tsv", "metrics.json", "metrics.tsv")
+    folds = (f"folds/{fold}/{name}" for fold in range(3) for name in ("weights.safetensors", "predictions.tsv"))
+    return {name: (run / name).read_bytes() for name in (*names, *folds)}
+
+
+@pytest.mark.slow
+def test_folds_on_a_cluster_are_those_of_jobs(
+    cv: list[object], tmp_path: Path, seqexpr: Command, program: Program
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    whole = seqexpr(*cv, "--jobs", 2, "--out", here)
+    assert whole.code == 0, whole.err
+    process = program(*cv, "--scheduler", "local:2", "--out", there)
+    out, err = process.communicate(timeout=SECONDS)
+    said = err.decode().splitlines()
+    assert (process.returncode, out.decode()) == (0, whole.out), said
+    assert "3 folds on 2 worker threads of local:2" in said
+    assert sorted(line for line in said if line.endswith(" of 3 done")) == [f"fold {n} of 3 done" for n in range(3)]
+    assert results(there) == results(here)
+    assert not list(there.glob(".wanted*"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="kills processes")
+def test_folds_survive_workers_and_schedulers(
+    cv: list[object], tmp_path: Path, seqexpr: Command, dask: Command, program: Program
+) -> None:
+    here, there, file = tmp_path / "here", tmp_path / "there", tmp_path / "s.json"
+    cv[-1] = 1
+    assert seqexpr(*cv, "--out", here, "-q").code == 0
+    scheduler = dask("scheduler", file, *scheduler_options())
+    killed, worker = (dask("worker", file, *worker_options()) for _ in range(2))
+    process = program(*cv, "--scheduler", file, "--out", there)
+    fold = until(lambda: chunk_processes(killed))[0]
+    killed.kill()
+    assert psutil.wait_procs([fold], timeout=SECONDS)[1] == []
+    until(lambda: list(there.glob("folds/*/.done")))
+    scheduler.kill()
+    _, err = process.communicate(timeout=SECONDS)
+    done = len(list(there.glob("folds/*/.done")))
+    assert process.returncode == 4, err
+    assert err.decode().splitlines()[-1] == (
+        f"seqexpr: error: the connection to the scheduler {file} was lost; {done} of 3 folds are done in {there}; "
+        "--resume goes on"
+    )
+    end_tree(worker)
+    file.unlink()
+    dask("scheduler", file, *scheduler_options())
+    dask("worker", file, *worker_options())
+    process = program(*cv, "--scheduler", file, "--out", there, "--resume")
+    _, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0, err
+    assert results(there) == results(here)
+
+
+@pytest.mark.parametrize("given", [("--jobs", 2), ("--only-fold", 1)])
+def test_folds_on_a_cluster_are_all_of_them(
+    given: tuple[object, ...], cv: list[object], tmp_path: Path, seqexpr: Command
+) -> None:
+    done = seqexpr(*cv, "--scheduler", "local:2", "--out", tmp_path / "run", *given)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == f"seqexpr: error: --scheduler runs all folds: leave {given[0]} out\n"

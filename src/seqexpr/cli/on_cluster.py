@@ -1,17 +1,22 @@
-"""A command that a cluster computes in chunks: each is a shard, and the result is what `merge` makes of them."""
+"""Commands on a cluster. Chunks are shards, of which `merge` makes the result, or the folds of a cross-validation."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from seqexpr.cli.console import plural, progress, status
 from seqexpr.errors import SeqexprError, UsageError
+
+if TYPE_CHECKING:
+    from seqexpr.runs.cluster import Cluster
+    from seqexpr.runs.observers import FoldObserver
 
 _CHUNKS_PER_PLACE = 4
 """Few enough that loading the model does not count, and enough that a slow worker holds nobody up."""
@@ -52,6 +57,69 @@ def files_of(context: typer.Context) -> list[str]:
             if os.path.isfile(text):
                 found.append(text)
     return found
+
+
+class FoldsOnCluster:
+    """Where the folds of a cross-validation run.
+
+    Args:
+        cluster: connected.
+        context: of the command, whose words the workers run, each with an --only-fold of its own.
+    """
+
+    def __init__(self, cluster: Cluster, context: typer.Context) -> None:
+        self._cluster, self._context = cluster, context
+        asked: int | None = context.params["threads"]
+        self.at_once = cluster.local or 1
+        """Folds that divide `threads` among them."""
+        self.threads = asked if cluster.local else cluster.equal_threads(asked)
+
+    def run(self, folder: Path, folds: Sequence[int], of: int, threads: int, observer: FoldObserver) -> None:
+        """Run folds into the folder of a run, as `runs.cross_validation.FoldRunner`."""
+        from seqexpr.finished import DONE, done_folds, fold_folder
+        from seqexpr.runs.chunk_folder import wanted_in
+        from seqexpr.runs.chunk_process import Chunk, cache_folder
+
+        words = words_of(self._context, (*_OF_THE_RUN, "all_metrics"))
+        here, cache, inputs = os.getcwd(), cache_folder(), tuple(files_of(self._context))
+        observer.on_stage(f"{plural(len(folds), 'fold')} on {self._cluster.described()}")
+        try:
+            with wanted_in(folder) as wanted:
+                chunks = {
+                    fold: Chunk(
+                        (words[0], f"--only-fold={fold}", f"--out={folder}", *words[1:]),
+                        here,
+                        wanted,
+                        str((fold_folder(folder, fold) / DONE).absolute()),
+                        inputs,
+                        threads,
+                        cache,
+                    )
+                    for fold in folds
+                }
+                self._cluster.run(chunks, "fold {}", lambda fold: status(f"fold {fold} of {of} done"))
+        except SeqexprError as error:
+            kept = f"{len(done_folds(folder, of))} of {of} folds are done in {folder}; --resume goes on"
+            error.args = (f"{error}; {kept}",)
+            raise
+
+
+@contextmanager
+def folds_on_cluster(context: typer.Context) -> Iterator[FoldsOnCluster | None]:
+    """The cluster that --scheduler names, for folds; None where it is not given.
+
+    Raises:
+        UsageError, MissingDataError, InputError: as `open_cluster`.
+    """
+    from seqexpr.runs.cluster import open_cluster
+
+    if context.params["scheduler"] is None:
+        refuse_without_scheduler(context, "worker_timeout")
+        yield None
+        return
+    files_of(context)
+    with open_cluster(context.params["scheduler"], context.params["worker_timeout"]) as cluster:
+        yield FoldsOnCluster(cluster, context)
 
 
 def _given(context: typer.Context) -> Iterable[Any]:
@@ -121,7 +189,7 @@ def _run_in_chunks(context: typer.Context, scheduler: str, out: str | None) -> N
                 status(f"{len(done):,} of {folder.count:,} chunks done before")
             each, cache, here = cluster.threads(context.params["threads"]), cache_folder(), os.getcwd()
             left = [number for number in range(1, folder.count + 1) if number not in done]
-            status(f"{plural(len(left), 'chunk')} on {plural(cluster.places, 'worker thread')} of {scheduler}")
+            status(f"{plural(len(left), 'chunk')} on {cluster.described()}")
 
             def chunk(number: int, wanted: str) -> Chunk:
                 shard_words = (f"--shard={number}/{folder.count}", f"--out={folder.part(number)}")

@@ -70,7 +70,7 @@ class ChunkFolder:
         try:
             yield self._begun(count, chosen, resume)
         finally:
-            unused = not self.done()
+            unused = not self._parts_there()
             lock.release()
             if unused:
                 self.remove()
@@ -96,9 +96,7 @@ class ChunkFolder:
             differing.append(f"--chunks {self.count}")
         if differing:
             others = ", ".join(differing)
-            raise UsageError(
-                f"the run in {self.path} was begun with other options ({others}): give those, or remove it"
-            )
+            raise UsageError(f"{self.path} was begun with other options or files ({others}): give those, or remove it")
         return self.done()
 
     def _described(self) -> Mapping[str, Any]:

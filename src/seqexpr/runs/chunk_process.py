@@ -93,7 +93,7 @@ def run_chunk(chunk: Chunk) -> Ended:
     if chunk.cache is not None:
         environment["SEQEXPR_CACHE"] = chunk.cache
     while True:
-        code, said = _run([*chunk.words, f"--threads={threads}", "--quiet"], chunk, environment)
+        code, said = _run([chunk.words[0], f"--threads={threads}", "--quiet", *chunk.words[1:]], chunk, environment)
         if code < 0 or code in _STOPPED:
             raise ChunkStopped(f"its process was stopped ({_reason(code)})")
         if code or os.path.exists(chunk.result) or not os.path.exists(chunk.wanted):

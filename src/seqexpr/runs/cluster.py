@@ -56,6 +56,11 @@ class Cluster:
         """How many chunks the workers of now run at once."""
         return sum(self.client.nthreads().values())
 
+    def described(self) -> str:
+        """Its workers and its name, in a few words."""
+        places = self.places
+        return f"{places:,} worker thread{'' if places == 1 else 's'} of {self.name}"
+
     def threads(self, asked: int | None) -> int | None:
         """Threads of each chunk; None: each worker decides by its cores.
 
