@@ -114,6 +114,15 @@ def test_effects_are_those_of_the_command(tmp_path: Path) -> None:
     assert windows["pos"].isna().all() and (windows["chrom"] == "").all()
 
 
+def test_effects_of_residues_are_those_of_predictions() -> None:
+    protein = "MKVLAAGIVGLCAKAYLEKN"
+    table = seqexpr.explain({"p": protein}, region=(20, 21), threads=1)
+    changed = {alt: protein[:-1] + alt for alt in table["alt"]}
+    levels = seqexpr.predict(proteins={"p": protein, **changed}, threads=1).set_index("id")["protein"]
+    assert table["residue"].tolist() == [20] * 19 and "N" not in changed
+    np.testing.assert_allclose(table["delta"], levels[list(changed)].to_numpy() - levels["p"], atol=1e-5)
+
+
 def test_a_genome_with_genes_symbols_and_proteins(table: pd.DataFrame, tmp_path: Path) -> None:
     (tmp_path / "genome.fa").write_bytes((EXAMPLES / "genome.fa").read_bytes())
     found = seqexpr.predict(genome=tmp_path / "genome.fa", tss=EXAMPLES / "tss.bed", genes=["HBB", "TNF"], symbol=True)
@@ -152,7 +161,8 @@ def test_a_model_is_loaded_once_and_predicts_often(windows: dict[str, str], tabl
         ({"region": "1:1"}, "--region"),
         ({"region": (3, 1)}, "its end is not behind its start"),
         ({"method": "guess"}, "--method guess: choose among ism, gradient"),
-        ({"model": "human-prot"}, "for models that read DNA alone"),
+        ({"model": "human-prot"}, "the model reads no DNA"),
+        ({"input": "protein"}, "--input protein: the model reads DNA; choose dna"),
         ({"out": "effects.txt"}, "its suffix is none of"),
     ],
 )
