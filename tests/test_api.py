@@ -83,6 +83,8 @@ def test_a_scan_is_the_prediction_at_each_position(tmp_path: Path) -> None:
     np.testing.assert_allclose(found["level"], predicted["mrna"], atol=1e-5)
     with pytest.raises(UsageError, match="step 0 is not a whole number of at least 1"):
         seqexpr.scan(tmp_path / "genome.fa", region=f"{contig}:1-5", step=0)
+    with pytest.raises(UsageError, match="region is a list; expected text such as"):
+        seqexpr.scan(tmp_path / "genome.fa", region=["chr1:1-5"])
 
 
 def test_every_kind_of_sequences_gives_the_same_numbers(windows: dict[str, str], table: pd.DataFrame) -> None:
@@ -160,6 +162,9 @@ def test_a_model_is_loaded_once_and_predicts_often(windows: dict[str, str], tabl
         ({}, "no input: give a FASTA of windows, or --genome with --tss, or --genbank"),
         ({"region": "1:1"}, "--region"),
         ({"region": (3, 1)}, "its end is not behind its start"),
+        ({"region": (3, 1, 2)}, r"region is \(3, 1, 2\); expected"),
+        ({"region": (0.5, 1)}, r"region is \(0.5, 1\); expected"),
+        ({"region": 5}, "region is 5; expected"),
         ({"method": "guess"}, "--method guess: choose among ism, gradient"),
         ({"model": "human-prot"}, "the model reads no DNA"),
         ({"input": "protein"}, "--input protein: the model reads DNA; choose dna"),
