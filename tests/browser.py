@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import fcntl
 import json
 import os
 import select
@@ -84,6 +83,8 @@ class Browser:
     """
 
     def __init__(self, program: str, folder: Path) -> None:
+        import fcntl  # not on Windows
+
         self._tab: Tab | None = None
         self._number, self._unread, self._answers = 0, b"", dict[int, dict[str, Any]]()
         log = folder / "log"

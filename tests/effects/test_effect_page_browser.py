@@ -273,6 +273,7 @@ def test_text_is_legible_in_light_and_dark_also_when_it_changes(effects: Make, s
     for dark in (False, True):
         tab.prefer(dark)
         tab.settle()
+        assert len(drawn(tab, "soft")) > 20 and len(drawn(tab, "text")) > 20  # the drawing took the new colours
         tab.move(*letter(tab, 0.5 + 0.1 * dark))
         texts = tab.contrasts()
         assert len(texts) > 15
@@ -283,7 +284,6 @@ def test_text_is_legible_in_light_and_dark_also_when_it_changes(effects: Make, s
         contrasts = [(max(one, card) + 0.05) / (min(one, card) + 0.05) for one in others]
         assert min(contrasts[:2]) >= 4.5  # the axes' labels
         assert min(contrasts[2:]) >= 3  # what is drawn
-        assert len(drawn(tab, "soft")) > 20 and len(drawn(tab, "text")) > 20  # the drawing took the new colours
         cards.append(card)
     assert cards[0] > 0.8 > 0.1 > cards[1]
 
