@@ -40,15 +40,20 @@ def incremental(settings: dict[str, Any], turns: Turns) -> NoReturn:
     """`explain`: one window's substitutions; what is computed once for a window is not in the turns."""
     model, workers = _loaded(settings)
     window = _letters(model.metadata.config.window_length)
-    mutagenesis = Mutagenesis([model], model.metadata.config.upstream, window, saturating=True)
+    mutagenesis = Mutagenesis([model], model.metadata.config.upstream, saturating=True)
+    (known,) = mutagenesis.read(window[None])
     places = np.random.default_rng(1).permutation(np.arange(3 * len(window)))[: settings["positions"]]
     positions = places // 3
     letters = ((window[positions] + places % 3) % 4 + 1).astype(np.uint8)
     parts = [slice(start, start + _PART) for start in range(0, len(places), _PART)]
+
+    def do_part(part: slice) -> None:
+        mutagenesis.substituted([known] * len(positions[part]), positions[part], letters[part])
+
     with ThreadPoolExecutor(workers) as pool:
 
         def do() -> int:
-            list(pool.map(lambda part: mutagenesis.substituted(positions[part], letters[part]), parts))
+            list(pool.map(do_part, parts))
             return len(places)
 
         serve(do, turns, settings["seconds"])

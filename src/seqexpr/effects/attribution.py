@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -17,7 +16,7 @@ from seqexpr.sequences.alphabet import DNA, PAD
 from seqexpr.sequences.windows import Interval
 
 if TYPE_CHECKING:
-    from seqexpr.effects.mutagenesis import Mutagenesis
+    from seqexpr.effects.mutagenesis import KnownWindow, Mutagenesis
     from seqexpr.models.trained import Output, TrainedModel
     from seqexpr.prediction.session import Session
 
@@ -223,24 +222,26 @@ def _explained(
     advance: Callable[[int], None],
     say: Callable[[str], None],
 ) -> Generator[GeneEffects, None, None]:
-    from seqexpr.effects.mutagenesis import Mutagenesis, shared_attentions
-    from seqexpr.prediction.device import named_shortage
+    from seqexpr.effects.mutagenesis import Mutagenesis
+    from seqexpr.prediction.device import computing_threads, named_shortage
 
     needs, models = session.needs, _models(session)
+    device, workers = session.predictor.device, session.predictor.workers
     region = region or Region(-needs.upstream, needs.downstream)
     kept = slice(needs.upstream + region.start, needs.upstream + region.end)
-    output, shared = models[0].metadata.outputs[column], shared_attentions(models)
-    with named_shortage(session.predictor.device, session.predictor.workers), _workers(session) as pool:
+    output = models[0].metadata.outputs[column]
+    many = method == "ism" and len(region) >= _SATURATING
+    mutagenesis = Mutagenesis(models, needs.upstream, saturating=many)
+    with named_shortage(device, workers), computing_threads(device, workers) as pool:
         for record in session.records:
             assert record.dna is not None
-            many = method == "ism" and len(region) >= _SATURATING
-            engine = Mutagenesis(models, needs.upstream, record.dna, record.half_life, saturating=many, shared=shared)
-            reference = engine.reference()[:, column]
+            (window,) = mutagenesis.read(record.dna[None], [record.half_life])
+            reference = window.reference[:, column]
             if method == "ism":
                 deltas = np.full((len(LETTERS), len(region)), np.nan, np.float32)
                 tokens = record.dna[kept]
                 deltas[:, tokens != PAD] = 0
-                for places, found in _substituted(engine, record.dna, kept, column, pool):
+                for places, found in _substituted(mutagenesis, window, record.dna, kept, column, pool):
                     changes = (found - reference[:, None]).mean(axis=0).reshape(-1, SUBSTITUTIONS)
                     deltas[_OTHERS[record.dna[places]] - 1, (places - kept.start)[:, None]] = changes
                     advance(len(places))
@@ -283,31 +284,17 @@ def _gene_effects(
 
 
 def _substituted(
-    engine: Mutagenesis, window: np.ndarray, kept: slice, column: int, pool: ThreadPoolExecutor
+    mutagenesis: Mutagenesis, window: KnownWindow, letters: np.ndarray, kept: slice, column: int, pool: Executor
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Known positions in chunks, each with the levels of their substitutions, float64 (members, 3 x positions)."""
-    known = kept.start + np.flatnonzero(window[kept] != PAD)
+    known = kept.start + np.flatnonzero(letters[kept] != PAD)
     chunks = [known[start : start + _CHUNK] for start in range(0, len(known), _CHUNK)]
 
     def compute(places: np.ndarray) -> np.ndarray:
-        letters = _OTHERS[window[places]].ravel()
-        return engine.substituted(np.repeat(places, SUBSTITUTIONS), letters)[..., column]
+        others = _OTHERS[letters[places]].ravel()
+        return mutagenesis.substituted([window] * len(others), np.repeat(places, SUBSTITUTIONS), others)[..., column]
 
     yield from zip(chunks, pool.map(compute, chunks), strict=True)
-
-
-@contextmanager
-def _workers(session: Session) -> Iterator[ThreadPoolExecutor]:
-    """Threads that compute, each with one of torch's own on a CPU; what waits is dropped when the block is left."""
-    import torch
-
-    predictor = session.predictor
-    alone = (1,) if predictor.device.type == "cpu" else (torch.get_num_threads(),)
-    pool = ThreadPoolExecutor(predictor.workers, initializer=torch.set_num_threads, initargs=alone)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _models(session: Session) -> list[TrainedModel]:

@@ -1,14 +1,17 @@
-"""Levels of one gene with single letters of its window changed."""
+"""Levels of genes with single letters of their windows changed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from seqexpr.effects.incremental import IncrementalWindow, fits
+from seqexpr.effects.first_order import FirstOrder
+from seqexpr.effects.incremental import FullPasses, Incremental, fits, joined
 from seqexpr.effects.shared_attention import SharedAttention
+from seqexpr.models.config import HALF_LIFE_FEATURES
 from seqexpr.models.trained import TrainedModel
 from seqexpr.models.transfers import to_device
 
@@ -19,149 +22,190 @@ _FEWEST_LETTERS = 2
 """Known letters below which a substitution is no small change."""
 
 
-def shared_attentions(models: Sequence[TrainedModel]) -> list[SharedAttention | None]:
-    """What all windows of each model share, some 30 MB; None for models that read each window again."""
-    return [SharedAttention(model.network) if fits(model.metadata.config) else None for model in models]
+@dataclass(frozen=True, slots=True, eq=False)
+class KnownWindow:
+    """A window, and what is kept of what models made of it."""
+
+    reference: np.ndarray
+    """What each member of each model says of it: float64 (members, outputs)."""
+    of_models: tuple[_OwnWindow, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _OwnWindow:
+    """The part of a window that one model reads."""
+
+    letters: np.ndarray
+    half_life: np.ndarray
+    """float64 (8,), NaN = unknown."""
+    reference: np.ndarray
+    """float64 (members, outputs)"""
+    passes: FullPasses | None
+    """None where changed windows are read as a whole."""
+    first_order: FirstOrder | None
 
 
 class Mutagenesis:
-    """What models predict of a window in which one letter is another one.
+    """What models predict of windows in which one letter is another one.
 
     Models whose flows read DNA alone compute what a substitution changes, from one full pass of the window; others
-    read the whole window again. Both give the same numbers, to the rounding of float32.
+    read the whole window again. Both give the same numbers, to the rounding of float32. No number depends on which
+    windows and substitutions are computed together, so those of many genes had better be: for one alone nearly half of
+    the time is spent on fixed batches that it does not fill.
 
     Args:
         models: that read DNA alone, each with its own window in the middle of the widest.
-        upstream: where the TSS boundary lies in `window`.
-        window: uint8 (letters,) tokens, as wide as the widest of the models' windows.
-        half_life: float (8,) features as the models read them, NaN = unknown; None for models that read none.
-        saturating: whether thousands of substitutions will be asked for: the first takes longer then, and all others
-            are several times as fast.
-        shared: what `shared_attentions` gave for the models; to be handed over where there are many windows.
+        upstream: where the TSS boundary lies in windows.
+        saturating: whether thousands of substitutions of each window will be asked for: reading a window takes longer
+            then, and all substitutions are several times as fast.
     """
 
-    def __init__(
-        self,
-        models: Sequence[TrainedModel],
-        upstream: int,
-        window: np.ndarray,
-        half_life: np.ndarray | None = None,
-        *,
-        saturating: bool = False,
-        shared: Sequence[SharedAttention | None] | None = None,
-    ) -> None:
-        pairs = zip(models, shared_attentions(models) if shared is None else shared, strict=True)
-        self._passes = [_Passes(model, one, upstream, window, half_life, saturating) for model, one in pairs]
+    def __init__(self, models: Sequence[TrainedModel], upstream: int, *, saturating: bool = False) -> None:
+        self._each_model = [_OneModel(model, upstream, saturating) for model in models]
 
-    def reference(self) -> np.ndarray:
-        """What each member of each model says of the window as it is: float64 (members, outputs)."""
-        return np.concatenate([one.reference for one in self._passes])
-
-    def substituted(self, positions: np.ndarray, letters: np.ndarray) -> np.ndarray:
-        """The same of windows in which one letter is replaced.
+    def read(self, windows: np.ndarray, half_lives: Sequence[np.ndarray | None] | None = None) -> list[KnownWindow]:
+        """Predict windows as they are.
 
         Args:
-            positions: int (n,) offsets in the window.
+            windows: uint8 (n, letters) tokens, as wide as the widest of the models' windows.
+            half_lives: float (8,) features of each gene as the models read them, NaN = unknown; None where none are
+                known.
+        """
+        halves = np.full((len(windows), HALF_LIFE_FEATURES), np.nan)
+        for row, given in zip(halves, half_lives or [None] * len(windows), strict=True):
+            if given is not None:
+                row[:] = given
+        found = zip(*(one.read(windows, halves) for one in self._each_model), strict=True)
+        return [KnownWindow(np.concatenate([one.reference for one in of_models]), of_models) for of_models in found]
+
+    def substituted(self, windows: Sequence[KnownWindow], positions: np.ndarray, letters: np.ndarray) -> np.ndarray:
+        """What each member of each model says where one letter is replaced.
+
+        Args:
+            windows: n, each of which may come more than once.
+            positions: int (n,) offsets in them.
             letters: uint8 (n,) tokens that stand there instead.
 
         Returns:
             float64 (members, n, outputs)
         """
-        return np.concatenate([one.substituted(positions, letters) for one in self._passes])
+        parts = []
+        for place, one in enumerate(self._each_model):
+            parts.append(one.substituted([window.of_models[place] for window in windows], positions, letters))
+        return np.concatenate(parts)
 
-    def replaced(self, windows: np.ndarray) -> np.ndarray:
-        """The same of other windows, by full passes.
+    def replaced(self, windows: Sequence[KnownWindow], instead: np.ndarray) -> np.ndarray:
+        """The same of other windows of the same genes, by full passes.
 
         Args:
-            windows: uint8 (n, letters), as wide as the window.
+            windows: n, as for `substituted`.
+            instead: uint8 (n, letters), as wide as the windows.
 
         Returns:
             float64 (members, n, outputs)
         """
-        return np.concatenate([one.replaced(windows) for one in self._passes])
-
-
-class _Passes:
-    """One model, and the part of the window that it reads."""
-
-    def __init__(
-        self,
-        model: TrainedModel,
-        shared: SharedAttention | None,
-        upstream: int,
-        window: np.ndarray,
-        half_life: np.ndarray | None,
-        saturating: bool,
-    ) -> None:
-        config, schema = model.metadata.config, model.metadata.half_life
-        self._model = model
-        self._start = upstream - config.upstream
-        self._window = window[self._start : upstream + config.downstream]
-        self._half_life = half_life[None] if half_life is not None and schema is not None else None
-        self._incremental: IncrementalWindow | None = None
-        self._standardised: torch.Tensor | None = None
-        if shared is not None and np.count_nonzero(self._window) >= _FEWEST_LETTERS:
-            device = model.network.device
-            if schema is not None and self._half_life is not None:
-                self._standardised = to_device(schema.standardise(self._half_life), device)
-            tokens = to_device(self._window[None], device)
-            self._incremental = IncrementalWindow(shared, tokens, self._standardised, first_order=saturating)
-        self._reference: np.ndarray | None = None
-
-    @property
-    def reference(self) -> np.ndarray:
-        """float64 (members, outputs) of the window as it is; threads that ask at once compute the same."""
-        if self._reference is None:
-            self._reference = self._of_windows(self._window[None], self._as_it_is(), 0)[:, 0]
-        return self._reference
-
-    def _as_it_is(self) -> torch.Tensor | None:
-        """The features of the window as it is, where substitutions have some."""
-        return None if self._incremental is None else self._incremental.reference()
-
-    def substituted(self, positions: np.ndarray, letters: np.ndarray) -> np.ndarray:
-        """float64 (members, n, outputs); a position that the model does not read changes nothing."""
-        own = positions - self._start
-        read = np.flatnonzero((own >= 0) & (own < len(self._window)))
-        if not len(read):
-            return np.repeat(self.reference[:, None], len(positions), axis=1)
-        own, letters = own[read], letters[read]
-        features = None
-        if self._incremental is not None:
-            device = self._model.network.device
-            places, new = (to_device(part.astype(np.int64), device) for part in (own, letters))
-            features = self._incremental.features(places, new)
-        reference = self._reference
-        if reference is None:  # the window as it is comes along: a batch costs much the same with one more
-            own, letters = np.append(own, 0), np.append(letters, self._window[0])
-            if features is not None and (as_it_is := self._as_it_is()) is not None:
-                features = torch.cat([features, as_it_is])
         parts = []
-        for start in range(0, len(own), _BATCH):
-            chosen = own[start : start + _BATCH]
-            windows = np.tile(self._window, (len(chosen), 1))
-            windows[np.arange(len(windows)), chosen] = letters[start : start + _BATCH]
-            parts.append(self._of_windows(windows, features, start))
-        said = np.concatenate(parts, axis=1)
-        if reference is None:
-            reference = self._reference = said[:, -1]
-        found = np.repeat(reference[:, None], len(positions), axis=1)
-        found[:, read] = said[:, : len(read)]
+        for place, one in enumerate(self._each_model):
+            parts.append(one.replaced([window.of_models[place] for window in windows], instead))
+        return np.concatenate(parts)
+
+
+class _OneModel:
+    """One model, and the part of windows that it reads."""
+
+    def __init__(self, model: TrainedModel, upstream: int, saturating: bool) -> None:
+        config = model.metadata.config
+        self._model, self._saturating = model, saturating
+        self._own = slice(upstream - config.upstream, upstream + config.downstream)
+        self._incremental = Incremental(SharedAttention(model.network)) if fits(config) else None
+
+    def read(self, windows: np.ndarray, half_lives: np.ndarray) -> list[_OwnWindow]:
+        """As `Mutagenesis.read`; half_lives: float64 (n, 8)."""
+        windows = windows[:, self._own]
+        known = np.count_nonzero(windows, axis=1) >= _FEWEST_LETTERS
+        kept = known & (self._incremental is not None)
+        found: dict[int, _OwnWindow] = {}
+        for places in _batches(kept):
+            read = self._read(windows[places], half_lives[places], incrementally=bool(kept[places[0]]))
+            found.update(zip(places.tolist(), read, strict=True))
+        return [found[place] for place in range(len(windows))]
+
+    def _read(self, windows: np.ndarray, half_lives: np.ndarray, *, incrementally: bool) -> list[_OwnWindow]:
+        features = None
+        each: list[FullPasses | None] = [None] * len(windows)
+        firsts: list[FirstOrder | None] = [None] * len(windows)
+        if self._incremental is not None and incrementally:
+            tokens = to_device(windows, self._model.network.device)
+            passes = self._incremental.passes(tokens, self._standardised(half_lives))
+            features, parts = self._incremental.reference(passes), passes.each()
+            each = [*parts]
+            if self._saturating:
+                firsts = [FirstOrder(self._incremental, one) for one in parts]
+        levels = self._levels(windows, half_lives, features).swapaxes(0, 1)
+        return [_OwnWindow(*one) for one in zip(windows, half_lives, levels, each, firsts, strict=True)]
+
+    def substituted(self, windows: Sequence[_OwnWindow], positions: np.ndarray, letters: np.ndarray) -> np.ndarray:
+        """As `Mutagenesis.substituted`; a position that the model does not read changes nothing."""
+        found = np.stack([window.reference for window in windows], axis=1)
+        own = positions - self._own.start
+        read = np.flatnonzero((own >= 0) & (positions < self._own.stop))
+        kept = np.array([window.passes is not None for window in windows])[read]
+        features = self._features([windows[place] for place in read[kept]], own[read[kept]], letters[read[kept]])
+        done = 0
+        for batch in _batches(kept):
+            places, of_batch = read[batch], None
+            if kept[batch[0]]:
+                of_batch, done = features[done : done + len(batch)], done + len(batch)
+            changed = np.stack([windows[place].letters for place in places])
+            changed[np.arange(len(places)), own[places]] = letters[places]
+            halves = np.stack([windows[place].half_life for place in places])
+            found[:, places] = self._levels(changed, halves, of_batch)
         return found
 
-    def replaced(self, windows: np.ndarray) -> np.ndarray:
-        """float64 (members, n, outputs) of whole windows, of which the model reads its part."""
-        own = windows[:, self._start : self._start + len(self._window)]
-        parts = [self._of_windows(own[start : start + _BATCH], None, 0) for start in range(0, len(own), _BATCH)]
-        return np.concatenate(parts, axis=1)
+    def replaced(self, windows: Sequence[_OwnWindow], instead: np.ndarray) -> np.ndarray:
+        """As `Mutagenesis.replaced`."""
+        found = np.stack([window.reference for window in windows], axis=1)
+        halves = np.stack([window.half_life for window in windows])
+        for places in _batches(np.zeros(len(windows), np.bool_)):
+            found[:, places] = self._levels(instead[places, self._own], halves[places])
+        return found
 
-    def _of_windows(self, windows: np.ndarray, features: torch.Tensor | None, start: int) -> np.ndarray:
-        """float64 (members, batch, outputs); where there are features, they are rows from `start` on."""
+    def _features(self, windows: Sequence[_OwnWindow], positions: np.ndarray, letters: np.ndarray) -> torch.Tensor:
+        """What the flows make of windows that have passes, each with its letter replaced: (n, 2 x query_dim)."""
+        network = self._model.network
+        at, new = (to_device(part.astype(np.int64), network.device) for part in (positions, letters))
+        different = list({id(window): window for window in windows}.values())
+        numbers = {id(window): number for number, window in enumerate(different)}
+        which = np.array([numbers[id(window)] for window in windows], int)
+        found = torch.empty(len(windows), 2 * network.config.query_dim, device=network.device)
+        if self._saturating:
+            for number, window in enumerate(different):
+                assert window.first_order is not None
+                rows = to_device(np.flatnonzero(which == number), network.device)
+                found[rows] = window.first_order.features(at[rows], new[rows])
+        elif different:
+            assert self._incremental is not None
+            passes = joined([window.passes for window in different if window.passes is not None])
+            found = self._incremental.features(passes, to_device(which, network.device), at, new)
+        return found
+
+    def _levels(self, windows: np.ndarray, half_lives: np.ndarray, features: torch.Tensor | None = None) -> np.ndarray:
+        """float64 (members, batch, outputs) of whole windows, or from what the flows make of them."""
         if features is None:
-            raw = None if self._half_life is None else np.tile(self._half_life, (len(windows), 1))
-            return self._model.predict_members(windows, None, raw)
-        tokens = to_device(windows, features.device)
-        half_life = None if self._standardised is None else self._standardised.expand(len(windows), -1)
+            raw = half_lives if self._model.metadata.half_life is not None else None
+            return self._model.predict_members(np.ascontiguousarray(windows), None, raw)
+        tokens = to_device(np.ascontiguousarray(windows), features.device)
         with torch.inference_mode():
-            joined = features[start : start + len(windows)]
-            return self._model.unscale(self._model.network.members_of(joined, tokens, tokens, half_life))
+            said = self._model.network.members_of(features, tokens, tokens, self._standardised(half_lives))
+        return self._model.unscale(said)
+
+    def _standardised(self, half_lives: np.ndarray) -> torch.Tensor | None:
+        schema = self._model.metadata.half_life
+        return None if schema is None else to_device(schema.standardise(half_lives), self._model.network.device)
+
+
+def _batches(alike: np.ndarray) -> Iterator[np.ndarray]:
+    """Places that are True, then those that are False, so many of a kind at a time as are read together."""
+    for kind in (True, False):
+        places = np.flatnonzero(alike == kind)
+        yield from (places[start : start + _BATCH] for start in range(0, len(places), _BATCH))
