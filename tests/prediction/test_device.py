@@ -7,7 +7,13 @@ import torch
 
 from seqexpr.errors import DeviceError
 from seqexpr.prediction import device
-from seqexpr.prediction.device import choose_device, describe_device, is_out_of_memory, use_threads
+from seqexpr.prediction.device import (
+    choose_device,
+    computing_threads,
+    describe_device,
+    is_out_of_memory,
+    use_threads,
+)
 
 
 @pytest.mark.parametrize(("cuda", "mps", "chosen"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")])
@@ -86,3 +92,16 @@ def test_threads_of_a_gpu_are_torchs_own(kind: str, workers: int, monkeypatch: p
     assert torch.get_num_threads() == 2
     assert use_threads(torch.device(kind), None) == workers
     assert torch.get_num_threads() == 5
+
+
+def test_threads_outside_the_predictor_compute_on_one_of_torchs_each() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with computing_threads(torch.device("cpu"), 2) as pool:
+            assert [pool.submit(torch.get_num_threads).result() for _ in range(4)] == [1, 1, 1, 1]
+        assert torch.get_num_threads() == 3
+        with computing_threads(torch.device("cuda"), 2) as pool:
+            assert pool.submit(torch.get_num_threads).result() == 3
+    finally:
+        torch.set_num_threads(before)

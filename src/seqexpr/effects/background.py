@@ -119,9 +119,9 @@ def make_background(
     Raises:
         UsageError: no window has a known letter.
     """
-    from seqexpr.effects.mutagenesis import Mutagenesis, shared_attentions
+    from seqexpr.effects.mutagenesis import Mutagenesis
 
-    generator, shared = np.random.default_rng(seed), shared_attentions([model])
+    generator, mutagenesis = np.random.default_rng(seed), Mutagenesis([model], model.metadata.config.upstream)
 
     def drawn() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         for window in windows:
@@ -132,9 +132,9 @@ def make_background(
 
     def differences_of(one: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
         window, positions, letters = one
-        mutagenesis = Mutagenesis([model], model.metadata.config.upstream, window, shared=shared)
-        changed = mutagenesis.substituted(positions, letters.astype(np.uint8)).mean(axis=0)
-        return np.abs(changed - mutagenesis.reference().mean(axis=0))
+        (known,) = mutagenesis.read(window[None])
+        changed = mutagenesis.substituted([known] * per_gene, positions, letters.astype(np.uint8)).mean(axis=0)
+        return np.abs(changed - known.reference.mean(axis=0))
 
     with ThreadPoolExecutor(workers) as pool:
         found = list(pool.map(differences_of, drawn()))

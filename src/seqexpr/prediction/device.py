@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
 import torch
@@ -70,6 +71,24 @@ def use_threads(device: torch.device, threads: int | None) -> int:
     torch.set_num_threads(1)
     keep_freed_memory()
     return count
+
+
+@contextmanager
+def computing_threads(device: torch.device, workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads for work outside `Predictor`, each with one of torch's own on a CPU, however many torch has elsewhere.
+
+    What waits is dropped when the block is left.
+
+    Args:
+        device: what computes.
+        workers: how many threads.
+    """
+    own = 1 if device.type == "cpu" else torch.get_num_threads()
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(own,))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def begin_training(name: str = "auto", threads: int | None = None) -> torch.device:
