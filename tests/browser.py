@@ -314,9 +314,11 @@ class Tab:
         """Each piece of text outside drawings with the contrast of its colour and its background, by WCAG: 1 to 21."""
         return [(text, ratio) for text, ratio in self.evaluate(_CONTRASTS)]
 
-    def picture(self, *, whole: bool = False) -> bytes:
-        """The window, or the whole page, as PNG."""
-        return base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=whole)["data"])
+    def picture(self, width: int, height: int) -> bytes:
+        """The upper left part of the page, also of what the window does not show, as PNG."""
+        part = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+        shot = self.call("Page.captureScreenshot", clip=part, captureBeyondViewport=True, optimizeForSpeed=True)
+        return base64.b64decode(shot["data"])
 
     def _mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
         self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
