@@ -17,6 +17,7 @@ from seqexpr.models.config import PRESETS
 SECTIONS = {
     "predict": "predictions a second and peak memory, shipped against plain",
     "train": "optimiser steps and peak memory, shipped against plain",
+    "registers": "registers and spills of the CUDA kernels, compiled without a card",
     "peak": "the machine's matrix products, the operations of a gene, the floor that they allow",
     "windows": "windows a second from a genome on one core",
     "effects": "substitutions and variants a second, against predicting whole windows",

@@ -40,10 +40,11 @@ def test_the_cpu_is_described_with_its_threads(monkeypatch: pytest.MonkeyPatch) 
     assert describe_device(torch.device("cpu")) == "cpu (8 threads, without the compiled kernels)"
 
 
-@pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_cuda_is_described_by_its_name() -> None:
-    assert describe_device(choose_device("cuda")) == f"cuda ({torch.cuda.get_device_name()})"
+@pytest.mark.parametrize(("triton", "words"), [(True, ""), (False, ", without the Triton kernels")])
+def test_cuda_is_described_by_its_name(triton: bool, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H200")
+    monkeypatch.setattr(device.kernels, "computes_on", lambda device: triton)
+    assert describe_device(torch.device("cuda")) == f"cuda (NVIDIA H200{words})"
 
 
 @pytest.mark.parametrize(

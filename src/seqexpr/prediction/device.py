@@ -38,14 +38,15 @@ def choose_device(name: str = "auto") -> torch.device:
 def describe_device(device: torch.device, workers: int = 1) -> str:
     """The device in words: "cpu (2 threads)", "cuda (NVIDIA H100 80GB HBM3)", "mps (Apple GPU)".
 
-    A CPU on which `seqexpr.models.kernels` are off says so: it takes twice the time.
+    A CPU or CUDA device on which `seqexpr.models.kernels` are off says so: it takes twice the time or more.
 
     Args:
         device: what computes.
         workers: threads that torch's own are multiplied by, see `use_threads`.
     """
     if device.type == "cuda":
-        return f"cuda ({torch.cuda.get_device_name(device)})"
+        without = "" if kernels.computes_on(device) else ", without the Triton kernels"
+        return f"cuda ({torch.cuda.get_device_name(device)}{without})"
     if device.type == "mps":
         return "mps (Apple GPU)"
     threads = torch.get_num_threads() * workers
