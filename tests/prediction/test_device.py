@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from seqexpr.errors import DeviceError
+from seqexpr.errors import DeviceError, UsageError
 from seqexpr.prediction import device
-from seqexpr.prediction.device import choose_device, describe_device, is_out_of_memory, use_threads
+from seqexpr.prediction.device import choose_device, choose_precision, describe_device, is_out_of_memory, use_threads
 
 
 @pytest.mark.parametrize(("cuda", "mps", "chosen"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")])
@@ -45,6 +45,19 @@ def test_cuda_is_described_by_its_name(triton: bool, words: str, monkeypatch: py
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H200")
     monkeypatch.setattr(device.kernels, "computes_on", lambda device: triton)
     assert describe_device(torch.device("cuda")) == f"cuda (NVIDIA H200{words})"
+
+
+def test_fp16_is_for_devices_whose_kernels_compute_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H200")
+    monkeypatch.setattr(device.kernels, "computes_on", lambda device: device.type == "cuda")
+    assert [choose_precision(name, cuda) for name in ("auto", "fp16", "fp32")] == ["fp16", "fp16", "fp32"]
+    assert [choose_precision(name, cpu) for name in ("auto", "fp32")] == ["fp32", "fp32"]
+    assert describe_device(cuda, 2, "fp16") == "cuda (NVIDIA H200, fp16)"
+    with pytest.raises(DeviceError, match=r"^precision 'fp16' needs a CUDA device with Triton; cpu \(.*\) computes in"):
+        choose_precision("fp16", cpu)
+    with pytest.raises(UsageError, match=r"^no precision 'bf16'; choose among auto, fp16, fp32$"):
+        choose_precision("bf16", cuda)
 
 
 @pytest.mark.parametrize(

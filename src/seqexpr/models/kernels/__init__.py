@@ -8,12 +8,13 @@ instructions; those of CUDA devices, in `cuda`, where Triton is absent, and wher
 
 from seqexpr.models.kernels.attention import SHORTEST_CONTEXT, SharedLogits, attend_context, attends, reads_letters
 from seqexpr.models.kernels.cuda.availability import computes_on
-from seqexpr.models.kernels.cuda.precision import computing_in
+from seqexpr.models.kernels.cuda.precision import Precision, computing_in
 from seqexpr.models.kernels.library import disabled, instruction_set
 from seqexpr.models.kernels.stem import StemStage, stem_stage, stems
 
 __all__ = [
     "SHORTEST_CONTEXT",
+    "Precision",
     "SharedLogits",
     "StemStage",
     "attend_context",
