@@ -12,8 +12,9 @@ from seqexpr.effects import incremental
 from seqexpr.effects.mutagenesis import Mutagenesis, shared_attentions
 from seqexpr.inputs.half_life import TRANSFORMS, HalfLifeSchema
 from seqexpr.models import kernels
+from seqexpr.models.channel_norm import ChannelNorm
 from seqexpr.models.config import PerceiverConfig
-from seqexpr.models.perceiver import ChannelNorm, Perceiver
+from seqexpr.models.perceiver import Perceiver
 from seqexpr.models.registry import resolve_models
 from seqexpr.models.trained import ModelMetadata, Output, TrainedModel, load_model
 from seqexpr.sequences.transcripts import FEATURES
