@@ -352,6 +352,14 @@ def test_an_absent_device_is_exit_5(windows: Path, weights: Weights, seqexpr: Co
     assert done.err.startswith("seqexpr: error: device 'cuda' is not available") and done.err.count("\n") == 1
 
 
+def test_fp16_on_a_cpu_is_exit_5(windows: Path, weights: Weights, seqexpr: Command) -> None:
+    command = ("predict", "--fasta", windows, "--model", weights(), "--device", "cpu", "--precision")
+    done = seqexpr(*command, "fp16")
+    assert (done.code, done.out) == (5, "")
+    assert done.err.startswith("seqexpr: error: precision 'fp16' needs a CUDA device") and done.err.count("\n") == 1
+    assert seqexpr(*command, "fp32").out == seqexpr(*command, "auto").out != ""
+
+
 # Bad input: exit code, and words of the one line. {w} is a good FASTA, {m} a DNA model, {p} a protein model.
 GOOD = f">a\n{bases(1)}\n"
 BAD_FASTA: dict[str, tuple[bytes, str]] = {

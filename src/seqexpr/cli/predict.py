@@ -34,6 +34,7 @@ def predict(
     allow_partial: options.AllowPartial = False,
     device: options.DeviceOption = options.Device.AUTO,
     batch_size: options.BatchSize = "auto",
+    precision: options.PrecisionOption = options.Precision.AUTO,
     threads: options.Threads = None,
     out: options.Out = None,
     format: options.FormatOption = None,
@@ -94,6 +95,7 @@ def predict(
         threads=threads,
         allow_partial=allow_partial,
         announce=status,
+        precision=precision.value,
     )
     sources, needs, counts = session.sources, session.needs, session.counts
     if sources.half_life and needs.half_life_scale == "z-scores":

@@ -198,7 +198,7 @@ class QueryTower(nn.Module):
         stage = kernels.StemStage(
             stem.weight, stem.bias, norm.weight, norm.bias, residual.weight, residual.bias, self.pool.logits.weight
         )
-        if norm.groups is None and kernels.stems(tokens, stage, self.config.stem_kernel, self.pool.size):
+        if norm.groups is None and kernels.stems(tokens, stage, norm, self.config.stem_kernel, self.pool.size):
             return kernels.stem_stage(tokens, stage, norm, self.config.stem_kernel, self.pool.size)
         one_hot = functional.one_hot(tokens.long(), self.letters + 1)[..., 1:].to(stage.stem.dtype)
         x = self.stem(one_hot)  # (batch, letters, stem channels)
