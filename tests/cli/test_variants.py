@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -225,11 +226,70 @@ def test_a_background_gives_percentiles(
     assert other.out.splitlines()[1].split("\t")[14] == ""
 
 
+def percentile(seqexpr: Command, folder: Path, *models: object) -> tuple[float, str]:
+    """|delta| of a variant, and its percentile as text."""
+    named = [part for model in models for part in ("--model", model)]
+    sources = ("--genome", folder / "genome.fa", "--tss", folder / "tss.bed", *named, "-q")
+    done = seqexpr("variants", "--variant", f"chr1:1000:{REF}:{ALT}", *sources)
+    assert (done.code, done.err) == (0, "")
+    cells = done.out.splitlines()[1].split("\t")
+    return abs(float(cells[11])), cells[14]
+
+
+def test_an_ensemble_has_a_background_of_its_own(
+    seqexpr: Command, folder: Path, weights: Weights, private_cache: Path
+) -> None:
+    first, second = weights(seed=3), weights(seed=4, upstream=300)
+    sources = ("--genome", folder / "genome.fa", "--tss", folder / "tss.bed", "--per-gene", 50)
+    assert percentile(seqexpr, folder, first, second)[1] == ""
+    done = seqexpr("models", "background", first, second, *sources)
+    (file,) = (private_cache / "weights").iterdir()
+    assert done.err == f"100 substitutions near 2 TSSs: {file}\n"
+    steps = json.loads(file.read_text())["differences"]["mrna"]
+    delta, found = percentile(seqexpr, folder, first, second)
+    assert float(found) == pytest.approx(sum(step <= delta for step in steps) / 1001 * 100, abs=0.3)
+    assert percentile(seqexpr, folder, second, first) == (pytest.approx(delta), found)
+    assert percentile(seqexpr, folder, first)[1] == percentile(seqexpr, folder, first, weights(seed=5))[1] == ""
+
+
+def test_a_run_of_cv_has_its_background_in_its_folder(
+    seqexpr: Command, folder: Path, weights: Weights, private_cache: Path
+) -> None:
+    run = folder / "liver"
+    for fold in (0, 1):
+        (run / "folds" / str(fold)).mkdir(parents=True)
+        shutil.copy(weights(seed=fold), run / "folds" / str(fold) / "weights.safetensors")
+        (run / "folds" / str(fold) / ".done").touch()
+    (run / "manifest.json").write_text(json.dumps({"kind": "cv", "options": {"folds": 2}}))
+    sources = ("--genome", folder / "genome.fa", "--tss", folder / "tss.bed", "--per-gene", 50)
+    done = seqexpr("models", "background", run, *sources)
+    assert (done.code, done.err) == (0, f"100 substitutions near 2 TSSs: {run / 'background.json'}\n")
+    assert float(percentile(seqexpr, folder, run)[1]) > 0
+    one_by_one = [run / "folds" / str(fold) for fold in (1, 0)]
+    assert percentile(seqexpr, folder, *one_by_one) == percentile(seqexpr, folder, run)
+    shutil.copy(weights(seed=2), run / "folds" / "1" / "weights.safetensors")
+    other = seqexpr("variants", "--variant", f"chr1:1000:{REF}:{ALT}", *sources[:4], "--model", run, "-q")
+    assert f"{run / 'background.json'} is of other weights than liver: no percentiles" in other.err
+    (run / "folds" / "1" / ".done").unlink()
+    partial = seqexpr("models", "background", run, *sources)
+    assert partial.code == 4 and "has 1 of its 2 folds" in partial.err
+
+
+def test_a_background_of_models_that_predict_other_things_is_refused(
+    seqexpr: Command, folder: Path, weights: Weights
+) -> None:
+    sources = ("--genome", folder / "genome.fa", "--tss", folder / "tss.bed")
+    done = seqexpr("models", "background", weights(), weights(output="protein"), *sources)
+    assert done.code == 2 and "must predict the same" in done.err
+    proteins = seqexpr("models", "background", weights("protein-perceiver"), *sources)
+    assert proteins.code == 2 and "reads proteins; a background is of models that read DNA alone" in proteins.err
+
+
 def test_the_bundled_model_has_its_background() -> None:
     from seqexpr.effects.background import read_background
     from seqexpr.models.registry import resolve_models
 
-    found = read_background(resolve_models(["human-mrna"])[0])
+    found = read_background(resolve_models(["human-mrna"]))
     assert found is not None and found.substitutions == 10_164
     assert found.percentile("mrna", -1.0) == 100.0 and 0 <= found.percentile("mrna", 0.0) < 1
 
