@@ -219,6 +219,14 @@ def test_what_is_wrong_is_one_line_with_its_exit_code(
     assert sorted(os.listdir()) == before
 
 
+def test_an_output_that_is_an_input_is_exit_2(tmp_path: Path, weights: Weights, seqexpr: Command) -> None:
+    table = fasta(tmp_path / "windows.tsv", {"g": bases(1)})
+    before = table.read_bytes()
+    done = seqexpr("explain", table, "--model", weights(), "-q", "--out", table)
+    expected = f"seqexpr: error: --out {table} is an input, {table}: give another file\n"
+    assert (done.code, done.err, table.read_bytes()) == (2, expected, before)
+
+
 def test_other_models_are_refused_plainly(tmp_path: Path, weights: Weights, seqexpr: Command) -> None:
     window = fasta(tmp_path / "w.fa", {"a": bases(1)})
     done = seqexpr("explain", window, "--model", weights("protein-dna-perceiver", "protein"))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -102,6 +104,37 @@ def test_files_of_other_formats(variants: Command, folder: Path) -> None:
     assert variants("--vcf", folder / "calls.vcf", "--out", out, "-q").code == 0
     first = json.loads(out.read_text().splitlines()[0])
     assert (first["id"], first["pos"], first["tss_distance"], first["flag"]) == ("rs1", 1000, -50, None)
+
+
+@pytest.mark.parametrize("name", ["effects.txt", "effects", "effects.gz", "effects.txt.gz", "effects.vcf.zip"])
+def test_a_suffix_that_stands_for_no_format_is_refused(variants: Command, folder: Path, name: str) -> None:
+    given, out = ("--vcf", folder / "calls.vcf", "--out", folder / name, "-q"), folder / name
+    refused = variants(*given)
+    assert (refused.code, refused.out, out.exists()) == (2, "", False)
+    expected = "its suffix is none of .tsv, .csv, .jsonl, .parquet, .vcf; or say which with --format"
+    assert refused.err == f"seqexpr: error: --out {out}: {expected}\n"
+    assert variants(*given, "--format", "csv").code == 0 and out.exists()
+
+
+def test_what_is_no_file_needs_no_suffix(variants: Command, folder: Path) -> None:
+    pipe = folder / "pipe"
+    os.mkfifo(pipe)
+    rows: list[str] = []
+    reader = threading.Thread(target=lambda: rows.extend(pipe.read_text().splitlines()))
+    reader.start()
+    assert variants("--vcf", folder / "calls.vcf", "--out", pipe, "-q").code == 0
+    reader.join()
+    assert rows[0] == HEADER and len(rows) == 3
+
+
+def test_the_input_is_never_overwritten(variants: Command, folder: Path) -> None:
+    calls, before = folder / "calls.vcf", (folder / "calls.vcf").read_bytes()
+    for options in (("--out", calls), ("--out", folder / "." / "calls.vcf", "--format", "vcf")):
+        refused = variants("--vcf", calls, *options, "-q")
+        assert (refused.code, refused.out) == (2, "") and calls.read_bytes() == before
+        assert refused.err == f"seqexpr: error: --out {calls} is an input, {calls}: give another file\n"
+    over_genome = variants("--vcf", calls, "--out", folder / "genome.fa", "--format", "tsv", "-q")
+    assert over_genome.code == 2 and "genome.fa is an input" in over_genome.err
 
 
 def test_every_allele_comes_out_and_the_totals_add_up(variants: Command, folder: Path) -> None:
