@@ -18,8 +18,9 @@ import numpy as np
 import torch
 
 from seqexpr.datasets.dataset import PreparedDataset
+from seqexpr.effects.allele_text import resolve_symbolic
 from seqexpr.effects.background import Background, read_background, write_background
-from seqexpr.effects.variant_records import VariantTable, VcfReader, resolve_symbolic
+from seqexpr.effects.variant_records import VariantTable, VcfReader
 from seqexpr.effects.vcf_output import VcfOutput
 from seqexpr.errors import SeqexprError
 from seqexpr.evaluation.compare import compare, read_baselines, read_held_out
