@@ -537,6 +537,15 @@ def test_an_output_that_cannot_be_written_is_exit_3(
     assert (done.code, done.err) == (3, f"seqexpr: error: {out}: No such file or directory\n")
 
 
+def test_an_output_that_is_an_input_is_exit_2(
+    tmp_path: Path, windows: Path, weights: Weights, seqexpr: Command
+) -> None:
+    before = windows.read_bytes()
+    done = seqexpr("predict", windows, "--model", weights(), "-q", "--out", windows)
+    expected = f"seqexpr: error: --out {windows} is an input, {windows}: give another file\n"
+    assert (done.code, done.err, windows.read_bytes()) == (2, expected, before)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_full_disk_is_exit_3_and_nothing_else_is_said(windows: Path, weights: Weights, program: Command) -> None:

@@ -31,6 +31,7 @@ def scan(
     from seqexpr.cli.console import plural, progress, set_up_logging, status
     from seqexpr.effects.scan import check_models, count_positions, load_scanner
     from seqexpr.effects.scan_files import ScanFiles, write_scan
+    from seqexpr.inputs.options import check_output
     from seqexpr.inputs.regions import check_one_choice, chosen_regions, parse_region
     from seqexpr.models.registry import DEFAULT_DNA_MODEL
     from seqexpr.prediction.session import choose_models
@@ -45,6 +46,8 @@ def scan(
     models = choose_models(model or [DEFAULT_DNA_MODEL], allow_partial=allow_partial)
     check_models(models.needs)
     files = ScanFiles(out, format.value, models.metadata[0].outputs)
+    for path in [*files.tracks, files.description]:
+        check_output(path, genome, regions, contig_aliases, *(model or ()))
     with Genome(genome, read_contig_aliases(contig_aliases) if contig_aliases else ()) as sequences:
         places = chosen_regions(sequences, region=region, regions=regions, chromosomes=names)
         scanner = load_scanner(
