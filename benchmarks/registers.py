@@ -7,6 +7,7 @@ It needs Triton (Linux; it comes with torch's CUDA builds), whose assembler says
 
 from __future__ import annotations
 
+import math
 import re
 import subprocess
 import tempfile
@@ -18,7 +19,7 @@ from typing import Any
 from benchmarks.options import Options
 from benchmarks.tables import table, tell
 from seqexpr.models.kernels.cuda import attention, stem
-from seqexpr.models.kernels.cuda.precision import Precision, operands
+from seqexpr.models.kernels.cuda.precision import Precision
 
 ARCHITECTURES = (80, 90)
 """Compute capabilities, times 10: A100 and H100 or H200."""
@@ -59,10 +60,10 @@ def render(result: dict[str, Any]) -> str:
 
 def _compiled(architecture: int) -> Iterator[dict[str, Any]]:
     for precision in PRECISIONS:
-        for kernel, constants, options in _kernels(precision):
-            tell(f"registers: {kernel.__name__}, {precision}, sm_{architecture}")
+        for name, kernel, constants, options in _kernels(precision):
+            tell(f"registers: {name}, {precision}, sm_{architecture}")
             yield {
-                "kernel": kernel.__name__,
+                "kernel": name,
                 "precision": precision,
                 "architecture": architecture,
                 "warps": options.get("num_warps", _USUAL_WARPS),
@@ -70,20 +71,22 @@ def _compiled(architecture: int) -> Iterator[dict[str, Any]]:
             }
 
 
-def _kernels(precision: Precision) -> Iterator[tuple[Any, dict[str, Any], dict[str, Any]]]:
-    """Kernel, its constants as `dna-perceiver` has them, and the options of its launch."""
+def _kernels(precision: Precision) -> Iterator[tuple[str, Any, dict[str, Any], dict[str, Any]]]:
+    """Name, kernel, its constants as the presets have them, and the options of its launch."""
     from seqexpr.models.kernels.cuda import attention_kernels, stem_kernels
 
     shape = {"LATENTS": 128, "WIDTH": 32}
-    numbers = operands(precision).constants()
-    tile = attention.TILES[precision]
-    part = {"HAS_MASK": True, "PART": attention.PART, "BLOCK": tile.rows, **shape, **numbers}
-    yield attention_kernels.attend_part, part, tile.options()
-    tile = stem.TILES[precision]
-    groups = {"KINDS": 4, "KERNEL": 15, "POOL": 12, "CHUNKS": 1, "COLUMNS": stem.COLUMNS, "GROUPS": tile.rows}
-    yield stem_kernels.stem_groups, {**groups, "CHANNELS": 64, **numbers}, tile.options()
+    launch = attention.LAUNCHES[precision]
+    part = {"HAS_MASK": True, "PART": attention.PART, "BLOCK": launch.rows, **shape, **launch.constants()}
+    yield "attend_part", attention_kernels.attend_part, part, launch.options()
+    launch = stem.LAUNCHES[precision]
+    for kinds, pool in ((4, 12), (22, 10)):  # DNA, proteins
+        chunks = math.ceil(15 * kinds / stem.COLUMNS)
+        groups = {"KINDS": kinds, "KERNEL": 15, "POOL": pool, "CHUNKS": chunks, "COLUMNS": stem.COLUMNS}
+        groups |= {"GROUPS": launch.rows, "CHANNELS": 64, **launch.constants()}
+        yield f"stem_groups, {kinds} letters", stem_kernels.stem_groups, groups, launch.options()
     if precision == "fp16":  # the same in both
-        yield attention_kernels.join, {"PARTS": 4, **shape}, {}
+        yield "join", attention_kernels.join, {"PARTS": 4, **shape}, {}
 
 
 def _compile(

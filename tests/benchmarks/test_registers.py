@@ -34,7 +34,9 @@ def test_no_kernel_spills(tmp_path):
     )
     rows = json.loads(target.read_text())["sections"]["registers"]["rows"]
     kernels = [(row["kernel"], row["precision"]) for row in rows if row["architecture"] == 90]
-    both = [(kernel, precision) for precision in ("fp16", "fp32") for kernel in ("attend_part", "stem_groups")]
-    assert sorted(kernels) == sorted([*both, ("join", "fp16")]) and len(rows) == 10
+    names = ("attend_part", "stem_groups, 4 letters", "stem_groups, 22 letters")
+    both = [(kernel, precision) for precision in ("fp16", "fp32") for kernel in names]
+    assert sorted(kernels) == sorted([*both, ("join", "fp16")]) and len(rows) == 14
     assert all(row["spilled_bytes"] == 0 and 32 < row["registers"] <= 255 for row in rows), done.stdout
+    assert all(row["shared_bytes"] <= 99 * 1024 for row in rows), done.stdout  # what a program of any card may have
     assert "attend_part, fp16" in done.stdout

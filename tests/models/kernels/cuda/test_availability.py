@@ -17,17 +17,17 @@ def card(monkeypatch):
     """A machine with a card and Triton, on which the first launch works."""
     made = SimpleNamespace(capability=(9, 0), launches=0, error=None)
 
-    def join_parts(*parts):
+    def attend_letters(*arguments):
         made.launches += 1
         if made.error is not None:
             raise made.error
 
     zeros = torch.zeros
-    monkeypatch.setattr(torch, "zeros", lambda *shape, device: zeros(*shape))
+    monkeypatch.setattr(torch, "zeros", lambda *shape, device, **options: zeros(*shape, **options))
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: made.capability)
     monkeypatch.setattr(availability, "find_spec", lambda name: "found")
-    monkeypatch.setattr(attention, "join_parts", join_parts)
+    monkeypatch.setattr(attention, "attend_letters", attend_letters)
     availability._launches.cache_clear()
     yield made
     availability._launches.cache_clear()

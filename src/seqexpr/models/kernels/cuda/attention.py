@@ -7,14 +7,17 @@ import math
 import torch
 from torch import Tensor
 
-from seqexpr.models.kernels.cuda.precision import Precision, Tile, operands
+from seqexpr.models.kernels.cuda.precision import Launch, Precision
 
 PART = 3_520
 """Letters in one program: three of these hold a window of 10,500. The number does not depend on the batch, so a
 window's digits do not either."""
 
-TILES: dict[Precision, Tile] = {"fp16": Tile(64, 4), "fp32": Tile(32, 8)}
-"""Letters in one step of a program."""
+LAUNCHES: dict[Precision, Launch] = {
+    "fp16": Launch(torch.float16, 64, 4),
+    "fp32": Launch(torch.float32, 32, 8, "tf32x3"),
+}
+"""Rows are letters in one step of a program."""
 
 _LATENTS = (16, 32, 64, 128)
 _WIDTHS = (16, 32, 64)
@@ -54,11 +57,11 @@ def attend_letters(
     """
     from seqexpr.models.kernels.cuda import attention_kernels as kernels
 
-    numbers, tile = operands(precision), TILES[precision]
+    launch = LAUNCHES[precision]
     windows, latents, width = query.shape
     letters, vocabulary = table.shape[:2]
     parts = math.ceil(letters / PART)
-    query, table = query.float().contiguous(), table.to(numbers.dtype).contiguous()
+    query, table = query.float().contiguous(), table.to(launch.operand).contiguous()
     tokens = tokens.contiguous()
     attended = tokens if mask is None else mask.contiguous().view(torch.uint8)
     whole = tokens if mask is None else mask.all(dim=1).view(torch.uint8)
@@ -68,8 +71,8 @@ def attend_letters(
     kernels.attend_part[(windows, parts)](
         query, table, tokens, attended, whole, largest, total, sums,
         letters, vocabulary, scale / math.log(2),
-        HAS_MASK=mask is not None, PART=PART, BLOCK=tile.rows, LATENTS=latents, WIDTH=width,
-        **numbers.constants(), **tile.options(),
+        HAS_MASK=mask is not None, PART=PART, BLOCK=launch.rows, LATENTS=latents, WIDTH=width,
+        **launch.constants(), **launch.options(),
     )  # fmt: skip
     return join_parts(largest, total, sums)
 

@@ -32,34 +32,26 @@ def computing_in(precision: Precision) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Operands:
-    """What is multiplied."""
+class Launch:
+    """How a kernel is launched in a precision; chosen so that nothing spills and that 99 kB of shared memory, which the
+    smaller cards have, suffice: see `python -m benchmarks registers`."""
 
-    dtype: torch.dtype
-    input_precision: str
-    """How `tl.dot` multiplies float32: "tf32x3" is three products on tensor cores, exact to the last digits."""
-
-    def constants(self) -> dict[str, Any]:
-        """Of a kernel's launch."""
-        import triton.language as tl
-
-        return {"OPERAND": getattr(tl, str(self.dtype).split(".")[1]), "INPUT_PRECISION": self.input_precision}
-
-
-@dataclass(frozen=True)
-class Tile:
-    """How a kernel's work is cut; chosen so that nothing spills on any card, see `python -m benchmarks registers`."""
-
+    operand: torch.dtype
+    """Of what is multiplied."""
     rows: int
     """Worked on at once by one program, a power of 2."""
     warps: int
     """Of 32 threads, in one program."""
+    products: str = "ieee"
+    """Of float32: "ieee", or "tf32x3", three products on tensor cores, which are faster and exact but for the last
+    digit."""
+
+    def constants(self) -> dict[str, Any]:
+        """The kernel's."""
+        import triton.language as tl
+
+        return {"OPERAND": getattr(tl, str(self.operand).split(".")[1]), "INPUT_PRECISION": self.products}
 
     def options(self) -> dict[str, Any]:
-        """Of a kernel's launch: multiplications and additions are fused, in versions of Triton that would not, too."""
+        """Triton's: multiplications and additions are fused, in versions of it that would not, too."""
         return {"num_warps": self.warps, "enable_fp_fusion": True}
-
-
-def operands(precision: Precision) -> Operands:
-    """What kernels multiply in this precision."""
-    return Operands(torch.float16, "tf32") if precision == "fp16" else Operands(torch.float32, "tf32x3")

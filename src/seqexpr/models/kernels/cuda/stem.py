@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seqexpr.models.kernels.cuda.precision import Precision, Tile, operands
+from seqexpr.models.kernels.cuda.precision import Launch, Precision
 
 if TYPE_CHECKING:
     from seqexpr.models.kernels.stem import StemStage
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 COLUMNS = 64
 """Places in the kernel, times kinds of letters, in one product."""
 
-TILES: dict[Precision, Tile] = {"fp16": Tile(32, 4), "fp32": Tile(32, 8)}
-"""Groups of letters in one program. With 64 the registers do not suffice on the older cards."""
+LAUNCHES: dict[Precision, Launch] = {"fp16": Launch(torch.float16, 32, 4), "fp32": Launch(torch.float32, 32, 8)}
+"""Rows are groups of letters in one program. With 64, an A100 has too few registers; with "tf32x3", smaller cards have
+too little shared memory."""
 
 _CHANNELS = 64
 _MOST_CHUNKS = 8
@@ -59,7 +60,7 @@ def stem_stage(
     """
     from seqexpr.models.kernels.cuda import stem_kernels as kernels
 
-    numbers, tile = operands(precision), TILES[precision]
+    launch = LAUNCHES[precision]
     channels, width = stage.stem.shape
     assert norm.running_mean is not None and norm.running_var is not None
     chunks = math.ceil(width / COLUMNS)
@@ -70,12 +71,12 @@ def stem_stage(
     windows, letters = tokens.shape
     groups = letters // pool
     output = torch.empty(windows, groups, channels, dtype=torch.float32, device=tokens.device)
-    kernels.stem_groups[(math.ceil(windows * groups / tile.rows),)](
+    kernels.stem_groups[(math.ceil(windows * groups / launch.rows),)](
         tokens.contiguous(),
-        *(matrix.to(numbers.dtype).contiguous() for matrix in matrices),
+        *(matrix.to(launch.operand).contiguous() for matrix in matrices),
         *(vector.float().contiguous() for vector in vectors),
         output, letters, groups, windows * groups,
-        KINDS=width // kernel, KERNEL=kernel, POOL=pool, CHUNKS=chunks, COLUMNS=COLUMNS, GROUPS=tile.rows,
-        CHANNELS=channels, **numbers.constants(), **tile.options(),
+        KINDS=width // kernel, KERNEL=kernel, POOL=pool, CHUNKS=chunks, COLUMNS=COLUMNS, GROUPS=launch.rows,
+        CHANNELS=channels, **launch.constants(), **launch.options(),
     )  # fmt: skip
     return output

@@ -15,6 +15,30 @@ import triton.language as tl
 
 
 @triton.jit
+def _add_taps(
+    x,
+    taps,
+    place,
+    tokens,
+    before,
+    position,
+    inside,
+    letters,
+    KINDS: tl.constexpr,
+    KERNEL: tl.constexpr,
+    OPERAND: tl.constexpr,
+    INPUT_PRECISION: tl.constexpr,
+):
+    """x (GROUPS, CHANNELS) with what some places in the convolution's kernel, times kinds of letters, add at a position
+    of each group: `taps` (COLUMNS, CHANNELS) are their weights, `place` (COLUMNS,) their numbers."""
+    seen = position[:, None] + (place // KINDS - KERNEL // 2)[None, :]
+    there = inside[:, None] & (seen >= 0) & (seen < letters) & (place < KERNEL * KINDS)[None, :]
+    letter = tl.load(tokens + (before[:, None] + seen), mask=there, other=0).to(tl.int32)
+    one_hot = (letter == (place % KINDS + 1)[None, :]).to(OPERAND)
+    return tl.dot(one_hot, taps, x, input_precision=INPUT_PRECISION)
+
+
+@triton.jit
 def stem_groups(
     tokens,
     stem,
@@ -73,15 +97,16 @@ def stem_groups(
     sums = tl.zeros((GROUPS, CHANNELS), tl.float32)
     for letter_of_group in range(POOL):
         x = tl.zeros((GROUPS, CHANNELS), tl.float32) + bias[None, :]
-        for chunk in tl.static_range(CHUNKS):
-            place = chunk * COLUMNS + column
-            seen = first[:, None] + (letter_of_group + place // KINDS - KERNEL // 2)[None, :]
-            there = inside[:, None] & (seen >= 0) & (seen < letters) & (place < KERNEL * KINDS)[None, :]
-            letter = tl.load(tokens + (before[:, None] + seen), mask=there, other=0).to(tl.int32)
-            one_hot = (letter == (place % KINDS + 1)[None, :]).to(OPERAND)
-            if CHUNKS > 1:
+        position = first + letter_of_group
+        if CHUNKS == 1:
+            x = _add_taps(x, taps, column, tokens, before, position, inside, letters, KINDS, KERNEL, OPERAND,
+                          INPUT_PRECISION)  # fmt: skip
+        else:
+            for chunk in range(CHUNKS):
+                place = chunk * COLUMNS + column
                 taps = tl.load(stem + place[:, None] * CHANNELS + channel[None, :])
-            x = tl.dot(one_hot, taps, x, input_precision=INPUT_PRECISION)
+                x = _add_taps(x, taps, place, tokens, before, position, inside, letters, KINDS, KERNEL, OPERAND,
+                              INPUT_PRECISION)  # fmt: skip
         normal = x * scaled[None, :] + shifted[None, :]
         activated = 0.5 * normal * (1.0 + tl.erf(normal * 0.7071067811865476))
         x = tl.dot(activated.to(OPERAND), to_residual, x + added[None, :], input_precision=INPUT_PRECISION)
