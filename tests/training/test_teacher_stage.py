@@ -167,9 +167,9 @@ def test_as_many_groups_are_computed_at_once_as_there_are_threads(stage, tmp_pat
     asked = []
 
     class Noting(GroupWorkers):
-        def __init__(self, pool, network, workers):
+        def __init__(self, pool, network, workers, ranks):
             asked.append(workers)
-            super().__init__(pool, network, workers)
+            super().__init__(pool, network, workers, ranks)
 
     monkeypatch.setattr("seqexpr.training.teacher_stage.GroupWorkers", Noting)
     before = torch.get_num_threads()

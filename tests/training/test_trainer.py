@@ -222,7 +222,10 @@ def test_groups_in_one_pass_are_the_same_function(experiment, split, tmp_path, p
     from seqexpr.training.trainer import _Trainer
 
     found = []
-    for add in (trainer.add_gradients_at_once, lambda *given: trainer.add_gradients(given[0], None, *given[1:])):
+    for add in (
+        trainer.add_gradients_at_once,
+        lambda net, groups, loss: trainer.add_gradients(net, None, groups, loss, 6),
+    ):
         recipe = experiment.recipe.changed(group_size=3)
         own = replace(experiment, config=tiny_config(preset, dropout=0.0), recipe=recipe)
         made = _Trainer(own, split, tmp_path / preset / str(len(found)), CPU, None)
