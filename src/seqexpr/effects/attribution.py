@@ -16,7 +16,7 @@ from seqexpr.models.config import Sequence
 from seqexpr.prediction.inputs import InputRecord, ModelNeeds
 
 if TYPE_CHECKING:
-    from seqexpr.effects.mutagenesis import KnownWindow, Mutagenesis
+    from seqexpr.effects.mutagenesis import KnownSequence, Mutagenesis
     from seqexpr.models.trained import TrainedModel
     from seqexpr.prediction.session import Session
 
@@ -120,7 +120,8 @@ def explain_session(
         say: gets lines about genes of which nothing is explained, and about how far gradients add up.
 
     Raises:
-        UsageError: gradients of models without sequence flows, when this is called.
+        UsageError: gradients of models without sequence flows, when this is called; at the end, a region that no
+            protein reaches.
         InputError: a file or a record is not as it should be.
     """
     if method not in METHODS:
@@ -147,12 +148,14 @@ def _explained(
     device, workers = session.predictor.device, session.predictor.workers
     output = models[0].metadata.outputs[column]
     engines: dict[bool, Mutagenesis] = {}
+    done = 0
     with named_shortage(device, workers), computing_threads(device, workers) as pool:
         for record in session.records:
             tokens, kept = _part(record, explained, needs)
             if not len(tokens):
                 say(f"{record.id}: its protein ends before residue {explained.region.start}; nothing to explain")
                 continue
+            done += 1
             many = method == "ism" and len(tokens) >= _SATURATING
             if many not in engines:
                 engines[many] = Mutagenesis(models, needs.upstream, changed=letters.input, saturating=many)
@@ -190,6 +193,8 @@ def _explained(
                 circular=site is not None and site.chrom in session.counts.circular,
                 letters=letters,
             )
+    if session.counts.records and not done:
+        raise UsageError(f"--region {explained.region}: no protein has so many residues")
 
 
 def _part(record: InputRecord, explained: Explained, needs: ModelNeeds) -> tuple[np.ndarray, slice]:
@@ -204,7 +209,7 @@ def _part(record: InputRecord, explained: Explained, needs: ModelNeeds) -> tuple
     return record.protein[kept], kept
 
 
-def _read(mutagenesis: Mutagenesis, record: InputRecord, letters: Letters) -> KnownWindow:
+def _read(mutagenesis: Mutagenesis, record: InputRecord, letters: Letters) -> KnownSequence:
     sequences = [record.dna, record.protein] if letters is BASES else [record.protein, record.dna]
     own, beside, coding = (None if one is None else one[None] for one in (*sequences, record.coding))
     assert own is not None
@@ -213,7 +218,7 @@ def _read(mutagenesis: Mutagenesis, record: InputRecord, letters: Letters) -> Kn
 
 
 def _substituted(
-    mutagenesis: Mutagenesis, gene: KnownWindow, tokens: np.ndarray, start: int, explained: Explained, pool: Executor
+    mutagenesis: Mutagenesis, gene: KnownSequence, tokens: np.ndarray, start: int, explained: Explained, pool: Executor
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Known places in chunks: int (n,) offsets among the tokens, int (n,) rows of the letters that are put in there,
     and float64 (members, n) levels."""

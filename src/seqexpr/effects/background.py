@@ -13,6 +13,7 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,9 @@ logger = logging.getLogger(__name__)
 
 QUANTILES = 1_000
 """Steps in which the distribution is stored."""
+
+_GENES = 16
+"""Whose substitutions are computed together."""
 
 _SUFFIX = ".background.json"
 _EXPECTED = "a background of differences, which seqexpr wrote"
@@ -156,14 +160,21 @@ def make_background(
                 positions = generator.choice(known, per_gene)
                 yield window, positions, (window[positions] - 1 + generator.integers(1, 4, per_gene)) % 4 + 1
 
-    def differences_of(one: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
-        window, positions, letters = one
-        (known,) = mutagenesis.read(window[None])
-        changed = mutagenesis.substituted([known] * per_gene, positions, letters.astype(np.uint8)).mean(axis=0)
-        return np.abs(changed - known.reference.mean(axis=0))
+    def differences_of(genes: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> list[np.ndarray]:
+        """(per_gene, outputs) of each gene."""
+        known = mutagenesis.read(np.stack([window for window, _, _ in genes]))
+        positions, letters = (np.concatenate([one[part] for one in genes]) for part in (1, 2))
+        each = [one for one in known for _ in range(per_gene)]
+        changed = mutagenesis.substituted(each, positions, letters.astype(np.uint8)).mean(axis=0)
+        before = np.stack([one.reference.mean(axis=0) for one in each])
+        return np.split(np.abs(changed - before), len(genes))
 
+    found: list[np.ndarray] = []
+    genes = drawn()
+    batches = iter(lambda: list(islice(genes, _GENES)), [])
     with computing_threads(models[0].network.device, workers) as pool:
-        found = list(pool.map(differences_of, drawn()))
+        while some := list(islice(batches, 2 * workers)):  # so that not all windows are in memory
+            found += [one for differences in pool.map(differences_of, some) for one in differences]
     if not found:
         raise UsageError("a background needs windows with letters, and there are none")
     steps = np.quantile(np.concatenate(found), np.linspace(0, 1, QUANTILES + 1), axis=0)

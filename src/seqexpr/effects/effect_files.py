@@ -1,6 +1,6 @@
 """Effects as files: arrays for motif discovery, a table, tracks for genome browsers, figures and a page.
 
-Each file appears when it is whole. Genes come one by one and only the page holds on to them.
+Each file appears when it is whole. Genes come one by one; the page holds on to them, a bigWig to what bases add.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from seqexpr.effects.effect_arrays import Arrays
 from seqexpr.effects.effect_table import Table
 from seqexpr.effects.effect_tracks import BedGraph, BigWig, check_apart
 from seqexpr.effects.gene_effects import GeneEffects
-from seqexpr.effects.letters import BASES, Letters
+from seqexpr.effects.letters import BASES
 from seqexpr.errors import UsageError
 from seqexpr.files import held_folder, remove_abandoned, temporary_path, write_json
 from seqexpr.prediction.writers import named_errors
@@ -85,7 +85,7 @@ def open_effects(
         MissingDataError: a package is not installed; the text has the command.
         OSError: the place cannot be written.
     """
-    letters = explained.letters
+    letters, picks_genes = explained.letters, explained.letters is BASES or bool(counts.symbols)
     if out is None or out == "-":
         return Table(None, letters)
     if out.endswith(("/", os.sep)) or os.path.isdir(out):
@@ -104,14 +104,13 @@ def open_effects(
     if suffix in _BIGWIG:
         check_apart(out, explained.region, counts)
     if suffix in (".svg", ".png") and counts.expected_is_exact and (counts.expected or 1) > 1:
-        raise _one_figure(out, f"there are {counts.expected:,}", letters)
+        raise _one_figure(out, f"there are {counts.expected:,}", picks_genes)
     make: Mapping[str, Callable[[str], AbstractContextManager[Sink]]] = {
         ".tsv": lambda name: Table(name, letters),
         ".npz": lambda name: Arrays(name, letters),
         ".bedgraph": lambda name: BedGraph(name, explained.output),
         **dict.fromkeys(_BIGWIG, lambda name: BigWig(name, counts.contigs)),
-        ".svg": _OneFigure,
-        ".png": _OneFigure,
+        **dict.fromkeys((".svg", ".png"), lambda name: _OneFigure(name, picks_genes)),
         ".html": lambda name: _Page(name, about),
     }
     return make[suffix](out)
@@ -136,32 +135,36 @@ def file_name(name: str, taken: set[str]) -> str:
 
 
 class _OneFigure:
-    """The figure of one gene."""
+    """The figure of one gene, drawn when it is known to be the only one."""
 
-    def __init__(self, out: str) -> None:
+    def __init__(self, out: str, picks_genes: bool) -> None:
         from seqexpr.effects.effect_figure import check_matplotlib
 
         check_matplotlib()
-        self._out, self._name = out, ""
+        self._out, self._picks_genes = out, picks_genes
+        self._gene: GeneEffects | None = None
 
     def __enter__(self) -> _OneFigure:
         return self
 
     def write(self, effects: GeneEffects) -> None:
+        if self._gene is not None:
+            found = f"there are {self._gene.id}, {effects.id} and perhaps more"
+            raise _one_figure(self._out, found, self._picks_genes)
+        self._gene = effects
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         from seqexpr.effects.effect_figure import write_figure
 
-        if self._name:
-            found = f"there are {self._name}, {effects.id} and perhaps more"
-            raise _one_figure(self._out, found, effects.letters)
-        self._name = effects.id
-        write_figure(self._out, effects)
-
-    def __exit__(self, *_: object) -> None:
-        """All is written."""
+        if kind is None and self._gene is not None:
+            with named_errors(self._out):
+                write_figure(self._out, self._gene)
 
 
-def _one_figure(out: str, found: str, letters: Letters) -> UsageError:
-    way = "pick one with --genes" if letters is BASES else "give one alone"
+def _one_figure(out: str, found: str, picks_genes: bool) -> UsageError:
+    way = "pick one with --genes" if picks_genes else "give one alone"
     return UsageError(f"--out {out} is the figure of one gene; {found}: {way}, or give --out FOLDER/")
 
 

@@ -24,16 +24,16 @@ _FEWEST_LETTERS = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class KnownWindow:
+class KnownSequence:
     """A window or protein, and what is kept of what models made of it."""
 
     reference: np.ndarray
     """What each member of each model says of it: float64 (members, outputs)."""
-    of_models: tuple[_OwnWindow, ...]
+    of_models: tuple[_OwnSequence, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _OwnWindow:
+class _OwnSequence:
     """The part of a sequence that one model reads, and what else it reads of the gene."""
 
     letters: np.ndarray
@@ -78,7 +78,7 @@ class Mutagenesis:
         *,
         beside: np.ndarray | None = None,
         coding: np.ndarray | None = None,
-    ) -> list[KnownWindow]:
+    ) -> list[KnownSequence]:
         """Predict genes as they are.
 
         Args:
@@ -96,9 +96,9 @@ class Mutagenesis:
             if given is not None:
                 row[:] = given
         found = zip(*(one.read(windows, beside, coding, halves) for one in self._each_model), strict=True)
-        return [KnownWindow(np.concatenate([one.reference for one in of_models]), of_models) for of_models in found]
+        return [KnownSequence(np.concatenate([one.reference for one in of_models]), of_models) for of_models in found]
 
-    def substituted(self, windows: Sequence[KnownWindow], positions: np.ndarray, letters: np.ndarray) -> np.ndarray:
+    def substituted(self, windows: Sequence[KnownSequence], positions: np.ndarray, letters: np.ndarray) -> np.ndarray:
         """What each member of each model says where one letter is replaced.
 
         Args:
@@ -114,7 +114,7 @@ class Mutagenesis:
             parts.append(one.substituted([window.of_models[place] for window in windows], positions, letters))
         return np.concatenate(parts)
 
-    def replaced(self, windows: Sequence[KnownWindow], instead: np.ndarray) -> np.ndarray:
+    def replaced(self, windows: Sequence[KnownSequence], instead: np.ndarray) -> np.ndarray:
         """The same of other windows of the same genes, by full passes.
 
         Args:
@@ -145,7 +145,7 @@ class _OneModel:
 
     def read(
         self, windows: np.ndarray, beside: np.ndarray, coding: np.ndarray, half_lives: np.ndarray
-    ) -> list[_OwnWindow]:
+    ) -> list[_OwnSequence]:
         """As `Mutagenesis.read`; half_lives: float64 (n, 8)."""
         windows = windows[:, self._own]
         beside = beside[:, self._parts[self._other]] if self._reads_both else beside[:, :0]
@@ -154,7 +154,7 @@ class _OneModel:
         if self._reads_both:
             known &= np.count_nonzero(beside, axis=1) >= _FEWEST_LETTERS
         kept = known & (self._incremental is not None)
-        found: dict[int, _OwnWindow] = {}
+        found: dict[int, _OwnSequence] = {}
         for places in _batches(kept):
             genes = (part[places] for part in (windows, beside, coding, half_lives))
             read = self._read(*genes, incrementally=bool(kept[places[0]]))
@@ -177,7 +177,7 @@ class _OneModel:
         half_lives: np.ndarray,
         *,
         incrementally: bool,
-    ) -> list[_OwnWindow]:
+    ) -> list[_OwnSequence]:
         features = None
         each: list[FullPasses | None] = [None] * len(windows)
         firsts: list[FirstOrder | None] = [None] * len(windows)
@@ -189,9 +189,9 @@ class _OneModel:
                 firsts = [FirstOrder(self._incremental, one) for one in parts]
         levels = self._levels(windows, beside, coding, half_lives, features).swapaxes(0, 1)
         genes = zip(windows, beside, coding, half_lives, levels, each, firsts, strict=True)
-        return [_OwnWindow(*one) for one in genes]
+        return [_OwnSequence(*one) for one in genes]
 
-    def substituted(self, windows: Sequence[_OwnWindow], positions: np.ndarray, letters: np.ndarray) -> np.ndarray:
+    def substituted(self, windows: Sequence[_OwnSequence], positions: np.ndarray, letters: np.ndarray) -> np.ndarray:
         """As `Mutagenesis.substituted`; a position that the model does not read changes nothing."""
         found = np.stack([window.reference for window in windows], axis=1)
         own = positions - self._own.start
@@ -209,7 +209,7 @@ class _OneModel:
             found[:, places] = self._levels(changed, *_what_stays(of), of_batch)
         return found
 
-    def replaced(self, windows: Sequence[_OwnWindow], instead: np.ndarray) -> np.ndarray:
+    def replaced(self, windows: Sequence[_OwnSequence], instead: np.ndarray) -> np.ndarray:
         """As `Mutagenesis.replaced`."""
         found = np.stack([window.reference for window in windows], axis=1)
         for places in _batches(np.zeros(len(windows), np.bool_)):
@@ -217,7 +217,7 @@ class _OneModel:
             found[:, places] = self._levels(instead[places, self._own], *stays)
         return found
 
-    def _features(self, windows: Sequence[_OwnWindow], positions: np.ndarray, letters: np.ndarray) -> torch.Tensor:
+    def _features(self, windows: Sequence[_OwnSequence], positions: np.ndarray, letters: np.ndarray) -> torch.Tensor:
         """What the flows make of windows that have passes, each with its letter replaced: (n, 2 x query_dim)."""
         network = self._model.network
         at, new = (to_device(part.astype(np.int64), network.device) for part in (positions, letters))
@@ -271,7 +271,7 @@ class _OneModel:
         return None if schema is None else to_device(schema.standardise(half_lives), self._model.network.device)
 
 
-def _what_stays(windows: Sequence[_OwnWindow]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _what_stays(windows: Sequence[_OwnSequence]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The other input, the coding sequences and the half-life features of genes."""
     return (
         np.stack([window.beside for window in windows]),

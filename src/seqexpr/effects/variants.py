@@ -17,7 +17,7 @@ import numpy as np
 from seqexpr.effects.alleles import Alleles
 from seqexpr.effects.gene_windows import GeneWindows
 from seqexpr.effects.haplotypes import Edit, edited_window, removes_window, spans_tss
-from seqexpr.effects.mutagenesis import KnownWindow, Mutagenesis
+from seqexpr.effects.mutagenesis import KnownSequence, Mutagenesis
 from seqexpr.effects.variant_records import VariantRecord
 from seqexpr.errors import UsageError
 from seqexpr.models.trained import TrainedModel
@@ -157,7 +157,7 @@ class VariantEffects:
         self._mutagenesis = Mutagenesis(models, windows.upstream)
         self._device = models[0].network.device
         self._distance, self._workers = distance, workers
-        self._held: OrderedDict[str, Future[KnownWindow]] = OrderedDict()
+        self._held: OrderedDict[str, Future[KnownSequence]] = OrderedDict()
         self._lock = threading.Lock()
 
     def stream(self, records: Iterable[VariantRecord]) -> Iterator[tuple[VariantRecord, list[Effect]]]:
@@ -290,7 +290,7 @@ class VariantEffects:
             effects[id(job)] = Effect(job.record, job.alt, job.gene, job.distance, job.flags, *means, sd)
         return effects
 
-    def _known(self, parts: Sequence[_Part]) -> list[KnownWindow]:
+    def _known(self, parts: Sequence[_Part]) -> list[KnownSequence]:
         """What is kept of the genes' windows; each is computed by the first worker that asks."""
         mine, futures = [], []
         with self._lock:
@@ -308,8 +308,10 @@ class VariantEffects:
                 letters = np.stack([part.window for _, part in mine])
                 known = self._mutagenesis.read(letters, [part.half_life for _, part in mine])
             except BaseException as error:
-                for future, _ in mine:
+                for future, part in mine:
                     future.set_exception(error)
+                    with self._lock:  # another try may go well
+                        self._held.pop(part.gene.id, None)
             else:
                 for (future, _), window in zip(mine, known, strict=True):
                     future.set_result(window)

@@ -260,5 +260,6 @@ def range_features(
     if record.half_life is not None and model.half_life is not None:
         parts.append((model.half_life.names, record.half_life[None]))
     if config.reads_coding:
-        parts.append(coding_features([np.empty(0, np.uint8) if record.coding is None else record.coding]))
+        coding = np.empty(0, np.uint8) if record.coding is None else record.coding[: config.coding_length]
+        parts.append(coding_features([coding]))
     return parts
