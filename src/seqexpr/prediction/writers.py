@@ -222,7 +222,7 @@ class _TextWriter:
 
     def __enter__(self) -> _TextWriter:
         with named_errors(self._name):
-            opened = binary_output(self._out) if self._shard is None else self._shard.opened(_gzipped)
+            opened = binary_output(self._out) if self._shard is None else self._shard.opened(gzipped)
             self._stream: Any = self._stack.enter_context(opened)
         self._on_terminal = self._stream.isatty()
         return self
@@ -353,10 +353,11 @@ def binary_output(
         else:
             target = os.path.realpath(out)  # through a link, which a rename would replace
             stream = stack.enter_context(stack.enter_context(atomic_path(target)).open("wb"))
-        yield stack.enter_context((compressed or _gzipped)(stream)) if out.lower().endswith(".gz") else stream
+        yield stack.enter_context((compressed or gzipped)(stream)) if out.lower().endswith(".gz") else stream
 
 
-def _gzipped(stream: IO[bytes]) -> io.BufferedWriter:
+def gzipped(stream: IO[bytes]) -> io.BufferedWriter:
+    """A stream that compresses into another one, which stays open."""
     # No name and time of day in the file: the same predictions are the same bytes.
     return io.BufferedWriter(gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0))
 
