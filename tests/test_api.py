@@ -43,7 +43,7 @@ def test_the_examples_in_the_docstrings() -> None:
             sys.modules[f"seqexpr.api.{name}"]
             for name in ("prediction", "variant_effects", "effects", "scanning", "merging")
         ),
-        *(sys.modules[f"seqexpr.api.{name}"] for name in ("datasets", "runs", "comparison")),
+        *(sys.modules[f"seqexpr.api.{name}"] for name in ("scanning", "datasets", "runs", "comparison")),
     ]
     results = [doctest.testmod(module) for module in modules]
     assert (sum(found.failed for found in results), sum(found.attempted for found in results) > 10) == (0, True)
