@@ -224,6 +224,14 @@ def test_another_format_is_a_usage_error(tmp_path: Path, parts: Path, seqexpr: C
     assert text.startswith(b"id\tmrna\n") and text.count(b"\n") == 32
 
 
+def test_a_shard_is_not_replaced_by_the_result(parts: Path, seqexpr: Command) -> None:
+    first = parts / "001.a.tsv"
+    before = first.read_bytes()
+    done = seqexpr("merge", parts, "--out", first)
+    assert (done.code, done.err) == (2, f"seqexpr: error: --out {first} is an input, {first}: give another file\n")
+    assert first.read_bytes() == before
+
+
 def test_a_killed_shard_leaves_nothing(
     tmp_path: Path, predict: list[object], windows: Path, program: Callable[..., subprocess.Popen[bytes]]
 ) -> None:

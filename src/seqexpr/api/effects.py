@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import operator
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +14,7 @@ from seqexpr.effects.attribution import Method, choose_explained, explain_sessio
 from seqexpr.effects.effect_files import describe, open_effects
 from seqexpr.effects.effect_table import COLUMNS, rows
 from seqexpr.effects.gene_effects import Region, parse_region
+from seqexpr.errors import UsageError
 from seqexpr.inputs.in_memory import Sequences
 from seqexpr.prediction.inputs import InputSources, ModelNeeds, missing_lines
 from seqexpr.prediction.session import default_models, open_session
@@ -85,7 +87,7 @@ def explain(
     """
     import pandas as pd
 
-    part = parse_region(region) if isinstance(region, str) or region is None else Region(*region)
+    part = _region(region)
     given = sources_of(
         sequences,
         proteins,
@@ -131,3 +133,18 @@ def explain(
         logger.warning("%s", warning)
     found = pd.DataFrame(cells, columns=list(COLUMNS[explained.letters.input]))
     return found.astype({"pos": "Int64"}) if "pos" in found else found
+
+
+def _region(given: str | tuple[int, int] | None) -> Region | None:
+    """The region that a caller gave.
+
+    Raises:
+        UsageError: it is neither text nor two whole numbers.
+    """
+    if given is None or isinstance(given, str):
+        return parse_region(given)
+    try:
+        start, end = map(operator.index, given)
+    except (TypeError, ValueError):
+        raise UsageError(f'region is {given!r}; expected "START:END" or (start, end)') from None
+    return Region(start, end)

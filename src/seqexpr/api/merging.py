@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from seqexpr.api.arguments import Path_, path_text
 from seqexpr.errors import UsageError
+from seqexpr.inputs.options import check_output
 from seqexpr.prediction.merging import add_up, merge_parquet, merge_text
 from seqexpr.prediction.shard_files import read_shards
 from seqexpr.prediction.writers import choose_format
@@ -53,7 +54,7 @@ def merge(shards: Path_ | Iterable[Path_], out: Path_) -> Merged:
         What was merged.
 
     Raises:
-        UsageError: the name says another format than that of the shards.
+        UsageError: the name says another format than that of the shards, or is that of a shard.
         InputError: a shard is missing, there twice, of something else, or damaged; the text names it.
         OSError: the file cannot be written.
     """
@@ -62,6 +63,8 @@ def merge(shards: Path_ | Iterable[Path_], out: Path_) -> Merged:
     if target in ("", "-"):
         raise UsageError("merge needs --out FILE")
     found = read_shards([path_text(one, "shards") or "" for one in given])
+    for one in found:
+        check_output(target, one.path, *one.files)
     files = _merge(found, target)
     return Merged(found[0].command, len(found), found[0].total, add_up(found), files)
 

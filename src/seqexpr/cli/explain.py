@@ -56,7 +56,7 @@ def explain(
     from seqexpr.effects.gene_effects import parse_region
     from seqexpr.errors import UsageError
     from seqexpr.inputs.gene_ids import read_gene_names
-    from seqexpr.inputs.options import check_standard_input
+    from seqexpr.inputs.options import check_output, check_standard_input
     from seqexpr.inputs.windows import parse_tss_at
     from seqexpr.prediction.inputs import InputSources
     from seqexpr.prediction.session import default_models, open_session
@@ -65,7 +65,9 @@ def explain(
     set_up_logging(quiet=quiet)
     if windows is not None and fasta is not None:
         raise UsageError(f"{windows} and --fasta {fasta} are two sources of windows; give one")
-    check_standard_input(genes, fasta, windows, genbank, proteins, cds, half_life, *{tss, annotation})
+    files = (genes, fasta, windows, genbank, proteins, cds, half_life, *{tss, annotation})
+    check_standard_input(*files)
+    check_output(out, *files, genome, contig_aliases, *(model or ()))
     part = parse_region(region)
     given = InputSources(
         fasta=fasta or windows,

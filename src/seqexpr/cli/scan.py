@@ -33,6 +33,7 @@ def scan(
     from seqexpr.effects.scan import check_models, load_scanner
     from seqexpr.effects.scan_files import ScanFiles, ScanShard, write_scan
     from seqexpr.effects.tracks import check_format
+    from seqexpr.inputs.options import check_output
     from seqexpr.inputs.regions import check_one_choice, chosen_regions, parse_region
     from seqexpr.models.registry import DEFAULT_DNA_MODEL
     from seqexpr.prediction.session import choose_models
@@ -52,6 +53,8 @@ def scan(
     if which is not None:
         check_format(format.value)
     files = ScanFiles(out, format.value if which is None else "bedgraph", models.metadata[0].outputs)
+    for path in [*files.tracks, files.description]:
+        check_output(path, genome, regions, contig_aliases, *(model or ()))
     with Genome(genome, read_contig_aliases(contig_aliases) if contig_aliases else ()) as sequences:
         places = chosen_regions(sequences, region=region, regions=regions, chromosomes=names)
         scanner = load_scanner(

@@ -348,7 +348,7 @@ def binary_output(
     if os.path.isdir(out):  # known now rather than when all is computed
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), out)
     with ExitStack() as stack:
-        if _is_special(out):  # a pipe or device is written in place: a rename would put a file there instead
+        if is_special(out):  # a pipe or device is written in place: a rename would put a file there instead
             stream: IO[bytes] = stack.enter_context(open(out, "wb"))
         else:
             target = os.path.realpath(out)  # through a link, which a rename would replace
@@ -362,7 +362,8 @@ def gzipped(stream: IO[bytes]) -> io.BufferedWriter:
     return io.BufferedWriter(gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0))
 
 
-def _is_special(path: str) -> bool:
+def is_special(path: str) -> bool:
+    """Whether there is something that is neither a file nor a folder: a pipe, a device."""
     try:
         mode = os.stat(path).st_mode
     except OSError:
