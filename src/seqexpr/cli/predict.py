@@ -39,6 +39,7 @@ def predict(
     out: options.Out = None,
     format: options.FormatOption = None,
     symbol: options.Symbol = False,
+    shard: options.Shard = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Predict expression levels, one row for each gene: its id, then the levels, in the order of the input.
@@ -57,6 +58,7 @@ def predict(
     from seqexpr.inputs.windows import parse_tss_at
     from seqexpr.prediction.inputs import InputSources
     from seqexpr.prediction.session import open_session
+    from seqexpr.prediction.shard_files import ShardFile, describe_options
     from seqexpr.prediction.writers import choose_format, open_writer
 
     set_up_logging(quiet=quiet)
@@ -89,6 +91,7 @@ def predict(
     if symbol and not (tss or genbank or annotation):
         raise UsageError("--symbol shows symbols of --tss, --annotation or --genbank, which are not given")
     chosen_format = choose_format(out, format.value if format else None)
+    part = None if shard is None else ShardFile(out, shard, "predict", chosen_format)
     session = open_session(
         _example_of(sources) if example else sources,
         model or (),
@@ -97,21 +100,25 @@ def predict(
         threads=threads,
         allow_partial=allow_partial,
         announce=status,
+        share=None if part is None else part.share,
         precision=precision.value,
     )
     sources, needs, counts = session.sources, session.needs, session.counts
     if sources.half_life and needs.half_life_scale == "z-scores":
         status("half-life: the table is read as z-scores, as in Xpresso's tables, which the model was trained on")
-    symbols = counts.symbols if symbol else None
+    writer = open_writer(
+        out,
+        chosen_format,
+        needs.outputs,
+        ensemble=needs.members > 1,
+        suffixes=session.predictor.suffixes,
+        symbols=counts.symbols if symbol else None,
+        shard=part,
+    )
+    if part is not None:
+        part.made_of = {**session.made_of(), **describe_options(sources), "--symbol": symbol}
     with (
-        open_writer(
-            out,
-            chosen_format,
-            needs.outputs,
-            ensemble=needs.members > 1,
-            suffixes=session.predictor.suffixes,
-            symbols=symbols,
-        ) as writer,
+        writer if part is None else part.in_blocks(writer) as rows,
         progress(
             "predict",
             "records",
@@ -122,10 +129,13 @@ def predict(
         closing(session.stream) as predictions,
     ):
         for prediction in predictions:
-            writer.write(prediction)
+            rows.write(prediction)
             advance(1)
     for line in summarise(counts, sources, needs):
         status(line)
+    if part is not None:
+        part.finish(counts.as_numbers(needs))
+        status(part.described())
     if (warning := session.warning()) is not None:
         logger.warning(warning)
 

@@ -179,6 +179,14 @@ Threads = Annotated[
         rich_help_panel=_COMPUTING,
     ),
 ]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        metavar="I/N",
+        help="Compute the I-th of N shards of the records alone, such as 2/7, into --out; merge makes one file of all.",
+        rich_help_panel=_RESULT,
+    ),
+]
 Symbol = Annotated[
     bool,
     typer.Option(

@@ -28,11 +28,13 @@ from seqexpr.prediction.writers import named_errors
 if TYPE_CHECKING:
     from seqexpr.prediction.inputs import InputCounts
     from seqexpr.prediction.session import Session
+    from seqexpr.prediction.shard_files import ShardFile
 
 SUFFIXES = (".tsv", ".npz", ".bedgraph", ".bw", ".bigwig", ".svg", ".png", ".html")
 """Of the files that `open_effects` writes; .tsv.gz and .bedgraph.gz are compressed."""
 
 _BIGWIG = (".bw", ".bigwig")
+_SHARDED = (".tsv", ".npz", ".bedgraph")
 _LONGEST_NAME = 80
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 """Names that Windows gives to devices, whatever follows a dot."""
@@ -68,7 +70,12 @@ def describe(explained: Explained, session: Session, method: Method) -> dict[str
 
 
 def open_effects(
-    out: str | None, explained: Explained, counts: InputCounts, *, about: str, description: Mapping[str, Any]
+    out: str | None,
+    explained: Explained,
+    counts: InputCounts,
+    *,
+    about: str,
+    description: Mapping[str, Any],
 ) -> AbstractContextManager[Sink]:
     """What writes effects: one file by its suffix, all of them into a folder, or the table on standard output.
 
@@ -95,12 +102,8 @@ def open_effects(
     if suffix not in SUFFIXES or (plain != out and suffix not in (".tsv", ".bedgraph")):
         named = ", ".join(SUFFIXES)
         raise UsageError(f"--out {out}: its suffix is none of {named}; a folder's name ends in a slash")
-    if suffix in (".bedgraph", *_BIGWIG) and letters is not BASES:
-        raise UsageError(f"--out {out}: residues of proteins have no place in a genome; tracks are for windows of DNA")
-    if suffix in (".bedgraph", *_BIGWIG) and not counts.sites:
-        raise UsageError(
-            f"--out {out}: windows that are not cut from a genome have no place in it; give --genome with --tss"
-        )
+    if suffix in (".bedgraph", *_BIGWIG):
+        _check_placed(out, letters, counts)
     if suffix in _BIGWIG:
         check_apart(out, explained.region, counts)
     if suffix in (".svg", ".png") and counts.expected_is_exact and (counts.expected or 1) > 1:
@@ -114,6 +117,50 @@ def open_effects(
         ".html": lambda name: _Page(name, about),
     }
     return make[suffix](out)
+
+
+def _check_placed(out: str, letters: Letters, counts: InputCounts) -> None:
+    """Refuse a track of what has no place in a genome."""
+    if letters is not BASES:
+        raise UsageError(f"--out {out}: residues of proteins have no place in a genome; tracks are for windows of DNA")
+    if not counts.sites:
+        raise UsageError(
+            f"--out {out}: windows that are not cut from a genome have no place in it; give --genome with --tss"
+        )
+
+
+def open_shard(shard: ShardFile, explained: Explained, counts: InputCounts) -> Table | Arrays | BedGraph:
+    """What writes the effects of a shard's genes, in a format of `shard_format`.
+
+    Raises:
+        UsageError: a track of sequences that have no place in a genome.
+        OSError: the place cannot be written.
+    """
+    format = shard_format(shard.out)
+    if format == "npz":
+        return Arrays(shard.out, explained.letters, shard)
+    if format == "tsv":
+        return Table(shard.out, explained.letters, shard)
+    _check_placed(shard.out, explained.letters, counts)
+    return BedGraph(shard.out, explained.output, shard)
+
+
+def shard_format(out: str | None) -> str:
+    """The format of a shard of an explanation, or of what shards are merged into.
+
+    Raises:
+        UsageError: it is none of those that shards have: figures, pages, bigWig and folders are made of the genes
+            themselves.
+    """
+    plain = (out or "").lower().removesuffix(".gz")
+    suffix = Path(plain).suffix
+    packed = plain != (out or "").lower()
+    if suffix not in _SHARDED or (packed and suffix == ".npz") or (out or "").endswith(("/", os.sep)):
+        raise UsageError(
+            f"--out {out or '-'}: shards of explain are .tsv, .npz or .bedgraph; figures, pages, bigWig and "
+            "folders are made by one run, with --genes for a part of the genes"
+        )
+    return suffix[1:]
 
 
 def file_name(name: str, taken: set[str]) -> str:

@@ -22,6 +22,7 @@ from seqexpr.effects.variant_records import VariantRecord
 from seqexpr.errors import UsageError
 from seqexpr.models.trained import TrainedModel
 from seqexpr.prediction.device import computing_threads, named_shortage
+from seqexpr.prediction.shards import Share
 from seqexpr.sequences.alphabet import PAD
 from seqexpr.sequences.windows import Tss
 
@@ -100,6 +101,11 @@ def in_brackets(flags: Mapping[str, int]) -> str:
     return f" ({listed})" if listed else ""
 
 
+def _named(record: VariantRecord) -> str:
+    """What shards compare of a record."""
+    return "\t".join([record.chrom, str(record.position), record.id, record.ref, *record.alts])
+
+
 @dataclass(slots=True)
 class _Job:
     """An allele and a gene to be computed; exactly one of `substitution` and `window` is set, or none for no change."""
@@ -160,14 +166,22 @@ class VariantEffects:
         self._held: OrderedDict[str, Future[KnownSequence]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def stream(self, records: Iterable[VariantRecord]) -> Iterator[tuple[VariantRecord, list[Effect]]]:
+    def stream(
+        self, records: Iterable[VariantRecord], share: Share | None = None
+    ) -> Iterator[tuple[VariantRecord, list[Effect]]]:
         """Each record with its rows, in order.
+
+        Args:
+            records: all of them, for all are compared with the genome.
+            share: of a shard, whose records alone are given; None: all.
 
         Raises:
             InputError: too many REF alleles differ from the genome; or whatever the source raises.
         """
         with named_shortage(self._device, self._workers), computing_threads(self._device, self._workers) as pool:
-            for chunk in self._chunks(self._alleles.compared_with_genome(records)):
+            compared = self._alleles.compared_with_genome(records)
+            own = compared if share is None else (pair for pair in compared if share.takes(_named(pair[0])))
+            for chunk in self._chunks(own):
                 yield from self._of_chunk(chunk, pool)
         self._alleles.check_assembly(ended=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from seqexpr.prediction.inputs import InputCounts, InputRecord, InputSources, Mo
 
 if TYPE_CHECKING:
     from seqexpr.prediction.predictor import Prediction, Predictor
+    from seqexpr.prediction.shards import Share
 
 
 @dataclass
@@ -47,6 +48,14 @@ class Session:
         """Of each weights file its `name` and the `sha256` of the file that holds its numbers."""
         return _checksums(self.weights)
 
+    def made_of(self) -> dict[str, Any]:
+        """What decides the numbers of a record, as shards compare it."""
+        return {
+            "models": self.checksums(),
+            "device": self.predictor.device.type,
+            "--precision": self.predictor.precision,
+        }
+
     def described(self) -> str:
         """Which models predict, in a few words."""
         others = len(self.predictor.models) - 1
@@ -72,6 +81,7 @@ def open_session(
     allow_partial: bool = False,
     announce: Callable[[str], None] | None = None,
     precision: str = "fp32",
+    share: Share | None = None,
 ) -> Session:
     """Check the options, load the models and open the sources.
 
@@ -84,6 +94,7 @@ def open_session(
         allow_partial: take the folds that are there of a cross-validation that is not finished.
         announce: gets a line that says which device and which models compute, before anything long begins.
         precision: "auto", "fp16" or "fp32", see `choose_precision`.
+        share: of a shard, whose records alone are predicted; None: all records.
 
     Raises:
         UsageError: options that do not fit together or to the models.
@@ -104,7 +115,7 @@ def open_session(
             announce(models_chosen.announcement(device))
 
     predictor = load_predictor(models_chosen.paths, device, batch_size, threads, say, precision)
-    session = start_session(chosen, predictor, models_chosen.title, models_chosen.metadata[0])
+    session = start_session(chosen, predictor, models_chosen.title, models_chosen.metadata[0], share)
     return replace(session, weights=models_chosen.paths)
 
 
@@ -214,7 +225,9 @@ def load_predictor(
     return Predictor([load_model(path, on) for path in paths], on, batch_size, workers, numbers)
 
 
-def start_session(sources: InputSources, predictor: Predictor, name: str, first: ModelMetadata) -> Session:
+def start_session(
+    sources: InputSources, predictor: Predictor, name: str, first: ModelMetadata, share: Share | None = None
+) -> Session:
     """Open sources for models that are loaded.
 
     Args:
@@ -222,6 +235,7 @@ def start_session(sources: InputSources, predictor: Predictor, name: str, first:
         predictor: what computes.
         name: of the (first) model, for messages.
         first: what it was trained on.
+        share: of a shard, whose records alone are predicted; None: all records.
 
     Raises:
         InputError: a file is not as it should be.
@@ -230,7 +244,7 @@ def start_session(sources: InputSources, predictor: Predictor, name: str, first:
 
     needs = predictor.needs
     counts = InputCounts()
-    records = read_records(sources, needs, counts)
+    records = read_records(sources, needs, counts, share)
     outside = None if first.input_range is None else RangeCounts(first.input_range)
     if outside is not None:
         records = _watched(records, first, needs, outside)
