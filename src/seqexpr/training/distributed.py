@@ -212,8 +212,8 @@ class Ranks:
         """
         if self.agree(value) != value:
             raise UsageError(
-                f"process {self._place.rank} of this training has {what} other than process 0: all machines must see "
-                "the same dataset, files and run folder, and have the same version of seqexpr"
+                f"process {self._place.rank} of this training has {what} other than process 0: all must be started "
+                "with the same options, see the same dataset and run folder, and have the same version of seqexpr"
             )
 
     def copy_first(self, tensors: Sequence[Tensor]) -> None:
