@@ -20,7 +20,7 @@ from seqexpr.effects.effect_arrays import Arrays
 from seqexpr.effects.effect_table import Table
 from seqexpr.effects.effect_tracks import BedGraph, BigWig, check_apart
 from seqexpr.effects.gene_effects import GeneEffects
-from seqexpr.effects.letters import BASES
+from seqexpr.effects.letters import BASES, Letters
 from seqexpr.errors import UsageError
 from seqexpr.files import held_folder, remove_abandoned, temporary_path, write_json
 from seqexpr.prediction.writers import named_errors
