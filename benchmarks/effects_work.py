@@ -46,22 +46,22 @@ def incremental(settings: dict[str, Any], turns: Turns) -> NoReturn:
     letters, gene = LETTERS[settings["input"]], _gene(model)
     tokens = gene.dna if letters is BASES else gene.protein
     assert tokens is not None
-    mutagenesis = Mutagenesis(
-        [model],
-        model.metadata.config.upstream,
-        gene.dna,
-        protein=gene.protein,
-        changed=letters.input,
-        saturating=letters is BASES,
-    )
+    beside = gene.protein if letters is BASES else gene.dna
+    saturating = letters is BASES
+    mutagenesis = Mutagenesis([model], model.metadata.config.upstream, changed=letters.input, saturating=saturating)
+    (known,) = mutagenesis.read(tokens[None], beside=None if beside is None else beside[None])
     places, new = letters.substitutions(tokens, np.arange(len(tokens)))
     chosen = np.random.default_rng(1).permutation(len(places))[: settings["positions"]]
     places, new = places[chosen], new[chosen]
     parts = [slice(start, start + _PART) for start in range(0, len(places), _PART)]
+
+    def do_part(part: slice) -> None:
+        mutagenesis.substituted([known] * len(places[part]), places[part], new[part])
+
     with ThreadPoolExecutor(workers) as pool:
 
         def do() -> int:
-            list(pool.map(lambda part: mutagenesis.substituted(places[part], new[part]), parts))
+            list(pool.map(do_part, parts))
             return len(places)
 
         serve(do, turns, settings["seconds"])

@@ -39,8 +39,11 @@ def table() -> pd.DataFrame:
 def test_the_examples_in_the_docstrings() -> None:
     modules = [
         api,
-        *(sys.modules[f"seqexpr.api.{name}"] for name in ("prediction", "variant_effects", "effects", "scanning")),
-        *(sys.modules[f"seqexpr.api.{name}"] for name in ("datasets", "runs", "comparison")),
+        *(
+            sys.modules[f"seqexpr.api.{name}"]
+            for name in ("prediction", "variant_effects", "effects", "scanning", "merging")
+        ),
+        *(sys.modules[f"seqexpr.api.{name}"] for name in ("scanning", "datasets", "runs", "comparison")),
     ]
     results = [doctest.testmod(module) for module in modules]
     assert (sum(found.failed for found in results), sum(found.attempted for found in results) > 10) == (0, True)
@@ -55,7 +58,7 @@ def test_help_and_repr_are_short() -> None:
 
 def test_every_verb_has_an_example_that_runs() -> None:
     effects = ("variants", "explain", "scan")
-    for name in ("predict", *effects, "load", "prepare", "train", "cross_validate", "compare"):
+    for name in ("predict", *effects, "merge", "load", "prepare", "train", "cross_validate", "compare"):
         (found,) = [one for one in doctest.DocTestFinder(recurse=False).find(getattr(api, name)) if one.examples]
         assert not any(doctest.SKIP in example.options for example in found.examples), name
 

@@ -275,7 +275,7 @@ def read_bytes(path: str | os.PathLike[str], expected: str) -> bytes:
         with Path(path).open("rb") as file:
             if (size := os.fstat(file.fileno()).st_size) > LARGEST:
                 raise InputError(path, found=f"{size:,} bytes", expected=f"{expected} of at most {LARGEST:,}")
-            return file.read(LARGEST)
+            return file.read(size or LARGEST)  # no more is allocated than is there; pipes say 0
     except OSError as problem:
         raise InputError(path, found=problem.strerror or "an unreadable file", expected=expected) from None
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from seqexpr.effects.scan import Levels, Scanner, count_positions
+from seqexpr.effects.scan import Levels, Scanner, stretch_sizes
 from seqexpr.errors import DeviceError, InputError, UsageError
 from seqexpr.models.trained import TrainedModel
 from seqexpr.sequences.alphabet import DNA
@@ -176,4 +176,4 @@ def test_memory_that_runs_out_halves_the_batch(
 
 
 def test_positions_are_counted_on_both_strands() -> None:
-    assert count_positions([Interval("a", 0, 101), Interval("b", 5, 6)], 50) == 2 * (3 + 1)
+    assert list(stretch_sizes([Interval("a", 0, 601), Interval("b", 5, 6)], 2)) == [256, 45, 256, 45, 1, 1]

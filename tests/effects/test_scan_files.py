@@ -63,7 +63,7 @@ def scan(
     files = ScanFiles(str(out), format, model.metadata.outputs)
     with Genome(file) as genome:
         description = files.describe([{"name": "m", "sha256": "0"}], (288, 144), genome, REGIONS, step)
-        gaps = write_scan(
+        _, gaps = write_scan(
             files,
             Scanner([model]),
             genome,

@@ -74,7 +74,8 @@ def explain(
         output: which output to explain, of a model that has several.
         device: "auto", "cpu", "cuda" or "mps".
         threads: that compute on a CPU. Default: the cores that this process may use.
-        out: a file or folder to write too, as the command's `--out`.
+        out: a file or folder to write too, as the command's `--out`. The table is in memory all the same, a row of some
+            500 bytes for each substitution: for thousands of genes use the command.
 
     Returns:
         The columns `id`, `symbol`, `chrom`, `pos` (1-based), `strand`, `tss_distance`, `ref`, `alt` and `delta`, the

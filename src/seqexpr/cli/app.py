@@ -21,6 +21,7 @@ from seqexpr.cli.cv import cv
 from seqexpr.cli.explain import explain
 from seqexpr.cli.fetch import fetch
 from seqexpr.cli.help import Command, Group
+from seqexpr.cli.merge import merge
 from seqexpr.cli.models import models
 from seqexpr.cli.predict import predict
 from seqexpr.cli.prepare import prepare
@@ -52,6 +53,7 @@ app.command(cls=Command)(predict)
 app.command(cls=Command)(variants)
 app.command(cls=Command)(explain)
 app.command(cls=Command)(scan)
+app.command(cls=Command)(merge)
 app.command(cls=PrepareCommand)(prepare)
 app.command(cls=Command)(train)
 app.command(cls=Command)(cv)

@@ -34,10 +34,12 @@ def predict(
     allow_partial: options.AllowPartial = False,
     device: options.DeviceOption = options.Device.AUTO,
     batch_size: options.BatchSize = "auto",
+    precision: options.PrecisionOption = options.Precision.AUTO,
     threads: options.Threads = None,
     out: options.Out = None,
     format: options.FormatOption = None,
     symbol: options.Symbol = False,
+    shard: options.Shard = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Predict expression levels, one row for each gene: its id, then the levels, in the order of the input.
@@ -52,16 +54,19 @@ def predict(
     from seqexpr.cli.input_summary import summarise
     from seqexpr.errors import UsageError
     from seqexpr.inputs.gene_ids import read_gene_names
-    from seqexpr.inputs.options import check_standard_input
+    from seqexpr.inputs.options import check_output, check_standard_input
     from seqexpr.inputs.windows import parse_tss_at
     from seqexpr.prediction.inputs import InputSources
     from seqexpr.prediction.session import open_session
+    from seqexpr.prediction.shard_files import ShardFile, describe_options
     from seqexpr.prediction.writers import choose_format, open_writer
 
     set_up_logging(quiet=quiet)
     if windows is not None and fasta is not None:
         raise UsageError(f"{windows} and --fasta {fasta} are two sources of windows; give one")
-    check_standard_input(genes, fasta, windows, genbank, proteins, cds, half_life, *{tss, annotation})
+    files = (genes, fasta, windows, genbank, proteins, cds, half_life, *{tss, annotation})
+    check_standard_input(*files)
+    check_output(out, *files, genome, contig_aliases, *(model or ()))
     sources = InputSources(
         fasta=fasta or windows,
         tss_at=parse_tss_at(tss_at),
@@ -86,6 +91,7 @@ def predict(
     if symbol and not (tss or genbank or annotation):
         raise UsageError("--symbol shows symbols of --tss, --annotation or --genbank, which are not given")
     chosen_format = choose_format(out, format.value if format else None)
+    part = None if shard is None else ShardFile(out, shard, "predict", chosen_format)
     session = open_session(
         _example_of(sources) if example else sources,
         model or (),
@@ -94,20 +100,25 @@ def predict(
         threads=threads,
         allow_partial=allow_partial,
         announce=status,
+        share=None if part is None else part.share,
+        precision=precision.value,
     )
     sources, needs, counts = session.sources, session.needs, session.counts
     if sources.half_life and needs.half_life_scale == "z-scores":
         status("half-life: the table is read as z-scores, as in Xpresso's tables, which the model was trained on")
-    symbols = counts.symbols if symbol else None
+    writer = open_writer(
+        out,
+        chosen_format,
+        needs.outputs,
+        ensemble=needs.members > 1,
+        suffixes=session.predictor.suffixes,
+        symbols=counts.symbols if symbol else None,
+        shard=part,
+    )
+    if part is not None:
+        part.made_of = {**session.made_of(), **describe_options(sources), "--symbol": symbol}
     with (
-        open_writer(
-            out,
-            chosen_format,
-            needs.outputs,
-            ensemble=needs.members > 1,
-            suffixes=session.predictor.suffixes,
-            symbols=symbols,
-        ) as writer,
+        writer if part is None else part.in_blocks(writer) as rows,
         progress(
             "predict",
             "records",
@@ -118,10 +129,13 @@ def predict(
         closing(session.stream) as predictions,
     ):
         for prediction in predictions:
-            writer.write(prediction)
+            rows.write(prediction)
             advance(1)
     for line in summarise(counts, sources, needs):
         status(line)
+    if part is not None:
+        part.finish(counts.as_numbers(needs))
+        status(part.described())
     if (warning := session.warning()) is not None:
         logger.warning(warning)
 

@@ -20,6 +20,7 @@ def scan(
     threads: predict_options.Threads = None,
     format: scan_options.FormatOption = scan_options.TrackFormat.BEDGRAPH,
     resume: scan_options.Resume = False,
+    shard: scan_options.Shard = None,
     quiet: predict_options.Quiet = False,
 ) -> None:
     """Predict the level along a genome as if a TSS lay at each position, on both strands, as browser tracks.
@@ -28,12 +29,16 @@ def scan(
 
     seqexpr scan --genome hg38.fa --chromosomes chr21,chr22 --format bigwig --out hg38 --resume
     """
-    from seqexpr.cli.console import plural, progress, set_up_logging, status
-    from seqexpr.effects.scan import check_models, count_positions, load_scanner
-    from seqexpr.effects.scan_files import ScanFiles, write_scan
+    from seqexpr.cli.console import progress, set_up_logging, status
+    from seqexpr.effects.scan import check_models, load_scanner
+    from seqexpr.effects.scan_files import ScanFiles, ScanShard, write_scan
+    from seqexpr.effects.tracks import check_format
+    from seqexpr.inputs.options import check_output
     from seqexpr.inputs.regions import check_one_choice, chosen_regions, parse_region
     from seqexpr.models.registry import DEFAULT_DNA_MODEL
     from seqexpr.prediction.session import choose_models
+    from seqexpr.prediction.shard_files import describe_file
+    from seqexpr.prediction.shards import Shard
     from seqexpr.sequences.contigs import read_contig_aliases
     from seqexpr.sequences.genome import Genome
 
@@ -44,7 +49,12 @@ def scan(
         parse_region(region)
     models = choose_models(model or [DEFAULT_DNA_MODEL], allow_partial=allow_partial)
     check_models(models.needs)
-    files = ScanFiles(out, format.value, models.metadata[0].outputs)
+    which = None if shard is None else Shard.parse(shard)
+    if which is not None:
+        check_format(format.value)
+    files = ScanFiles(out, format.value if which is None else "bedgraph", models.metadata[0].outputs)
+    for path in [*files.tracks, files.description]:
+        check_output(path, genome, regions, contig_aliases, *(model or ()))
     with Genome(genome, read_contig_aliases(contig_aliases) if contig_aliases else ()) as sequences:
         places = chosen_regions(sequences, region=region, regions=regions, chromosomes=names)
         scanner = load_scanner(
@@ -54,7 +64,9 @@ def scan(
             threads=threads,
             announce=status,
         )
-        gaps = write_scan(
+        made_of = {"--genome": describe_file(genome), "device": scanner.device.type}
+        part = None if which is None else ScanShard(which, format.value, made_of)
+        positions, gaps = write_scan(
             files,
             scanner,
             sequences,
@@ -66,10 +78,18 @@ def scan(
             resume=resume,
             say=status,
             progress=lambda total: progress("scan", "positions", total=total),
+            shard=part,
         )
         for asked, found in sequences.aliases.items():
             status(f"contig {asked} found under another name ({found})")
-    said = f"{plural(gaps, 'position')} without a known base in the window left out" if gaps else "all with a value"
-    status(f"{plural(count_positions(places, step), 'position')} of both strands: {said}")
-    for path in [*files.tracks, files.description]:
+    status(summarise_scan(positions, gaps))
+    for path in [*files.tracks, files.description if part is None else part.description(files)]:
         status(f"written: {path}")
+
+
+def summarise_scan(positions: int, gaps: int) -> str:
+    """How many positions were scanned, and how many have no value."""
+    from seqexpr.cli.console import plural
+
+    said = f"{plural(gaps, 'position')} without a known base in the window left out" if gaps else "all with a value"
+    return f"{plural(positions, 'position')} of both strands: {said}"

@@ -93,3 +93,12 @@ Resume = Annotated[
         rich_help_panel=_RESULT,
     ),
 ]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        metavar="I/N",
+        help="Compute the I-th of N shards of the positions alone, such as 2/7, as bedGraph; merge makes the files of "
+        "one scan of all.",
+        rich_help_panel=_RESULT,
+    ),
+]

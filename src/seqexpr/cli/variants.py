@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from typing import Any
 
 from seqexpr.cli import predict_options as shared
 from seqexpr.cli import variants_options as options
@@ -31,6 +32,7 @@ def variants(
     threads: shared.Threads = None,
     out: options.Out = None,
     format: options.FormatOption = None,
+    shard: shared.Shard = None,
     quiet: shared.Quiet = False,
 ) -> None:
     """Predict what variants do to expression levels: a row for each allele and each gene whose window holds it.
@@ -47,12 +49,16 @@ def variants(
     from seqexpr.effects.variant_session import open_source, open_variants
     from seqexpr.errors import UsageError
     from seqexpr.inputs.gene_ids import read_gene_names
-    from seqexpr.inputs.options import check_standard_input
+    from seqexpr.inputs.options import check_output, check_standard_input
     from seqexpr.prediction.inputs import InputSources
+    from seqexpr.prediction.shard_files import ShardFile, describe_file
+    from seqexpr.prediction.shards import LARGEST_BLOCK, count_records
     from seqexpr.prediction.writers import open_table
 
     set_up_logging(quiet=quiet)
-    check_standard_input(genes, vcf, table, half_life, *{tss, annotation})
+    files = (genes, vcf, table, half_life, *{tss, annotation})
+    check_standard_input(*files)
+    check_output(out, *files, genome, contig_aliases, *(model or ()))
     chosen = choose_effect_format(out, format.value if format else None)
     if samples is not None and not phased:
         raise UsageError("--samples picks samples for --phased, which is not given")
@@ -62,6 +68,11 @@ def variants(
         raise UsageError(
             f"--phased gives levels of samples: leave {'VCF output' if chosen == 'vcf' else '--distance'} out"
         )
+    part = None
+    if shard is not None:
+        command = "variants --phased" if phased else "variants"  # records are genes then, with a row for each sample
+        part = ShardFile(out, shard, command, chosen, largest=1 if phased else LARGEST_BLOCK)
+    share = None if part is None else part.share
     source = open_source(vcf, table, variant or None)
     sources = InputSources(
         genome=genome,
@@ -82,6 +93,16 @@ def variants(
         allow_partial=allow_partial,
         announce=status,
     )
+    if part is not None:
+        given = {"--vcf": vcf, "--table": table}
+        part.made_of = {
+            **session.made_of(),
+            **{name: describe_file(file) for name, file in given.items() if file is not None},
+            "the VCF file's columns": list(source.columns) if isinstance(source, VcfReader) else None,
+            "--max-mismatch": f"{max_mismatch:g}",
+            "--distance": distance,
+            "--samples": samples,
+        }
     live = not (out in (None, "-") and sys.stdout.isatty())
     if phased:
         from seqexpr.effects.phased import COLUMNS, rows_of
@@ -89,38 +110,52 @@ def variants(
         from seqexpr.effects.variants import in_brackets
 
         assert isinstance(source, VcfReader), "checked before"
-        levels = session.phased(source, samples.split(",") if samples else (), max_mismatch)
-        total, row_flags = len(session.sites) * len(levels.samples), Counter[str]()
+        levels = session.phased(source, samples.split(",") if samples else (), max_mismatch, share)
+        total, row_flags = len(levels.sites) * len(levels.samples), Counter[str]()
+        by_sample = open_table(out, chosen, with_output(COLUMNS, session.outputs), part)
+        done = 0
         with (
-            open_table(out, chosen, with_output(COLUMNS, session.outputs)) as table_writer,
+            by_sample if part is None else part.in_blocks(by_sample, lambda: done // len(levels.samples)) as rows,
             progress("variants", "rows", total=total, live=live) as advance,
         ):
             for one in levels.stream():
                 row_flags.update(one.flags)
                 for cells in rows_of(one, session.outputs):
-                    table_writer.write(cells)
+                    rows.write(cells)
+                done += 1
                 advance(1)
-        alleles, rows = in_brackets(levels.flags), f"{total:,} rows{in_brackets(row_flags)}"
-        status(f"{plural(levels.records, 'record')}{alleles}, {plural(len(levels.samples), 'sample')}: {rows}")
+        alleles, samples_said = in_brackets(levels.flags), plural(len(levels.samples), "sample")
+        said = f"{plural(levels.records, 'record')}{alleles}, {samples_said}"
+        status(f"{said}: {total:,} rows{in_brackets(row_flags)}")
+        counts: dict[str, Any] = {"rows": total, "flags": dict(row_flags), "same": {"said": said}}
     else:
+        records = len(variant) if variant else None
+        if records is not None and share is not None:
+            records = count_records(share.shard, records)
         computing = session.effects(distance=distance, max_mismatch=max_mismatch)
+        writer = open_effects(
+            out,
+            chosen,
+            session.outputs,
+            session.background,
+            reader=source if isinstance(source, VcfReader) else None,
+            contigs=session.windows.genome.contigs,
+            models=session.models,
+            shard=part,
+        )
         with (
-            open_effects(
-                out,
-                chosen,
-                session.outputs,
-                session.background,
-                reader=source if isinstance(source, VcfReader) else None,
-                contigs=session.windows.genome.contigs,
-                models=session.models,
-            ) as writer,
-            progress("variants", "records", total=len(variant) if variant else None, live=live) as advance,
+            writer if part is None else part.in_blocks(writer) as effects_writer,
+            progress("variants", "records", total=records, live=live) as advance,
         ):
-            for record, effects in computing.stream(source):
-                writer.write(record, effects)
+            for record, effects in computing.stream(source, share):
+                effects_writer.write(record, effects)
                 advance(1)
         status(computing.counts.describe())
+        counts = {**vars(computing.counts), "flags": dict(computing.counts.flags)}
     for line in session.lines():
         status(line)
     if (warning := session.warning()) is not None:
         logger.warning(warning)
+    if part is not None:
+        part.finish(counts)
+        status(part.described())

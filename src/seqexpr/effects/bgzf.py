@@ -29,10 +29,11 @@ class BgzfWriter:
 
     Args:
         stream: where the blocks go.
+        end: whether the end block is written; it is not where more blocks follow.
     """
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
+    def __init__(self, stream: IO[bytes], *, end: bool = True) -> None:
+        self._stream, self._end = stream, end
         self._held = bytearray()
         self._closed = False
 
@@ -64,7 +65,8 @@ class BgzfWriter:
         self._closed = True
         if self._held:
             self._stream.write(_block(bytes(self._held)))
-        self._stream.write(END)
+        if self._end:
+            self._stream.write(END)
 
 
 def _block(text: bytes) -> bytes:

@@ -108,7 +108,8 @@ class PhasedLevels:
             raise UsageError(f"--samples: no sample {absent[0]!r} in the VCF file; it has {some}")
         self._alleles = Alleles(windows, max_mismatch, reader.contig_lengths)
         self._predictor, self._windows, self._read = predictor, windows, read
-        self._sites, self._reader = sites, reader
+        self.sites, self._reader = sites, reader
+        """The genes, in the order of the rows."""
         self.samples = tuple(dict.fromkeys(samples)) or reader.samples
         self.flags: Counter[str] = Counter()
         """Alleles that are on no haplotype, by why."""
@@ -142,7 +143,7 @@ class PhasedLevels:
         self, kept: dict[tuple[str, str], _Haplotypes], waiting: deque[tuple[Tss, int, list[_Row]]]
     ) -> Iterator[InputRecord]:
         """The windows of each gene, the reference first and none twice; `waiting` gets what their levels are for."""
-        for gene in self._sites:
+        for gene in self.sites:
             letters_at, (reference, half_life) = self._windows.letters_along(gene), self._read(gene)
             numbers = {reference.tobytes(): 0}
             rows = []

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import count, repeat
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -72,9 +72,12 @@ def check_models(needs: ModelNeeds) -> None:
         raise UsageError("the model reads proteins, which positions of a genome do not have: scan takes models of DNA")
 
 
-def count_positions(regions: Sequence[Interval], step: int) -> int:
-    """Positions of the regions, on both strands together."""
-    return sum(len(STRANDS) * -(-len(region) // step) for region in regions)
+def stretch_sizes(regions: Sequence[Interval], step: int) -> Iterator[int]:
+    """Positions of each stretch of the regions, in the order in which a scan computes them."""
+    for region in regions:
+        positions = -(-len(region) // step)
+        for _ in STRANDS:
+            yield from (min(_POSITIONS, positions - at) for at in range(0, positions, _POSITIONS))
 
 
 class Scanner:
@@ -116,17 +119,25 @@ class Scanner:
         """Whether overlapping windows can share work, in all models."""
         return all(model.shares for model, _ in self._models)
 
-    def scan(self, genome: Genome, regions: Sequence[Interval], step: int) -> Generator[Levels, None, None]:
+    def scan(
+        self, genome: Genome, regions: Sequence[Interval], step: int, part: range | None = None
+    ) -> Generator[Levels, None, None]:
         """Levels at every `step`-th base of each region, from its start: of each region + and then -.
 
         Close the iterator when it is left half-way.
+
+        Args:
+            genome: in which the regions lie.
+            regions: what is scanned.
+            step: bases from one position to the next.
+            part: of the stretches, by their numbers in the order of `stretch_sizes`; None: all.
 
         Raises:
             InputError: a region outside the genome, or letters that are not DNA.
             DeviceError: out of memory.
         """
         with Conveyor(
-            self._stretches(genome, regions, step),
+            self._stretches(genome, regions, step, part),
             stretches=repeat(1),
             cut=lambda items: [[place] for place in range(len(items))],
             compute=lambda items: [self._levels(stretch) for stretch in items],
@@ -135,12 +146,18 @@ class Scanner:
         ) as levels:
             yield from levels
 
-    def _stretches(self, genome: Genome, regions: Sequence[Interval], step: int) -> Iterator[_Stretch]:
+    def _stretches(
+        self, genome: Genome, regions: Sequence[Interval], step: int, part: range | None
+    ) -> Iterator[_Stretch]:
         up, down = self.needs.upstream, self.needs.downstream
+        numbers = count()
         for region in regions:
             every = np.arange(region.start, region.end, step)
             for strand in STRANDS:
                 for at in range(0, len(every), _POSITIONS):
+                    number = next(numbers)
+                    if part is not None and number not in part:
+                        continue
                     starts = every[at : at + _POSITIONS]
                     first, last = (_site(region.chrom, int(starts[end]), strand).window(up, down) for end in (0, -1))
                     whole = Interval(region.chrom, first.start, last.end, strand)

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from seqexpr import __version__
-from seqexpr.effects.bgzf import BgzfWriter
+from seqexpr.effects.bgzf import END, BgzfWriter
 from seqexpr.effects.vcf_output import KEY, VcfOutput
 from seqexpr.errors import UsageError
-from seqexpr.prediction.writers import Cell, Column, binary_output, choose_format, named_errors, open_table
+from seqexpr.prediction.writers import (
+    Cell,
+    Column,
+    TableWriter,
+    binary_output,
+    choose_format,
+    is_special,
+    named_errors,
+    open_table,
+)
 
 if TYPE_CHECKING:
     from seqexpr.effects.background import Background
     from seqexpr.effects.variant_records import VariantRecord, VcfReader
     from seqexpr.effects.variants import Effect
     from seqexpr.models.trained import Output
+    from seqexpr.prediction.shard_files import ShardFile
 
 FORMATS = ("tsv", "csv", "jsonl", "parquet", "vcf")
 
@@ -92,16 +103,23 @@ class EffectWriter(Protocol):
         """Add a record with its rows."""
         ...
 
+    def end_block(self) -> None:
+        """End a block of a shard."""
+        ...
+
 
 def choose_effect_format(out: str | None, format: str | None) -> str:
-    """The format asked for, else the one that the file's suffix stands for, else TSV.
+    """The format asked for, else the one that the file's suffix stands for; TSV for standard output and pipes.
 
     Raises:
-        UsageError: they disagree, or the format cannot be written there.
+        UsageError: they disagree, the suffix stands for none, or the format cannot be written there.
     """
     plain = (out or "").lower().removesuffix(".gz")
     if plain.endswith(".bgz"):
         raise UsageError(f"--out {out}: name it .vcf.gz; it is written as BGZF")
+    suffixes = tuple(f".{one}" for one in FORMATS)
+    if format is None and out not in (None, "-") and not plain.endswith(suffixes) and not is_special(out):
+        raise UsageError(f"--out {out}: its suffix is none of {', '.join(suffixes)}; or say which with --format")
     says_vcf = plain.endswith(".vcf")
     if format != "vcf" and not says_vcf:
         return choose_format(out, format)
@@ -120,6 +138,7 @@ def open_effects(
     reader: VcfReader | None,
     contigs: Mapping[str, int],
     models: Sequence[tuple[str, str]],
+    shard: ShardFile | None = None,
 ) -> EffectWriter:
     """A writer of effects.
 
@@ -131,19 +150,19 @@ def open_effects(
         reader: the VCF file that the records are from.
         contigs: of the genome, for a VCF file where there was none.
         models: name and SHA-256 of each weights file, for the header of a VCF file.
+        shard: the shard that the file is, if it is one.
 
     Raises:
         UsageError, MissingDataError, OSError: as `open_table`.
     """
     if format == "vcf":
-        return _VcfWriter(out, outputs, background, reader, contigs, models)
-    return _TableWriter(out, format, outputs, background)
+        return _VcfWriter(out, outputs, background, reader, contigs, models, shard)
+    return _TableWriter(open_table(out, format, with_output(COLUMNS, outputs), shard), outputs, background)
 
 
 class _TableWriter:
-    def __init__(self, out: str | None, format: str, outputs: Sequence[Output], background: Background | None) -> None:
-        self._table = open_table(out, format, with_output(COLUMNS, outputs))
-        self._outputs, self._background = outputs, background
+    def __init__(self, table: TableWriter, outputs: Sequence[Output], background: Background | None) -> None:
+        self._table, self._outputs, self._background = table, outputs, background
 
     def __enter__(self) -> _TableWriter:
         self._table.__enter__()
@@ -159,6 +178,9 @@ class _TableWriter:
             for cells in rows_of(effect, self._outputs, self._background):
                 self._table.write(cells)
 
+    def end_block(self) -> None:
+        self._table.end_block()
+
 
 class _VcfWriter:
     """All records back in order, with one more INFO entry."""
@@ -171,7 +193,9 @@ class _VcfWriter:
         reader: VcfReader | None,
         contigs: Mapping[str, int],
         models: Sequence[tuple[str, str]],
+        shard: ShardFile | None,
     ) -> None:
+        self._shard = shard
         self._out = None if out in (None, "-") else out
         self._name = self._out or "standard output"
         self._outputs, self._background = outputs, background
@@ -189,7 +213,11 @@ class _VcfWriter:
 
     def __enter__(self) -> _VcfWriter:
         with named_errors(self._name):
-            self._stream = self._stack.enter_context(binary_output(self._out, BgzfWriter))
+            if self._shard is None:
+                opened: AbstractContextManager[Any] = binary_output(self._out, BgzfWriter)
+            else:
+                opened = self._shard.opened(partial(BgzfWriter, end=False), END)
+            self._stream = self._stack.enter_context(opened)
         return self
 
     def __exit__(
@@ -211,10 +239,17 @@ class _VcfWriter:
         with named_errors(self._name):
             self._begun().write(record, entries)
 
+    def end_block(self) -> None:
+        with named_errors(self._name):
+            self._begun()
+            self._stream.end_segment()
+
     def _begun(self) -> VcfOutput:
         """The output; its header is held back to the first record: input that is bad from the start leaves nothing."""
         if self._vcf is None:
             self._vcf = VcfOutput(self._stream, self._reader, info_lines=self._header, contigs=self._contigs)
+            if self._shard is not None:
+                self._stream.end_segment()
         return self._vcf
 
     def _entry(self, cells: Sequence[Cell]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,12 +20,14 @@ from seqexpr.models.trained import ModelMetadata, Output, TrainedModel
 from seqexpr.prediction.inputs import InputCounts, InputRecord, InputSources, ModelNeeds, missing_lines
 from seqexpr.prediction.records import HalfLifeRows, half_life_rows
 from seqexpr.prediction.session import choose_models, load_predictor, range_features
+from seqexpr.prediction.shard_files import describe_options
 from seqexpr.sequences.windows import Tss
 
 if TYPE_CHECKING:
     from seqexpr.effects.phased import PhasedLevels
     from seqexpr.effects.variants import VariantEffects
     from seqexpr.prediction.predictor import Predictor
+    from seqexpr.prediction.shards import Share
 
 
 @dataclass
@@ -95,11 +97,19 @@ class VariantSession:
             max_mismatch=max_mismatch,
         )
 
-    def phased(self, reader: VcfReader, samples: Sequence[str], max_mismatch: float = 0.01) -> PhasedLevels:
-        """What computes levels of samples; arguments as for `PhasedLevels`."""
+    def phased(
+        self, reader: VcfReader, samples: Sequence[str], max_mismatch: float = 0.01, share: Share | None = None
+    ) -> PhasedLevels:
+        """What computes levels of samples; arguments as for `PhasedLevels`, and `share` of a shard: its genes alone."""
         from seqexpr.effects.phased import PhasedLevels
 
-        return PhasedLevels(self.predictor, self.windows, self.read, self.sites, samples, reader, max_mismatch)
+        sites = self.sites if share is None else [site for site in self.sites if share.takes(site.id)]
+        return PhasedLevels(self.predictor, self.windows, self.read, sites, samples, reader, max_mismatch)
+
+    def made_of(self) -> dict[str, Any]:
+        """What decides the numbers of a variant, as shards compare it."""
+        models = [{"name": name, "sha256": digest} for name, digest in self.models]
+        return {"models": models, "device": self.predictor.device.type, **describe_options(self.sources)}
 
 
 def open_source(
@@ -185,7 +195,7 @@ def open_variants(
         rows,
         None if first.input_range is None else RangeCounts(first.input_range),
         first.outputs,
-        read_background(paths[0]) if len(paths) == 1 else None,
+        read_background(paths, None if len(paths) == 1 else chosen.title),
         tuple((one["name"], one["sha256"]) for one in chosen.checksums()),
         chosen.title,
         first,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from itertools import chain
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -235,6 +236,53 @@ class InputCounts:
     """Records without a row in the half-life table or annotation."""
     half_life: MissingFeatures = field(default_factory=lambda: MissingFeatures(()))
     """Features that are missing; of no features where no model reads them."""
+
+    def as_numbers(self, needs: ModelNeeds) -> dict[str, Any]:
+        """What can be added up over shards; and, under "same", what is so in each of them."""
+        own = {name: getattr(self, name) for name in _ADDED}
+        proteins = {"truncated_proteins": self.truncated_proteins, "proteins": dict(vars(self.proteins))}
+        paired = bool(needs.window_length and needs.protein_length)  # every shard reads all proteins for its windows
+        dna = {one.name: getattr(self.dna, one.name) for one in fields(DnaCounts) if one.name not in _SAME_DNA}
+        return {
+            **own,
+            "dna": dna,
+            **({} if paired else proteins),
+            "coding": dict(self.coding.left_out),
+            "half_life": {
+                "genes": self.half_life.genes,
+                "whole": self.half_life.whole,
+                "others": dict(self.half_life.others),
+            },
+            "same": {
+                "unused_proteins": self.unused_proteins,
+                **(proteins if paired else {}),
+                "coding_example": self.coding.example,
+                **{name: getattr(self.dna, name) for name in _SAME_DNA},
+                "needs": {name: getattr(needs, name) for name in _NEEDS},
+            },
+        }
+
+    @classmethod
+    def of_numbers(cls, numbers: Mapping[str, Any]) -> tuple[InputCounts, ModelNeeds]:
+        """The counts whose numbers `as_numbers` gives, and of the needs what is said of them."""
+        same, half_life = numbers["same"], numbers["half_life"]
+        proteins = same if "proteins" in same else numbers
+        names = tuple(same["needs"]["half_life_names"])
+        counts = cls(
+            **{name: numbers[name] for name in _ADDED},
+            dna=DnaCounts(**numbers["dna"], **{name: same[name] for name in _SAME_DNA}),
+            proteins=ProteinCounts(**proteins["proteins"]),
+            truncated_proteins=proteins["truncated_proteins"],
+            unused_proteins=same["unused_proteins"],
+            coding=CodingCounts(Counter(numbers["coding"]), same["coding_example"]),
+            half_life=MissingFeatures(names, half_life["genes"], half_life["whole"], Counter(half_life["others"])),
+        )
+        return counts, ModelNeeds((), 0, 0, **{**same["needs"], "half_life_names": names})
+
+
+_ADDED = ("records", "truncated_coding", "coding_absent", "half_life_absent")
+_SAME_DNA = ("missing_contigs", "contig_aliases")
+_NEEDS = ("protein_length", "half_life_names", "coding_length")
 
 
 def half_life_line(counts: InputCounts, sources: InputSources, needs: ModelNeeds) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from seqexpr.inputs.half_life_table import read_half_life
 from seqexpr.inputs.reference import Reference
 from seqexpr.inputs.windows import CutWindows, FastaWindows
 from seqexpr.prediction.inputs import InputCounts, InputRecord, InputSources, ModelNeeds, Tokens
+from seqexpr.prediction.shards import Share, count_records
 from seqexpr.sequences.coding import CodonTables, TranslationCounts
 from seqexpr.sequences.fasta import FastaRecord, read_fasta, uniprot_accession
 from seqexpr.sequences.feature_lines import LeftOut
@@ -37,13 +38,16 @@ _MOST_WAITING = 16 << 20
 """Bytes of proteins without their window that are held in memory; more are on disk."""
 
 
-def read_records(sources: InputSources, needs: ModelNeeds, counts: InputCounts) -> Iterator[InputRecord]:
+def read_records(
+    sources: InputSources, needs: ModelNeeds, counts: InputCounts, share: Share | None = None
+) -> Iterator[InputRecord]:
     """Open the sources and give the records that they describe, in the order of the windows, else of the proteins.
 
     Args:
         sources: checked options.
         needs: what the models read.
         counts: filled while the stream runs; what is known before, such as the number of genes, when this returns.
+        share: of a shard, whose records alone are given and counted; the others are parsed. None: all records.
 
     Raises:
         InputError: a file or a record is not as it should be. Options, genes and contigs are checked when this is
@@ -63,11 +67,31 @@ def read_records(sources: InputSources, needs: ModelNeeds, counts: InputCounts) 
         counts.contigs = reference.sequences.contigs
         counts.circular = reference.sequences.circular
     _expect(sources, counts, reader, reference.genbank)
+    if share is not None and counts.expected is not None:
+        counts.expected = count_records(share.shard, counts.expected, share.largest)
     half_life = half_life_rows(sources, needs, counts, reference, sites)
     half_life.check_joined((site.id for site in sites) if isinstance(reader, CutWindows) else _ids(sources, reader))
     coding = _Coding(sources, needs, counts, reference, sites)
     coding.check_joined((site.id for site in sites) if isinstance(reader, CutWindows) else _ids(sources, reader))
-    return _records(_sequences(reader, sources, needs, counts, reference.genbank), half_life, coding, counts)
+
+    def wanted(name: str) -> bool:
+        """Whether a record is given."""
+        if share is None or share.takes(name):
+            return True
+        half_life.pass_over(name)
+        coding.pass_over(name)
+        return False
+
+    sequences = _sequences(reader, sources, needs, counts, reference.genbank, wanted)
+    records = _records(sequences, half_life, coding, counts)
+    pairs = reader is not None and needs.protein_length > 0
+    return _without_others(records, share, counts) if share is not None and pairs else records
+
+
+def _without_others(records: Iterator[InputRecord], share: Share, counts: InputCounts) -> Iterator[InputRecord]:
+    """The same records; proteins of other shards' windows are not counted as unused."""
+    yield from records
+    counts.unused_proteins -= share.total - share.own
 
 
 def _expect(
@@ -141,6 +165,7 @@ class HalfLifeRows:
         self._unknown = np.full(len(needs.half_life_names), np.nan)
         counts.half_life = MissingFeatures(needs.half_life_names)
         self._rows = rows
+        self._joins_others = False
         self._example = next(iter(rows), "") if isinstance(rows, dict) else ""
 
     def row(self, name: str) -> np.ndarray | None:
@@ -152,6 +177,10 @@ class HalfLifeRows:
         self._counts.half_life_absent += self._rows is not None and row is None
         self._counts.half_life.add(self._unknown if row is None else row)
         return self._unknown if row is None else row
+
+    def pass_over(self, name: str) -> None:
+        """Note a record of another shard, for `check_stream`."""
+        self._joins_others = self._joins_others or self._find(name) is not None
 
     def _find(self, name: str) -> np.ndarray | None:
         """The row of an id, else that of the UniProt accession in it, as `prepare` joins them."""
@@ -182,6 +211,8 @@ class HalfLifeRows:
         Raises:
             InputError: it is such a table.
         """
+        if self._joins_others:
+            return
         if self._rows is not None and 0 < self._counts.records == self._counts.half_life_absent:
             raise self._unjoined(self._counts.records, self._last)
 
@@ -204,6 +235,7 @@ class _Coding:
     ) -> None:
         self._counts, self._needs = counts, needs
         self._source: CodingSource | None = None
+        self._joins_others = False
         self._last = ""
         if not needs.coding_length:
             return
@@ -239,6 +271,11 @@ class _Coding:
         self._counts.truncated_coding += len(tokens) > self._needs.coding_length
         return tokens[: self._needs.coding_length]
 
+    def pass_over(self, name: str) -> None:
+        """Note a record of another shard, for `check_stream`."""
+        if isinstance(self._source, CodingFasta):
+            self._joins_others = self._joins_others or self._source.knows(name)
+
     def check_joined(self, ids: Iterable[str]) -> None:
         """Refuse a FASTA file without a record for any of the genes that will come, as far as they are known.
 
@@ -263,7 +300,7 @@ class _Coding:
         """
         counts = self._counts
         none = 0 < counts.records == counts.coding_absent and not counts.coding.left_out
-        if isinstance(self._source, CodingFasta) and none:
+        if isinstance(self._source, CodingFasta) and none and not self._joins_others:
             raise self._unjoined([self._last])
 
     def _unjoined(self, names: list[str]) -> InputError:
@@ -278,6 +315,7 @@ def _sequences(
     needs: ModelNeeds,
     counts: InputCounts,
     genbank: GenbankFile | None,
+    wanted: Callable[[str], bool],
 ) -> Iterator[tuple[str, Tokens | None, Tokens | None]]:
     proteins = None
     if needs.protein_length:
@@ -287,13 +325,15 @@ def _sequences(
             records = read_fasta(sources.proteins)
         else:
             records = genbank.proteins() if genbank else iter(())
+        if reader is None:
+            records = (record for record in records if wanted(record.id))
         proteins = _proteins(records, sources, needs, counts)
     if reader is None:
         assert proteins is not None
         return ((name, None, protein) for name, protein in proteins)
     if proteins is None:
-        return ((name, dna, None) for name, dna in reader.stream())
-    return pair_by_id(reader.stream(), proteins, sources, counts)
+        return ((name, dna, None) for name, dna in reader.stream(wanted=wanted))
+    return pair_by_id(reader.stream(wanted=wanted), proteins, sources, counts)
 
 
 def _proteins(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from seqexpr.prediction.inputs import InputCounts, InputRecord, InputSources, Mo
 
 if TYPE_CHECKING:
     from seqexpr.prediction.predictor import Prediction, Predictor
+    from seqexpr.prediction.shards import Share
 
 
 @dataclass
@@ -47,6 +48,14 @@ class Session:
         """Of each weights file its `name` and the `sha256` of the file that holds its numbers."""
         return _checksums(self.weights)
 
+    def made_of(self) -> dict[str, Any]:
+        """What decides the numbers of a record, as shards compare it."""
+        return {
+            "models": self.checksums(),
+            "device": self.predictor.device.type,
+            "--precision": self.predictor.precision,
+        }
+
     def described(self) -> str:
         """Which models predict, in a few words."""
         others = len(self.predictor.models) - 1
@@ -71,6 +80,8 @@ def open_session(
     threads: int | None = None,
     allow_partial: bool = False,
     announce: Callable[[str], None] | None = None,
+    precision: str = "fp32",
+    share: Share | None = None,
 ) -> Session:
     """Check the options, load the models and open the sources.
 
@@ -82,12 +93,14 @@ def open_session(
         threads: that compute on a CPU; None: the cores that this process may use.
         allow_partial: take the folds that are there of a cross-validation that is not finished.
         announce: gets a line that says which device and which models compute, before anything long begins.
+        precision: "auto", "fp16" or "fp32", see `choose_precision`.
+        share: of a shard, whose records alone are predicted; None: all records.
 
     Raises:
         UsageError: options that do not fit together or to the models.
         MissingDataError: no such model.
         InputError: a file is not as it should be.
-        DeviceError: the device is absent.
+        DeviceError: the device is absent, or has no such precision.
     """
     if isinstance(sources, InputSources):
         sources.check()
@@ -101,8 +114,8 @@ def open_session(
         if announce is not None:
             announce(models_chosen.announcement(device))
 
-    predictor = load_predictor(models_chosen.paths, device, batch_size, threads, say)
-    session = start_session(chosen, predictor, models_chosen.title, models_chosen.metadata[0])
+    predictor = load_predictor(models_chosen.paths, device, batch_size, threads, say, precision)
+    session = start_session(chosen, predictor, models_chosen.title, models_chosen.metadata[0], share)
     return replace(session, weights=models_chosen.paths)
 
 
@@ -182,6 +195,7 @@ def load_predictor(
     batch_size: int | Literal["auto"] = "auto",
     threads: int | None = None,
     announce: Callable[[str], None] | None = None,
+    precision: str = "fp32",
 ) -> Predictor:
     """Load weights files onto a device; several are an ensemble.
 
@@ -191,25 +205,29 @@ def load_predictor(
         batch_size: records in a forward pass.
         threads: that compute on a CPU; None: the cores that this process may use.
         announce: gets the device in words, before the weights are read.
+        precision: "auto", "fp16" or "fp32", see `choose_precision`.
 
     Raises:
         UsageError: the models predict different things.
         InputError: damaged weights.
-        DeviceError: the device is absent.
+        DeviceError: the device is absent, or has no such precision.
     """
     # Torch takes seconds to import: what is wrong with the options is known before.
     from seqexpr.models.trained import load_model
-    from seqexpr.prediction.device import choose_device, describe_device, use_threads
+    from seqexpr.prediction.device import choose_device, choose_precision, describe_device, use_threads
     from seqexpr.prediction.predictor import Predictor
 
     on = choose_device(device)
+    numbers = choose_precision(precision, on)
     workers = use_threads(on, threads)
     if announce is not None:
-        announce(describe_device(on, workers))
-    return Predictor([load_model(path, on) for path in paths], on, batch_size, workers)
+        announce(describe_device(on, workers, numbers))
+    return Predictor([load_model(path, on) for path in paths], on, batch_size, workers, numbers)
 
 
-def start_session(sources: InputSources, predictor: Predictor, name: str, first: ModelMetadata) -> Session:
+def start_session(
+    sources: InputSources, predictor: Predictor, name: str, first: ModelMetadata, share: Share | None = None
+) -> Session:
     """Open sources for models that are loaded.
 
     Args:
@@ -217,6 +235,7 @@ def start_session(sources: InputSources, predictor: Predictor, name: str, first:
         predictor: what computes.
         name: of the (first) model, for messages.
         first: what it was trained on.
+        share: of a shard, whose records alone are predicted; None: all records.
 
     Raises:
         InputError: a file is not as it should be.
@@ -225,7 +244,7 @@ def start_session(sources: InputSources, predictor: Predictor, name: str, first:
 
     needs = predictor.needs
     counts = InputCounts()
-    records = read_records(sources, needs, counts)
+    records = read_records(sources, needs, counts, share)
     outside = None if first.input_range is None else RangeCounts(first.input_range)
     if outside is not None:
         records = _watched(records, first, needs, outside)
@@ -255,5 +274,6 @@ def range_features(
     if record.half_life is not None and model.half_life is not None:
         parts.append((model.half_life.names, record.half_life[None]))
     if config.reads_coding:
-        parts.append(coding_features([np.empty(0, np.uint8) if record.coding is None else record.coding]))
+        coding = np.empty(0, np.uint8) if record.coding is None else record.coding[: config.coding_length]
+        parts.append(coding_features([coding]))
     return parts

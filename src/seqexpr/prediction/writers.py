@@ -21,6 +21,7 @@ from seqexpr.files import atomic_path
 
 if TYPE_CHECKING:
     from seqexpr.prediction.predictor import Prediction
+    from seqexpr.prediction.shard_files import ShardFile
 
 FORMATS = ("tsv", "csv", "jsonl", "parquet")
 
@@ -56,14 +57,21 @@ class TableWriter(Protocol):
         """Add one row."""
         ...
 
+    def end_block(self) -> None:
+        """End a block of a shard."""
+        ...
 
-def open_table(out: str | None, format: str | None, columns: Sequence[Column]) -> TableWriter:
+
+def open_table(
+    out: str | None, format: str | None, columns: Sequence[Column], shard: ShardFile | None = None
+) -> TableWriter:
     """A writer of rows with these columns.
 
     Args:
         out: file name; None or "-" is standard output. A name that ends in `.gz` is compressed.
         format: "tsv", "csv", "jsonl" or "parquet"; None = by the suffix of `out`, TSV where it says nothing.
         columns: in their order.
+        shard: the shard that the file is, if it is one.
 
     Raises:
         UsageError: unknown format, a suffix that says another one, or Parquet where it cannot be written.
@@ -74,10 +82,10 @@ def open_table(out: str | None, format: str | None, columns: Sequence[Column]) -
     names = [column.name for column in columns]
     if chosen == "parquet":
         assert out is not None
-        return _ParquetWriter(out, columns)
+        return _ParquetWriter(out, columns, shard)
     if chosen == "jsonl":
-        return _TextWriter(out, _JsonRows(names))
-    return _TextWriter(out, _TableRows(names, "," if chosen == "csv" else "\t"))
+        return _TextWriter(out, _JsonRows(names), shard)
+    return _TextWriter(out, _TableRows(names, "," if chosen == "csv" else "\t"), shard)
 
 
 class PredictionWriter:
@@ -100,6 +108,10 @@ class PredictionWriter:
         symbol = () if self._symbols is None else (self._symbols.get(prediction.id, ""),)
         self._table.write([prediction.id, *symbol, *map(float, _numbers(prediction))])
 
+    def end_block(self) -> None:
+        """End a block of a shard."""
+        self._table.end_block()
+
 
 def open_writer(
     out: str | None,
@@ -109,6 +121,7 @@ def open_writer(
     ensemble: bool,
     suffixes: Sequence[str] = (),
     symbols: Mapping[str, str] | None = None,
+    shard: ShardFile | None = None,
 ) -> PredictionWriter:
     """A writer with the columns `id`, one for each output, and for ensembles `OUTPUT_sd` after each.
 
@@ -118,6 +131,7 @@ def open_writer(
         ensemble: whether predictions have standard deviations.
         suffixes: what is added to each output's name for them; `_sd` where this is empty.
         symbols: symbol by id, for a second column `symbol`; None for no such column.
+        shard: the shard that the file is, if it is one.
 
     Raises:
         UsageError: two columns of one name.
@@ -130,7 +144,7 @@ def open_writer(
     if repeated := [name for name in columns if columns.count(name) > 1]:
         raise UsageError(f"two columns would be called {repeated[0]}: the outputs are {', '.join(outputs)}")
     first = [Column(name, "text") for name in (("id",) if symbols is None else ("id", "symbol"))]
-    return PredictionWriter(open_table(out, format, [*first, *map(Column, columns)]), symbols)
+    return PredictionWriter(open_table(out, format, [*first, *map(Column, columns)], shard), symbols)
 
 
 def choose_format(out: str | None, format: str | None) -> str:
@@ -198,8 +212,9 @@ class _JsonRows:
 class _TextWriter:
     """Text rows. On standard output each is flushed, so that `| head` sees rows as they come."""
 
-    def __init__(self, out: str | None, rows: _TableRows | _JsonRows) -> None:
+    def __init__(self, out: str | None, rows: _TableRows | _JsonRows, shard: ShardFile | None) -> None:
         self._out = None if out in (None, "-") else out
+        self._shard = shard
         self._rows = rows
         self._name = self._out or "standard output"
         self._started = False
@@ -207,7 +222,8 @@ class _TextWriter:
 
     def __enter__(self) -> _TextWriter:
         with named_errors(self._name):
-            self._stream = self._stack.enter_context(binary_output(self._out))
+            opened = binary_output(self._out) if self._shard is None else self._shard.opened(gzipped)
+            self._stream: Any = self._stack.enter_context(opened)
         self._on_terminal = self._stream.isatty()
         return self
 
@@ -217,6 +233,12 @@ class _TextWriter:
             self._write(self._rows.row(cells))
             if self._out is None:
                 self._stream.flush()
+
+    def end_block(self) -> None:
+        """End a block of a shard."""
+        with named_errors(self._name):
+            self._start()
+            self._stream.end_segment()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -234,6 +256,8 @@ class _TextWriter:
         if not self._started:
             self._write(self._rows.header)
             self._started = True
+            if self._shard is not None:
+                self._stream.end_segment()
 
     def _write(self, line: str) -> None:
         """A line; on a terminal control characters are spelled out, a file gets what was given."""
@@ -243,16 +267,16 @@ class _TextWriter:
 
 
 class _ParquetWriter:
-    """Parquet, one row group at a time; numbers are float64."""
+    """Parquet, one row group at a time; numbers are float64. A shard has a row group for each block."""
 
-    def __init__(self, out: str, columns: Sequence[Column]) -> None:
+    def __init__(self, out: str, columns: Sequence[Column], shard: ShardFile | None) -> None:
         try:
             import pyarrow
             import pyarrow.parquet
         except ImportError:
             raise MissingDataError("Parquet needs pyarrow, which is not installed; run: pip install pyarrow") from None
         self._pyarrow: Any = pyarrow
-        self._out = out
+        self._out, self._shard = out, shard
         types = {"text": pyarrow.string(), "whole": pyarrow.int64(), "number": pyarrow.float64()}
         self._schema = pyarrow.schema([(column.name, types[column.kind]) for column in columns])
         self._rows: list[Sequence[Cell]] = []
@@ -260,14 +284,19 @@ class _ParquetWriter:
 
     def __enter__(self) -> _ParquetWriter:
         with named_errors(self._out):
-            stream = self._stack.enter_context(binary_output(self._out))
+            opened = binary_output(self._out) if self._shard is None else self._shard.opened_whole()
+            stream = self._stack.enter_context(opened)
             self._writer = self._pyarrow.parquet.ParquetWriter(stream, self._schema)
         return self
 
     def write(self, cells: Sequence[Cell]) -> None:
         self._rows.append(cells)
-        if len(self._rows) >= _ROW_GROUP:
+        if len(self._rows) >= _ROW_GROUP and self._shard is None:
             self._write_group()
+
+    def end_block(self) -> None:
+        """End a block of a shard."""
+        self._write_group()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -279,7 +308,8 @@ class _ParquetWriter:
                 self._stack.__exit__(kind, error, traceback)
                 return
             with self._stack:
-                self._write_group()
+                if self._shard is None:
+                    self._write_group()
                 self._writer.close()
 
     def _write_group(self) -> None:
@@ -318,20 +348,22 @@ def binary_output(
     if os.path.isdir(out):  # known now rather than when all is computed
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), out)
     with ExitStack() as stack:
-        if _is_special(out):  # a pipe or device is written in place: a rename would put a file there instead
+        if is_special(out):  # a pipe or device is written in place: a rename would put a file there instead
             stream: IO[bytes] = stack.enter_context(open(out, "wb"))
         else:
             target = os.path.realpath(out)  # through a link, which a rename would replace
             stream = stack.enter_context(stack.enter_context(atomic_path(target)).open("wb"))
-        yield stack.enter_context((compressed or _gzipped)(stream)) if out.lower().endswith(".gz") else stream
+        yield stack.enter_context((compressed or gzipped)(stream)) if out.lower().endswith(".gz") else stream
 
 
-def _gzipped(stream: IO[bytes]) -> io.BufferedWriter:
+def gzipped(stream: IO[bytes]) -> io.BufferedWriter:
+    """A stream that compresses into another one, which stays open."""
     # No name and time of day in the file: the same predictions are the same bytes.
     return io.BufferedWriter(gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0))
 
 
-def _is_special(path: str) -> bool:
+def is_special(path: str) -> bool:
+    """Whether there is something that is neither a file nor a folder: a pipe, a device."""
     try:
         mode = os.stat(path).st_mode
     except OSError:

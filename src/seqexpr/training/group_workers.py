@@ -20,8 +20,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from seqexpr.models.channel_norm import ChannelNorm
 from seqexpr.models.dropout import drawing_from
-from seqexpr.models.perceiver import ChannelNorm, Perceiver
+from seqexpr.models.perceiver import Perceiver
 from seqexpr.training.distributed import Ranks
 
 Item = TypeVar("Item")
@@ -70,6 +71,23 @@ def add_gradients(
         value.backward()
         total += value.detach()
     return total
+
+
+AT_ONCE = 128
+"""Sequences that pass through a network together on a GPU, where each keeps its activations until the way back."""
+
+
+def in_passes(groups: Sequence[Item], size: Callable[[Item], int]) -> list[list[Item]]:
+    """Neighbouring groups that a GPU passes through the network together, `AT_ONCE` sequences at most."""
+    found: list[list[Item]] = []
+    room = 0
+    for group in groups:
+        if size(group) > room:
+            found.append([])
+            room = AT_ONCE
+        found[-1].append(group)
+        room -= size(group)
+    return found
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from seqexpr.errors import InputError, UsageError
 from seqexpr.files import atomic_path
+from seqexpr.models.channel_norm import grouped
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.models.perceiver import Perceiver
 from seqexpr.models.trained import ModelMetadata, Output, TrainedModel
@@ -32,7 +33,7 @@ from seqexpr.own_files import list_of, number, record, text, whole
 from seqexpr.tensor_files import check_tensors
 from seqexpr.threads import Prefetch
 from seqexpr.training.distributed import Ranks
-from seqexpr.training.group_workers import GroupWorkers, add_gradients, in_order, single_threads
+from seqexpr.training.group_workers import GroupWorkers, add_gradients, in_order, in_passes, single_threads
 from seqexpr.training.schedules import warmup_cosine
 from seqexpr.training.start import Start
 from seqexpr.training.state import FILE, fitting, load_state, save_state
@@ -294,20 +295,28 @@ class _Student:
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = rate
 
-        def loss_of(network: Perceiver, group: _Group) -> Tensor:
-            windows, pairs = group
+        def loss_of(network: Perceiver, some: Sequence[_Group]) -> Tensor:
+            windows = np.concatenate([windows for windows, _ in some])
             wanted = to_device(((self.panel(windows) - self.mean) / self.sd).astype(np.float32), self.device)
             tokens = to_device(windows, self.device)
             with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
                 answered = network(tokens, tokens).float()
             loss = (answered - wanted).square().sum()
-            if pairs:
-                error = answered[1 : 2 * pairs : 2] - answered[: 2 * pairs : 2]
-                error = error - (wanted[1 : 2 * pairs : 2] - wanted[: 2 * pairs : 2])
+            start = 0
+            for windows, pairs in some:
+                first, twins = (slice(start + offset, start + 2 * pairs, 2) for offset in (0, 1))
+                error = answered[twins] - answered[first] - (wanted[twins] - wanted[first])
                 loss = loss + settings.difference_weight * error.square().sum()
+                start += len(windows)
             return loss / size
 
-        total = add_gradients(self.network, workers, groups, loss_of, total_groups)
+        if workers is None and not self._on_cpu:  # a GPU passes many groups through the network at once
+            total = torch.zeros((), device=self.device)
+            for some in in_passes(groups, lambda group: len(group[0])):
+                with grouped(self.network, [len(windows) for windows, _ in some]):
+                    total += add_gradients(self.network, None, [some], loss_of, 1)
+        else:
+            total = add_gradients(self.network, workers, [[group] for group in groups], loss_of, total_groups)
         if settings.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip_norm)
         self.optimizer.step()
