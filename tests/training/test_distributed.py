@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -116,10 +117,10 @@ def options(folder: Path, out: Path, *more: object, recipe: str = "r.toml") -> l
 
 
 def torchrun(processes: int, *command: str) -> subprocess.Popen[str]:
-    """Start `seqexpr COMMAND` in so many processes; what other trainings on this machine use is left alone."""
-    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    """Start so many processes, which meet at a port of torchrun's choice unless `--nnodes` comes first."""
+    alone = [] if command[0] == "--nnodes" else ["--standalone"]
     return subprocess.Popen(
-        [*words, *command],
+        [sys.executable, "-m", "torch.distributed.run", *alone, "--nproc-per-node", str(processes), *command],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -199,12 +200,17 @@ def process_of(launcher: subprocess.Popen[str], rank: int) -> int:
     return int(found[0])
 
 
-def stop(launcher: subprocess.Popen[str], run: Path, rank: int, number: int) -> subprocess.CompletedProcess[str]:
-    """Send a rank a signal once some epochs are done."""
+def wait_for_epochs(launcher: subprocess.Popen[str], run: Path) -> None:
+    """Return once some epochs are done."""
     metrics = run / "metrics.jsonl"
     while launcher.poll() is None and not (metrics.exists() and len(metrics.read_text().splitlines()) > 2):
         time.sleep(0.01)
     assert launcher.poll() is None, launcher.communicate()
+
+
+def stop(launcher: subprocess.Popen[str], run: Path, rank: int, number: int) -> subprocess.CompletedProcess[str]:
+    """Send a rank a signal once some epochs are done."""
+    wait_for_epochs(launcher, run)
     os.kill(process_of(launcher, rank), number)
     done = finished(launcher)
     assert not (run / ".done").exists() and len(rows(run)) < EPOCHS + 1, "it ended before it could be stopped"
@@ -238,6 +244,32 @@ def test_sigterm_keeps_the_state_and_ends_all_with_143(folder, whole, tmp_path):
     assert f"{tmp_path / 'run'} keeps the epochs up to " in kept and kept.endswith(" --resume")
     resumed = run_many(2, *options(folder, tmp_path / "run", "--resume"))
     assert resumed.returncode == 0, resumed.stderr
+    assert_alike(whole, tmp_path / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").exists(), reason="ranks are found by their environment in /proc")
+def test_torchrun_starts_all_again_and_the_run_goes_on(folder, whole, tmp_path):
+    launcher = torchrun(2, "--max-restarts", "1", "-m", "seqexpr", *options(folder, tmp_path / "run", "--resume"))
+    wait_for_epochs(launcher, tmp_path / "run")
+    os.kill(process_of(launcher, 1), signal.SIGKILL)
+    done = finished(launcher)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("2 processes train this network") == 2
+    assert_alike(whole, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_two_nodes_give_the_bits_of_one_process(folder, whole, tmp_path):
+    """Two launchers that meet at a port, as on two machines that share the folders."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meeting = f"127.0.0.1:{free.getsockname()[1]}"
+    where = ("--nnodes", "2", "--rdzv-backend", "c10d", "--rdzv-id", "1", "--rdzv-endpoint", meeting)
+    nodes = [torchrun(1, *where, "-m", "seqexpr", *options(folder, tmp_path / "run")) for _ in range(2)]
+    ended = [finished(node) for node in nodes]
+    assert [done.returncode for done in ended] == [0, 0], [done.stderr for done in ended]
+    assert sorted(len(done.stdout.splitlines()) for done in ended) == [0, 3]  # the first process alone speaks
     assert_alike(whole, tmp_path / "run")
 
 
