@@ -12,11 +12,14 @@ from benchmarks.machine import Others, describe_machine
 from benchmarks.measured import Measurement
 from benchmarks.options import Options
 from benchmarks.tables import tell
+from seqexpr.errors import DeviceError
 from seqexpr.models.config import PRESETS
 
 SECTIONS = {
     "predict": "predictions a second and peak memory, shipped against plain",
     "train": "optimiser steps and peak memory, shipped against plain",
+    "registers": "registers and spills of the CUDA kernels, compiled without a card",
+    "gpu": "a CUDA device: parity with the CPU, tests, prediction and training against plain, in six minutes",
     "peak": "the machine's matrix products, the operations of a gene, the floor that they allow",
     "windows": "windows a second from a genome on one core",
     "effects": "substitutions and variants a second, against predicting whole windows",
@@ -77,19 +80,27 @@ def parse(arguments: list[str] | None = None) -> tuple[Options, Path | None]:
 def main() -> None:
     """Print each section's tables as soon as they are there, then the JSON."""
     options, path = parse()
+    without_device: DeviceError | None = None
     if options.quick:
         tell("--quick: the figures below measure nothing")
     found = {"machine": {**describe_machine(), "threads": options.threads}, "sections": {}}
     for name in options.sections:
         tell(f"== {name}")
         section, others = importlib.import_module(f"benchmarks.{name}"), Others()
-        result = section.run(options)
+        try:
+            result = section.run(options)
+        except DeviceError as error:
+            tell(f"{name}: {error}")
+            without_device = error
+            continue
         found["sections"][name] = {**result, "others_share": others.share()}
         print(section.render(result), end="\n\n", flush=True)
         if (share := others.share()) is not None:
             print(f"other processes took {share:.0%} of the cores meanwhile{verdict(share)}", end="\n\n", flush=True)
         if path:  # after each section: a long run that is cut off has kept what it had
             path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if without_device is not None and not found["sections"]:  # nothing that was asked for can be measured here
+        sys.exit(without_device.exit_code)
     if not path:
         print(json.dumps(found))
 

@@ -18,6 +18,12 @@ from seqexpr.models.registry import DEFAULT_DNA_MODEL
 PLAIN = "dna-perceiver"
 """The unchanged network, without kernel flow or words."""
 
+EXPLAINED = (
+    *((PLAIN, "dna"), (DEFAULT_DNA_MODEL, "dna")),
+    *(("protein-perceiver", "protein"), ("dna-protein-perceiver", "protein"), ("protein-dna-perceiver", "dna")),
+)
+"""Models, and the inputs in which letters are replaced."""
+
 
 def run(options: Options) -> dict[str, Any]:
     """Both ways, turn about: every substitution of a window, and SNVs each of which lies in one gene's window.
@@ -28,13 +34,15 @@ def run(options: Options) -> dict[str, Any]:
         return {"measured": measured.run(options.measured, options.threads), "name": options.measured.table.name}
     rows = []
     common = {"threads": options.threads, "seconds": options.turn_seconds}
-    for model in (PLAIN, DEFAULT_DNA_MODEL):
-        settings = {**common, "model": model}
+    for model, read in EXPLAINED:
+        settings = {**common, "model": model, "input": read}
+        many = 4_000 if read == "dna" else 800
         changes = [
-            Variant("substitutions", "effects-incremental", {**settings, "positions": options.pick(4_000, 20)}),
+            Variant("substitutions", "effects-incremental", {**settings, "positions": options.pick(many, 20)}),
             Variant("full passes", "effects-full", {**settings, "positions": options.pick(64, 4)}),
         ]
-        rows.append(_row(f"explain, {model}: substitutions", measure(options, f"explain, {model}", changes)))
+        name = f"explain, {model}: {'substitutions' if read == 'dna' else 'residues'}"
+        rows.append(_row(name, measure(options, name, changes)))
     with tempfile.TemporaryDirectory() as folder:
         genome, sites = Path(folder) / "genome.fa", Path(folder) / "sites.bed"
         length = PerceiverConfig.from_preset(PLAIN).window_length

@@ -1,8 +1,8 @@
 """Works: substitutions and variants, as `explain` and `variants` compute them, and by predicting whole windows.
 
-Settings of all: model ("dna-perceiver" for the unchanged network with random weights, or a name), threads, seconds (of
-a turn). Of substitutions: positions (in one round). Of variants: genome, sites (files), genes and SNVs of each (in one
-round).
+Settings of all: model (a preset for the unchanged network with random weights, or a name), threads, seconds (of a
+turn). Of substitutions: input ("dna" or "protein"), positions (in one round). Of variants: genome, sites (files), genes
+and SNVs of each (in one round).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 
 from benchmarks.serving import Turns, serve
 from seqexpr.effects.gene_windows import GeneWindows
+from seqexpr.effects.letters import BASES, LETTERS
 from seqexpr.effects.mutagenesis import Mutagenesis
 from seqexpr.effects.variant_records import VariantRecord
 from seqexpr.effects.variants import VariantEffects
@@ -35,35 +36,49 @@ from seqexpr.sequences.windows import Interval, Tss
 _PART = 256
 """Substitutions that a thread computes at once."""
 
+_RESIDUES = 450
+"""Of a protein."""
+
 
 def incremental(settings: dict[str, Any], turns: Turns) -> NoReturn:
-    """`explain`: one window's substitutions; what is computed once for a window is not in the turns."""
+    """`explain`: one gene's substitutions; what is computed once for a gene is not in the turns."""
     model, workers = _loaded(settings)
-    window = _letters(model.metadata.config.window_length)
-    mutagenesis = Mutagenesis([model], model.metadata.config.upstream, window, saturating=True)
-    places = np.random.default_rng(1).permutation(np.arange(3 * len(window)))[: settings["positions"]]
-    positions = places // 3
-    letters = ((window[positions] + places % 3) % 4 + 1).astype(np.uint8)
+    letters, gene = LETTERS[settings["input"]], _gene(model)
+    tokens = gene.dna if letters is BASES else gene.protein
+    assert tokens is not None
+    beside = gene.protein if letters is BASES else gene.dna
+    saturating = letters is BASES
+    mutagenesis = Mutagenesis([model], model.metadata.config.upstream, changed=letters.input, saturating=saturating)
+    (known,) = mutagenesis.read(tokens[None], beside=None if beside is None else beside[None])
+    places, new = letters.substitutions(tokens, np.arange(len(tokens)))
+    chosen = np.random.default_rng(1).permutation(len(places))[: settings["positions"]]
+    places, new = places[chosen], new[chosen]
     parts = [slice(start, start + _PART) for start in range(0, len(places), _PART)]
+
+    def do_part(part: slice) -> None:
+        mutagenesis.substituted([known] * len(places[part]), places[part], new[part])
+
     with ThreadPoolExecutor(workers) as pool:
 
         def do() -> int:
-            list(pool.map(lambda part: mutagenesis.substituted(positions[part], letters[part]), parts))
+            list(pool.map(do_part, parts))
             return len(places)
 
         serve(do, turns, settings["seconds"])
 
 
 def full(settings: dict[str, Any], turns: Turns) -> NoReturn:
-    """The same substitutions, each window predicted as a whole."""
+    """The same substitutions, each gene predicted as a whole."""
     model, workers = _loaded(settings)
-    window, predictor = _letters(model.metadata.config.window_length), Predictor([model], workers=workers)
+    gene, predictor = _gene(model), Predictor([model], workers=workers)
 
     def records() -> Iterator[InputRecord]:
-        for position in range(settings["positions"]):
-            changed = window.copy()
-            changed[position] = changed[position] % 4 + 1
-            yield InputRecord("x", changed, None, _unknown(predictor))
+        for place in range(settings["positions"]):
+            dna, protein = (None if one is None else one.copy() for one in (gene.dna, gene.protein))
+            changed = dna if settings["input"] == "dna" else protein
+            assert changed is not None
+            changed[place] = changed[place] % 4 + 1
+            yield InputRecord("x", dna, protein, _unknown(predictor))
 
     def do() -> int:
         with closing(predictor.predict(records())) as stream:
@@ -150,8 +165,12 @@ def _loaded(settings: dict[str, Any]) -> tuple[TrainedModel, int]:
     return load_model(resolve_models([settings["model"]])[0]), workers
 
 
-def _letters(count: int) -> np.ndarray:
-    return np.random.default_rng(0).integers(1, 5, count).astype(np.uint8)
+def _gene(model: TrainedModel) -> InputRecord:
+    """Random letters of what the model reads."""
+    config, generator = model.metadata.config, np.random.default_rng(0)
+    window = generator.integers(1, 5, config.window_length).astype(np.uint8) if config.reads_dna else None
+    protein = generator.integers(1, 21, _RESIDUES).astype(np.uint8) if config.reads_protein else None
+    return InputRecord("x", window, protein, None)
 
 
 def _unknown(predictor: Predictor) -> np.ndarray | None:

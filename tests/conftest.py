@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from .browser import Browser, Tab
 
 # Set before any test module imports torch, and inherited by the commands that tests start: several test
 # processes share the machine, and one thread each is both faster and reproducible.
@@ -35,6 +40,43 @@ def shared_data() -> Path:
     if not _SHARED_DATA.is_dir():
         pytest.skip("the real development data are not here")
     return _SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A headless browser; tests that need one are skipped where none is installed or it does not start."""
+    from .browser import NAMES, Browser, BrowserError, find_browser
+
+    program = find_browser()
+    if program is None:
+        pytest.skip(f"no browser that tests can drive is installed (none of {', '.join(NAMES)})")
+    try:
+        started = Browser(program, tmp_path_factory.mktemp("browser"))
+    except BrowserError as problem:
+        pytest.skip(str(problem))
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Callable[..., Tab]]:
+    """Shows files in the browser; none of them may complain, nor ask for anything but itself."""
+    shown: list[tuple[Tab, str]] = []
+
+    def check() -> None:
+        while shown:
+            tab, address = shown.pop()
+            others = [asked for asked in tab.requests if not asked.startswith("data:")]
+            assert (tab.faults, others) == ([], [address])
+
+    def open_one(page: Path, **window: Any) -> Tab:
+        check()
+        tab = browser.open(page, **window)
+        shown.append((tab, page.as_uri()))
+        return tab
+
+    yield open_one
+    check()
 
 
 @pytest.fixture(scope="session")

@@ -39,8 +39,11 @@ def table() -> pd.DataFrame:
 def test_the_examples_in_the_docstrings() -> None:
     modules = [
         api,
-        *(sys.modules[f"seqexpr.api.{name}"] for name in ("prediction", "variant_effects", "effects", "scanning")),
-        *(sys.modules[f"seqexpr.api.{name}"] for name in ("datasets", "runs", "comparison")),
+        *(
+            sys.modules[f"seqexpr.api.{name}"]
+            for name in ("prediction", "variant_effects", "effects", "scanning", "merging")
+        ),
+        *(sys.modules[f"seqexpr.api.{name}"] for name in ("scanning", "datasets", "runs", "comparison")),
     ]
     results = [doctest.testmod(module) for module in modules]
     assert (sum(found.failed for found in results), sum(found.attempted for found in results) > 10) == (0, True)
@@ -55,7 +58,7 @@ def test_help_and_repr_are_short() -> None:
 
 def test_every_verb_has_an_example_that_runs() -> None:
     effects = ("variants", "explain", "scan")
-    for name in ("predict", *effects, "load", "prepare", "train", "cross_validate", "compare"):
+    for name in ("predict", *effects, "merge", "load", "prepare", "train", "cross_validate", "compare"):
         (found,) = [one for one in doctest.DocTestFinder(recurse=False).find(getattr(api, name)) if one.examples]
         assert not any(doctest.SKIP in example.options for example in found.examples), name
 
@@ -83,6 +86,8 @@ def test_a_scan_is_the_prediction_at_each_position(tmp_path: Path) -> None:
     np.testing.assert_allclose(found["level"], predicted["mrna"], atol=1e-5)
     with pytest.raises(UsageError, match="step 0 is not a whole number of at least 1"):
         seqexpr.scan(tmp_path / "genome.fa", region=f"{contig}:1-5", step=0)
+    with pytest.raises(UsageError, match="region is a list; expected text such as"):
+        seqexpr.scan(tmp_path / "genome.fa", region=["chr1:1-5"])
 
 
 def test_every_kind_of_sequences_gives_the_same_numbers(windows: dict[str, str], table: pd.DataFrame) -> None:
@@ -112,6 +117,15 @@ def test_effects_are_those_of_the_command(tmp_path: Path) -> None:
     np.testing.assert_allclose(table["delta"], printed["delta"], rtol=1e-5)
     windows = seqexpr.explain({"w": "ACGT" * 2625}, region="0:1", threads=1)
     assert windows["pos"].isna().all() and (windows["chrom"] == "").all()
+
+
+def test_effects_of_residues_are_those_of_predictions() -> None:
+    protein = "MKVLAAGIVGLCAKAYLEKN"
+    table = seqexpr.explain({"p": protein}, region=(20, 21), threads=1)
+    changed = {alt: protein[:-1] + alt for alt in table["alt"]}
+    levels = seqexpr.predict(proteins={"p": protein, **changed}, threads=1).set_index("id")["protein"]
+    assert table["residue"].tolist() == [20] * 19 and "N" not in changed
+    np.testing.assert_allclose(table["delta"], levels[list(changed)].to_numpy() - levels["p"], atol=1e-5)
 
 
 def test_a_genome_with_genes_symbols_and_proteins(table: pd.DataFrame, tmp_path: Path) -> None:
@@ -151,8 +165,12 @@ def test_a_model_is_loaded_once_and_predicts_often(windows: dict[str, str], tabl
         ({}, "no input: give a FASTA of windows, or --genome with --tss, or --genbank"),
         ({"region": "1:1"}, "--region"),
         ({"region": (3, 1)}, "its end is not behind its start"),
+        ({"region": (3, 1, 2)}, r"region is \(3, 1, 2\); expected"),
+        ({"region": (0.5, 1)}, r"region is \(0.5, 1\); expected"),
+        ({"region": 5}, "region is 5; expected"),
         ({"method": "guess"}, "--method guess: choose among ism, gradient"),
-        ({"model": "human-prot"}, "for models that read DNA alone"),
+        ({"model": "human-prot"}, "the model reads no DNA"),
+        ({"input": "protein"}, "--input protein: the model reads DNA; choose dna"),
         ({"out": "effects.txt"}, "its suffix is none of"),
     ],
 )

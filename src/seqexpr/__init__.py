@@ -1,7 +1,7 @@
 """seqexpr: expression levels of genes, mRNA and protein, from DNA around the TSS and protein sequences.
 
-`predict`, `variants`, `explain`, `scan`, `load`, `prepare`, `train`, `cross_validate` and `compare` are the verbs of
-the command line. Names are loaded at first use, so that importing seqexpr imports neither torch nor pandas.
+`predict`, `variants`, `explain`, `scan`, `merge`, `load`, `prepare`, `train`, `cross_validate` and `compare` are the
+verbs of the command line. Names are loaded at first use, so that importing seqexpr imports neither torch nor pandas.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ _HOMES = {
     "cross_validate": "seqexpr.api",
     "explain": "seqexpr.api",
     "load": "seqexpr.api",
+    "merge": "seqexpr.api",
     "predict": "seqexpr.api",
     "prepare": "seqexpr.api",
     "scan": "seqexpr.api",
     "train": "seqexpr.api",
     "variants": "seqexpr.api",
+    "Merged": "seqexpr.api",
     "Model": "seqexpr.api",
     "Run": "seqexpr.api",
     "DNA": "seqexpr.sequences.alphabet",
@@ -47,7 +49,21 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
-    from seqexpr.api import Model, Run, compare, cross_validate, explain, load, predict, prepare, scan, train, variants
+    from seqexpr.api import (
+        Merged,
+        Model,
+        Run,
+        compare,
+        cross_validate,
+        explain,
+        load,
+        merge,
+        predict,
+        prepare,
+        scan,
+        train,
+        variants,
+    )
     from seqexpr.datasets.dataset import PreparedDataset
     from seqexpr.errors import SeqexprError
     from seqexpr.models.config import PerceiverConfig

@@ -1,4 +1,4 @@
-"""Count the cores that this process may use, and read ahead on a thread of its own.
+"""Count the cores that this process may use, and read ahead, or wait, on a thread of its own.
 
 torch itself takes all the cores that the machine has, which in a container may be many more than it is given.
 """
@@ -10,8 +10,10 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, wait
 from pathlib import Path
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Generic, TypeVar
 
@@ -125,8 +127,14 @@ T = TypeVar("T")
 READER_NAME = "seqexpr-reader"
 """Name of the reading thread. It may outlast its use when it waits for a file that sends nothing."""
 
+COURIER_NAME = "seqexpr-courier"
+"""Name of the thread that waits for other processes. It may outlast its use when one of them sends nothing."""
+
 _PATIENCE = 0.1
 """Seconds that an item waits for others before it is handed out without them."""
+
+_HEARING = 1.0
+"""Seconds after which who waits for a courier looks up."""
 
 _FAREWELL = 0.5
 """Seconds that a reader which is told to stop gets to close its files."""
@@ -216,3 +224,36 @@ class Prefetch(Generic[T]):
             self._waiting.append((time.monotonic(), item))
             self._arrival.notify()
             return not self._stopping
+
+
+class Courier:
+    """Does what may wait for long in a library, on a thread of its own, so that a signal ends the caller's wait.
+
+    Python hears of signals only between its own instructions, and none comes while a library waits for the network.
+    """
+
+    def __init__(self) -> None:
+        self._errands: SimpleQueue[tuple[Callable[[], object], Future[None]] | None] = SimpleQueue()
+        threading.Thread(target=self._run, name=COURIER_NAME, daemon=True).start()
+
+    def do(self, errand: Callable[[], object]) -> None:
+        """Do this, after all that was asked before, and wait until it is done; its error is the caller's."""
+        done: Future[None] = Future()
+        self._errands.put((errand, done))
+        while not done.done():
+            wait([done], _HEARING)  # a signal that the system gave to another thread is heard between two waits
+        done.result()
+
+    def close(self) -> None:
+        """End the thread once all is done."""
+        self._errands.put(None)
+
+    def _run(self) -> None:
+        while (asked := self._errands.get()) is not None:
+            errand, done = asked
+            try:
+                errand()
+            except BaseException as error:
+                done.set_exception(error)
+            else:
+                done.set_result(None)

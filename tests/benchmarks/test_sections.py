@@ -115,6 +115,9 @@ def test_effects() -> None:
     assert [row["name"] for row in found["rows"]] == [
         "explain, dna-perceiver: substitutions",
         "explain, human-mrna: substitutions",
+        "explain, protein-perceiver: residues",
+        "explain, dna-protein-perceiver: residues",
+        "explain, protein-dna-perceiver: substitutions",
         "variants, human-mrna: SNVs, 2 a gene",
     ]
     for row in found["rows"]:

@@ -221,6 +221,14 @@ def test_what_is_wrong_is_one_line_with_its_exit_code(
     assert sorted(os.listdir()) == before
 
 
+def test_an_output_that_is_an_input_is_exit_2(tmp_path: Path, weights: Weights, seqexpr: Command) -> None:
+    table = fasta(tmp_path / "windows.tsv", {"g": bases(1)})
+    before = table.read_bytes()
+    done = seqexpr("explain", table, "--model", weights(), "-q", "--out", table)
+    expected = f"seqexpr: error: --out {table} is an input, {table}: give another file\n"
+    assert (done.code, done.err, table.read_bytes()) == (2, expected, before)
+
+
 def protein_level(weights: Path, protein: str) -> float:
     return float(load_model(weights).predict(None, PROTEIN.encode(protein.encode())[None], None)[0, 0])
 

@@ -224,6 +224,14 @@ def test_another_format_is_a_usage_error(tmp_path: Path, parts: Path, seqexpr: C
     assert text.startswith(b"id\tmrna\n") and text.count(b"\n") == 32
 
 
+def test_a_shard_is_not_replaced_by_the_result(parts: Path, seqexpr: Command) -> None:
+    first = parts / "001.a.tsv"
+    before = first.read_bytes()
+    done = seqexpr("merge", parts, "--out", first)
+    assert (done.code, done.err) == (2, f"seqexpr: error: --out {first} is an input, {first}: give another file\n")
+    assert first.read_bytes() == before
+
+
 def test_a_killed_shard_leaves_nothing(
     tmp_path: Path, predict: list[object], windows: Path, program: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
@@ -452,3 +460,47 @@ def test_a_shard_of_a_scan_is_resumed_as_such(tmp_path: Path, scan: list[object]
     done = seqexpr(*scan, "--shard", "1/2", "--out", tmp_path / "a", "--resume")
     assert done.code == 0 and "1 of 1 contig done before\n" in done.err
     assert json.loads((tmp_path / "a.shard.json").read_text())["counts"]["gaps"] == 7
+
+
+@pytest.fixture
+def explain(tmp_path: Path, weights: Weights) -> list[object]:
+    """A command that explains 60 bases of 11 genes."""
+    (tmp_path / "genome.fa").write_text(f">chr1\n{bases(5, 3_000)}\n")
+    rows = (f"chr1\t{400 + 90 * n}\t{401 + 90 * n}\tg{n}\t0\t{'+-'[n % 2]}\n" for n in range(11))
+    (tmp_path / "tss.bed").write_text("".join(rows))
+    genome = ["--genome", tmp_path / "genome.fa", "--tss", tmp_path / "tss.bed"]
+    return ["explain", *genome, "--region", "-40:+20", "--model", weights(), "--device", "cpu", "--threads", 2]
+
+
+@pytest.mark.parametrize("count", [1, 3, 7, 20])
+@pytest.mark.parametrize("name", ["a.tsv", "a.tsv.gz", "a.npz", "a.bedgraph"])
+def test_merged_explanations_have_the_bytes_of_one_run(
+    name: str, count: int, tmp_path: Path, explain: list[object], seqexpr: Command
+) -> None:
+    whole = seqexpr(*explain, "--out", tmp_path / name)
+    assert whole.code == 0
+    parts = in_shards(seqexpr, tmp_path, name, count, explain)
+    merged = seqexpr("merge", parts, "--out", tmp_path / f"merged.{name}")
+    assert (merged.code, merged.out) == (0, "")
+    assert (tmp_path / f"merged.{name}").read_bytes() == (tmp_path / name).read_bytes()
+    first, *totals = merged.err.splitlines()
+    assert first == f"{count} shard{'s' * (count > 1)} of explain, 11 records"
+    assert totals == [*whole.err.splitlines()[1:], f"written: {tmp_path / f'merged.{name}'}"]
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.npz"])
+def test_proteins_of_which_nothing_is_explained(name: str, tmp_path: Path, weights: Weights, seqexpr: Command) -> None:
+    proteins = tmp_path / "proteins.fa"
+    proteins.write_text("".join(f">p{n}\nM{'KLVAGE' * long}\n" for n, long in enumerate((3, 0, 1, 0, 0, 4, 2, 0))))
+    options = ["explain", proteins, "--region", "2:9", "--model", weights("protein-perceiver"), "--device", "cpu"]
+    assert seqexpr(*options, "--out", tmp_path / name, "-q").code == 0
+    parts = in_shards(seqexpr, tmp_path, name, 3, options)
+    assert seqexpr("merge", parts, "--out", tmp_path / f"merged.{name}", "-q").code == 0
+    assert (tmp_path / f"merged.{name}").read_bytes() == (tmp_path / name).read_bytes()
+
+
+@pytest.mark.parametrize("out", ["a.html", "a.png", "a.bw", "folder/", "a.npz.gz"])
+def test_some_explanations_have_no_shards(out: str, tmp_path: Path, explain: list[object], seqexpr: Command) -> None:
+    done = seqexpr(*explain, "--shard", "1/2", "--out", f"{tmp_path}/{out}")
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert f"--out {tmp_path}/{out}: shards of explain are .tsv, .npz or .bedgraph; " in done.err

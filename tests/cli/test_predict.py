@@ -352,6 +352,14 @@ def test_an_absent_device_is_exit_5(windows: Path, weights: Weights, seqexpr: Co
     assert done.err.startswith("seqexpr: error: device 'cuda' is not available") and done.err.count("\n") == 1
 
 
+def test_fp16_on_a_cpu_is_exit_5(windows: Path, weights: Weights, seqexpr: Command) -> None:
+    command = ("predict", "--fasta", windows, "--model", weights(), "--device", "cpu", "--precision")
+    done = seqexpr(*command, "fp16")
+    assert (done.code, done.out) == (5, "")
+    assert done.err.startswith("seqexpr: error: precision 'fp16' needs a CUDA device") and done.err.count("\n") == 1
+    assert seqexpr(*command, "fp32").out == seqexpr(*command, "auto").out != ""
+
+
 # Bad input: exit code, and words of the one line. {w} is a good FASTA, {m} a DNA model, {p} a protein model.
 GOOD = f">a\n{bases(1)}\n"
 BAD_FASTA: dict[str, tuple[bytes, str]] = {
@@ -527,6 +535,15 @@ def test_an_output_that_cannot_be_written_is_exit_3(
     out = tmp_path / "absent" / "o.tsv"
     done = seqexpr("predict", "--fasta", windows, "--model", weights(), "-q", "--out", out)
     assert (done.code, done.err) == (3, f"seqexpr: error: {out}: No such file or directory\n")
+
+
+def test_an_output_that_is_an_input_is_exit_2(
+    tmp_path: Path, windows: Path, weights: Weights, seqexpr: Command
+) -> None:
+    before = windows.read_bytes()
+    done = seqexpr("predict", windows, "--model", weights(), "-q", "--out", windows)
+    expected = f"seqexpr: error: --out {windows} is an input, {windows}: give another file\n"
+    assert (done.code, done.err, windows.read_bytes()) == (2, expected, before)
 
 
 @pytest.mark.slow

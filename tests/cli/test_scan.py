@@ -167,6 +167,16 @@ def test_mistakes_are_one_line(
     assert not list(tmp_path.glob("*a.*s*"))
 
 
+def test_a_track_that_is_an_input_is_exit_2(tmp_path: Path, genome: Path, weights: Weights, seqexpr: Command) -> None:
+    regions = tmp_path / "a.plus.bedgraph"
+    regions.write_text("chr1\t500\t600\n")
+    done = seqexpr(
+        *("scan", "--genome", genome, "--regions", regions, "--out", tmp_path / "a", "--model", weights(), "-q")
+    )
+    expected = f"seqexpr: error: --out {regions} is an input, {regions}: give another file\n"
+    assert (done.code, done.err, regions.read_text()) == (2, expected, "chr1\t500\t600\n")
+
+
 def test_bigwig_without_its_library_is_known_first(
     tmp_path: Path, genome: Path, weights: Weights, seqexpr: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
+import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,6 +104,38 @@ def test_files_of_other_formats(variants: Command, folder: Path) -> None:
     assert variants("--vcf", folder / "calls.vcf", "--out", out, "-q").code == 0
     first = json.loads(out.read_text().splitlines()[0])
     assert (first["id"], first["pos"], first["tss_distance"], first["flag"]) == ("rs1", 1000, -50, None)
+
+
+@pytest.mark.parametrize("name", ["effects.txt", "effects", "effects.gz", "effects.txt.gz", "effects.vcf.zip"])
+def test_a_suffix_that_stands_for_no_format_is_refused(variants: Command, folder: Path, name: str) -> None:
+    given, out = ("--vcf", folder / "calls.vcf", "--out", folder / name, "-q"), folder / name
+    refused = variants(*given)
+    assert (refused.code, refused.out, out.exists()) == (2, "", False)
+    expected = "its suffix is none of .tsv, .csv, .jsonl, .parquet, .vcf; or say which with --format"
+    assert refused.err == f"seqexpr: error: --out {out}: {expected}\n"
+    assert variants(*given, "--format", "csv").code == 0 and out.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_what_is_no_file_needs_no_suffix(variants: Command, folder: Path) -> None:
+    pipe = folder / "pipe"
+    os.mkfifo(pipe)
+    rows: list[str] = []
+    reader = threading.Thread(target=lambda: rows.extend(pipe.read_text().splitlines()))
+    reader.start()
+    assert variants("--vcf", folder / "calls.vcf", "--out", pipe, "-q").code == 0
+    reader.join()
+    assert rows[0] == HEADER and len(rows) == 3
+
+
+def test_the_input_is_never_overwritten(variants: Command, folder: Path) -> None:
+    calls, before = folder / "calls.vcf", (folder / "calls.vcf").read_bytes()
+    for options in (("--out", calls), ("--out", folder / "." / "calls.vcf", "--format", "vcf")):
+        refused = variants("--vcf", calls, *options, "-q")
+        assert (refused.code, refused.out) == (2, "") and calls.read_bytes() == before
+        assert refused.err == f"seqexpr: error: --out {calls} is an input, {calls}: give another file\n"
+    over_genome = variants("--vcf", calls, "--out", folder / "genome.fa", "--format", "tsv", "-q")
+    assert over_genome.code == 2 and "genome.fa is an input" in over_genome.err
 
 
 def test_every_allele_comes_out_and_the_totals_add_up(variants: Command, folder: Path) -> None:
@@ -225,11 +260,70 @@ def test_a_background_gives_percentiles(
     assert other.out.splitlines()[1].split("\t")[14] == ""
 
 
+def percentile(seqexpr: Command, folder: Path, *models: object) -> tuple[float, str]:
+    """|delta| of a variant, and its percentile as text."""
+    named = [part for model in models for part in ("--model", model)]
+    sources = ("--genome", folder / "genome.fa", "--tss", folder / "tss.bed", *named, "-q")
+    done = seqexpr("variants", "--variant", f"chr1:1000:{REF}:{ALT}", *sources)
+    assert (done.code, done.err) == (0, "")
+    cells = done.out.splitlines()[1].split("\t")
+    return abs(float(cells[11])), cells[14]
+
+
+def test_an_ensemble_has_a_background_of_its_own(
+    seqexpr: Command, folder: Path, weights: Weights, private_cache: Path
+) -> None:
+    first, second = weights(seed=3), weights(seed=4, upstream=300)
+    sources = ("--genome", folder / "genome.fa", "--tss", folder / "tss.bed", "--per-gene", 50)
+    assert percentile(seqexpr, folder, first, second)[1] == ""
+    done = seqexpr("models", "background", first, second, *sources)
+    (file,) = (private_cache / "weights").iterdir()
+    assert done.err == f"100 substitutions near 2 TSSs: {file}\n"
+    steps = json.loads(file.read_text())["differences"]["mrna"]
+    delta, found = percentile(seqexpr, folder, first, second)
+    assert float(found) == pytest.approx(sum(step <= delta for step in steps) / 1001 * 100, abs=0.3)
+    assert percentile(seqexpr, folder, second, first) == (pytest.approx(delta), found)
+    assert percentile(seqexpr, folder, first)[1] == percentile(seqexpr, folder, first, weights(seed=5))[1] == ""
+
+
+def test_a_run_of_cv_has_its_background_in_its_folder(
+    seqexpr: Command, folder: Path, weights: Weights, private_cache: Path
+) -> None:
+    run = folder / "liver"
+    for fold in (0, 1):
+        (run / "folds" / str(fold)).mkdir(parents=True)
+        shutil.copy(weights(seed=fold), run / "folds" / str(fold) / "weights.safetensors")
+        (run / "folds" / str(fold) / ".done").touch()
+    (run / "manifest.json").write_text(json.dumps({"kind": "cv", "options": {"folds": 2}}))
+    sources = ("--genome", folder / "genome.fa", "--tss", folder / "tss.bed", "--per-gene", 50)
+    done = seqexpr("models", "background", run, *sources)
+    assert (done.code, done.err) == (0, f"100 substitutions near 2 TSSs: {run / 'background.json'}\n")
+    assert float(percentile(seqexpr, folder, run)[1]) > 0
+    one_by_one = [run / "folds" / str(fold) for fold in (1, 0)]
+    assert percentile(seqexpr, folder, *one_by_one) == percentile(seqexpr, folder, run)
+    shutil.copy(weights(seed=2), run / "folds" / "1" / "weights.safetensors")
+    other = seqexpr("variants", "--variant", f"chr1:1000:{REF}:{ALT}", *sources[:4], "--model", run, "-q")
+    assert f"{run / 'background.json'} is of other weights than liver: no percentiles" in other.err
+    (run / "folds" / "1" / ".done").unlink()
+    partial = seqexpr("models", "background", run, *sources)
+    assert partial.code == 4 and "has 1 of its 2 folds" in partial.err
+
+
+def test_a_background_of_models_that_predict_other_things_is_refused(
+    seqexpr: Command, folder: Path, weights: Weights
+) -> None:
+    sources = ("--genome", folder / "genome.fa", "--tss", folder / "tss.bed")
+    done = seqexpr("models", "background", weights(), weights(output="protein"), *sources)
+    assert done.code == 2 and "must predict the same" in done.err
+    proteins = seqexpr("models", "background", weights("protein-perceiver"), *sources)
+    assert proteins.code == 2 and "reads proteins; a background is of models that read DNA alone" in proteins.err
+
+
 def test_the_bundled_model_has_its_background() -> None:
     from seqexpr.effects.background import read_background
     from seqexpr.models.registry import resolve_models
 
-    found = read_background(resolve_models(["human-mrna"])[0])
+    found = read_background(resolve_models(["human-mrna"]))
     assert found is not None and found.substitutions == 10_164
     assert found.percentile("mrna", -1.0) == 100.0 and 0 <= found.percentile("mrna", 0.0) < 1
 

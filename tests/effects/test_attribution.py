@@ -225,6 +225,8 @@ def test_a_part_of_proteins_and_those_that_end_before_it(network: Make) -> None:
     (whole, *_) = explain(protein_session(model, {"long": PROTEIN}))
     np.testing.assert_allclose(long.deltas, whole.deltas[:, 6:11], atol=1e-6)
     assert both.places.tolist() == [7, 8, 9]
+    with pytest.raises(UsageError, match="--region 100:120: no protein has so many residues"):
+        list(explain(protein_session(model, {"short": "MKVLA", "long": PROTEIN}), region=Region(100, 120)))
 
 
 @pytest.mark.parametrize("method", ["ism", "gradient"])

@@ -41,10 +41,10 @@ def test_ties_and_values_between_steps():
 def test_a_file_goes_and_comes_back_and_damage_is_named(tmp_path: Path):
     weights = tmp_path / "w.safetensors"
     weights.write_bytes(b"numbers")
-    assert read_background(weights) is None
-    write_background(weights, background([0.0, 1.0], sha256_file(weights)))
-    assert read_background(weights) == background([0.0, 1.0], sha256_file(weights))
-    file = background_file(weights)
+    assert read_background([weights]) is None
+    write_background([weights], background([0.0, 1.0], sha256_file(weights)))
+    assert read_background([weights]) == background([0.0, 1.0], sha256_file(weights))
+    file = background_file([weights])
     whole = file.read_bytes()
     for broken, said in (
         (b"\xff" + whole, "background"),
@@ -55,4 +55,4 @@ def test_a_file_goes_and_comes_back_and_damage_is_named(tmp_path: Path):
     ):
         file.write_bytes(broken)
         with pytest.raises(InputError, match=said):
-            read_background(weights)
+            read_background([weights])

@@ -285,6 +285,7 @@ def test_a_figure_is_of_one_gene(tmp_path: Path, effects: Make) -> None:
     ):
         sink.write(effects("a", "ACGT"))
         sink.write(effects("b", "ACGT"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_holds_all_and_names_never_leave_it(tmp_path: Path, effects: Make) -> None:

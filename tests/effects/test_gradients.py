@@ -67,6 +67,19 @@ def test_attributions_of_residues_add_up_too(preset: str, network: Make) -> None
     assert found.sum == pytest.approx(found.difference, rel=0.05, abs=1e-4)
 
 
+def test_codons_behind_what_a_model_reads_count_for_nothing(network: Make) -> None:
+    flow = {"kernel_genes": 12, "kernel_features": True, "kernel_words": False, "coding_length": 30}
+    model = network(**flow)
+    coding = np.random.default_rng(4).integers(1, 65, 60).astype(np.uint8)
+    long, cut = (
+        integrated_gradients([model], 144, InputRecord("g", WINDOW, None, HALF_LIFE, codons), BASES, 0)
+        for codons in (coding, coding[:30])
+    )
+    np.testing.assert_array_equal(long.deltas, cut.deltas)
+    none = integrated_gradients([model], 144, GENE, BASES, 0)
+    assert not np.array_equal(none.deltas, cut.deltas, equal_nan=True)
+
+
 def test_an_ensemble_is_the_mean_over_its_members(network: Make) -> None:
     models = [network(0, kernel_genes=12, kernel_features=True, kernel_words=False, kernel_members=4), network(1)]
     both = integrated_gradients(models, 144, GENE, BASES, 0)

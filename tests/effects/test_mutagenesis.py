@@ -8,12 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqexpr.effects import incremental
-from seqexpr.effects.mutagenesis import Mutagenesis, shared_attentions
+from seqexpr.effects import first_order, incremental
+from seqexpr.effects.mutagenesis import Mutagenesis
 from seqexpr.inputs.half_life import TRANSFORMS, HalfLifeSchema
 from seqexpr.models import kernels
+from seqexpr.models.channel_norm import ChannelNorm
 from seqexpr.models.config import PerceiverConfig
-from seqexpr.models.perceiver import ChannelNorm, Perceiver
+from seqexpr.models.perceiver import Perceiver
 from seqexpr.models.registry import resolve_models
 from seqexpr.models.trained import ModelMetadata, Output, TrainedModel, load_model
 from seqexpr.sequences.transcripts import FEATURES
@@ -57,6 +58,34 @@ def full_passes(one: TrainedModel, letters: np.ndarray, positions, new, half_lif
     return one.predict_members(windows, None, given)
 
 
+class OneWindow:
+    """Substitutions of a single window."""
+
+    def __init__(
+        self,
+        models,
+        upstream: int,
+        letters: np.ndarray,
+        half_life=None,
+        *,
+        beside=None,
+        changed="dna",
+        saturating=False,
+    ) -> None:
+        self.mutagenesis = Mutagenesis(models, upstream, changed=changed, saturating=saturating)
+        beside = None if beside is None else beside[None]
+        (self.known,) = self.mutagenesis.read(letters[None], [half_life], beside=beside)
+
+    def reference(self) -> np.ndarray:
+        return self.known.reference
+
+    def substituted(self, positions: np.ndarray, letters: np.ndarray) -> np.ndarray:
+        return self.mutagenesis.substituted([self.known] * len(positions), positions, letters)
+
+    def replaced(self, letters: np.ndarray) -> np.ndarray:
+        return self.mutagenesis.replaced([self.known] * len(letters), letters)
+
+
 def all_changes(letters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Every position, with the next letter; an unknown one becomes an A."""
     return np.arange(len(letters)), (letters % 4 + 1).astype(np.uint8)
@@ -81,7 +110,7 @@ def test_substitutions_equal_full_passes(changes, unknown):
     if unknown:
         letters[:30] = letters[100:104] = letters[-1] = 0
     positions, new = all_changes(letters)
-    found = Mutagenesis([one], UPSTREAM, letters, HALF_LIFE)
+    found = OneWindow([one], UPSTREAM, letters, HALF_LIFE)
     expected = full_passes(one, letters, positions, new, HALF_LIFE)
     np.testing.assert_allclose(found.substituted(positions, new), expected, atol=1e-5)
     np.testing.assert_array_equal(found.reference(), one.predict_members(letters[None], None, HALF_LIFE[None])[:, 0])
@@ -105,7 +134,8 @@ def test_each_sequence_of_every_preset_can_be_changed(preset, changed, sizes, re
     positions = np.arange(0, len(letters), 3)
     new = (letters[positions] % (4 if changed == "dna" else 20) + 1).astype(np.uint8)
     half_life = HALF_LIFE if read.reads_half_life else None
-    found = Mutagenesis([one], UPSTREAM, dna, half_life, protein=protein, changed=changed, saturating=saturating)
+    beside = None if not read.reads_dna else protein if changed == "dna" else dna
+    found = OneWindow([one], UPSTREAM, letters, half_life, beside=beside, changed=changed, saturating=saturating)
     many = np.tile(letters, (len(positions), 1))
     many[np.arange(len(many)), positions] = new
     both = {
@@ -123,7 +153,7 @@ def test_each_sequence_of_every_preset_can_be_changed(preset, changed, sizes, re
 def test_a_model_that_counts_words_of_a_protein_reads_it_again():
     one = model(sizes=(0, 0), preset="protein-perceiver", sequence_flows=False, kernel_genes=20, **RESIDUES)
     protein = np.random.default_rng(3).integers(1, 21, 40).astype(np.uint8)
-    found = Mutagenesis([one], 0, None, protein=protein, changed="protein")
+    found = OneWindow([one], 0, protein, changed="protein")
     positions, new = np.arange(40), (protein % 20 + 1).astype(np.uint8)
     many = np.tile(protein, (40, 1))
     many[positions, positions] = new
@@ -134,7 +164,7 @@ def test_a_model_that_counts_words_of_a_protein_reads_it_again():
 def test_a_letter_may_become_unknown():
     one, letters = model(**SMALL), window()
     positions, new = np.arange(0, 365, 7), np.zeros(53, np.uint8)
-    found = Mutagenesis([one], UPSTREAM, letters).substituted(positions, new)
+    found = OneWindow([one], UPSTREAM, letters).substituted(positions, new)
     np.testing.assert_allclose(found, full_passes(one, letters, positions, new), atol=1e-5)
 
 
@@ -144,7 +174,7 @@ def test_windows_of_few_known_letters(known, saturating):
     one, letters = model(**SMALL), np.zeros(UPSTREAM + DOWNSTREAM, np.uint8)
     letters[50 : 50 + known] = 2
     positions, new = np.array([0, 49, 50, 51, 200]), np.array([1, 2, 3, 4, 1], np.uint8)
-    found = Mutagenesis([one], UPSTREAM, letters, saturating=saturating).substituted(positions, new)
+    found = OneWindow([one], UPSTREAM, letters, saturating=saturating).substituted(positions, new)
     np.testing.assert_allclose(found, full_passes(one, letters, positions, new), atol=1e-5)
 
 
@@ -152,7 +182,7 @@ def test_models_of_an_ensemble_read_their_own_part_of_the_window():
     wide, narrow = model(**SMALL), model(1, (100, 60), **SMALL)
     letters = window()
     positions, new = all_changes(letters)
-    found = Mutagenesis([wide, narrow], UPSTREAM, letters).substituted(positions, new)
+    found = OneWindow([wide, narrow], UPSTREAM, letters).substituted(positions, new)
     np.testing.assert_allclose(found[:1], full_passes(wide, letters, positions, new), atol=1e-5)
     inside = slice(UPSTREAM - 100, UPSTREAM + 60)
     expected = full_passes(narrow, letters[inside], np.arange(160), new[inside])
@@ -166,33 +196,49 @@ def test_models_of_an_ensemble_read_their_own_part_of_the_window():
 def test_no_substitution_depends_on_the_others(saturating, order, size):
     one, letters = model(**WIDE), window()
     positions, new = (part[160:200] for part in all_changes(letters))
-    found = Mutagenesis([one], UPSTREAM, letters, saturating=saturating)
+    found = OneWindow([one], UPSTREAM, letters, saturating=saturating)
     expected = found.substituted(positions, new)
     chosen = np.array(order[:size])
     np.testing.assert_array_equal(found.substituted(positions[chosen], new[chosen]), expected[:, chosen])
 
 
-@pytest.mark.parametrize("changes", [WIDE, {**WIDE, "half_life_latent": False}, {**WIDE, "depth": 2}])
-def test_neither_what_is_asked_first_nor_what_windows_share_changes_a_bit(changes):
+@given(order=st.permutations(range(40)), size=st.integers(1, 40))
+@settings(max_examples=5, deadline=None)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        WIDE,
+        {**WIDE, "half_life_latent": False},
+        {**WIDE, "depth": 2},
+        {**SMALL, "kernel_genes": 20, "kernel_members": 2, "promoter_words": 0.3},
+    ],
+    ids=["own queries", "one query", "full passes", "words"],
+)
+def test_neither_other_windows_nor_their_substitutions_change_a_bit(changes, order, size):
     one = model(**changes)
-    shared = shared_attentions([one])
-    for seed in (0, 1):
-        letters = window(seed=seed)
-        positions, new = (part[160:191] for part in all_changes(letters))
-        levels_first = Mutagenesis([one], UPSTREAM, letters, HALF_LIFE)
-        reference = levels_first.reference()
-        changes_first = Mutagenesis([one], UPSTREAM, letters, HALF_LIFE, shared=shared)
-        expected = changes_first.substituted(positions, new)
-        np.testing.assert_array_equal(levels_first.substituted(positions, new), expected)
-        np.testing.assert_array_equal(changes_first.reference(), reference)
-        found = one.predict_members(letters[None], None, HALF_LIFE[None])
-        np.testing.assert_array_equal(found[:, 0], reference)
-
-
-def test_no_substitutions():
-    assert Mutagenesis([model(**SMALL)], UPSTREAM, window()).substituted(
-        np.array([], int), np.array([], np.uint8)
-    ).shape == (1, 0, 1)
+    letters = np.stack([window(seed=seed) for seed in range(18)])
+    letters[3] = 0  # a window that is read as a whole, among the others
+    halves = [None if seed == 5 else HALF_LIFE * (1 + seed / 20) for seed in range(18)]
+    positions, new, genes = np.arange(150, 190), np.full(40, 2, np.uint8), np.arange(40) % 18
+    alone = [OneWindow([one], UPSTREAM, *pair) for pair in zip(letters, halves, strict=True)]
+    for gene, own in enumerate(alone):
+        given_alone = None if halves[gene] is None else halves[gene][None]
+        expected = one.predict_members(letters[gene][None], None, given_alone)[:, 0]
+        np.testing.assert_array_equal(own.reference(), expected)
+    mutagenesis = Mutagenesis([one], UPSTREAM)
+    known = mutagenesis.read(letters, halves)
+    chosen = np.array(order[:size])
+    of = [known[gene] for gene in genes[chosen]]
+    np.testing.assert_array_equal([one.reference for one in of], [alone[gene].reference() for gene in genes[chosen]])
+    found = mutagenesis.substituted(of, positions[chosen], new[chosen])
+    for place, own in zip(chosen, found.swapaxes(0, 1), strict=True):
+        expected = alone[genes[place]].substituted(positions[place : place + 1], new[:1])
+        np.testing.assert_array_equal(own, expected[:, 0])
+    replaced = mutagenesis.replaced(of, letters[(genes[chosen] + 1) % 18])
+    for place, own in zip(chosen, replaced.swapaxes(0, 1), strict=True):
+        gene = genes[place]
+        expected = OneWindow([one], UPSTREAM, letters[(gene + 1) % 18], halves[gene]).reference()
+        np.testing.assert_array_equal(own, expected)
 
 
 @pytest.mark.parametrize("name", ["dna-perceiver", "human-mrna"])
@@ -204,14 +250,14 @@ def test_to_first_order_thousands_of_letters_give_the_same(name, monkeypatch):
     rng = np.random.default_rng(1)
     positions = np.concatenate([np.arange(6990, 7010), rng.integers(0, 10_500, 60), [10_499]])
     new = (letters[positions] % 4 + 1).astype(np.uint8)
-    through_block = incremental.IncrementalWindow._exactly
+    through_block = incremental.Incremental.through_block
     monkeypatch.setattr(
-        incremental.IncrementalWindow,
-        "_exactly",
-        lambda self, queried, change: exact.append(len(queried)) or through_block(self, queried, change),
+        incremental.Incremental,
+        "through_block",
+        lambda self, passes, which, *rest: exact.append(len(which)) or through_block(self, passes, which, *rest),
     )
     half_life = HALF_LIFE if one.metadata.half_life else None
-    found = Mutagenesis([one], 7000, letters, half_life, saturating=True).substituted(positions, new)
+    found = OneWindow([one], 7000, letters, half_life, saturating=True).substituted(positions, new)
     np.testing.assert_allclose(found, full_passes(one, letters, positions, new, half_life), atol=1e-5)
     assert sum(exact) < 40
 
@@ -223,18 +269,18 @@ def test_letters_with_much_attention_pass_through_the_latents(monkeypatch):
     letters = window()
     positions, new = all_changes(letters)
     expected = full_passes(one, letters, positions, new)
-    found = Mutagenesis([one], UPSTREAM, letters, saturating=True).substituted(positions, new)
+    found = OneWindow([one], UPSTREAM, letters, saturating=True).substituted(positions, new)
     np.testing.assert_allclose(found, expected, atol=1e-4)
-    monkeypatch.setattr(incremental, "FIRST_ORDER", 1.0)
-    monkeypatch.setattr(incremental, "_MOVED", 10.0)
-    found = Mutagenesis([one], UPSTREAM, letters, saturating=True).substituted(positions, new)
+    monkeypatch.setattr(first_order, "ATTENTION", 1.0)
+    monkeypatch.setattr(first_order, "MOVED", 10.0)
+    found = OneWindow([one], UPSTREAM, letters, saturating=True).substituted(positions, new)
     assert np.abs(found - expected).max() > 1e-2
 
 
 def test_without_the_compiled_kernels_the_same():
     one, letters = model(**WIDE), window()
     positions, new = all_changes(letters)
-    expected = Mutagenesis([one], UPSTREAM, letters).substituted(positions, new)
+    expected = OneWindow([one], UPSTREAM, letters).substituted(positions, new)
     with kernels.disabled():
-        found = Mutagenesis([one], UPSTREAM, letters).substituted(positions, new)
+        found = OneWindow([one], UPSTREAM, letters).substituted(positions, new)
     np.testing.assert_allclose(found, expected, atol=1e-5)

@@ -10,17 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from seqexpr.effects.allele_text import classify, resolve_symbolic
 from seqexpr.effects.bgzf import BgzfWriter
 from seqexpr.effects.variant_records import (
-    LONGEST_ALLELE,
     Genotype,
-    Structural,
     VariantRecord,
     VariantTable,
     VcfReader,
-    classify,
     parse_variant,
-    resolve_symbolic,
 )
 from seqexpr.errors import InputError, UsageError
 
@@ -268,75 +265,6 @@ def test_info_entries(tmp_path: Path) -> None:
     first = next(iter(vcf(tmp_path, ODD_VCF)))
     assert (first.info("DP"), first.info("DB"), first.info("D")) == ("5", "", None)
     assert parse_variant("c:1:A:C").info("DP") is None
-
-
-@pytest.mark.parametrize(
-    ("ref", "alt", "flag"),
-    [
-        ("A", "C", None),
-        ("a", "ACgt", None),
-        ("A" * LONGEST_ALLELE, "C", None),
-        ("A" * (LONGEST_ALLELE + 1), "C", "too_long"),
-        ("A", "N" * (LONGEST_ALLELE + 1), "too_long"),
-        ("N", "A", "not_acgt"),
-        ("A", "R", "not_acgt"),
-        ("A", "-", "not_acgt"),
-        (".", "A", "not_acgt"),
-        ("A", "C\n", "not_acgt"),
-        ("N", "<DEL>", "symbolic"),
-        ("A", "<*>", "symbolic"),
-        ("A", "<NON_REF>", "symbolic"),
-        ("G", "G]17:198982]", "symbolic"),
-        ("G", "[17:198982[G", "symbolic"),
-        ("G", "G.", "symbolic"),
-        ("G", ".G", "symbolic"),
-        ("A", "*", "star"),
-        ("N", ".", "no_alt"),
-    ],
-)
-def test_flags_of_alleles(ref: str, alt: str, flag: str | None) -> None:
-    assert classify(ref, alt) == flag
-
-
-@pytest.mark.parametrize(
-    ("alt", "info", "found"),
-    [
-        ("<DEL>", "END=400", [Structural("DEL", 300, 400)]),
-        ("<DEL>", "SVLEN=-10", [Structural("DEL", 300, 310)]),
-        ("<DEL>", "SVLEN=10", [Structural("DEL", 300, 310)]),
-        ("<DEL>", "END=400;SVLEN=-100", [Structural("DEL", 300, 400)]),
-        ("<DEL>", "END=400;SVLEN=-99", [None]),
-        ("<DEL>", "END=300;SVLEN=-99", [Structural("DEL", 300, 399)]),
-        ("<DEL:ME:ALU>", "END=310", [Structural("DEL", 300, 310)]),
-        ("<DEL>", "END=299", [None]),
-        ("<DEL>", "END=x", [None]),
-        ("<DEL>", "SVLEN=1,2", [None]),
-        ("<DEL>", ".", [None]),
-        ("<DUP>", "END=310", [Structural("DUP", 300, 310)]),
-        ("<DUP:TANDEM>", "END=310", [Structural("DUP", 300, 310)]),
-        ("<DUP:INT>", "END=310", [None]),
-        ("<DEL>,<DUP>", "END=400;SVLEN=-10,20", [Structural("DEL", 300, 310), Structural("DUP", 300, 320)]),
-        ("<DEL>,<DEL>", "SVLEN=-10,.", [Structural("DEL", 300, 310), None]),
-        ("<DEL>,A", "END=400", [Structural("DEL", 300, 400), None]),
-        ("<INS>", "SVINSSEQ=ACgt", [Structural("INS", 300, 300, "ACgt")]),
-        ("<INS:ME:L1>", "SEQ=AC", [Structural("INS", 300, 300, "AC")]),
-        ("<INS>", "SVINSSEQ=ACN", [None]),
-        ("<INS>", "SVLEN=5;END=300", [None]),
-        ("<INS>,<INS>", "SVINSSEQ=AC", [None, None]),
-        ("<INV>", "END=310", [None]),
-        ("<CNV>", "END=310", [None]),
-        ("G]c:5]", "END=310", [None]),
-        ("A", "END=310", [None]),
-    ],
-)
-def test_what_symbolic_alleles_stand_for(tmp_path: Path, alt: str, info: str, found: list[Structural | None]) -> None:
-    [record] = vcf(tmp_path, f"{SMALL_HEADER}c\t300\t.\tN\t{alt}\t.\t.\t{info}\n")
-    assert [resolve_symbolic(record, place) for place in range(len(record.alts))] == found
-
-
-def test_a_deletion_behind_the_telomere_starts_with_the_first_base(tmp_path: Path) -> None:
-    [record] = vcf(tmp_path, f"{SMALL_HEADER}c\t0\t.\tN\t<DEL>\t.\t.\tEND=5\n")
-    assert resolve_symbolic(record, 0) == Structural("DEL", 0, 5)
 
 
 TABLE_PLACES = [(1, "chr1", 5, "rs1", "a", ("G",)), (2, "HLA-A*01:01", 6, ".", "AC", ("A", "<DEL>"))]

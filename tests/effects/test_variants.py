@@ -144,9 +144,27 @@ def test_order_batches_and_threads_change_no_bit(text, folder, one, monkeypatch)
     assert bits(records, workers=4) == expected
     assert bits(records[::-1]) == expected
     assert bits(letters.sample(records, 60)).items() <= expected.items()
-    for name, value in (("_JOBS", 7), ("_PART", 3), ("_GENES_HELD", 1)):
+    for name, value in (("_JOBS", 7), ("_PART", 3), ("_GENES", 2), ("_GENES_HELD", 1)):
         monkeypatch.setattr(engine, name, value)
     assert bits(records, workers=3) == expected
+
+
+def test_genes_with_few_variants_are_read_together(tmp_path, one, monkeypatch):
+    letters = {"c1": "".join(random.Random(7).choices("ACGT", k=20_000))}
+    genome, together = write(tmp_path / "long.fa", letters), []
+    sites = [Tss(f"g{number}", "c1", 500 + 400 * number, "+") for number in range(40)]
+    records = [variant(letters, "c1", site.boundary - 5, 1, "GA"[: 1 + place % 2]) for place, site in enumerate(sites)]
+    read = engine.Mutagenesis.read
+
+    def counted(self, windows, half_lives):
+        together.append(len(windows))
+        return read(self, windows, half_lives)
+
+    monkeypatch.setattr(engine.Mutagenesis, "read", counted)
+    for workers, expected in ((1, [16, 16, 8]), (4, [10, 10, 10, 10])):
+        together.clear()
+        assert len(effects_of(genome, [one], records, sites=sites, workers=workers)) == 40
+        assert sorted(together, reverse=True) == expected
 
 
 def flags(rows) -> list[tuple[str, str]]:
@@ -292,7 +310,7 @@ def test_memory_that_runs_out_is_named(text, folder, one, monkeypatch):
     def full(*given, **named):
         raise MemoryError
 
-    monkeypatch.setattr(engine, "Mutagenesis", full)
+    monkeypatch.setattr(engine.Mutagenesis, "read", full)
     with pytest.raises(DeviceError, match="out of memory on cpu; try fewer --threads, or another --device"):
         effects_of(folder, [one], [variant(text, "c1", 650, 1, "GG")], workers=2)
 

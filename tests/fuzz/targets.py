@@ -18,8 +18,9 @@ import numpy as np
 import torch
 
 from seqexpr.datasets.dataset import PreparedDataset
+from seqexpr.effects.allele_text import resolve_symbolic
 from seqexpr.effects.background import Background, read_background, write_background
-from seqexpr.effects.variant_records import VariantTable, VcfReader, resolve_symbolic
+from seqexpr.effects.variant_records import VariantTable, VcfReader
 from seqexpr.effects.vcf_output import VcfOutput
 from seqexpr.errors import SeqexprError
 from seqexpr.evaluation.compare import compare, read_baselines, read_held_out
@@ -158,7 +159,7 @@ def _read_vcf(folder: Path) -> None:
 def _make_background(folder: Path) -> None:
     (folder / "w.safetensors").write_bytes(b"weights")
     steps = {"mrna": [0.0, 0.5, 1.0]}
-    write_background(folder / "w.safetensors", Background("no digest", 2, 1, 0, steps))
+    write_background([folder / "w.safetensors"], Background("no digest", 2, 1, 0, steps))
 
 
 def _network(**changes: object) -> Perceiver:
@@ -265,7 +266,7 @@ TARGETS = {
     "half-life": Target(_write("h.tsv", _HALF_LIFE), lambda folder: read_half_life(folder / "h.tsv")),
     "vcf": Target(_write("v.vcf", _VCF), _read_vcf),
     "variants": Target(_write("v.tsv", _VARIANTS), lambda folder: list(VariantTable(folder / "v.tsv"))),
-    "background": Target(_make_background, lambda folder: read_background(folder / "w.safetensors")),
+    "background": Target(_make_background, lambda folder: read_background([folder / "w.safetensors"])),
     "recipe": Target(
         _write("r.toml", _RECIPE),
         lambda folder: load_recipe(str(folder / "r.toml"), "dna").fit(PerceiverConfig.from_preset("dna-perceiver")),

@@ -10,7 +10,7 @@ import pytest
 
 from seqexpr.datasets.options import PrepareOptions
 from seqexpr.errors import UsageError
-from seqexpr.inputs.options import GeneOptions
+from seqexpr.inputs.options import GeneOptions, check_output
 from seqexpr.prediction.inputs import InputSources
 
 SAME_WINDOWS = "--fasta, --genome with --tss, and --genbank are sources of the same windows; give one"
@@ -76,3 +76,19 @@ def test_one_annotation_is_known_under_two_names(tmp_path: Path, monkeypatch: py
     assert not GeneOptions(tss="a.gtf", annotation="b.gtf").one_annotation
     assert not GeneOptions(tss="absent.gtf", annotation="a.gtf").one_annotation
     assert not GeneOptions(tss="a.gtf").one_annotation
+
+
+def test_a_result_never_takes_the_place_of_an_input(tmp_path: Path) -> None:
+    table, other = tmp_path / "table.tsv", tmp_path / "other.tsv"
+    table.write_text("id\n")
+    link = tmp_path / "link.tsv"
+    link.symlink_to(table)
+    check_output(None, table)
+    check_output("-", "-", table)
+    check_output(other, None, table)
+    other.write_text("id\n")
+    check_output(other, "human-mrna", str(tmp_path), str(tmp_path / "absent"), table)
+    check_output(os.devnull, os.devnull)
+    for out in (table, link, f"{tmp_path}/./table.tsv"):
+        with pytest.raises(UsageError, match=r"--out .*(table|link).tsv is an input, .*table.tsv: give another file"):
+            check_output(out, None, other, str(table))

@@ -5,9 +5,16 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from seqexpr.errors import DeviceError
+from seqexpr.errors import DeviceError, UsageError
 from seqexpr.prediction import device
-from seqexpr.prediction.device import choose_device, describe_device, is_out_of_memory, use_threads
+from seqexpr.prediction.device import (
+    choose_device,
+    choose_precision,
+    computing_threads,
+    describe_device,
+    is_out_of_memory,
+    use_threads,
+)
 
 
 @pytest.mark.parametrize(("cuda", "mps", "chosen"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")])
@@ -40,10 +47,24 @@ def test_the_cpu_is_described_with_its_threads(monkeypatch: pytest.MonkeyPatch) 
     assert describe_device(torch.device("cpu")) == "cpu (8 threads, without the compiled kernels)"
 
 
-@pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_cuda_is_described_by_its_name() -> None:
-    assert describe_device(choose_device("cuda")) == f"cuda ({torch.cuda.get_device_name()})"
+@pytest.mark.parametrize(("triton", "words"), [(True, ""), (False, ", without the Triton kernels")])
+def test_cuda_is_described_by_its_name(triton: bool, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H200")
+    monkeypatch.setattr(device.kernels, "computes_on", lambda device: triton)
+    assert describe_device(torch.device("cuda")) == f"cuda (NVIDIA H200{words})"
+
+
+def test_fp16_is_for_devices_whose_kernels_compute_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H200")
+    monkeypatch.setattr(device.kernels, "computes_on", lambda device: device.type == "cuda")
+    assert [choose_precision(name, cuda) for name in ("auto", "fp16", "fp32")] == ["fp16", "fp16", "fp32"]
+    assert [choose_precision(name, cpu) for name in ("auto", "fp32")] == ["fp32", "fp32"]
+    assert describe_device(cuda, 2, "fp16") == "cuda (NVIDIA H200, fp16)"
+    with pytest.raises(DeviceError, match=r"^precision 'fp16' needs a CUDA device with Triton; cpu \(.*\) computes in"):
+        choose_precision("fp16", cpu)
+    with pytest.raises(UsageError, match=r"^no precision 'bf16'; choose among auto, fp16, fp32$"):
+        choose_precision("bf16", cuda)
 
 
 @pytest.mark.parametrize(
@@ -86,3 +107,16 @@ def test_threads_of_a_gpu_are_torchs_own(kind: str, workers: int, monkeypatch: p
     assert torch.get_num_threads() == 2
     assert use_threads(torch.device(kind), None) == workers
     assert torch.get_num_threads() == 5
+
+
+def test_threads_outside_the_predictor_compute_on_one_of_torchs_each() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with computing_threads(torch.device("cpu"), 2) as pool:
+            assert [pool.submit(torch.get_num_threads).result() for _ in range(4)] == [1, 1, 1, 1]
+        assert torch.get_num_threads() == 3
+        with computing_threads(torch.device("cuda"), 2) as pool:
+            assert pool.submit(torch.get_num_threads).result() == 3
+    finally:
+        torch.set_num_threads(before)

@@ -12,6 +12,7 @@ import torch
 
 from seqexpr.errors import DeviceError, InputError, UsageError
 from seqexpr.models.calibration import Calibration
+from seqexpr.models.kernels.cuda.precision import precision
 from seqexpr.models.perceiver import Perceiver
 from seqexpr.models.trained import TrainedModel
 from seqexpr.prediction import predictor
@@ -57,6 +58,22 @@ def test_a_number_bounds_the_batches(toy: Callable[..., Any], random_records: Ca
     list(Predictor([model], "cpu", 7).predict(random_records(100)))
     assert sum(size for size, _ in model.calls) == 100
     assert max(size for size, _ in model.calls) == 7
+
+
+@pytest.mark.parametrize("chosen", ["fp16", "fp32"])
+def test_workers_compute_in_the_precision_asked_for(
+    chosen: Any, toy: Callable[..., Any], random_records: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, seen = toy(), []
+    compute = model.predict_members
+
+    def watched(*given: Any) -> np.ndarray:
+        seen.append((threading.current_thread() is threading.main_thread(), precision()))
+        return compute(*given)
+
+    monkeypatch.setattr(model, "predict_members", watched)
+    list(Predictor([model], "cpu", 4, 2, chosen).predict(random_records(20)))
+    assert set(seen) == {(False, chosen)}
 
 
 def test_auto_puts_short_proteins_into_larger_batches_of_bounded_letters(

@@ -6,7 +6,7 @@ import torch
 
 from seqexpr.inputs.half_life import HalfLifeSchema
 from seqexpr.models.config import PerceiverConfig
-from seqexpr.training.batches import BatchLoader, largest_shift
+from seqexpr.training.batches import BatchLoader, joined, largest_shift
 
 from ..small_dataset import tiny_config
 
@@ -73,3 +73,25 @@ def test_codons_are_counted_in_blocks(coding_dataset, monkeypatch):
     assert counts.sum(dim=1).tolist() == [20 * (row % 4 > 0) for row in rows]
     monkeypatch.setattr("seqexpr.training.batches._GENES_AT_ONCE", 7)
     assert torch.equal(loader.codon_counts(rows), counts)
+
+
+def test_batches_are_joined_where_the_query_tower_reads_them_alike(dataset, schema):
+    labels = dataset.labels(("a",))
+    loader = BatchLoader(dataset, tiny_config("protein-dna-perceiver"), labels, schema, CPU)
+    rows = np.array([4, 2, 7])
+    parts, whole = [loader.batch(rows[:2]), loader.batch(rows[2:])], loader.batch(rows)
+    found = joined(parts)
+    assert torch.equal(found.latent_tokens, whole.latent_tokens)
+    assert torch.equal(found.query_tokens, whole.query_tokens)
+    assert torch.equal(found.half_life.nan_to_num(), whole.half_life.nan_to_num())
+    assert torch.equal(found.labels, whole.labels)
+    assert found.coding is None and found.told is None
+
+
+def test_proteins_of_other_lengths_in_the_query_tower_are_not_joined(dataset, schema):
+    loader = BatchLoader(dataset, tiny_config("protein-perceiver"), dataset.labels(("a",)), None, CPU)
+    lengths = dataset.protein_lengths
+    short, long = int(lengths.argmin()), int(lengths.argmax())
+    assert lengths[short] < lengths[long]
+    assert joined([loader.batch(np.array([short])), loader.batch(np.array([long]))]) is None
+    assert len(joined([loader.batch(np.array([long]))] * 2).labels) == 2

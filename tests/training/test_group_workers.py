@@ -11,7 +11,7 @@ from torch import Tensor
 from seqexpr.models import kernels
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.models.perceiver import Perceiver
-from seqexpr.training.group_workers import GroupWorkers, in_order, single_threads
+from seqexpr.training.group_workers import GroupWorkers, in_order, in_passes, single_threads
 
 GROUPS, GENES, LENGTH = 5, 3, 360
 
@@ -111,3 +111,10 @@ def test_an_error_in_a_group_reaches_the_caller_and_threads_are_restored() -> No
 def test_results_come_in_the_order_of_the_items() -> None:
     with single_threads(3) as pool:
         assert in_order(pool, lambda item: item * item, range(50)) == [item * item for item in range(50)]
+
+
+def test_passes_hold_neighbours_up_to_their_room() -> None:
+    sizes = [4] * 40 + [3, 200, 4]
+    found = in_passes(sizes, lambda size: size)
+    assert [size for one in found for size in one] == sizes
+    assert [sum(one) for one in found] == [128, 35, 200, 4]

@@ -13,11 +13,12 @@ from hypothesis import strategies as some
 from safetensors.torch import load_file
 
 from seqexpr.errors import InputError, UsageError
+from seqexpr.models import kernels
 from seqexpr.models.perceiver import Perceiver
 from seqexpr.models.trained import ModelMetadata, Output, TrainedModel, load_model, save_model
 from seqexpr.training.group_workers import GroupWorkers
 from seqexpr.training.teacher import TeacherSettings
-from seqexpr.training.teacher_stage import ModelTeacher, Panel, Stage, groups_of, teach
+from seqexpr.training.teacher_stage import ModelTeacher, Panel, Stage, _Student, groups_of, teach
 from seqexpr.training.unlabelled import Drawn, UnlabelledDna, WindowDraw
 
 from ..small_dataset import fill_kernel, tiny_config
@@ -148,13 +149,27 @@ def test_the_number_of_threads_changes_no_bit(stage, tmp_path, group_size):
     assert same(*found)
 
 
+def test_groups_in_one_pass_teach_the_same(stage, tmp_path, monkeypatch):
+    """As a GPU computes them. Losses are compared, for Adam makes steps of what is but rounding."""
+    monkeypatch.setattr("seqexpr.training.teacher_stage.STEPS_KEPT", 1)
+    own, losses = stage(steps=4, group_size=3, twin_share=0.25), []
+    with kernels.disabled():
+        for on_cpu in (True, False):
+            monkeypatch.setattr(_Student, "_on_cpu", on_cpu)
+            taught(own, tmp_path / str(on_cpu))
+            rows = (tmp_path / str(on_cpu) / "metrics.jsonl").read_text().splitlines()
+            losses.append([json.loads(row)["loss"] for row in rows])
+    assert len(losses[0]) == 4 and len(set(losses[0])) == 4
+    assert losses[1] == pytest.approx(losses[0], rel=2e-3)
+
+
 def test_as_many_groups_are_computed_at_once_as_there_are_threads(stage, tmp_path, monkeypatch):
     asked = []
 
     class Noting(GroupWorkers):
-        def __init__(self, pool, network, workers):
+        def __init__(self, pool, network, workers, ranks):
             asked.append(workers)
-            super().__init__(pool, network, workers)
+            super().__init__(pool, network, workers, ranks)
 
     monkeypatch.setattr("seqexpr.training.teacher_stage.GroupWorkers", Noting)
     before = torch.get_num_threads()

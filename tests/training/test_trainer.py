@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from seqexpr.errors import InputError, UsageError
+from seqexpr.models import kernels
 from seqexpr.models.composition.codons import adaptation_weights, codon_counts
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.models.perceiver import Perceiver
@@ -212,6 +213,35 @@ def test_groups_add_up_to_the_gradient_of_the_batch(experiment, split, tmp_path,
         trainer._step(trainer.steps.load(np.arange(16), 0, np.zeros(16, bool)), 1)
         gradients.append([parameter.grad.clone() for parameter in trainer.network.parameters()])
     for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("preset", ["dna-perceiver", "protein-dna-perceiver", "dna-protein-perceiver"])
+def test_groups_in_one_pass_are_the_same_function(experiment, split, tmp_path, preset):
+    """As a GPU computes them: gradients and running statistics are those of one group after the other."""
+    from seqexpr.training.trainer import _Trainer
+
+    found = []
+    for add in (
+        trainer.add_gradients_at_once,
+        lambda net, groups, loss: trainer.add_gradients(net, None, groups, loss, 6),
+    ):
+        recipe = experiment.recipe.changed(group_size=3)
+        own = replace(experiment, config=tiny_config(preset, dropout=0.0), recipe=recipe)
+        made = _Trainer(own, split, tmp_path / preset / str(len(found)), CPU, None)
+        made.network.train()
+        groups = made.steps.load(np.arange(16), 0, np.zeros(16, bool)).groups
+
+        def loss(network: Perceiver, batch) -> torch.Tensor:
+            said = network(batch.latent_tokens, batch.query_tokens, batch.half_life)
+            return (said - batch.labels).square().sum()
+
+        with kernels.disabled():
+            total = add(made.network, groups, loss)
+        gradients = [parameter.grad for parameter in made.network.parameters()]
+        found.append([total, *gradients, *made.network.buffers()])
+        assert made.network.tower.residual.norm.num_batches_tracked == 6
+    for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
 
 

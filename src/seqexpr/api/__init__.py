@@ -13,18 +13,21 @@ from __future__ import annotations
 from seqexpr.api.comparison import compare
 from seqexpr.api.datasets import prepare
 from seqexpr.api.effects import explain
+from seqexpr.api.merging import Merged, merge
 from seqexpr.api.prediction import Model, load, predict
 from seqexpr.api.runs import Run, cross_validate, train
 from seqexpr.api.scanning import scan
 from seqexpr.api.variant_effects import variants
 
 __all__ = [
+    "Merged",
     "Model",
     "Run",
     "compare",
     "cross_validate",
     "explain",
     "load",
+    "merge",
     "predict",
     "prepare",
     "scan",

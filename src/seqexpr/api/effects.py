@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import operator
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +14,7 @@ from seqexpr.effects.attribution import Method, choose_explained, explain_sessio
 from seqexpr.effects.effect_files import describe, open_effects
 from seqexpr.effects.effect_table import COLUMNS, rows
 from seqexpr.effects.gene_effects import Region, parse_region
+from seqexpr.errors import UsageError
 from seqexpr.inputs.in_memory import Sequences
 from seqexpr.prediction.inputs import InputSources, ModelNeeds, missing_lines
 from seqexpr.prediction.session import default_models, open_session
@@ -72,7 +74,8 @@ def explain(
         output: which output to explain, of a model that has several.
         device: "auto", "cpu", "cuda" or "mps".
         threads: that compute on a CPU. Default: the cores that this process may use.
-        out: a file or folder to write too, as the command's `--out`.
+        out: a file or folder to write too, as the command's `--out`. The table is in memory all the same, a row of some
+            500 bytes for each substitution: for thousands of genes use the command.
 
     Returns:
         The columns `id`, `symbol`, `chrom`, `pos` (1-based), `strand`, `tss_distance`, `ref`, `alt` and `delta`, the
@@ -85,7 +88,7 @@ def explain(
     """
     import pandas as pd
 
-    part = parse_region(region) if isinstance(region, str) or region is None else Region(*region)
+    part = _region(region)
     given = sources_of(
         sequences,
         proteins,
@@ -131,3 +134,18 @@ def explain(
         logger.warning("%s", warning)
     found = pd.DataFrame(cells, columns=list(COLUMNS[explained.letters.input]))
     return found.astype({"pos": "Int64"}) if "pos" in found else found
+
+
+def _region(given: str | tuple[int, int] | None) -> Region | None:
+    """The region that a caller gave.
+
+    Raises:
+        UsageError: it is neither text nor two whole numbers.
+    """
+    if given is None or isinstance(given, str):
+        return parse_region(given)
+    try:
+        start, end = map(operator.index, given)
+    except (TypeError, ValueError):
+        raise UsageError(f'region is {given!r}; expected "START:END" or (start, end)') from None
+    return Region(start, end)

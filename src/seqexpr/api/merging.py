@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from seqexpr.api.arguments import Path_, path_text
 from seqexpr.errors import UsageError
+from seqexpr.inputs.options import check_output
 from seqexpr.prediction.merging import add_up, merge_parquet, merge_text
 from seqexpr.prediction.shard_files import read_shards
 from seqexpr.prediction.writers import choose_format
@@ -36,6 +37,14 @@ class Merged:
 def merge(shards: Path_ | Iterable[Path_], out: Path_) -> Merged:
     """Make the file of one run of the shards that `--shard` wrote: the same bytes, in flat memory.
 
+    >>> import pathlib, tempfile
+    >>> from seqexpr.cli.app import run
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> for shard in ("1/2", "2/2"):
+    ...     _ = run(["predict", "--example", "-q", "--shard", shard, "--out", f"{folder}/{shard[0]}.tsv"])
+    >>> merge(folder, folder / "levels.tsv").records
+    12
+
     Args:
         shards: the shards' files, or folders that hold them; in any order.
         out: the file, which appears when it is whole. Its format is that of the shards; whether it is compressed, its
@@ -45,7 +54,7 @@ def merge(shards: Path_ | Iterable[Path_], out: Path_) -> Merged:
         What was merged.
 
     Raises:
-        UsageError: the name says another format than that of the shards.
+        UsageError: the name says another format than that of the shards, or is that of a shard.
         InputError: a shard is missing, there twice, of something else, or damaged; the text names it.
         OSError: the file cannot be written.
     """
@@ -54,6 +63,8 @@ def merge(shards: Path_ | Iterable[Path_], out: Path_) -> Merged:
     if target in ("", "-"):
         raise UsageError("merge needs --out FILE")
     found = read_shards([path_text(one, "shards") or "" for one in given])
+    for one in found:
+        check_output(target, one.path, *one.files)
     files = _merge(found, target)
     return Merged(found[0].command, len(found), found[0].total, add_up(found), files)
 
@@ -65,6 +76,14 @@ def _merge(shards: list[Description], out: str) -> tuple[Path, ...]:
         from seqexpr.effects.scan_files import merge_scan
 
         return tuple(merge_scan(shards, out))
+    if command == "explain":
+        from seqexpr.effects.effect_arrays import merge_arrays
+        from seqexpr.effects.effect_files import shard_format
+
+        if shard_format(out) != format:
+            raise _other_format(out, format)
+        (merge_arrays if format == "npz" else merge_text)(shards, out)
+        return (Path(out),)
     if command.startswith("variants"):
         from seqexpr.effects.bgzf import BgzfWriter
         from seqexpr.effects.variant_output import choose_effect_format
@@ -86,4 +105,8 @@ def _check_format(choose: Callable[[str, str], str], out: str, format: str) -> N
     try:
         choose(out, format)
     except UsageError:
-        raise UsageError(f"--out {out}: its name says another format than that of the shards, {format}") from None
+        raise _other_format(out, format) from None
+
+
+def _other_format(out: str, format: str) -> UsageError:
+    return UsageError(f"--out {out}: its name says another format than that of the shards, {format}")

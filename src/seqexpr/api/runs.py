@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from seqexpr.api.arguments import Path_, names, path
 from seqexpr.errors import MissingDataError, UsageError
 from seqexpr.threads import wait_passively_if_busy
+from seqexpr.training.distributed import refuse_many_processes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,6 +114,9 @@ def train(
 ) -> Run:
     """Train a network and score it on genes that were held out, next to baselines.
 
+    In a script that torchrun started, every process trains this network on its share of each batch. The first writes
+    and returns last; the others return when the network is trained.
+
     >>> import tempfile
     >>> from seqexpr.api.datasets import prepare
     >>> folder = Path(tempfile.mkdtemp())
@@ -162,6 +166,7 @@ def train(
     from seqexpr.runs.observers import SilentObserver
     from seqexpr.runs.setup import RunOptions
     from seqexpr.runs.train_run import train_once
+    from seqexpr.training.distributed import own_device
 
     settings = RunOptions(
         split or ("chromosome" if test or valid else named.split if named else "random"),
@@ -174,7 +179,7 @@ def train(
         valid_chromosomes=valid,
     )
     folder = _folder(out, "train", experiment, resume)
-    train_once(experiment, settings, folder, chosen, resume=resume, observer=observer or SilentObserver())
+    train_once(experiment, settings, folder, own_device(chosen), resume=resume, observer=observer or SilentObserver())
     return Run(folder)
 
 
@@ -239,6 +244,7 @@ def cross_validate(
     Raises:
         UsageError, InputError, MissingDataError, DeviceError: as the command does.
     """
+    refuse_many_processes("cv", "start it without torchrun, and train folds at once with --jobs or --only-fold")
     _at_least(1, "jobs", jobs)
     if only_folds and resume:
         raise UsageError("--only-fold always continues what is there; leave out --resume")

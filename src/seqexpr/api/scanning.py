@@ -65,6 +65,8 @@ def scan(
     Raises:
         UsageError, InputError, MissingDataError, DeviceError: as the command does; the text says what to change.
     """
+    if region is not None and not isinstance(region, str):
+        raise UsageError(f'region is a {type(region).__name__}; expected text such as "chr1:1-2,000,000"')
     import pandas as pd
 
     if isinstance(step, bool) or not isinstance(step, int) or step < 1:

@@ -85,15 +85,20 @@ def run(arguments: Sequence[str] | None = None) -> int:
         arguments: as typed after the program's name; None = those of this process.
     """
     _end_on_sigterm()
+    lines: list[str] = []
     try:
         code = _run_command(arguments)
         sys.stdout.flush()
     except Exception as error:
-        code = _tell(error)
+        lines, code = _told(error)
     except KeyboardInterrupt:  # one that came before Typer was there to catch it
         code = INTERRUPTED
     if said := {INTERRUPTED: "interrupted", TERMINATED: "terminated"}.get(code):
-        _say(f"{PROGRAM}: {said}")
+        lines.append(f"{PROGRAM}: {said}")
+    if code and (first := _ended_before(code)) is not None:  # one of many processes has said why all end
+        code, lines = first, []
+    for line in lines:
+        _say(line)
     _end_streams()
     if signal.getsignal(signal.SIGTERM) is _terminate and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # while Python tidies up, an exception would be a traceback
@@ -112,14 +117,25 @@ def _run_command(arguments: Sequence[str] | None) -> int:
         return end.code if isinstance(end.code, int) else 0
 
 
-def _tell(error: Exception) -> int:
-    """Say what went wrong, and give the exit code that stands for it."""
+def _ended_before(code: int) -> int | None:
+    """The exit code of the process that ended first, where this is one of many and another ended before it."""
+    from seqexpr.training.distributed import Place, ended_before
+
+    with suppress(UsageError):  # which is why this process ends
+        if (place := Place.of_environment()) is not None:
+            if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is _terminate:
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun ends all; this one is about to
+            return ended_before(place, code)
+    return None
+
+
+def _told(error: Exception) -> tuple[list[str], int]:
+    """What is to be said of an error, and the exit code that stands for it."""
     message, code = _explain(error)
-    if message:
-        _say(f"{PROGRAM}: error: {printable(' '.join(message.split()))}")
+    lines = [f"{PROGRAM}: error: {printable(' '.join(message.split()))}"] if message else []
     if code == 1 or debugging():
-        _say("".join(traceback.format_exception(error)).rstrip())
-    return code
+        lines.append("".join(traceback.format_exception(error)).rstrip())
+    return lines, code
 
 
 def _explain(error: Exception) -> tuple[str, int]:

@@ -31,8 +31,10 @@ Advance = Callable[[int], None]
 """Tells a progress display that so many more items are done."""
 
 
-def set_up_logging(*, quiet: bool = False) -> None:
+def set_up_logging(*, quiet: bool = False, silent: bool = False) -> None:
     """Send the package's log records to standard error: all from INFO on, or warnings and errors when quiet.
+
+    When silent, none at all: another process says the same.
 
     `SEQEXPR_DEBUG=1` in the environment adds debug records, and tracebacks to errors.
     """
@@ -40,6 +42,8 @@ def set_up_logging(*, quiet: bool = False) -> None:
     package.handlers = [handler for handler in package.handlers if not isinstance(handler, StatusHandler)]
     package.addHandler(StatusHandler())
     package.setLevel(logging.WARNING if quiet else logging.DEBUG if debugging() else logging.INFO)
+    if silent:
+        package.setLevel(logging.CRITICAL + 1)
 
 
 def debugging() -> bool:

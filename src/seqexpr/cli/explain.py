@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, closing
+from typing import TYPE_CHECKING, Any
 
+import typer
+
+from seqexpr.cli import cluster_options
 from seqexpr.cli import explain_options as own
 from seqexpr.cli import predict_options as options
 
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
 
 
 def explain(
+    context: typer.Context,
     windows: options.Windows = None,
     fasta: options.Fasta = None,
     tss_at: options.TssAt = None,
@@ -38,6 +42,11 @@ def explain(
     device: options.DeviceOption = options.Device.AUTO,
     threads: options.Threads = None,
     out: own.Out = None,
+    shard: options.Shard = None,
+    scheduler: cluster_options.Scheduler = None,
+    chunks: cluster_options.Chunks = None,
+    worker_timeout: cluster_options.WorkerTimeout = cluster_options.WORKER_TIMEOUT,
+    resume: cluster_options.Resume = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Show what each letter of a gene's window or protein does to its predicted level: the change by each substitution.
@@ -50,20 +59,28 @@ def explain(
     """
     from seqexpr.cli.console import logger, progress, set_up_logging, status
     from seqexpr.cli.input_summary import summarise
+    from seqexpr.cli.on_cluster import run_on_cluster
     from seqexpr.effects.attribution import choose_explained, explain_session
-    from seqexpr.effects.effect_files import describe, open_effects
+    from seqexpr.effects.effect_files import describe, open_effects, open_shard, shard_format
     from seqexpr.effects.gene_effects import parse_region
     from seqexpr.errors import UsageError
     from seqexpr.inputs.gene_ids import read_gene_names
-    from seqexpr.inputs.options import check_standard_input
+    from seqexpr.inputs.options import check_output, check_standard_input
     from seqexpr.inputs.windows import parse_tss_at
     from seqexpr.prediction.inputs import InputSources
     from seqexpr.prediction.session import default_models, open_session
+    from seqexpr.prediction.shard_files import Numbered, ShardFile, describe_options
 
     set_up_logging(quiet=quiet)
+    if scheduler is not None:
+        shard_format(out)
+    if run_on_cluster(context):
+        return
     if windows is not None and fasta is not None:
         raise UsageError(f"{windows} and --fasta {fasta} are two sources of windows; give one")
-    check_standard_input(genes, fasta, windows, genbank, proteins, cds, half_life, *{tss, annotation})
+    files = (genes, fasta, windows, genbank, proteins, cds, half_life, *{tss, annotation})
+    check_standard_input(*files)
+    check_output(out, *files, genome, contig_aliases, *(model or ()))
     part = parse_region(region)
     given = InputSources(
         fasta=fasta or windows,
@@ -88,6 +105,8 @@ def explain(
             named = "standard input" if windows == "-" else windows
             status(f"{named}: proteins, by their letters; they are read as with --proteins")
 
+    part_file = None if shard is None else ShardFile(out, shard, "explain", shard_format(out), largest=1)
+
     def fitted(needs: ModelNeeds) -> InputSources:
         choose_explained(needs, input=input, region=part, output=output)
         return _example_sources(given, needs) if example else given
@@ -99,14 +118,22 @@ def explain(
         threads=threads,
         allow_partial=allow_partial,
         announce=status,
+        share=None if part_file is None else part_file.share,
     )
     sources, needs, counts = session.sources, session.needs, session.counts
     if sources.half_life and needs.half_life_scale == "z-scores":
         status("half-life: the table is read as z-scores, as in Xpresso's tables, which the model was trained on")
     explained = choose_explained(needs, input=input, region=part, output=output)
     description, length = describe(explained, session, method.value), explained.length
+    sink: AbstractContextManager[Any]
+    if part_file is None:
+        sink = open_effects(out, explained, counts, about=session.described(), description=description)
+    else:
+        part_file.made_of = {**description, **session.made_of(), **describe_options(sources)}
+        session.records = numbered = Numbered(session.records)  # a gene may have nothing to explain
+        sink = part_file.in_blocks(open_shard(part_file, explained, counts), lambda: numbered.last)
     with (
-        open_effects(out, explained, counts, about=session.described(), description=description) as sink,
+        sink as writer,
         progress(
             "explain",
             f"{explained.letters.one}s",
@@ -117,9 +144,12 @@ def explain(
         closing(explain_session(session, explained, method=method.value, advance=advance, say=status)) as found,
     ):
         for effects in found:
-            sink.write(effects)
+            writer.write(effects)
     for line in summarise(counts, sources, needs):
         status(line)
+    if part_file is not None:
+        part_file.finish(counts.as_numbers(needs))
+        status(part_file.described())
     if (warning := session.warning()) is not None:
         logger.warning(warning)
 

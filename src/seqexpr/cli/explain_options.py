@@ -22,7 +22,9 @@ class Method(str, Enum):
 Example = Annotated[
     bool,
     typer.Option(
-        "--example", help="Explain the genes that come with seqexpr; --genes picks some.", rich_help_panel=_INPUT
+        "--example",
+        help="Explain the genes that come with seqexpr, of which --genes picks some, or its proteins.",
+        rich_help_panel=_INPUT,
     ),
 ]
 Model = Annotated[

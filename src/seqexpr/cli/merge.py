@@ -56,7 +56,7 @@ def totals(merged: Merged) -> list[str]:
     from seqexpr.cli.input_summary import summarise
     from seqexpr.prediction.inputs import InputCounts, InputSources
 
-    if merged.command == "predict":
+    if merged.command in ("predict", "explain"):
         counts, needs = InputCounts.of_numbers(merged.counts)
         return summarise(counts, InputSources(), needs)
     if merged.command == "scan":

@@ -72,7 +72,13 @@ def show_command(
 
 @models.command("background", cls=Command)
 def background_command(
-    model: ModelName,
+    model: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL...",
+            help="A name of `models list`, a weights file, or a run folder; several, or a run of cv, are an ensemble.",
+        ),
+    ],
     fasta: predict_options.Fasta = None,
     tss_at: predict_options.TssAt = None,
     genome: predict_options.Genome = None,
@@ -87,8 +93,9 @@ def background_command(
 ) -> None:
     """Make the background that gives `variants` its percentiles: differences of random substitutions near TSSs.
 
-    It is written next to the weights, of which it says how large their differences usually are. The bundled models have
-    theirs.
+    It says how large the differences of these weights usually are. It is written next to the weights, for a run of cv
+    into its folder, and for an ensemble of other models into the cache folder; `variants` finds it when it is given the
+    same models. The bundled models have theirs.
 
     seqexpr models background RUN --genome genome.fa --tss genes.gtf
     """
@@ -98,30 +105,27 @@ def background_command(
     from seqexpr.inputs.gene_ids import read_gene_names
     from seqexpr.inputs.reference import Reference
     from seqexpr.inputs.windows import parse_tss_at
-    from seqexpr.models.registry import resolve_models
-    from seqexpr.models.trained import read_metadata
     from seqexpr.prediction.inputs import InputSources
+    from seqexpr.prediction.session import choose_models
 
-    paths = resolve_models([model])
-    if len(paths) > 1:
-        raise UsageError(f"{model} is {len(paths)} networks; a background is that of one")
-    config = read_metadata(paths[0]).config
-    if config.reads_protein or not config.reads_dna:
-        raise UsageError(f"{model} reads proteins; a background is of models that read DNA alone")
+    chosen = choose_models(model)
+    needs, paths = chosen.needs, chosen.paths
+    if needs.protein_length or not needs.window_length:
+        raise UsageError(f"{' '.join(model)} reads proteins; a background is of models that read DNA alone")
     sources = InputSources(
         fasta=fasta, tss_at=parse_tss_at(tss_at), genome=genome, tss=tss, genes=read_gene_names(genes)
     )
     sources.check()
-    windows = Reference(sources, window=config.window_length).windows(config.upstream, config.downstream)
+    windows = Reference(sources, window=needs.window_length).windows(needs.upstream, needs.downstream)
 
     from seqexpr.models.trained import load_model
     from seqexpr.prediction.device import choose_device, use_threads
 
     workers = use_threads(choose_device("cpu"), threads)
-    network = load_model(paths[0])
-    found = make_background(network, paths[0], (one for _, one in windows.stream()), per_gene, seed, workers)
-    write_background(paths[0], found)
-    status(f"{found.substitutions:,} substitutions near {found.genes:,} TSSs: {background_file(paths[0])}")
+    networks, stream = [load_model(path) for path in paths], (one for _, one in windows.stream())
+    found = make_background(networks, paths, needs.upstream, stream, per_gene, seed, workers)
+    write_background(paths, found)
+    status(f"{found.substitutions:,} substitutions near {found.genes:,} TSSs: {background_file(paths)}")
 
 
 @models.command("path", cls=Command)

@@ -133,11 +133,12 @@ def _texts(value: Any) -> list[str]:
     return [str(one.value if isinstance(one, Enum) else one) for one in values]
 
 
-def run_on_cluster(context: typer.Context) -> bool:
+def run_on_cluster(context: typer.Context, *, resumable: bool = False) -> bool:
     """Run this command on a cluster, where --scheduler asks for that: the files are those of one run here.
 
     Args:
         context: of the command, whose words the workers run, each with a --shard of its own.
+        resumable: whether the command has a --resume by itself, for its shards too; its output may then be a folder.
 
     Returns:
         whether it was run.
@@ -149,9 +150,9 @@ def run_on_cluster(context: typer.Context) -> bool:
     """
     scheduler: str | None = context.params["scheduler"]
     if scheduler is None:
-        refuse_without_scheduler(context, "chunks", "worker_timeout", "resume")
+        refuse_without_scheduler(context, "chunks", "worker_timeout", *([] if resumable else ["resume"]))
         return False
-    _run_in_chunks(context, scheduler, context.params["out"])
+    _run_in_chunks(context, scheduler, context.params["out"], resumable)
     return True
 
 
@@ -166,20 +167,22 @@ def refuse_without_scheduler(context: typer.Context, *names: str) -> None:
             raise UsageError(f"{parameter.opts[0]} goes with --scheduler, which is not given")
 
 
-def _run_in_chunks(context: typer.Context, scheduler: str, out: str | None) -> None:
+def _run_in_chunks(context: typer.Context, scheduler: str, out: str | None, resumable: bool) -> None:
     from seqexpr.api.merging import merge
     from seqexpr.cli.merge import totals
+    from seqexpr.inputs.options import check_output
     from seqexpr.runs.chunk_folder import ChunkFolder, wanted_in
     from seqexpr.runs.chunk_process import Chunk, cache_folder
     from seqexpr.runs.cluster import open_cluster
 
     if out is None or out == "-":
         raise UsageError("--scheduler needs --out FILE: what is done is kept beside it")
-    if os.path.exists(out) and not (os.path.isfile(out) or os.path.isdir(out)):
+    if os.path.exists(out) and not (os.path.isfile(out) or (resumable and os.path.isdir(out))):
         raise UsageError(f"--scheduler needs a file beside which others can lie: --out {out} is none")
     if context.params["shard"] is not None:
         raise UsageError("--shard and --scheduler both divide the work; give one")
     inputs = files_of(context)
+    check_output(out, *inputs)
     words = words_of(context, _OF_THE_RUN)
     folder = ChunkFolder(out, words, inputs)
     chunks, resume = context.params["chunks"], context.params["resume"]
@@ -192,7 +195,8 @@ def _run_in_chunks(context: typer.Context, scheduler: str, out: str | None) -> N
             status(f"{plural(len(left), 'chunk')} on {cluster.described()}")
 
             def chunk(number: int, wanted: str) -> Chunk:
-                shard_words = (f"--shard={number}/{folder.count}", f"--out={folder.part(number)}")
+                shard_words = [f"--shard={number}/{folder.count}", f"--out={folder.part(number)}"]
+                shard_words += ["--resume"] if resumable else []
                 result = folder.description(number)
                 command = (words[0], *shard_words, *words[1:])
                 return Chunk(command, here, wanted, result, tuple(inputs), each, cache)
@@ -207,10 +211,13 @@ def _run_in_chunks(context: typer.Context, scheduler: str, out: str | None) -> N
             except BaseException as stop:
                 _say_what_is_kept(folder.path, len(folder.done()), folder.count, stop)
                 raise
-            merged = merge([folder.description(number) for number in range(1, folder.count + 1)], Path(out))
+            merged = merge([folder.description(number) for number in range(1, folder.count + 1)], out)
         folder.remove()
     for line in totals(merged):
         status(line)
+    if merged.command == "scan":
+        for path in merged.files:
+            status(f"written: {path}")
 
 
 def _say_what_is_kept(folder: Path, done: int, count: int, stop: BaseException) -> None:

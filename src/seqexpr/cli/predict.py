@@ -38,6 +38,7 @@ def predict(
     allow_partial: options.AllowPartial = False,
     device: options.DeviceOption = options.Device.AUTO,
     batch_size: options.BatchSize = "auto",
+    precision: options.PrecisionOption = options.Precision.AUTO,
     threads: options.Threads = None,
     out: options.Out = None,
     format: options.FormatOption = None,
@@ -62,7 +63,7 @@ def predict(
     from seqexpr.cli.on_cluster import run_on_cluster
     from seqexpr.errors import UsageError
     from seqexpr.inputs.gene_ids import read_gene_names
-    from seqexpr.inputs.options import check_standard_input
+    from seqexpr.inputs.options import check_output, check_standard_input
     from seqexpr.inputs.windows import parse_tss_at
     from seqexpr.prediction.inputs import InputSources
     from seqexpr.prediction.session import open_session
@@ -74,7 +75,9 @@ def predict(
         return
     if windows is not None and fasta is not None:
         raise UsageError(f"{windows} and --fasta {fasta} are two sources of windows; give one")
-    check_standard_input(genes, fasta, windows, genbank, proteins, cds, half_life, *{tss, annotation})
+    files = (genes, fasta, windows, genbank, proteins, cds, half_life, *{tss, annotation})
+    check_standard_input(*files)
+    check_output(out, *files, genome, contig_aliases, *(model or ()))
     sources = InputSources(
         fasta=fasta or windows,
         tss_at=parse_tss_at(tss_at),
@@ -109,6 +112,7 @@ def predict(
         allow_partial=allow_partial,
         announce=status,
         share=None if part is None else part.share,
+        precision=precision.value,
     )
     sources, needs, counts = session.sources, session.needs, session.counts
     if sources.half_life and needs.half_life_scale == "z-scores":

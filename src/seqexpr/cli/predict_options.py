@@ -32,6 +32,14 @@ class Device(str, Enum):
     MPS = "mps"
 
 
+class Precision(str, Enum):
+    """Numbers that kernels of a CUDA device multiply."""
+
+    AUTO = "auto"
+    FP16 = "fp16"
+    FP32 = "fp32"
+
+
 def _parse_batch_size(text: str) -> str:
     if text != "auto" and not (text.isascii() and text.isdigit() and int(text) > 0):
         raise typer.BadParameter(f"{text!r} is neither a number of at least 1 nor 'auto'")
@@ -147,6 +155,17 @@ BatchSize = Annotated[
         parser=_parse_batch_size,
         help="Records in a forward pass; results depend on it in the last digit of float32 at most. auto halves it "
         "when memory runs out.",
+        rich_help_panel=_COMPUTING,
+    ),
+]
+PrecisionOption = Annotated[
+    Precision,
+    typer.Option(
+        "--precision",
+        metavar="NAME",
+        help="Numbers that a CUDA device multiplies in its most costly steps: fp16, with sums in float32, changes a "
+        "level by about 0.0006 of the levels' standard deviation; fp32 gives the digits of a CPU. auto is fp16 on "
+        "CUDA devices with Triton, else fp32.",
         rich_help_panel=_COMPUTING,
     ),
 ]

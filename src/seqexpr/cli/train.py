@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -94,9 +95,11 @@ def train(
     """
     from seqexpr import api
     from seqexpr.cli.run_display import RunDisplay, show_results
+    from seqexpr.training.distributed import is_follower
 
-    set_up_logging(quiet=quiet)
-    with RunDisplay() as display:
+    follows = is_follower()  # one of many processes, of which the first speaks
+    set_up_logging(quiet=quiet, silent=follows)
+    with nullcontext() if follows else RunDisplay() as display:
         run = api.train(
             task,
             out=out,
@@ -120,4 +123,5 @@ def train(
             threads=threads,
             observer=display,
         )
-    show_results(run.folder, all_metrics=all_metrics)
+    if not follows:
+        show_results(run.folder, all_metrics=all_metrics)

@@ -58,7 +58,7 @@ def variants(
     from seqexpr.effects.variant_session import open_source, open_variants
     from seqexpr.errors import UsageError
     from seqexpr.inputs.gene_ids import read_gene_names
-    from seqexpr.inputs.options import check_standard_input
+    from seqexpr.inputs.options import check_output, check_standard_input
     from seqexpr.prediction.inputs import InputSources
     from seqexpr.prediction.shard_files import ShardFile, describe_file
     from seqexpr.prediction.shards import LARGEST_BLOCK, count_records
@@ -67,7 +67,9 @@ def variants(
     set_up_logging(quiet=quiet)
     if run_on_cluster(context):
         return
-    check_standard_input(genes, vcf, table, half_life, *{tss, annotation})
+    files = (genes, vcf, table, half_life, *{tss, annotation})
+    check_standard_input(*files)
+    check_output(out, *files, genome, contig_aliases, *(model or ()))
     chosen = choose_effect_format(out, format.value if format else None)
     if samples is not None and not phased:
         raise UsageError("--samples picks samples for --phased, which is not given")

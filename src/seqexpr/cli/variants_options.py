@@ -121,7 +121,7 @@ FormatOption = Annotated[
         "--format",
         metavar="NAME",
         help="tsv, csv, jsonl, parquet, or vcf: all records back in order, with the effects in INFO. Default: by the "
-        "suffix of --out, else tsv.",
+        "suffix of --out, which must be one of these then; tsv on standard output.",
         rich_help_panel=_RESULT,
     ),
 ]

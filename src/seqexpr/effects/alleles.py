@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
+from seqexpr.effects.allele_text import LONGEST_ALLELE, classify, resolve_symbolic
 from seqexpr.effects.gene_windows import GeneWindows
 from seqexpr.effects.haplotypes import Edit
-from seqexpr.effects.variant_records import LONGEST_ALLELE, VariantRecord, classify, resolve_symbolic
+from seqexpr.effects.variant_records import VariantRecord
 from seqexpr.errors import InputError, UsageError
 from seqexpr.sequences.alphabet import DNA
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -17,7 +16,7 @@ from seqexpr.models.config import Sequence
 from seqexpr.prediction.inputs import InputRecord, ModelNeeds
 
 if TYPE_CHECKING:
-    from seqexpr.effects.mutagenesis import Mutagenesis
+    from seqexpr.effects.mutagenesis import KnownSequence, Mutagenesis
     from seqexpr.models.trained import TrainedModel
     from seqexpr.prediction.session import Session
 
@@ -121,7 +120,8 @@ def explain_session(
         say: gets lines about genes of which nothing is explained, and about how far gradients add up.
 
     Raises:
-        UsageError: gradients of models without sequence flows, when this is called.
+        UsageError: gradients of models without sequence flows, when this is called; at the end, a region that no
+            protein reaches.
         InputError: a file or a record is not as it should be.
     """
     if method not in METHODS:
@@ -141,34 +141,31 @@ def _explained(
     advance: Callable[[int], None],
     say: Callable[[str], None],
 ) -> Generator[GeneEffects, None, None]:
-    from seqexpr.effects.mutagenesis import Mutagenesis, shared_attentions
-    from seqexpr.prediction.device import named_shortage
+    from seqexpr.effects.mutagenesis import Mutagenesis
+    from seqexpr.prediction.device import computing_threads, named_shortage
 
     needs, models, letters, column = session.needs, _models(session), explained.letters, explained.column
-    output, shared = models[0].metadata.outputs[column], shared_attentions(models)
-    with named_shortage(session.predictor.device, session.predictor.workers), _workers(session) as pool:
+    device, workers = session.predictor.device, session.predictor.workers
+    output = models[0].metadata.outputs[column]
+    engines: dict[bool, Mutagenesis] = {}
+    done = 0
+    with named_shortage(device, workers), computing_threads(device, workers) as pool:
         for record in session.records:
             tokens, kept = _part(record, explained, needs)
             if not len(tokens):
                 say(f"{record.id}: its protein ends before residue {explained.region.start}; nothing to explain")
                 continue
-            engine = Mutagenesis(
-                models,
-                needs.upstream,
-                record.dna,
-                record.half_life,
-                protein=record.protein,
-                coding=record.coding,
-                changed=letters.input,
-                saturating=method == "ism" and len(tokens) >= _SATURATING,
-                shared=shared,
-            )
-            reference = engine.reference()[:, column]
+            done += 1
+            many = method == "ism" and len(tokens) >= _SATURATING
+            if many not in engines:
+                engines[many] = Mutagenesis(models, needs.upstream, changed=letters.input, saturating=many)
+            gene = _read(engines[many], record, letters)
+            reference = gene.reference[:, column]
             if method == "ism":
                 deltas = np.full((len(letters.letters), len(tokens)), np.nan, np.float32)
                 known = letters.known(tokens)
                 deltas[:, known] = 0
-                for places, rows, levels in _substituted(engine, tokens, kept.start, explained, pool):
+                for places, rows, levels in _substituted(engines[many], gene, tokens, kept.start, explained, pool):
                     deltas[rows, places] = (levels - reference[:, None]).mean(axis=0)
                     advance(len(np.unique(places)))
                 if unknown := int((~known).sum()):
@@ -196,6 +193,8 @@ def _explained(
                 circular=site is not None and site.chrom in session.counts.circular,
                 letters=letters,
             )
+    if session.counts.records and not done:
+        raise UsageError(f"--region {explained.region}: no protein has so many residues")
 
 
 def _part(record: InputRecord, explained: Explained, needs: ModelNeeds) -> tuple[np.ndarray, slice]:
@@ -210,8 +209,16 @@ def _part(record: InputRecord, explained: Explained, needs: ModelNeeds) -> tuple
     return record.protein[kept], kept
 
 
+def _read(mutagenesis: Mutagenesis, record: InputRecord, letters: Letters) -> KnownSequence:
+    sequences = [record.dna, record.protein] if letters is BASES else [record.protein, record.dna]
+    own, beside, coding = (None if one is None else one[None] for one in (*sequences, record.coding))
+    assert own is not None
+    (gene,) = mutagenesis.read(own, [record.half_life], beside=beside, coding=coding)
+    return gene
+
+
 def _substituted(
-    engine: Mutagenesis, tokens: np.ndarray, start: int, explained: Explained, pool: ThreadPoolExecutor
+    mutagenesis: Mutagenesis, gene: KnownSequence, tokens: np.ndarray, start: int, explained: Explained, pool: Executor
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Known places in chunks: int (n,) offsets among the tokens, int (n,) rows of the letters that are put in there,
     and float64 (members, n) levels."""
@@ -222,24 +229,10 @@ def _substituted(
 
     def compute(chunk: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
         places, new = chunk
-        return engine.substituted(start + places, new)[..., explained.column]
+        return mutagenesis.substituted([gene] * len(places), start + places, new)[..., explained.column]
 
     for (places, new), levels in zip(chunks, pool.map(compute, chunks), strict=True):
         yield places, new.astype(int) - 1, levels
-
-
-@contextmanager
-def _workers(session: Session) -> Iterator[ThreadPoolExecutor]:
-    """Threads that compute, each with one of torch's own on a CPU; what waits is dropped when the block is left."""
-    import torch
-
-    predictor = session.predictor
-    alone = (1,) if predictor.device.type == "cpu" else (torch.get_num_threads(),)
-    pool = ThreadPoolExecutor(predictor.workers, initializer=torch.set_num_threads, initargs=alone)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _models(session: Session) -> list[TrainedModel]:

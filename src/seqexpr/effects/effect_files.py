@@ -1,6 +1,6 @@
 """Effects as files: arrays for motif discovery, a table, tracks for genome browsers, figures and a page.
 
-Each file appears when it is whole. Genes come one by one and only the page holds on to them.
+Each file appears when it is whole. Genes come one by one; the page holds on to them, a bigWig to what bases add.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ from seqexpr.prediction.writers import named_errors
 if TYPE_CHECKING:
     from seqexpr.prediction.inputs import InputCounts
     from seqexpr.prediction.session import Session
+    from seqexpr.prediction.shard_files import ShardFile
 
 SUFFIXES = (".tsv", ".npz", ".bedgraph", ".bw", ".bigwig", ".svg", ".png", ".html")
 """Of the files that `open_effects` writes; .tsv.gz and .bedgraph.gz are compressed."""
 
 _BIGWIG = (".bw", ".bigwig")
+_SHARDED = (".tsv", ".npz", ".bedgraph")
 _LONGEST_NAME = 80
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 """Names that Windows gives to devices, whatever follows a dot."""
@@ -68,7 +70,12 @@ def describe(explained: Explained, session: Session, method: Method) -> dict[str
 
 
 def open_effects(
-    out: str | None, explained: Explained, counts: InputCounts, *, about: str, description: Mapping[str, Any]
+    out: str | None,
+    explained: Explained,
+    counts: InputCounts,
+    *,
+    about: str,
+    description: Mapping[str, Any],
 ) -> AbstractContextManager[Sink]:
     """What writes effects: one file by its suffix, all of them into a folder, or the table on standard output.
 
@@ -85,7 +92,7 @@ def open_effects(
         MissingDataError: a package is not installed; the text has the command.
         OSError: the place cannot be written.
     """
-    letters = explained.letters
+    letters, picks_genes = explained.letters, explained.letters is BASES or bool(counts.symbols)
     if out is None or out == "-":
         return Table(None, letters)
     if out.endswith(("/", os.sep)) or os.path.isdir(out):
@@ -95,26 +102,65 @@ def open_effects(
     if suffix not in SUFFIXES or (plain != out and suffix not in (".tsv", ".bedgraph")):
         named = ", ".join(SUFFIXES)
         raise UsageError(f"--out {out}: its suffix is none of {named}; a folder's name ends in a slash")
-    if suffix in (".bedgraph", *_BIGWIG) and letters is not BASES:
-        raise UsageError(f"--out {out}: residues of proteins have no place in a genome; tracks are for windows of DNA")
-    if suffix in (".bedgraph", *_BIGWIG) and not counts.sites:
-        raise UsageError(
-            f"--out {out}: windows that are not cut from a genome have no place in it; give --genome with --tss"
-        )
+    if suffix in (".bedgraph", *_BIGWIG):
+        _check_placed(out, letters, counts)
     if suffix in _BIGWIG:
         check_apart(out, explained.region, counts)
     if suffix in (".svg", ".png") and counts.expected_is_exact and (counts.expected or 1) > 1:
-        raise _one_figure(out, f"there are {counts.expected:,}", letters)
+        raise _one_figure(out, f"there are {counts.expected:,}", picks_genes)
     make: Mapping[str, Callable[[str], AbstractContextManager[Sink]]] = {
         ".tsv": lambda name: Table(name, letters),
         ".npz": lambda name: Arrays(name, letters),
         ".bedgraph": lambda name: BedGraph(name, explained.output),
         **dict.fromkeys(_BIGWIG, lambda name: BigWig(name, counts.contigs)),
-        ".svg": _OneFigure,
-        ".png": _OneFigure,
+        **dict.fromkeys((".svg", ".png"), lambda name: _OneFigure(name, picks_genes)),
         ".html": lambda name: _Page(name, about),
     }
     return make[suffix](out)
+
+
+def _check_placed(out: str, letters: Letters, counts: InputCounts) -> None:
+    """Refuse a track of what has no place in a genome."""
+    if letters is not BASES:
+        raise UsageError(f"--out {out}: residues of proteins have no place in a genome; tracks are for windows of DNA")
+    if not counts.sites:
+        raise UsageError(
+            f"--out {out}: windows that are not cut from a genome have no place in it; give --genome with --tss"
+        )
+
+
+def open_shard(shard: ShardFile, explained: Explained, counts: InputCounts) -> Table | Arrays | BedGraph:
+    """What writes the effects of a shard's genes, in a format of `shard_format`.
+
+    Raises:
+        UsageError: a track of sequences that have no place in a genome.
+        OSError: the place cannot be written.
+    """
+    format = shard_format(shard.out)
+    if format == "npz":
+        return Arrays(shard.out, explained.letters, shard)
+    if format == "tsv":
+        return Table(shard.out, explained.letters, shard)
+    _check_placed(shard.out, explained.letters, counts)
+    return BedGraph(shard.out, explained.output, shard)
+
+
+def shard_format(out: str | None) -> str:
+    """The format of a shard of an explanation, or of what shards are merged into.
+
+    Raises:
+        UsageError: it is none of those that shards have: figures, pages, bigWig and folders are made of the genes
+            themselves.
+    """
+    plain = (out or "").lower().removesuffix(".gz")
+    suffix = Path(plain).suffix
+    packed = plain != (out or "").lower()
+    if suffix not in _SHARDED or (packed and suffix == ".npz") or (out or "").endswith(("/", os.sep)):
+        raise UsageError(
+            f"--out {out or '-'}: shards of explain are .tsv, .npz or .bedgraph; figures, pages, bigWig and "
+            "folders are made by one run, with --genes for a part of the genes"
+        )
+    return suffix[1:]
 
 
 def file_name(name: str, taken: set[str]) -> str:
@@ -136,32 +182,36 @@ def file_name(name: str, taken: set[str]) -> str:
 
 
 class _OneFigure:
-    """The figure of one gene."""
+    """The figure of one gene, drawn when it is known to be the only one."""
 
-    def __init__(self, out: str) -> None:
+    def __init__(self, out: str, picks_genes: bool) -> None:
         from seqexpr.effects.effect_figure import check_matplotlib
 
         check_matplotlib()
-        self._out, self._name = out, ""
+        self._out, self._picks_genes = out, picks_genes
+        self._gene: GeneEffects | None = None
 
     def __enter__(self) -> _OneFigure:
         return self
 
     def write(self, effects: GeneEffects) -> None:
+        if self._gene is not None:
+            found = f"there are {self._gene.id}, {effects.id} and perhaps more"
+            raise _one_figure(self._out, found, self._picks_genes)
+        self._gene = effects
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         from seqexpr.effects.effect_figure import write_figure
 
-        if self._name:
-            found = f"there are {self._name}, {effects.id} and perhaps more"
-            raise _one_figure(self._out, found, effects.letters)
-        self._name = effects.id
-        write_figure(self._out, effects)
-
-    def __exit__(self, *_: object) -> None:
-        """All is written."""
+        if kind is None and self._gene is not None:
+            with named_errors(self._out):
+                write_figure(self._out, self._gene)
 
 
-def _one_figure(out: str, found: str, letters: Letters) -> UsageError:
-    way = "pick one with --genes" if letters is BASES else "give one alone"
+def _one_figure(out: str, found: str, picks_genes: bool) -> UsageError:
+    way = "pick one with --genes" if picks_genes else "give one alone"
     return UsageError(f"--out {out} is the figure of one gene; {found}: {way}, or give --out FOLDER/")
 
 

@@ -8,7 +8,8 @@
   const find = (id) => document.getElementById(id);
   const main = find("main"), overview = find("overview"), tip = find("tip");
   const LEFT = 74, RIGHT = 10, NEAREST = 24, LETTERS_FROM = 7;  // pixels, pixels, letters, pixels a letter
-  let gene, view, colours, queued = false, dragged = null, hovered = null;
+  const TAP = 5;  // pixels by which a finger may move and still tap
+  let gene, view, colours, queued = false, dragged = null, pressed = 0, hovered = null;
 
   const number = (value) => value.toLocaleString("en-US").replace("-", "−");
   const place = (value) => (DNA && value > 0 ? "+" : "") + number(value);
@@ -196,7 +197,7 @@
     }
     pen.textAlign = "center";
     pen.textBaseline = "top";
-    const wide = Math.max(1, step(end - start, Math.max(2, inner / 110)));
+    const wide = Math.max(1, step(end - start, Math.max(2, inner / 75)));
     for (let value = Math.ceil((start + gene.first) / wide) * wide; value - gene.first < end; value += wide) {
       const at = x(value - gene.first + (scale > 3 ? 0.5 : 0));
       pen.strokeStyle = colours.grid;
@@ -340,6 +341,8 @@
     const middle = (start + end) / 2;
     const left = Math.min(Math.max(0, middle - span / 2), length - span);
     view = [left, left + span];
+    tip.hidden = true;
+    hovered = null;
     redraw();
   }
 
@@ -356,8 +359,6 @@
 
   function choose(index) {
     gene = decode(genes[index]);
-    hovered = null;
-    tip.hidden = true;
     const level = gene.level === null ? "" : `: predicted ${output} ${gene.level.toPrecision(4).replace("-", "−")}`;
     find("about").textContent = `${gene.name}${level}. Changes are in the same unit.`;
     if (DNA) find("tss").disabled = gene.first > 0 || -gene.first > gene.letters.length;
@@ -416,27 +417,31 @@
     event.preventDefault();
     if (Math.abs(event.deltaX) > Math.abs(event.deltaY)) shift(event.deltaX * perPixel());
     else zoom(Math.exp(Math.max(-100, Math.min(100, event.deltaY)) * 0.004), under(event));
+    tell(event);
   }, { passive: false });
   main.addEventListener("pointerdown", (event) => {
-    dragged = event.clientX;
+    dragged = pressed = event.clientX;
     main.setPointerCapture(event.pointerId);
     main.classList.add("dragged");
   });
   main.addEventListener("pointermove", (event) => {
     if (dragged === null) return tell(event);
-    tip.hidden = true;
-    hovered = null;
     shift((dragged - event.clientX) * perPixel());
     dragged = event.clientX;
   });
   for (const kind of ["pointerup", "pointercancel"]) {
-    main.addEventListener(kind, () => {
+    main.addEventListener(kind, (event) => {
       dragged = null;
       main.classList.remove("dragged");
+      if (kind === "pointerup" && Math.abs(event.clientX - pressed) < TAP) tell(event);
     });
   }
-  main.addEventListener("pointerleave", hush);
-  main.addEventListener("dblclick", (event) => zoom(0.35, under(event)));
+  // A finger leaves as soon as it is lifted, and what it tapped on stays.
+  main.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && hush());
+  main.addEventListener("dblclick", (event) => {
+    zoom(0.35, under(event));
+    tell(event);
+  });
   main.addEventListener("keydown", (event) => {
     const span = view[1] - view[0];
     const action = {

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from types import TracebackType
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any
 
 from seqexpr.effects.gene_effects import GeneEffects
 from seqexpr.effects.letters import BASES, RESIDUES, Letters
 from seqexpr.errors import printable
-from seqexpr.prediction.writers import binary_output, named_errors
+from seqexpr.prediction.writers import binary_output, gzipped, named_errors
+
+if TYPE_CHECKING:
+    from seqexpr.prediction.shard_files import ShardFile
 
 COLUMNS = {
     BASES.input: ("id", "symbol", "chrom", "pos", "strand", "tss_distance", "ref", "alt", "delta"),
@@ -57,33 +60,49 @@ class Table:
     Args:
         out: a file's name, whole when the block ends; None or "-": standard output, row by row.
         letters: what is explained.
+        shard: the shard that the file is, if it is one.
     """
 
-    def __init__(self, out: str | None, letters: Letters) -> None:
+    def __init__(self, out: str | None, letters: Letters, shard: ShardFile | None = None) -> None:
+        self._shard = shard
         self._out, self._stack, self._started = out, ExitStack(), False
         self._columns = "\t".join(COLUMNS[letters.input])
 
     def __enter__(self) -> Table:
         with named_errors(self._named):
-            self._stream: IO[bytes] = self._stack.enter_context(binary_output(self._out))
+            opened = binary_output(self._out) if self._shard is None else self._shard.opened(gzipped)
+            self._stream: Any = self._stack.enter_context(opened)
         self._on_terminal = self._stream.isatty()
         return self
 
     def write(self, effects: GeneEffects) -> None:
         """Add the rows of a gene."""
-        lines = [] if self._started else [self._columns]
-        self._started = True
+        self._start()
+        lines = []
         for *cells, delta in rows(effects):
             texts = ["" if cell is None else str(cell) for cell in cells]
             texts = list(map(printable, texts)) if self._on_terminal else texts
             lines.append("\t".join([*texts, f"{delta + 0.0:.6g}"]))
         self._put("\n".join([*lines, ""]))
 
+    def end_block(self) -> None:
+        """End a block of a shard."""
+        self._start()
+        self._stream.end_segment()
+
+    def _start(self) -> None:
+        """The names of the columns, held back to the first gene: input that is bad from the start leaves no output."""
+        if not self._started:
+            self._put(f"{self._columns}\n")
+            self._started = True
+            if self._shard is not None:
+                self._stream.end_segment()
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if kind is None and not self._started:
-            self._put(f"{self._columns}\n")
+        if kind is None:
+            self._start()
         with named_errors(self._named):
             self._stack.__exit__(kind, error, traceback)
 

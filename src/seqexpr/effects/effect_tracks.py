@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from itertools import pairwise
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,23 +14,32 @@ from seqexpr.effects.gene_effects import GeneEffects, Region
 from seqexpr.effects.tracks import import_pybigtools
 from seqexpr.errors import UsageError
 from seqexpr.files import atomic_path
-from seqexpr.prediction.writers import binary_output, named_errors
+from seqexpr.prediction.writers import binary_output, gzipped, named_errors
 from seqexpr.sequences.windows import Interval
 
 if TYPE_CHECKING:
     from seqexpr.prediction.inputs import InputCounts
+    from seqexpr.prediction.shard_files import ShardFile
 
 
 class BedGraph:
     """A track for each gene, for windows of neighbours overlap. Letters that are not known have no line."""
 
-    def __init__(self, out: str, output: str) -> None:
-        self._out, self._output, self._stack = out, output, ExitStack()
+    def __init__(self, out: str, output: str, shard: ShardFile | None = None) -> None:
+        self._out, self._output, self._shard, self._stack = out, output, shard, ExitStack()
 
     def __enter__(self) -> BedGraph:
         with named_errors(self._out):
-            self._stream: IO[bytes] = self._stack.enter_context(binary_output(self._out))
+            opened = binary_output(self._out) if self._shard is None else self._shard.opened(gzipped)
+            self._stream: Any = self._stack.enter_context(opened)
+            if self._shard is not None:
+                self._stream.end_segment()  # nothing stands before the first gene
         return self
+
+    def end_block(self) -> None:
+        """End a block of a shard."""
+        with named_errors(self._out):
+            self._stream.end_segment()
 
     def write(self, effects: GeneEffects) -> None:
         """Add a gene."""

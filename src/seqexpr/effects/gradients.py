@@ -120,7 +120,7 @@ def _along_the_way(
     if schema is not None and record.half_life is not None:
         given.half_life = to_device(schema.standardise(record.half_life[None]), network.device)
     if record.coding is not None and config.reads_coding:
-        given.coding = to_device(record.coding[None], network.device)
+        given.coding = to_device(record.coding[None, : config.coding_length], network.device)
     (own_tokens,) = tokens[letters.input]
     there = functional.one_hot(own_tokens.long(), letters.alphabet.size)[:, 1:].to(network.embedding.weight.dtype)
     kinds = len(letters.letters)

@@ -1,17 +1,18 @@
-"""Levels of one gene with single letters of its window changed."""
+"""Levels of genes with single letters of their windows or proteins changed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from seqexpr.effects.incremental import IncrementalWindow, fits
+from seqexpr.effects.first_order import FirstOrder
+from seqexpr.effects.incremental import FullPasses, Incremental, fits, joined
 from seqexpr.effects.shared_attention import SharedAttention
-from seqexpr.models.config import PerceiverConfig
-from seqexpr.models.config import Sequence as Kind
+from seqexpr.models.config import HALF_LIFE_FEATURES
+from seqexpr.models.config import Sequence as Input
 from seqexpr.models.trained import TrainedModel
 from seqexpr.models.transfers import to_device
 
@@ -22,192 +23,265 @@ _FEWEST_LETTERS = 2
 """Known letters below which a substitution is no small change."""
 
 
-def shared_attentions(models: Sequence[TrainedModel]) -> list[SharedAttention | None]:
-    """What all genes share in each model, some 30 MB; None for models that read each gene again."""
-    return [SharedAttention(model.network) if fits(model.metadata.config) else None for model in models]
+@dataclass(frozen=True, slots=True, eq=False)
+class KnownSequence:
+    """A window or protein, and what is kept of what models made of it."""
+
+    reference: np.ndarray
+    """What each member of each model says of it: float64 (members, outputs)."""
+    of_models: tuple[_OwnSequence, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _OwnSequence:
+    """The part of a sequence that one model reads, and what else it reads of the gene."""
+
+    letters: np.ndarray
+    beside: np.ndarray
+    """uint8: of the other input; of no length where the model reads one."""
+    coding: np.ndarray
+    """uint8 (codons,); of no length where the model reads none."""
+    half_life: np.ndarray
+    """float64 (8,), NaN = unknown."""
+    reference: np.ndarray
+    """float64 (members, outputs)"""
+    passes: FullPasses | None
+    """None where changed windows are read as a whole."""
+    first_order: FirstOrder | None
 
 
 class Mutagenesis:
-    """What models predict of a gene in which one letter is another one.
+    """What models predict of genes in which one letter is another one.
 
-    Models with sequence flows compute what a substitution changes, from one full pass; others read everything again.
-    Both give the same numbers, to the rounding of float32.
+    Models with sequence flows compute what a substitution changes, from one full pass of the gene; others read all of
+    it again. Both give the same numbers, to the rounding of float32. No number depends on which genes and
+    substitutions are computed together, so those of many genes had better be: for one alone nearly half of the time is
+    spent on fixed batches that it does not fill.
 
     Args:
         models: each with its own window in the middle of the widest.
-        upstream: where the TSS boundary lies in `window`.
-        window: uint8 (letters,) tokens of DNA, as wide as the widest of the models' windows; None where they read none.
-        half_life: float (8,) features as the models read them, NaN = unknown; None for models that read none.
-        protein: uint8 (residues,), at most as long as the longest that a model reads; None where they read none.
-        coding: uint8 (codons,); None where there is none. It stays as it is, whatever is replaced.
-        changed: in which of the sequences letters are replaced; each model reads it.
-        saturating: whether thousands of substitutions will be asked for: the first takes longer then, and all others
-            are several times as fast.
-        shared: what `shared_attentions` gave for the models; to be handed over where there are many genes.
+        upstream: where the TSS boundary lies in windows.
+        changed: in which input letters are replaced; each model reads it.
+        saturating: whether thousands of substitutions of each window will be asked for: reading a window takes longer
+            then, and all substitutions are several times as fast.
     """
 
     def __init__(
-        self,
-        models: Sequence[TrainedModel],
-        upstream: int,
-        window: np.ndarray | None,
-        half_life: np.ndarray | None = None,
-        *,
-        protein: np.ndarray | None = None,
-        coding: np.ndarray | None = None,
-        changed: Kind = "dna",
-        saturating: bool = False,
-        shared: Sequence[SharedAttention | None] | None = None,
+        self, models: Sequence[TrainedModel], upstream: int, *, changed: Input = "dna", saturating: bool = False
     ) -> None:
-        gene = _Gene(upstream, window, protein, half_life, coding)
-        pairs = zip(models, shared_attentions(models) if shared is None else shared, strict=True)
-        self._passes = [_Passes(model, one, gene, changed, saturating) for model, one in pairs]
+        self._each_model = [_OneModel(model, upstream, changed, saturating) for model in models]
 
-    def reference(self) -> np.ndarray:
-        """What each member of each model says of the gene as it is: float64 (members, outputs)."""
-        return np.concatenate([one.reference for one in self._passes])
-
-    def substituted(self, positions: np.ndarray, letters: np.ndarray) -> np.ndarray:
-        """The same of the gene with one letter replaced.
+    def read(
+        self,
+        windows: np.ndarray,
+        half_lives: Sequence[np.ndarray | None] | None = None,
+        *,
+        beside: np.ndarray | None = None,
+        coding: np.ndarray | None = None,
+    ) -> list[KnownSequence]:
+        """Predict genes as they are.
 
         Args:
-            positions: int (n,) offsets in the sequence.
+            windows: uint8 (n, letters) tokens of the input that changes: windows as wide as the widest of the models',
+                or proteins, at most as long as the longest that a model reads.
+            half_lives: float (8,) features of each gene as the models read them, NaN = unknown; None where none are
+                known.
+            beside: the other input, likewise; None where no model reads it. It stays as it is.
+            coding: uint8 (n, codons), rows of 0 for genes without a coding sequence; None where no gene has one.
+        """
+        nothing = np.empty((len(windows), 0), np.uint8)
+        beside, coding = (nothing if given is None else given for given in (beside, coding))
+        halves = np.full((len(windows), HALF_LIFE_FEATURES), np.nan)
+        for row, given in zip(halves, half_lives or [None] * len(windows), strict=True):
+            if given is not None:
+                row[:] = given
+        found = zip(*(one.read(windows, beside, coding, halves) for one in self._each_model), strict=True)
+        return [KnownSequence(np.concatenate([one.reference for one in of_models]), of_models) for of_models in found]
+
+    def substituted(self, windows: Sequence[KnownSequence], positions: np.ndarray, letters: np.ndarray) -> np.ndarray:
+        """What each member of each model says where one letter is replaced.
+
+        Args:
+            windows: n, each of which may come more than once.
+            positions: int (n,) offsets in them.
             letters: uint8 (n,) tokens that stand there instead.
 
         Returns:
             float64 (members, n, outputs)
         """
-        return np.concatenate([one.substituted(positions, letters) for one in self._passes])
+        parts = []
+        for place, one in enumerate(self._each_model):
+            parts.append(one.substituted([window.of_models[place] for window in windows], positions, letters))
+        return np.concatenate(parts)
 
-    def replaced(self, sequences: np.ndarray) -> np.ndarray:
-        """The same with other sequences in place of the one, by full passes.
+    def replaced(self, windows: Sequence[KnownSequence], instead: np.ndarray) -> np.ndarray:
+        """The same of other windows of the same genes, by full passes.
 
         Args:
-            sequences: uint8 (n, letters), as long as the one.
+            windows: n, as for `substituted`.
+            instead: uint8 (n, letters), as wide as the windows.
 
         Returns:
             float64 (members, n, outputs)
         """
-        return np.concatenate([one.replaced(sequences) for one in self._passes])
+        parts = []
+        for place, one in enumerate(self._each_model):
+            parts.append(one.replaced([window.of_models[place] for window in windows], instead))
+        return np.concatenate(parts)
 
 
-@dataclass(frozen=True)
-class _Gene:
-    """What models read of one gene."""
+class _OneModel:
+    """One model, and the part of sequences that it reads."""
 
-    upstream: int
-    window: np.ndarray | None
-    protein: np.ndarray | None
-    half_life: np.ndarray | None
-    coding: np.ndarray | None
-
-    def read_by(self, config: PerceiverConfig) -> dict[Kind, tuple[int, np.ndarray]]:
-        """The sequences that a model reads: where its part begins, and the part, uint8 (letters,)."""
-        found: dict[Kind, tuple[int, np.ndarray]] = {}
-        if config.reads_dna:
-            assert self.window is not None
-            start = self.upstream - config.upstream
-            found["dna"] = (start, self.window[start : self.upstream + config.downstream])
-        if config.reads_protein:
-            assert self.protein is not None
-            found["protein"] = (0, self.protein[: config.protein_length])
-        return found
-
-
-class _Passes:
-    """One model, and the part of the gene that it reads."""
-
-    def __init__(
-        self, model: TrainedModel, shared: SharedAttention | None, gene: _Gene, changed: Kind, saturating: bool
-    ) -> None:
-        config, schema = model.metadata.config, model.metadata.half_life
+    def __init__(self, model: TrainedModel, upstream: int, changed: Input, saturating: bool) -> None:
+        self._config = config = model.metadata.config
         self._model, self._changed = model, changed
-        read = gene.read_by(config)
-        self._start, self._own = read[changed]
-        self._others = {name: part for name, (_, part) in read.items() if name != changed}
-        self._half_life = gene.half_life[None] if gene.half_life is not None and schema is not None else None
-        self._coding = gene.coding[None] if gene.coding is not None and config.reads_coding else None
-        self._incremental: IncrementalWindow | None = None
-        self._standardised: torch.Tensor | None = None
-        if shared is not None and all(np.count_nonzero(part) >= _FEWEST_LETTERS for _, part in read.values()):
-            device = model.network.device
-            if schema is not None and self._half_life is not None:
-                self._standardised = to_device(schema.standardise(self._half_life), device)
-            tokens = self._tokens(self._own[None], device)
-            flows = (tokens[config.latent_input], tokens[config.query_input])
-            self._incremental = IncrementalWindow(
-                shared, *flows, self._standardised, changed=changed, first_order=saturating
-            )
-        self._reference: np.ndarray | None = None
+        window = slice(upstream - config.upstream, upstream + config.downstream)
+        self._parts: dict[Input, slice] = {"dna": window, "protein": slice(0, config.protein_length)}
+        self._own = self._parts[changed]
+        self._incremental = Incremental(SharedAttention(model.network), changed) if fits(config) else None
+        alone = self._incremental is not None and not self._incremental.latents_change
+        self._saturating = saturating or alone  # it costs nothing then
+
+    def read(
+        self, windows: np.ndarray, beside: np.ndarray, coding: np.ndarray, half_lives: np.ndarray
+    ) -> list[_OwnSequence]:
+        """As `Mutagenesis.read`; half_lives: float64 (n, 8)."""
+        windows = windows[:, self._own]
+        beside = beside[:, self._parts[self._other]] if self._reads_both else beside[:, :0]
+        coding = coding[:, : self._config.coding_length]
+        known = np.count_nonzero(windows, axis=1) >= _FEWEST_LETTERS
+        if self._reads_both:
+            known &= np.count_nonzero(beside, axis=1) >= _FEWEST_LETTERS
+        kept = known & (self._incremental is not None)
+        found: dict[int, _OwnSequence] = {}
+        for places in _batches(kept):
+            genes = (part[places] for part in (windows, beside, coding, half_lives))
+            read = self._read(*genes, incrementally=bool(kept[places[0]]))
+            found.update(zip(places.tolist(), read, strict=True))
+        return [found[place] for place in range(len(windows))]
 
     @property
-    def reference(self) -> np.ndarray:
-        """float64 (members, outputs) of the gene as it is; threads that ask at once compute the same."""
-        if self._reference is None:
-            self._reference = self._of(self._own[None], self._as_it_is(), 0)[:, 0]
-        return self._reference
+    def _other(self) -> Input:
+        return "protein" if self._changed == "dna" else "dna"
 
-    def _as_it_is(self) -> torch.Tensor | None:
-        """The features of the gene as it is, where substitutions have some."""
-        return None if self._incremental is None else self._incremental.reference()
+    @property
+    def _reads_both(self) -> bool:
+        return self._config.reads_dna and self._config.reads_protein
 
-    def substituted(self, positions: np.ndarray, letters: np.ndarray) -> np.ndarray:
-        """float64 (members, n, outputs); a position that the model does not read changes nothing."""
-        own = positions - self._start
-        read = np.flatnonzero((own >= 0) & (own < len(self._own)))
-        if not len(read):
-            return np.repeat(self.reference[:, None], len(positions), axis=1)
-        own, letters = own[read], letters[read]
+    def _read(
+        self,
+        windows: np.ndarray,
+        beside: np.ndarray,
+        coding: np.ndarray,
+        half_lives: np.ndarray,
+        *,
+        incrementally: bool,
+    ) -> list[_OwnSequence]:
         features = None
-        if self._incremental is not None:
-            device = self._model.network.device
-            places, new = (to_device(part.astype(np.int64), device) for part in (own, letters))
-            features = self._incremental.features(places, new)
-        reference = self._reference
-        if reference is None:  # the gene as it is comes along: a batch costs much the same with one more
-            own, letters = np.append(own, 0), np.append(letters, self._own[0])
-            if features is not None and (as_it_is := self._as_it_is()) is not None:
-                features = torch.cat([features, as_it_is])
-        parts = []
-        for start in range(0, len(own), _BATCH):
-            chosen = own[start : start + _BATCH]
-            sequences = np.tile(self._own, (len(chosen), 1))
-            sequences[np.arange(len(sequences)), chosen] = letters[start : start + _BATCH]
-            parts.append(self._of(sequences, features, start))
-        said = np.concatenate(parts, axis=1)
-        if reference is None:
-            reference = self._reference = said[:, -1]
-        found = np.repeat(reference[:, None], len(positions), axis=1)
-        found[:, read] = said[:, : len(read)]
+        each: list[FullPasses | None] = [None] * len(windows)
+        firsts: list[FirstOrder | None] = [None] * len(windows)
+        if self._incremental is not None and incrementally:
+            passes = self._incremental.passes(*self._flows(windows, beside), self._standardised(half_lives))
+            features, parts = self._incremental.reference(passes), passes.each()
+            each = [*parts]
+            if self._saturating:
+                firsts = [FirstOrder(self._incremental, one) for one in parts]
+        levels = self._levels(windows, beside, coding, half_lives, features).swapaxes(0, 1)
+        genes = zip(windows, beside, coding, half_lives, levels, each, firsts, strict=True)
+        return [_OwnSequence(*one) for one in genes]
+
+    def substituted(self, windows: Sequence[_OwnSequence], positions: np.ndarray, letters: np.ndarray) -> np.ndarray:
+        """As `Mutagenesis.substituted`; a position that the model does not read changes nothing."""
+        found = np.stack([window.reference for window in windows], axis=1)
+        own = positions - self._own.start
+        read = np.flatnonzero((own >= 0) & (positions < self._own.stop))
+        kept = np.array([window.passes is not None for window in windows])[read]
+        features = self._features([windows[place] for place in read[kept]], own[read[kept]], letters[read[kept]])
+        done = 0
+        for batch in _batches(kept):
+            places, of_batch = read[batch], None
+            if kept[batch[0]]:
+                of_batch, done = features[done : done + len(batch)], done + len(batch)
+            of = [windows[place] for place in places]
+            changed = np.stack([window.letters for window in of])
+            changed[np.arange(len(places)), own[places]] = letters[places]
+            found[:, places] = self._levels(changed, *_what_stays(of), of_batch)
         return found
 
-    def replaced(self, sequences: np.ndarray) -> np.ndarray:
-        """float64 (members, n, outputs) of whole sequences, of which the model reads its part."""
-        own = sequences[:, self._start : self._start + len(self._own)]
-        parts = [self._of(own[start : start + _BATCH], None, 0) for start in range(0, len(own), _BATCH)]
-        return np.concatenate(parts, axis=1)
+    def replaced(self, windows: Sequence[_OwnSequence], instead: np.ndarray) -> np.ndarray:
+        """As `Mutagenesis.replaced`."""
+        found = np.stack([window.reference for window in windows], axis=1)
+        for places in _batches(np.zeros(len(windows), np.bool_)):
+            stays = _what_stays([windows[place] for place in places])
+            found[:, places] = self._levels(instead[places, self._own], *stays)
+        return found
 
-    def _of(self, sequences: np.ndarray, features: torch.Tensor | None, start: int) -> np.ndarray:
-        """float64 (members, batch, outputs); where there are features, they are rows from `start` on."""
-        count = len(sequences)
-        coding = None if self._coding is None else np.tile(self._coding, (count, 1))
+    def _features(self, windows: Sequence[_OwnSequence], positions: np.ndarray, letters: np.ndarray) -> torch.Tensor:
+        """What the flows make of windows that have passes, each with its letter replaced: (n, 2 x query_dim)."""
+        network = self._model.network
+        at, new = (to_device(part.astype(np.int64), network.device) for part in (positions, letters))
+        different = list({id(window): window for window in windows}.values())
+        numbers = {id(window): number for number, window in enumerate(different)}
+        which = np.array([numbers[id(window)] for window in windows], int)
+        found = torch.empty(len(windows), 2 * network.config.query_dim, device=network.device)
+        if self._saturating:
+            for number, window in enumerate(different):
+                assert window.first_order is not None
+                rows = to_device(np.flatnonzero(which == number), network.device)
+                found[rows] = window.first_order.features(at[rows], new[rows])
+        elif different:
+            assert self._incremental is not None
+            passes = joined([window.passes for window in different if window.passes is not None])
+            found = self._incremental.features(passes, to_device(which, network.device), at, new)
+        return found
+
+    def _levels(
+        self,
+        windows: np.ndarray,
+        beside: np.ndarray,
+        coding: np.ndarray,
+        half_lives: np.ndarray,
+        features: torch.Tensor | None = None,
+    ) -> np.ndarray:
+        """float64 (members, batch, outputs) of whole genes, or from what the flows make of them."""
+        codons = coding if coding.shape[1] else None
         if features is None:
-            raw = None if self._half_life is None else np.tile(self._half_life, (count, 1))
-            dna, protein = (self._batch(sequences).get(kind) for kind in ("dna", "protein"))
-            return self._model.predict_members(dna, protein, raw, coding)
-        device, config = features.device, self._model.metadata.config
-        tokens = self._tokens(sequences, device)
-        half_life = None if self._standardised is None else self._standardised.expand(count, -1)
-        codons = None if coding is None else to_device(coding, device)
+            raw = half_lives if self._model.metadata.half_life is not None else None
+            inputs = self._inputs(windows, beside)
+            return self._model.predict_members(inputs.get("dna"), inputs.get("protein"), raw, codons)
+        flows, halves = self._flows(windows, beside), self._standardised(half_lives)
+        own_codons = None if codons is None else to_device(codons, features.device)
         with torch.inference_mode():
-            joined = features[start : start + count]
-            flows = (tokens[config.latent_input], tokens[config.query_input])
-            return self._model.unscale(self._model.network.members_of(joined, *flows, half_life, coding=codons))
+            said = self._model.network.members_of(features, *flows, halves, coding=own_codons)
+        return self._model.unscale(said)
 
-    def _batch(self, sequences: np.ndarray) -> dict[Kind, np.ndarray]:
-        """Both inputs of a batch: the sequences, and for each of them the other one, which all share."""
-        others = {name: np.tile(part, (len(sequences), 1)) for name, part in self._others.items()}
-        return {self._changed: sequences, **others}
+    def _inputs(self, windows: np.ndarray, beside: np.ndarray) -> dict[Input, np.ndarray]:
+        own: dict[Input, np.ndarray] = {self._changed: np.ascontiguousarray(windows)}
+        return {**own, self._other: np.ascontiguousarray(beside)} if self._reads_both else own
 
-    def _tokens(self, sequences: np.ndarray, device: torch.device) -> dict[Kind, torch.Tensor]:
-        return {name: to_device(part, device) for name, part in self._batch(sequences).items()}
+    def _flows(self, windows: np.ndarray, beside: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the latents and what the query tower read, on the device."""
+        inputs, device = self._inputs(windows, beside), self._model.network.device
+        tokens = {name: to_device(part, device) for name, part in inputs.items()}
+        return tokens[self._config.latent_input], tokens[self._config.query_input]
+
+    def _standardised(self, half_lives: np.ndarray) -> torch.Tensor | None:
+        schema = self._model.metadata.half_life
+        return None if schema is None else to_device(schema.standardise(half_lives), self._model.network.device)
+
+
+def _what_stays(windows: Sequence[_OwnSequence]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The other input, the coding sequences and the half-life features of genes."""
+    return (
+        np.stack([window.beside for window in windows]),
+        np.stack([window.coding for window in windows]),
+        np.stack([window.half_life for window in windows]),
+    )
+
+
+def _batches(alike: np.ndarray) -> Iterator[np.ndarray]:
+    """Places that are True, then those that are False, so many of a kind at a time as are read together."""
+    for kind in (True, False):
+        places = np.flatnonzero(alike == kind)
+        yield from (places[start : start + _BATCH] for start in range(0, len(places), _BATCH))

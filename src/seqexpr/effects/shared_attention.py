@@ -7,6 +7,7 @@ all genes, the same logits too. Both are tables of every letter at every positio
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -45,40 +46,56 @@ class SharedAttention:
             if kernels.attends(query, self.context, network.positions[None, :, 0]):
                 self.logits = kernels.SharedLogits(query[0], self.context, self.cross.head_dim**-0.5)
 
+    def first_latents(self, windows: int, half_life: Tensor | None) -> Tensor:
+        """`Perceiver.first_latents`: (windows, latents, latent_width)."""
+        if self.first is None:
+            return self.network.first_latents(windows, half_life)
+        return self.first.expand(windows, -1, -1)
 
-class WindowAttention:
-    """Means over one window's letters, and the weight that any letter has, or would have, in them.
+    def attend(self, tokens: Tensor, first: Tensor) -> Attention:
+        """What windows give.
 
-    Args:
-        shared: of the network.
-        tokens: uint8 (1, letters), with one known letter at least.
-        half_life: float (1, 8), as `Perceiver.first_latents` takes it.
-    """
+        Args:
+            tokens: uint8 (windows, letters), with one known letter each at least.
+            first: what `first_latents` gave for them.
+        """
+        if self.logits is not None:
+            return Attention(*self.logits.attend(tokens, known_letters(tokens)), None)
+        means = self.cross.means(first, *self.network.attended(tokens, first))
+        query = self.cross.folded_query(first) * (self.cross.head_dim**-0.5 / math.log(2))
+        log_sums = []
+        for own_query, own in zip(query, tokens, strict=True):
+            known = own.nonzero().squeeze(1)
+            logits = own_query @ self.context[known, own[known].long()].T
+            largest = logits.amax(dim=1)
+            log_sums.append(largest + (logits - largest[:, None]).exp2_().sum(dim=1).log2_())
+        return Attention(means, torch.stack(log_sums), query)
 
-    def __init__(self, shared: SharedAttention, tokens: Tensor, half_life: Tensor | None) -> None:
-        network, cross = shared.network, shared.cross
-        self._context, self._logits = shared.context, shared.logits
-        self.first = network.first_latents(1, half_life) if shared.first is None else shared.first
-        """(1, latents, latent_width)"""
-        if self._logits is not None:
-            (self.means,), (self._log_sums,) = self._logits.attend(tokens, known_letters(tokens))
-            """The means: (latents, context width)."""
-            return
-        self.means = cross.means(self.first, *network.attended(tokens, self.first))[0]
-        self._query = cross.folded_query(self.first)[0] * (cross.head_dim**-0.5 / math.log(2))
-        known = tokens[0].nonzero().squeeze(1)
-        logits = self._query @ self.context(known, tokens[0, known].long()).T
-        largest = logits.amax(dim=1)
-        self._log_sums = largest + (logits - largest[:, None]).exp2_().sum(dim=1).log2_()
+    def weights(self, attention: Attention, which: Tensor, positions: Tensor, letters: Tensor) -> Tensor:
+        """exp(logit) of letters by their windows' sums of it, int64 (n,) each: (n, latents), 0 for unknown letters.
 
-    def context(self, positions: Tensor, letters: Tensor) -> Tensor:
-        """The normalised context of letters at positions, int64 (n,) each: (n, context width)."""
-        return self._context[positions, letters]
-
-    def weights(self, positions: Tensor, letters: Tensor) -> Tensor:
-        """exp(logit) of these letters by the window's sum of it: (n, latents), 0 for unknown letters."""
-        if self._logits is None:
-            logits = self.context(positions, letters) @ self._query.T
+        Args:
+            attention: what `attend` gave.
+            which: of its windows each letter is in, or would be.
+            positions, letters: offsets and tokens.
+        """
+        if self.logits is None:
+            assert attention.query is not None
+            # Not a matrix product: it would add up in another order where neighbours are of other windows.
+            logits = (attention.query[which] * self.context[positions, letters][:, None]).sum(dim=2)
         else:
-            logits = self._logits.logits[positions, letters]
-        return (logits - self._log_sums).exp2_() * (letters != 0)[:, None]
+            logits = self.logits.logits[positions, letters]
+        return (logits - attention.log_sums[which]).exp2_() * (letters != 0)[:, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """What the latents found in windows; the first dimension of each tensor is the windows."""
+
+    means: Tensor
+    """Of the letters' contexts, weighted by attention: (windows, latents, context width)."""
+    log_sums: Tensor
+    """log2 of the sums of exp(logit): (windows, latents)."""
+    query: Tensor | None
+    """What is compared with contexts, times log2(e): (windows, latents, context width); None where the logits of all
+    letters are kept."""

@@ -18,6 +18,7 @@ from seqexpr.prediction.writers import (
     TableWriter,
     binary_output,
     choose_format,
+    is_special,
     named_errors,
     open_table,
 )
@@ -108,14 +109,17 @@ class EffectWriter(Protocol):
 
 
 def choose_effect_format(out: str | None, format: str | None) -> str:
-    """The format asked for, else the one that the file's suffix stands for, else TSV.
+    """The format asked for, else the one that the file's suffix stands for; TSV for standard output and pipes.
 
     Raises:
-        UsageError: they disagree, or the format cannot be written there.
+        UsageError: they disagree, the suffix stands for none, or the format cannot be written there.
     """
     plain = (out or "").lower().removesuffix(".gz")
     if plain.endswith(".bgz"):
         raise UsageError(f"--out {out}: name it .vcf.gz; it is written as BGZF")
+    suffixes = tuple(f".{one}" for one in FORMATS)
+    if format is None and out not in (None, "-") and not plain.endswith(suffixes) and not is_special(out):
+        raise UsageError(f"--out {out}: its suffix is none of {', '.join(suffixes)}; or say which with --format")
     says_vcf = plain.endswith(".vcf")
     if format != "vcf" and not says_vcf:
         return choose_format(out, format)

@@ -1,8 +1,7 @@
 """Variants as their sources give them: records of a VCF file, rows of a table, or text such as chr1:123:A:G.
 
 Records come one at a time, in the order of the source, whatever they say: symbolic alleles, breakends, a POS of 0 or a
-REF of N are no faults of a file. `classify` says what stands in the way of an allele's sequence, `resolve_symbolic`
-what <DEL>, <DUP> and <INS> do. Only a file that is not in its format is an error.
+REF of N are no faults of a file; `allele_text` says what they mean. Only a file that is not in its format is an error.
 """
 
 from __future__ import annotations
@@ -14,23 +13,15 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
-from typing import Literal
 
 from seqexpr.errors import InputError, UsageError
 from seqexpr.sequences.feature_lines import MOST_DIGITS
 from seqexpr.sequences.streams import BYTE_ORDER_MARK, read_blocks, read_lines
 
-LONGEST_ALLELE = 100_000
-"""Letters of a REF or ALT; longer alleles are flagged `too_long`."""
-
-Flag = Literal["symbolic", "star", "no_alt", "not_acgt", "too_long"]
-"""What stands in the way of an allele's sequence."""
-
 VCF_COLUMNS = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO")
 """The columns of every VCF file."""
 
 _BCF_MAGIC = (b"BCF\x02", b"BCF\x04")
-_ACGT = re.compile("[ACGTacgt]+")
 _SHOWN = 40  # characters of a field that a message shows
 
 
@@ -44,19 +35,6 @@ class Genotype:
     """Whether it is known which haplotype each allele is on; true of a single allele."""
     phase_set: str | None
     """PS: only genotypes of the same set are phased with each other; None where the file does not say."""
-
-
-@dataclass(frozen=True, slots=True)
-class Structural:
-    """What a symbolic allele stands for; coordinates are 0-based half-open."""
-
-    kind: Literal["DEL", "DUP", "INS"]
-    """DEL: the bases from `start` to `end` are gone. DUP: they are there twice, one copy behind the other. INS: there
-    are others before `start`, which is `end`."""
-    start: int
-    end: int
-    inserted: str = ""
-    """The bases of an INS, in upper or lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +80,9 @@ class VariantRecord:
     @property
     def end(self) -> int:
         """0-based, half-open end of what the record is about: of REF, or of a symbolic allele that says its end."""
-        ends = [self.position - 1 + len(self.ref), _number_or_zero(self.info("END") or "")]
+        ends = [self.position - 1 + len(self.ref), whole_or_zero(self.info("END") or "")]
         lengths = (self.info("SVLEN") or "").split(",")
-        return max([*ends, *(self.position + _number_or_zero(length.lstrip("-")) for length in lengths if length)])
+        return max([*ends, *(self.position + whole_or_zero(length.lstrip("-")) for length in lengths if length)])
 
     def info(self, key: str) -> str | None:
         """The value of an INFO entry; "" for a key without a value, None where the entry is absent."""
@@ -367,70 +345,6 @@ def parse_variant(text: str, number: int = 1) -> VariantRecord:
     raise UsageError(f"variant {shown!r}: write CHROM:POS:REF:ALT with the bases themselves, such as chr1:123:A:G")
 
 
-def classify(ref: str, alt: str) -> Flag | None:
-    """What stands in the way of reading an allele as letters; None for one of A, C, G and T in either case.
-
-    "symbolic": <DEL>, <*>, <NON_REF> and breakends, whose letters are not given. "star": *, the allele is missing
-    because of a deletion in another record. "no_alt": ., there is no other allele. "too_long": REF or ALT of more than
-    100,000 letters. "not_acgt": any other letter in REF or ALT; N is one.
-    """
-    if alt == "*":
-        return "star"
-    if alt == ".":
-        return "no_alt"
-    # Breakends: G]17:198982], ]13:123456]T; single ones, whose mate is not known: G. and .G
-    if alt.startswith("<") or "[" in alt or "]" in alt or alt.startswith(".") or alt.endswith("."):
-        return "symbolic"
-    if len(ref) > LONGEST_ALLELE or len(alt) > LONGEST_ALLELE:
-        return "too_long"
-    if not (_ACGT.fullmatch(ref) and _ACGT.fullmatch(alt)):
-        return "not_acgt"
-    return None
-
-
-def resolve_symbolic(record: VariantRecord, alt: int) -> Structural | None:
-    """What a <DEL>, <DUP> or <INS> does, where the record says enough; None for every other allele.
-
-    Kinds of deletions and insertions, such as <DEL:ME:ALU>, count as such, and <DUP:TANDEM> is a <DUP>; of other
-    duplications the place of the second copy is not known. The bases start behind POS, which is the one before them.
-    They end at END, or are as many as SVLEN says, and where both are given they must agree; where several ALTs have an
-    SVLEN each, that of the allele counts. The
-    bases of an <INS> are those of INFO SVINSSEQ or SEQ.
-
-    Args:
-        alt: index into `record.alts`.
-    """
-    found = _RESOLVED.fullmatch(record.alts[alt])
-    if found is None:
-        return None
-    if found[3]:
-        inserted = _inserted(record)
-        return None if inserted is None else Structural("INS", record.position, record.position, inserted)
-    lengths = (record.info("SVLEN") or "").split(",")
-    length = lengths[alt].lstrip("-") if len(lengths) == len(record.alts) else ""
-    ends = [_number_or_zero(record.info("END") or ""), record.position + _number_or_zero(length)]
-    if len(record.alts) > 1:
-        ends.reverse()
-    said = [end for end in ends if end > record.position]
-    if not said or (len(record.alts) == 1 and len(set(said)) > 1):  # nothing, or two things
-        return None
-    return Structural("DEL" if found[1] else "DUP", record.position, said[0])
-
-
-_RESOLVED = re.compile(r"<(?:(DEL)(?::[^<>]*)?|(DUP)(?::TANDEM)?|(INS)(?::[^<>]*)?)>")
-_SEQUENCES = ("SVINSSEQ", "SEQ")
-"""INFO entries in which callers give the bases of an <INS>."""
-
-
-def _inserted(record: VariantRecord) -> str | None:
-    """The bases of an insertion; None where they are not given, or given for several alleles at once."""
-    for key in _SEQUENCES:
-        bases = record.info(key) or ""
-        if len(record.alts) == 1 and len(bases) <= LONGEST_ALLELE and _ACGT.fullmatch(bases):
-            return bases
-    return None
-
-
 def header_entries(line: bytes, key: bytes) -> dict[bytes, bytes]:
     """The entries of a header line such as ##contig=<ID=chr1,length=5>, unquoted; none of a line of another key."""
     start = b"##" + key + b"=<"
@@ -447,7 +361,8 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS
 
 
-def _number_or_zero(text: str) -> int:
+def whole_or_zero(text: str) -> int:
+    """The whole number that a text is; 0 where it is none."""
     return int(text) if _is_number(text) else 0
 
 

@@ -195,7 +195,7 @@ def open_variants(
         rows,
         None if first.input_range is None else RangeCounts(first.input_range),
         first.outputs,
-        read_background(paths[0]) if len(paths) == 1 else None,
+        read_background(paths, None if len(paths) == 1 else chosen.title),
         tuple((one["name"], one["sha256"]) for one in chosen.checksums()),
         chosen.title,
         first,

@@ -17,11 +17,11 @@ import numpy as np
 from seqexpr.effects.alleles import Alleles
 from seqexpr.effects.gene_windows import GeneWindows
 from seqexpr.effects.haplotypes import Edit, edited_window, removes_window, spans_tss
-from seqexpr.effects.mutagenesis import Mutagenesis, shared_attentions
+from seqexpr.effects.mutagenesis import KnownSequence, Mutagenesis
 from seqexpr.effects.variant_records import VariantRecord
 from seqexpr.errors import UsageError
 from seqexpr.models.trained import TrainedModel
-from seqexpr.prediction.device import named_shortage
+from seqexpr.prediction.device import computing_threads, named_shortage
 from seqexpr.prediction.shards import Share
 from seqexpr.sequences.alphabet import PAD
 from seqexpr.sequences.windows import Tss
@@ -39,7 +39,10 @@ _JOBS = 2_048
 """Alleles of genes that are on their way together."""
 
 _PART = 128
-"""Alleles of one gene that a worker computes at once."""
+"""Alleles that a worker computes at once."""
+
+_GENES = 16
+"""Genes of which these are at most: so many windows are read together."""
 
 _GENES_HELD = 64
 """Genes whose windows, as the genome has them, are not computed again when they come again soon."""
@@ -117,6 +120,16 @@ class _Job:
     window: np.ndarray | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Alleles of one gene, and the gene's window as the genome has it."""
+
+    gene: Tss
+    window: np.ndarray
+    half_life: np.ndarray | None
+    jobs: list[_Job]
+
+
 class VariantEffects:
     """Computes effects of variants.
 
@@ -146,10 +159,11 @@ class VariantEffects:
             raise UsageError(f"--distance {distance}: must be at least 0")
         self._alleles = Alleles(windows, max_mismatch, lengths)
         self.counts = EffectCounts()
-        self._models, self._windows, self._read = models, windows, read
-        self._shared = shared_attentions(models)
+        self._windows, self._read = windows, read
+        self._mutagenesis = Mutagenesis(models, windows.upstream)
+        self._device = models[0].network.device
         self._distance, self._workers = distance, workers
-        self._held: OrderedDict[str, Future[Mutagenesis]] = OrderedDict()
+        self._held: OrderedDict[str, Future[KnownSequence]] = OrderedDict()
         self._lock = threading.Lock()
 
     def stream(
@@ -164,8 +178,7 @@ class VariantEffects:
         Raises:
             InputError: too many REF alleles differ from the genome; or whatever the source raises.
         """
-        device = self._models[0].network.device
-        with named_shortage(device, self._workers), ThreadPoolExecutor(self._workers) as pool:
+        with named_shortage(self._device, self._workers), computing_threads(self._device, self._workers) as pool:
             compared = self._alleles.compared_with_genome(records)
             own = compared if share is None else (pair for pair in compared if share.takes(_named(pair[0])))
             for chunk in self._chunks(own):
@@ -252,10 +265,10 @@ class VariantEffects:
         for jobs in by_gene.values():
             gene = jobs[0].gene
             read = self._read(gene)  # here: the genome is for one thread
-            parts += [(*read, jobs[start : start + _PART]) for start in range(0, len(jobs), _PART)]
+            parts += [_Part(gene, *read, jobs[start : start + _PART]) for start in range(0, len(jobs), _PART)]
         computed: dict[int, Effect] = {}
-        for (*_, jobs), effects in zip(parts, pool.map(lambda part: self._compute(*part), parts), strict=True):
-            computed.update(zip(map(id, jobs), effects, strict=True))
+        for effects in pool.map(self._compute, _tasks(parts, self._workers)):
+            computed.update(effects)
         for record, found in chunk:
             rows = [computed[id(one)] if isinstance(one, _Job) else one for one in found]
             self.counts.rows += len(rows)
@@ -263,41 +276,70 @@ class VariantEffects:
             self.counts.flags.update(flag for row in rows for flag in row.flags)
             yield record, rows
 
-    def _compute(self, window: np.ndarray, half_life: np.ndarray | None, jobs: Sequence[_Job]) -> list[Effect]:
-        """Rows of one gene."""
-        mutagenesis = self._mutagenesis(jobs[0].gene, window, half_life)
+    def _compute(self, parts: Sequence[_Part]) -> dict[int, Effect]:
+        """Rows of genes, by the ids of their jobs."""
+        known = self._known(parts)
+        jobs = [job for part in parts for job in part.jobs]
+        windows = [window for part, window in zip(parts, known, strict=True) for _ in part.jobs]
+        changed = [window.reference for window in windows]
         single = [place for place, job in enumerate(jobs) if job.substitution is not None]
-        pairs = [jobs[place].substitution or (0, PAD) for place in single]
-        positions, letters = np.array(pairs, int).reshape(-1, 2).T
-        substituted = mutagenesis.substituted(positions, letters.astype(np.uint8))  # first: the reference comes along
-        reference = mutagenesis.reference()  # (members, outputs)
-        changed = np.repeat(reference[:, None], len(jobs), axis=1)
-        changed[:, single] = substituted
+        if single:
+            pairs = [jobs[place].substitution or (0, PAD) for place in single]
+            positions, letters = np.array(pairs, int).T
+            chosen = [windows[place] for place in single]
+            levels = self._mutagenesis.substituted(chosen, positions, letters.astype(np.uint8))
+            for place, own in zip(single, levels.swapaxes(0, 1), strict=True):
+                changed[place] = own
         whole = [(place, job.window) for place, job in enumerate(jobs) if job.window is not None]
         if whole:
-            changed[:, [place for place, _ in whole]] = mutagenesis.replaced(np.stack([one for _, one in whole]))
-        effects = []
-        for place, job in enumerate(jobs):
-            deltas = changed[:, place] - reference
+            chosen = [windows[place] for place, _ in whole]
+            levels = self._mutagenesis.replaced(chosen, np.stack([instead for _, instead in whole]))
+            for (place, _), own in zip(whole, levels.swapaxes(0, 1), strict=True):
+                changed[place] = own
+        effects = {}
+        for job, window, own in zip(jobs, windows, changed, strict=True):
+            deltas = own - window.reference  # (members, outputs)
             sd = deltas.std(axis=0, ddof=1) if len(deltas) > 1 else None
-            means = reference.mean(axis=0), changed[:, place].mean(axis=0)
-            effects.append(Effect(job.record, job.alt, job.gene, job.distance, job.flags, *means, sd))
+            means = window.reference.mean(axis=0), own.mean(axis=0)
+            effects[id(job)] = Effect(job.record, job.alt, job.gene, job.distance, job.flags, *means, sd)
         return effects
 
-    def _mutagenesis(self, gene: Tss, window: np.ndarray, half_life: np.ndarray | None) -> Mutagenesis:
-        """What is kept of a gene's window; computed by the first worker that asks."""
+    def _known(self, parts: Sequence[_Part]) -> list[KnownSequence]:
+        """What is kept of the genes' windows; each is computed by the first worker that asks."""
+        mine, futures = [], []
         with self._lock:
-            future = self._held.get(gene.id)
-            if mine := future is None:
-                future = self._held[gene.id] = Future()
-                if len(self._held) > _GENES_HELD:
-                    self._held.popitem(last=False)
-            self._held.move_to_end(gene.id)
-        assert future is not None
+            for part in parts:
+                future = self._held.get(part.gene.id)
+                if future is None:
+                    future = self._held[part.gene.id] = Future()
+                    mine.append((future, part))
+                self._held.move_to_end(part.gene.id)
+                futures.append(future)
+            while len(self._held) > _GENES_HELD:
+                self._held.popitem(last=False)
         if mine:
             try:
-                upstream = self._windows.upstream
-                future.set_result(Mutagenesis(self._models, upstream, window, half_life, shared=self._shared))
+                letters = np.stack([part.window for _, part in mine])
+                known = self._mutagenesis.read(letters, [part.half_life for _, part in mine])
             except BaseException as error:
-                future.set_exception(error)
-        return future.result()
+                for future, part in mine:
+                    future.set_exception(error)
+                    with self._lock:  # another try may go well
+                        self._held.pop(part.gene.id, None)
+            else:
+                for (future, _), window in zip(mine, known, strict=True):
+                    future.set_result(window)
+        return [future.result() for future in futures]
+
+
+def _tasks(parts: Sequence[_Part], workers: int) -> Iterator[list[_Part]]:
+    """Parts that a worker computes together: windows that fill a batch, but no fewer tasks than there are workers."""
+    most = min(_GENES, -(-len(parts) // workers))
+    task: list[_Part] = []
+    for part in parts:
+        if task and (len(task) == most or sum(len(one.jobs) for one in (*task, part)) > _PART):
+            yield task
+            task = []
+        task.append(part)
+    if task:
+        yield task

@@ -143,3 +143,20 @@ def check_standard_input(*files: Table | None) -> None:
     """
     if sum(str(file) in _STANDARD_INPUT for file in files) > 1:
         raise UsageError("only one input can come from standard input (-)")
+
+
+def check_output(out: str | Path | None, *inputs: Table | None) -> None:
+    """Check that a result does not take the place of a file that it is made from.
+
+    Args:
+        out: where the result goes; None or "-": standard output.
+        inputs: files, tables in memory, or names that are no files.
+
+    Raises:
+        UsageError: it is one of the inputs, under whatever name.
+    """
+    if out is None or not os.path.isfile(out):  # pipes and devices may be both
+        return
+    for file in inputs:
+        if isinstance(file, str | Path) and os.path.isfile(file) and os.path.samefile(out, file):
+            raise UsageError(f"--out {out} is an input, {file}: give another file")

@@ -16,7 +16,6 @@ from seqexpr.inputs.tables import MISSING, TextTable, read_table
 from seqexpr.sequences.alphabet import PROTEIN
 from seqexpr.sequences.fasta import FastaRecord, read_fasta, uniprot_accession
 
-_SELENOCYSTEINE = PROTEIN.letters.index("U") + 1
 """Its token, and every one after it, is of a letter that is none of the 20 amino acids."""
 
 _IN_HEADER = tuple(
@@ -107,7 +106,7 @@ class ProteinCounts:
             if not letters:
                 raise InputError(file, record=name, found="a stop and nothing else", expected="residues")
         tokens = PROTEIN.encode(letters, file=file, record=name)
-        unknown = int(np.count_nonzero(tokens >= _SELENOCYSTEINE))
+        unknown = int(np.count_nonzero(tokens == PROTEIN.ambiguous_token))
         self.unknown_residues += unknown
         self.unknown_proteins += unknown > 0
         return tokens

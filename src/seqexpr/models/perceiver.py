@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqexpr.models import kernels
+from seqexpr.models.channel_norm import ChannelNorm
 from seqexpr.models.composition.kernel import KernelFlow
 from seqexpr.models.composition.promoter_words import PromoterWords
 from seqexpr.models.config import HALF_LIFE_FEATURES, PerceiverConfig
@@ -66,14 +67,6 @@ class ResidualConvolution(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, positions, channels) -> the same shape."""
         return x + self.linear(functional.gelu(self.norm(x)))
-
-
-class ChannelNorm(nn.BatchNorm1d):
-    """Batch normalisation of each channel over all positions of all sequences."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, positions, channels) -> the same shape."""
-        return super().forward(x.flatten(0, 1)).view_as(x)
 
 
 class AttentionPool(nn.Module):
@@ -205,7 +198,7 @@ class QueryTower(nn.Module):
         stage = kernels.StemStage(
             stem.weight, stem.bias, norm.weight, norm.bias, residual.weight, residual.bias, self.pool.logits.weight
         )
-        if kernels.stems(tokens, stage, self.config.stem_kernel, self.pool.size):
+        if norm.groups is None and kernels.stems(tokens, stage, norm, self.config.stem_kernel, self.pool.size):
             return kernels.stem_stage(tokens, stage, norm, self.config.stem_kernel, self.pool.size)
         one_hot = functional.one_hot(tokens.long(), self.letters + 1)[..., 1:].to(stage.stem.dtype)
         x = self.stem(one_hot)  # (batch, letters, stem channels)

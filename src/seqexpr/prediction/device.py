@@ -5,15 +5,17 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
 import torch
 
-from seqexpr.errors import DeviceError
+from seqexpr.errors import DeviceError, UsageError
 from seqexpr.models import kernels
 from seqexpr.threads import usable_cores
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "fp16", "fp32")
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -35,17 +37,42 @@ def choose_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
-def describe_device(device: torch.device, workers: int = 1) -> str:
-    """The device in words: "cpu (2 threads)", "cuda (NVIDIA H100 80GB HBM3)", "mps (Apple GPU)".
+def choose_precision(name: str, device: torch.device) -> kernels.Precision:
+    """With which numbers the kernels of a CUDA device multiply.
 
-    A CPU on which `seqexpr.models.kernels` are off says so: it takes twice the time.
+    Args:
+        name: "auto" (fp16 where these kernels compute, else fp32), "fp16" or "fp32".
+        device: what computes.
+
+    Raises:
+        UsageError: no such precision.
+        DeviceError: fp16 on a device without these kernels.
+    """
+    if name not in PRECISIONS:
+        raise UsageError(f"no precision {name!r}; choose among {', '.join(PRECISIONS)}")
+    if name == "fp32" or (name == "auto" and not kernels.computes_on(device)):
+        return "fp32"
+    if not kernels.computes_on(device):
+        raise DeviceError(
+            f"precision 'fp16' needs a CUDA device with Triton; {describe_device(device)} computes in fp32"
+        )
+    return "fp16"
+
+
+def describe_device(device: torch.device, workers: int = 1, precision: kernels.Precision = "fp32") -> str:
+    """The device in words: "cpu (2 threads)", "cuda (NVIDIA H100 80GB HBM3, fp16)", "mps (Apple GPU)".
+
+    A CPU or CUDA device on which `seqexpr.models.kernels` are off says so: it takes twice the time or more.
 
     Args:
         device: what computes.
         workers: threads that torch's own are multiplied by, see `use_threads`.
+        precision: of its kernels, as `choose_precision` gives it; fp16 is said.
     """
     if device.type == "cuda":
-        return f"cuda ({torch.cuda.get_device_name(device)})"
+        numbers = ", fp16" if precision == "fp16" else ""
+        without = "" if kernels.computes_on(device) else ", without the Triton kernels"
+        return f"cuda ({torch.cuda.get_device_name(device)}{numbers}{without})"
     if device.type == "mps":
         return "mps (Apple GPU)"
     threads = torch.get_num_threads() * workers
@@ -70,6 +97,24 @@ def use_threads(device: torch.device, threads: int | None) -> int:
     torch.set_num_threads(1)
     keep_freed_memory()
     return count
+
+
+@contextmanager
+def computing_threads(device: torch.device, workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads for work outside `Predictor`, each with one of torch's own on a CPU, however many torch has elsewhere.
+
+    What waits is dropped when the block is left.
+
+    Args:
+        device: what computes.
+        workers: how many threads.
+    """
+    own = 1 if device.type == "cpu" else torch.get_num_threads()
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(own,))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def begin_training(name: str = "auto", threads: int | None = None) -> torch.device:

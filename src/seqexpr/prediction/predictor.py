@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from seqexpr.errors import DeviceError
+from seqexpr.models import kernels
 from seqexpr.prediction.device import is_out_of_memory, release_memory
 from seqexpr.prediction.inputs import InputRecord, ModelNeeds
 from seqexpr.prediction.pool import Conveyor
@@ -79,6 +80,7 @@ class Predictor:
         workers: forward passes at the same time, each on a thread of its own. On a CPU, several passes of one torch
             thread each are faster than one pass of several threads, above all where the cores are shared. On CUDA,
             with two, a batch is made while another is computed. See `use_threads`.
+        precision: of the kernels of a CUDA device, see `choose_precision`.
 
     Raises:
         UsageError: the models predict different things.
@@ -90,6 +92,7 @@ class Predictor:
         device: str | torch.device = "cpu",
         batch_size: int | Literal["auto"] = "auto",
         workers: int = 1,
+        precision: kernels.Precision = "fp32",
     ) -> None:
         self.models = list(models)
         self.needs = ModelNeeds.of([model.metadata for model in self.models])
@@ -107,6 +110,7 @@ class Predictor:
         self._halving = threading.Lock()
         if self._limit < 1 or workers < 1:
             raise ValueError(f"batch_size and workers must be at least 1, not {batch_size} and {workers}")
+        self.precision = precision
         self.workers = workers
         """Forward passes at the same time, each on a thread of its own."""
 
@@ -200,7 +204,8 @@ class Predictor:
         if config.reads_coding:
             unknown = np.empty(0, np.uint8)
             coding = _pad([unknown if one.coding is None else one.coding for one in batch], config.coding_length)
-        return model.predict_members(dna, protein, half_life, coding)
+        with kernels.computing_in(self.precision):
+            return model.predict_members(dna, protein, half_life, coding)
 
     def _combine(self, record: InputRecord, values: np.ndarray) -> Prediction:
         mean = values.mean(axis=0)

@@ -50,7 +50,11 @@ class Session:
 
     def made_of(self) -> dict[str, Any]:
         """What decides the numbers of a record, as shards compare it."""
-        return {"models": self.checksums(), "device": self.predictor.device.type}
+        return {
+            "models": self.checksums(),
+            "device": self.predictor.device.type,
+            "--precision": self.predictor.precision,
+        }
 
     def described(self) -> str:
         """Which models predict, in a few words."""
@@ -76,6 +80,7 @@ def open_session(
     threads: int | None = None,
     allow_partial: bool = False,
     announce: Callable[[str], None] | None = None,
+    precision: str = "fp32",
     share: Share | None = None,
 ) -> Session:
     """Check the options, load the models and open the sources.
@@ -88,13 +93,14 @@ def open_session(
         threads: that compute on a CPU; None: the cores that this process may use.
         allow_partial: take the folds that are there of a cross-validation that is not finished.
         announce: gets a line that says which device and which models compute, before anything long begins.
+        precision: "auto", "fp16" or "fp32", see `choose_precision`.
         share: of a shard, whose records alone are predicted; None: all records.
 
     Raises:
         UsageError: options that do not fit together or to the models.
         MissingDataError: no such model.
         InputError: a file is not as it should be.
-        DeviceError: the device is absent.
+        DeviceError: the device is absent, or has no such precision.
     """
     if isinstance(sources, InputSources):
         sources.check()
@@ -108,7 +114,7 @@ def open_session(
         if announce is not None:
             announce(models_chosen.announcement(device))
 
-    predictor = load_predictor(models_chosen.paths, device, batch_size, threads, say)
+    predictor = load_predictor(models_chosen.paths, device, batch_size, threads, say, precision)
     session = start_session(chosen, predictor, models_chosen.title, models_chosen.metadata[0], share)
     return replace(session, weights=models_chosen.paths)
 
@@ -189,6 +195,7 @@ def load_predictor(
     batch_size: int | Literal["auto"] = "auto",
     threads: int | None = None,
     announce: Callable[[str], None] | None = None,
+    precision: str = "fp32",
 ) -> Predictor:
     """Load weights files onto a device; several are an ensemble.
 
@@ -198,22 +205,24 @@ def load_predictor(
         batch_size: records in a forward pass.
         threads: that compute on a CPU; None: the cores that this process may use.
         announce: gets the device in words, before the weights are read.
+        precision: "auto", "fp16" or "fp32", see `choose_precision`.
 
     Raises:
         UsageError: the models predict different things.
         InputError: damaged weights.
-        DeviceError: the device is absent.
+        DeviceError: the device is absent, or has no such precision.
     """
     # Torch takes seconds to import: what is wrong with the options is known before.
     from seqexpr.models.trained import load_model
-    from seqexpr.prediction.device import choose_device, describe_device, use_threads
+    from seqexpr.prediction.device import choose_device, choose_precision, describe_device, use_threads
     from seqexpr.prediction.predictor import Predictor
 
     on = choose_device(device)
+    numbers = choose_precision(precision, on)
     workers = use_threads(on, threads)
     if announce is not None:
-        announce(describe_device(on, workers))
-    return Predictor([load_model(path, on) for path in paths], on, batch_size, workers)
+        announce(describe_device(on, workers, numbers))
+    return Predictor([load_model(path, on) for path in paths], on, batch_size, workers, numbers)
 
 
 def start_session(
@@ -265,5 +274,6 @@ def range_features(
     if record.half_life is not None and model.half_life is not None:
         parts.append((model.half_life.names, record.half_life[None]))
     if config.reads_coding:
-        parts.append(coding_features([np.empty(0, np.uint8) if record.coding is None else record.coding]))
+        coding = np.empty(0, np.uint8) if record.coding is None else record.coding[: config.coding_length]
+        parts.append(coding_features([coding]))
     return parts

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Protocol
+from typing import IO, Any, Generic, Protocol, TypeVar
 
 from seqexpr import __version__
 from seqexpr.errors import InputError, UsageError
@@ -24,6 +24,8 @@ from seqexpr.prediction.shards import LARGEST_BLOCK, Shard, Share, block_sizes, 
 
 SUFFIX = ".shard.json"
 """What follows a shard's name in the name of its JSON."""
+
+Record = TypeVar("Record")
 
 _CHECKSUM = "sha256 of this"
 _EXPECTED = "the JSON of a shard, as --shard writes it"
@@ -109,8 +111,9 @@ class ShardFile:
         self.out = _file_of(out)
         self.made_of: Mapping[str, Any] = {}
         """What decides the result, but for the records themselves; the same for all shards."""
+        self.sizes: list[int] | None = None
+        """Of what stands before the records and of each block: bytes of text, genes of arrays; None for Parquet."""
         self._command, self._format = command, format
-        self._segments: Segments | None = None
 
     @contextmanager
     def opened_whole(self) -> Iterator[IO[bytes]]:
@@ -128,8 +131,9 @@ class ShardFile:
         """
         gz = self.out.lower().endswith(".gz")
         with self.opened_whole() as raw:
-            self._segments = Segments(raw, compress if gz else None)
-            yield self._segments
+            segments = Segments(raw, compress if gz else None)
+            self.sizes = segments.sizes
+            yield segments
             raw.write(end if gz else b"")
 
     def in_blocks(self, writer: BlockWriter, place: Callable[[], int] | None = None) -> InBlocks:
@@ -151,7 +155,6 @@ class ShardFile:
         Args:
             counts: what the command says of its records, as numbers that can be added up.
         """
-        segments = self._segments.sizes if self._segments and self._segments.sizes else None
         share = self.share
         write_description(
             self.out + SUFFIX,
@@ -161,7 +164,7 @@ class ShardFile:
             made_of=self.made_of,
             files=[self.out],
             records={"total": share.total, "own": share.own, "names": share.names, "largest_block": share.largest},
-            segments=segments,
+            segments=self.sizes,
             counts=counts,
         )
 
@@ -241,6 +244,21 @@ class InBlocks:
         self._full += next(self._sizes)
 
 
+class Numbered(Generic[Record]):
+    """An iterator that knows the number of what it gave last."""
+
+    def __init__(self, records: Iterator[Record]) -> None:
+        self._records, self.last = records, -1
+
+    def __iter__(self) -> Iterator[Record]:
+        return self
+
+    def __next__(self) -> Record:
+        record = next(self._records)
+        self.last += 1
+        return record
+
+
 @dataclass(frozen=True)
 class Description:
     """What the JSON of a shard says."""
@@ -263,7 +281,7 @@ class Description:
     largest_block: int | None
     """Records in a block, at most; None: the shard's records are neighbours."""
     segments: array[int]
-    """Bytes of each segment of a text file: what stands before the records, and each block; empty for other files."""
+    """Of what stands before the records and of each block: bytes of text, genes of arrays; empty for other files."""
     counts: Mapping[str, Any]
 
     @property

@@ -222,7 +222,7 @@ class _TextWriter:
 
     def __enter__(self) -> _TextWriter:
         with named_errors(self._name):
-            opened = binary_output(self._out) if self._shard is None else self._shard.opened(_gzipped)
+            opened = binary_output(self._out) if self._shard is None else self._shard.opened(gzipped)
             self._stream: Any = self._stack.enter_context(opened)
         self._on_terminal = self._stream.isatty()
         return self
@@ -348,20 +348,22 @@ def binary_output(
     if os.path.isdir(out):  # known now rather than when all is computed
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), out)
     with ExitStack() as stack:
-        if _is_special(out):  # a pipe or device is written in place: a rename would put a file there instead
+        if is_special(out):  # a pipe or device is written in place: a rename would put a file there instead
             stream: IO[bytes] = stack.enter_context(open(out, "wb"))
         else:
             target = os.path.realpath(out)  # through a link, which a rename would replace
             stream = stack.enter_context(stack.enter_context(atomic_path(target)).open("wb"))
-        yield stack.enter_context((compressed or _gzipped)(stream)) if out.lower().endswith(".gz") else stream
+        yield stack.enter_context((compressed or gzipped)(stream)) if out.lower().endswith(".gz") else stream
 
 
-def _gzipped(stream: IO[bytes]) -> io.BufferedWriter:
+def gzipped(stream: IO[bytes]) -> io.BufferedWriter:
+    """A stream that compresses into another one, which stays open."""
     # No name and time of day in the file: the same predictions are the same bytes.
     return io.BufferedWriter(gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0))
 
 
-def _is_special(path: str) -> bool:
+def is_special(path: str) -> bool:
+    """Whether there is something that is neither a file nor a folder: a pipe, a device."""
     try:
         mode = os.stat(path).st_mode
     except OSError:

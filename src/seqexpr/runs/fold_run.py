@@ -21,6 +21,7 @@ from seqexpr.models.calibration import Calibration
 from seqexpr.models.trained import save_model
 from seqexpr.prediction.rows import predict_members
 from seqexpr.runs.observers import FoldObserver
+from seqexpr.training.distributed import Ranks
 from seqexpr.training.experiment import Experiment, Split
 from seqexpr.training.trainer import EVALUATION_BATCH, Observer, train
 
@@ -50,6 +51,7 @@ def train_and_predict(
     *,
     name: str,
     scope: str,
+    ranks: Ranks | None = None,
 ) -> HeldOutPredictions:
     """Train on one split, or continue in `folder`, and write `weights.safetensors` with its numbers.
 
@@ -61,11 +63,14 @@ def train_and_predict(
         observer: hears of each step and epoch.
         name: of the model, as the log and errors call it.
         scope: of the test genes, as the weights' numbers call them.
+        ranks: the processes that train with this one, which is the first; the others call `train`.
 
     Returns:
         predictions of the validation and test genes, with their numbers.
     """
-    result = train(experiment, split, folder, device, name=name, observer=observer)
+    result = train(experiment, split, folder, device, name=name, observer=observer, ranks=ranks)
+    if ranks is not None:
+        ranks.leave()  # what follows needs one process; the others end
     logger.info("%s: %s", name, result.choice())
     own = np.full((len(experiment.dataset), len(experiment.labels)), np.nan)
     spread, sd = own.copy(), own.copy()

@@ -29,7 +29,7 @@ from seqexpr.own_files import list_of, read_json, read_json_lines, record, text
 
 logger = logging.getLogger(__name__)
 
-_CHANGING = ("created", "command", "versions", "platform", "device", "threads", "merged")
+_CHANGING = ("created", "command", "versions", "platform", "device", "threads", "processes", "merged")
 """Parts of a manifest that may differ between a run and its resumption, or between runs that are merged."""
 
 _PLACES = ("folder", "file", "source")

@@ -22,6 +22,7 @@ from seqexpr.models.trained import load_model, save_model
 from seqexpr.runs.observers import StageObserver
 from seqexpr.sequences.alphabet import DNA
 from seqexpr.sequences.fasta import read_fasta
+from seqexpr.training.distributed import Ranks
 from seqexpr.training.experiment import Experiment
 from seqexpr.training.start import Start
 from seqexpr.training.teacher import Teaching
@@ -34,10 +35,13 @@ FOLDER = "teacher"
 WEIGHTS = "weights.safetensors"
 
 
-def taught(experiment: Experiment, folder: Path, device: torch.device, observer: StageObserver) -> Experiment:
+def taught(
+    experiment: Experiment, folder: Path, device: torch.device, observer: StageObserver, ranks: Ranks | None = None
+) -> Experiment:
     """The experiment, to start from the weights that its teachers made; as it is where it has none.
 
-    A stage in `folder` that was stopped is continued, one that is done is not computed again.
+    A stage in `folder` that was stopped is continued, one that is done is not computed again. Of many processes each
+    calls this, and shares in the steps; the first alone writes.
 
     Raises:
         UsageError, InputError: as `teach`; unlabelled DNA that cannot be read or has no place for what is to be drawn;
@@ -47,11 +51,18 @@ def taught(experiment: Experiment, folder: Path, device: torch.device, observer:
     if teaching is None:
         return experiment
     target = folder / FOLDER
+    if ranks is not None and not ranks.is_first:
+        _teach_along(experiment, teaching, target, device, observer, ranks)
+        return replace(experiment, start=Start.of(target / WEIGHTS))
     target.mkdir(parents=True, exist_ok=True)
     with one_at_a_time(target / ".lock", "another process teaches the network; waiting for it"):
-        if not is_done(target):
+        missing = not is_done(target)
+        if ranks is not None:
+            ranks.agree(missing)
+        if missing:
             observer.on_stage("learning from teachers")
-            model = teach(_stage(experiment, teaching, device), target, device, name=FOLDER, observer=observer)
+            stage = _stage(experiment, teaching, device)
+            model = teach(stage, target, device, name=FOLDER, observer=observer, ranks=ranks)
             save_model(target / WEIGHTS, model)
             mark_done(target, (WEIGHTS, "metrics.jsonl"))
             logger.info(
@@ -59,7 +70,23 @@ def taught(experiment: Experiment, folder: Path, device: torch.device, observer:
                 model.metadata.training["teacher_r2"],
             )
     check_result(target / WEIGHTS)
+    if ranks is not None:
+        ranks.agree("written")
     return replace(experiment, start=Start.of(target / WEIGHTS))
+
+
+def _teach_along(
+    experiment: Experiment,
+    teaching: Teaching,
+    target: Path,
+    device: torch.device,
+    observer: StageObserver,
+    ranks: Ranks,
+) -> None:
+    """The part of a process that is not the first, until the weights are written."""
+    if ranks.agree(None):  # whether the stage is still to be computed
+        teach(_stage(experiment, teaching, device), target, device, name=FOLDER, observer=observer, ranks=ranks)
+    ranks.agree(None)
 
 
 def _stage(experiment: Experiment, teaching: Teaching, device: torch.device) -> Stage:

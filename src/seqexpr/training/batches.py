@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from seqexpr.datasets.dataset import PreparedDataset
 from seqexpr.inputs.half_life import HalfLifeSchema
@@ -35,6 +36,31 @@ class Batch:
     told: torch.Tensor | None = None
     """float32 (batch, outputs), what the kernel flow (`training.kernel_stage`) says of training genes when it has not
     seen them; NaN for other genes, None without."""
+
+
+def joined(batches: Sequence[Batch]) -> Batch | None:
+    """Several batches as one; None where their query sequences differ in length.
+
+    The query tower normalises over all its positions, so that longer padding would give other numbers; latents and
+    codons leave padding out.
+    """
+    if len({batch.query_tokens.shape[1] for batch in batches}) > 1:
+        return None
+    latent, coding = (_padded([getattr(batch, name) for batch in batches]) for name in ("latent_tokens", "coding"))
+    query, half_life, labels, told = (
+        _padded([getattr(batch, name) for batch in batches]) for name in ("query_tokens", "half_life", "labels", "told")
+    )
+    assert latent is not None and query is not None and labels is not None
+    return Batch(latent, query, half_life, labels, coding, told)
+
+
+def _padded(parts: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
+    """Rows one below the other, shorter ones with zeros behind them; None where there are none."""
+    present = [part for part in parts if part is not None]
+    if not present:
+        return None
+    longest = max(part.shape[1] for part in present)
+    return torch.cat([functional.pad(part, (0, longest - part.shape[1])) for part in present])
 
 
 class BatchLoader:

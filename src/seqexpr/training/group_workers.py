@@ -1,9 +1,9 @@
-"""Compute the groups of a training step at once, one thread each; the number of threads changes no bit of the result.
+"""Compute the groups of a training step at once, one thread each, or on many processes; how many changes no bit.
 
 torch divides each operation among its threads, which then wait for one another by spinning. Where another program uses
 a core, every operation waits for the thread that lost it. Groups wait for one another only once in a step. What a group
 adds, its gradients and the running statistics of batch normalisation, is added in the order of the groups, and its
-dropout masks are drawn from a seed of its own.
+dropout masks are drawn from a seed of its own. So it may be computed by another process too (`training.distributed`).
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from seqexpr.models.channel_norm import ChannelNorm
 from seqexpr.models.dropout import drawing_from
-from seqexpr.models.perceiver import ChannelNorm, Perceiver
+from seqexpr.models.perceiver import Perceiver
+from seqexpr.training.distributed import Ranks
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -46,7 +48,11 @@ def in_order(pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Se
 
 
 def add_gradients(
-    network: Perceiver, workers: GroupWorkers | None, groups: Sequence[Item], loss: Callable[[Perceiver, Item], Tensor]
+    network: Perceiver,
+    workers: GroupWorkers | None,
+    groups: Sequence[Item],
+    loss: Callable[[Perceiver, Item], Tensor],
+    total_groups: int,
 ) -> Tensor:
     """Add the gradients of all groups to those of the network; arguments and result as for `GroupWorkers.step`.
 
@@ -55,15 +61,33 @@ def add_gradients(
         workers: compute groups at once; None: one group after the other.
         groups: what passes through the network together.
         loss: of a group.
+        total_groups: with the groups of other processes.
     """
     if workers is not None:
-        return workers.step(groups, loss)
+        return workers.step(groups, loss, total_groups)
     total = torch.zeros((), device=network.device)
     for group in groups:
         value = loss(network, group)
         value.backward()
         total += value.detach()
     return total
+
+
+AT_ONCE = 128
+"""Sequences that pass through a network together on a GPU, where each keeps its activations until the way back."""
+
+
+def in_passes(groups: Sequence[Item], size: Callable[[Item], int]) -> list[list[Item]]:
+    """Neighbouring groups that a GPU passes through the network together, `AT_ONCE` sequences at most."""
+    found: list[list[Item]] = []
+    room = 0
+    for group in groups:
+        if size(group) > room:
+            found.append([])
+            room = AT_ONCE
+        found[-1].append(group)
+        room -= size(group)
+    return found
 
 
 @dataclass(frozen=True)
@@ -84,27 +108,34 @@ class GroupWorkers:
         pool: threads that compute, of `single_threads`.
         network: what is trained; its gradients and running statistics are what a step leaves.
         workers: groups at once.
+        ranks: the processes that share the groups of each step; None: this one computes all.
     """
 
-    def __init__(self, pool: ThreadPoolExecutor, network: Perceiver, workers: int) -> None:
-        self._pool, self._network = pool, network
+    def __init__(self, pool: ThreadPoolExecutor, network: Perceiver, workers: int, ranks: Ranks | None = None) -> None:
+        self._pool, self._network, self._ranks = pool, network, ranks
         self._parameters = list(network.parameters())
         self._norms = _norms(network)
         self._replicas: SimpleQueue[Perceiver] = SimpleQueue()
         for _ in range(workers):
             self._replicas.put(_replica(network))
 
-    def step(self, groups: Sequence[Item], loss: Callable[[Perceiver, Item], Tensor]) -> Tensor:
+    def step(
+        self, groups: Sequence[Item], loss: Callable[[Perceiver, Item], Tensor], total_groups: int | None = None
+    ) -> Tensor:
         """Add the gradients of all groups to those of the network.
 
         Args:
-            groups: what passes through the network together.
+            groups: what passes through the network together; of many processes each gives its share (`Ranks.share`).
             loss: of a group, by a network that holds the weights; it is called on several threads at once.
+            total_groups: of all processes; None: those that are given.
 
         Returns:
-            the sum of the losses, without gradient.
+            the sum of the losses of all processes' groups, without gradient.
         """
-        seeds = torch.randint(2**62, (len(groups),)).tolist()
+        total = len(groups) if total_groups is None else total_groups
+        seeds: Sequence[int] = torch.randint(2**62, (total,)).tolist()
+        if self._ranks is not None:
+            seeds = self._ranks.share(seeds)
 
         def contribute(numbered: tuple[int, Item]) -> _Contribution:
             replica = self._replicas.get()
@@ -114,8 +145,10 @@ class GroupWorkers:
                 self._replicas.put(replica)
 
         found = in_order(self._pool, contribute, list(zip(seeds, groups, strict=True)))
+        if self._ranks is not None:
+            return self._add_of_all(self._ranks, found, total)
         self._add_gradients(found)
-        self._add_statistics(found)
+        self._add_statistics([one.statistics for one in found])
         return torch.stack([one.loss for one in found]).sum()
 
     def _contribution(
@@ -128,6 +161,8 @@ class GroupWorkers:
         for norm, original_norm in zip(own, self._norms, strict=True):
             for statistic, before in zip(_statistics(norm), _statistics(original_norm), strict=True):
                 statistic.copy_(before)
+        if replica.device.type == "cuda":  # where masks are drawn from the device's own generator
+            torch.cuda.manual_seed(seed)
         with drawing_from(torch.Generator().manual_seed(seed)):
             value = loss(replica, group)
             value.backward()
@@ -143,7 +178,32 @@ class GroupWorkers:
                     parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
 
     @torch.no_grad()
-    def _add_statistics(self, found: list[_Contribution]) -> None:
+    def _add_of_all(self, ranks: Ranks, found: list[_Contribution], total: int) -> Tensor:
+        """Add what the groups of all processes contribute; returns the sum of their losses."""
+        sizes = [parameter.numel() for parameter in self._parameters]
+        norms = [statistic for norm in self._norms for statistic in _statistics(norm)]
+        gradients = torch.zeros(len(found), sum(sizes), device=self._network.device)
+        others = torch.zeros(len(found), 1 + len(sizes) + sum(map(torch.numel, norms)), device=self._network.device)
+        for row, one in enumerate(found):
+            for part, gradient in zip(gradients[row].split(sizes), one.gradients, strict=True):
+                if gradient is not None:
+                    part.copy_(gradient.reshape(-1))
+            has_gradient = [gradient is not None for gradient in one.gradients]
+            statistics = [statistic.reshape(-1) for statistic in one.statistics]
+            others[row] = torch.cat([one.loss.reshape(1), others.new_tensor(has_gradient), *statistics])
+        added, others = ranks.add_up(gradients, total), ranks.gather(others, total)
+        losses, has_gradient, statistics = others.split([1, len(sizes), others.shape[1] - 1 - len(sizes)], dim=1)
+        for parameter, gradient, there in zip(
+            self._parameters, added.split(sizes), has_gradient.any(dim=0).tolist(), strict=True
+        ):
+            if there:  # a parameter without a gradient is left alone by the optimiser
+                of_all = gradient.view_as(parameter)
+                parameter.grad = of_all if parameter.grad is None else parameter.grad.add_(of_all)
+        self._add_statistics([row.split([norm.numel() for norm in norms]) for row in statistics])
+        return losses.reshape(-1).sum()
+
+    @torch.no_grad()
+    def _add_statistics(self, found: Sequence[Sequence[Tensor]]) -> None:
         """Let the running statistics follow each group in turn, as if the groups had passed one after the other."""
         for place, norm in enumerate(self._norms):
             assert norm.momentum is not None and norm.num_batches_tracked is not None
@@ -153,7 +213,7 @@ class GroupWorkers:
             for kind, statistic in enumerate(_statistics(norm)):
                 before = statistic.clone()
                 for one in found:
-                    statistic.mul_(kept).add_(one.statistics[2 * place + kind] - kept * before)
+                    statistic.mul_(kept).add_(one[2 * place + kind] - kept * before)
             norm.num_batches_tracked += len(found)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seqexpr.training.batches import Batch, BatchLoader, largest_shift
+from seqexpr.training.distributed import Ranks
 from seqexpr.training.recipe import Recipe
 
 STEPS_AHEAD = 2
@@ -19,16 +20,18 @@ class Step:
     """The tensors of one step of the optimiser."""
 
     groups: list[Batch]
-    """What passes through the network together."""
+    """What passes through the network together; of many processes each has its share."""
+    total_groups: int
+    """Of all processes."""
     labels: int
-    """Labels that are present in all of them."""
+    """Labels that are present in all groups of all processes."""
 
 
 class StepDrawer:
-    """Draws the steps of an epoch for one recipe."""
+    """Draws the steps of an epoch for one recipe; with `ranks`, the groups of other processes are not loaded."""
 
-    def __init__(self, loader: BatchLoader, recipe: Recipe) -> None:
-        self.loader, self.recipe = loader, recipe
+    def __init__(self, loader: BatchLoader, recipe: Recipe, ranks: Ranks | None = None) -> None:
+        self.loader, self.recipe, self.ranks = loader, recipe, ranks
         self.jitter = largest_shift(loader.dataset, loader.config, recipe.tss_jitter)
 
     def draw(self, genes: np.ndarray, generator: np.random.Generator) -> Iterator[Step]:
@@ -47,6 +50,7 @@ class StepDrawer:
         self, indices: np.ndarray, shift: int, hidden_half_life: np.ndarray, hidden_coding: np.ndarray | None = None
     ) -> Step:
         """One step of these genes; see `BatchLoader.batch` for the rest."""
+        every = self._groups(indices)
         groups = [
             self.loader.batch(
                 indices[places],
@@ -54,9 +58,9 @@ class StepDrawer:
                 hidden_half_life=hidden_half_life[places],
                 hidden_coding=None if hidden_coding is None else hidden_coding[places],
             )
-            for places in self._groups(indices)
+            for places in (every if self.ranks is None else self.ranks.share(every))
         ]
-        return Step(groups, int((~np.isnan(self.loader.labels[indices])).sum()))
+        return Step(groups, len(every), int((~np.isnan(self.loader.labels[indices])).sum()))
 
     def _groups(self, indices: np.ndarray) -> list[np.ndarray]:
         """Places within a batch, divided into the recipe's groups; alike protein lengths side by side."""

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from seqexpr.errors import InputError, UsageError
 from seqexpr.files import atomic_path
+from seqexpr.models.channel_norm import grouped
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.models.perceiver import Perceiver
 from seqexpr.models.trained import ModelMetadata, Output, TrainedModel
@@ -31,7 +32,8 @@ from seqexpr.models.transfers import to_device
 from seqexpr.own_files import list_of, number, record, text, whole
 from seqexpr.tensor_files import check_tensors
 from seqexpr.threads import Prefetch
-from seqexpr.training.group_workers import GroupWorkers, add_gradients, in_order, single_threads
+from seqexpr.training.distributed import Ranks
+from seqexpr.training.group_workers import GroupWorkers, add_gradients, in_order, in_passes, single_threads
 from seqexpr.training.schedules import warmup_cosine
 from seqexpr.training.start import Start
 from seqexpr.training.state import FILE, fitting, load_state, save_state
@@ -53,6 +55,10 @@ _PART = 16
 
 _FURTHER = 2**31
 """From here on, the numbers of draws are not those of steps."""
+
+
+_Group = tuple[np.ndarray, int]
+"""Windows that pass through the network together, and how many pairs of a window and its twin come first."""
 
 
 class Teacher(Protocol):
@@ -154,7 +160,15 @@ class Stage:
         return hashlib.sha256(json.dumps(described).encode()).hexdigest()
 
 
-def teach(stage: Stage, folder: Path, device: torch.device, *, name: str, observer: StageObserver) -> TrainedModel:
+def teach(
+    stage: Stage,
+    folder: Path,
+    device: torch.device,
+    *,
+    name: str,
+    observer: StageObserver,
+    ranks: Ranks | None = None,
+) -> TrainedModel:
     """Train the student, or continue where a stage in `folder` stopped.
 
     `folder` gets `metrics.jsonl` (a line every hundred steps) and `checkpoint/` on the way; a stage that was stopped
@@ -166,6 +180,8 @@ def teach(stage: Stage, folder: Path, device: torch.device, *, name: str, observ
         device: to train on.
         name: of the student.
         observer: hears of the steps.
+        ranks: the processes that share the groups of each step, each of which calls this function; the first alone
+            writes into `folder`, which all can read.
 
     Returns:
         a model that predicts the teachers' outputs.
@@ -174,20 +190,28 @@ def teach(stage: Stage, folder: Path, device: torch.device, *, name: str, observ
         InputError: the folder's checkpoint is damaged or belongs to another stage.
         UsageError: a teacher gives one answer for all windows, or the loss is no longer a number.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    if ranks is None or ranks.is_first:
+        folder.mkdir(parents=True, exist_ok=True)
     workers = torch.get_num_threads()
     with single_threads(workers) as pool:
-        student = _Student(stage, folder, device, pool, workers)
+        student = _Student(stage, folder, device, pool, workers, ranks)
         student.run(observer)
     return TrainedModel(name, student.network.eval(), student.metadata())
 
 
 class _Student:
     def __init__(
-        self, stage: Stage, folder: Path, device: torch.device, pool: ThreadPoolExecutor, workers: int
+        self,
+        stage: Stage,
+        folder: Path,
+        device: torch.device,
+        pool: ThreadPoolExecutor,
+        workers: int,
+        ranks: Ranks | None = None,
     ) -> None:
         self.stage, self.settings, self.folder, self.device = stage, stage.settings, folder, device
-        self.pool, self.workers = pool, workers
+        self.pool, self.workers, self.ranks = pool, workers, ranks
+        self.is_first = ranks is None or ranks.is_first
         self.panel = Panel(stage.teachers)
         torch.manual_seed(stage.seed)
         self.network = Perceiver(stage.student(len(self.panel.outputs))).to(device)
@@ -201,6 +225,16 @@ class _Student:
         self.rows: list[dict[str, Any]] = []
         self.mean, self.sd = np.empty(0), np.empty(0)
         self._restore()
+        if ranks is not None:  # also: nobody writes a state before all have read the one that was there
+            ranks.check_same("teachers, sequences, settings or seed", stage.fingerprint())
+            ranks.check_same("a checkpoint", self.done)
+            self._copy_first(ranks)
+
+    def _copy_first(self, ranks: Ranks) -> None:
+        """Begin as the first process does: the teachers' answers, and what starts from them, may differ in last digits
+        where processors do."""
+        mean, sd = (torch.from_numpy(values) for values in (self.mean, self.sd))
+        ranks.copy_first([mean, sd, *self.network.state_dict().values()])  # in place
 
     def run(self, observer: StageObserver) -> None:
         steps = self.settings.steps
@@ -208,7 +242,9 @@ class _Student:
             return
         held_out = self._windows(_FURTHER, _HELD_OUT)
         answers = (self._ask(held_out) - self.mean) / self.sd
-        workers = GroupWorkers(self.pool, self.network, self.workers) if self._on_cpu else None
+        workers = None
+        if self._on_cpu or self.ranks is not None:
+            workers = GroupWorkers(self.pool, self.network, self.workers if self._on_cpu else 1, self.ranks)
         self.network.train()
         losses, started = [], time.monotonic()
         with Prefetch(self._drawn(), room=STEPS_AHEAD) as ahead:
@@ -242,34 +278,45 @@ class _Student:
         }
         return ModelMetadata(self.network.config, outputs, None, training)
 
-    def _drawn(self) -> Iterator[list[tuple[np.ndarray, int]]]:
-        """The groups of each step that is left: windows, and how many pairs of a window and its twin come first."""
+    def _drawn(self) -> Iterator[tuple[list[_Group], int]]:
+        """This process's groups of each step that is left, and the number of all."""
         for step in range(self.done + 1, self.settings.steps + 1):
             drawn = self.stage.draw.draw(step, self.settings.batch_size)
-            yield [(drawn.windows[places], pairs) for places, pairs in groups_of(drawn, self.settings.group_size)]
+            every = groups_of(drawn, self.settings.group_size)
+            own = every if self.ranks is None else self.ranks.share(every)
+            yield [(drawn.windows[places], pairs) for places, pairs in own], len(every)
 
-    def _step(self, groups: list[tuple[np.ndarray, int]], step: int, workers: GroupWorkers | None) -> Tensor:
+    def _step(self, drawn: tuple[list[_Group], int], step: int, workers: GroupWorkers | None) -> Tensor:
         """One step of the optimiser."""
+        groups, total_groups = drawn
         settings, size = self.settings, self.settings.batch_size * len(self.panel.outputs)
         self.optimizer.zero_grad(set_to_none=True)
         rate = warmup_cosine(settings.learning_rate, step, settings.warmup_steps, settings.steps)
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = rate
 
-        def loss_of(network: Perceiver, group: tuple[np.ndarray, int]) -> Tensor:
-            windows, pairs = group
+        def loss_of(network: Perceiver, some: Sequence[_Group]) -> Tensor:
+            windows = np.concatenate([windows for windows, _ in some])
             wanted = to_device(((self.panel(windows) - self.mean) / self.sd).astype(np.float32), self.device)
             tokens = to_device(windows, self.device)
             with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
                 answered = network(tokens, tokens).float()
             loss = (answered - wanted).square().sum()
-            if pairs:
-                error = answered[1 : 2 * pairs : 2] - answered[: 2 * pairs : 2]
-                error = error - (wanted[1 : 2 * pairs : 2] - wanted[: 2 * pairs : 2])
+            start = 0
+            for windows, pairs in some:
+                first, twins = (slice(start + offset, start + 2 * pairs, 2) for offset in (0, 1))
+                error = answered[twins] - answered[first] - (wanted[twins] - wanted[first])
                 loss = loss + settings.difference_weight * error.square().sum()
+                start += len(windows)
             return loss / size
 
-        total = add_gradients(self.network, workers, groups, loss_of)
+        if workers is None and not self._on_cpu:  # a GPU passes many groups through the network at once
+            total = torch.zeros((), device=self.device)
+            for some in in_passes(groups, lambda group: len(group[0])):
+                with grouped(self.network, [len(windows) for windows, _ in some]):
+                    total += add_gradients(self.network, None, [some], loss_of, 1)
+        else:
+            total = add_gradients(self.network, workers, [[group] for group in groups], loss_of, total_groups)
         if settings.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip_norm)
         self.optimizer.step()
@@ -316,6 +363,8 @@ class _Student:
                 "seconds": round(time.monotonic() - started, 3),
             }
         )
+        if not self.is_first:
+            return
         progress = {
             "fingerprint": self.stage.fingerprint(),
             "step": step,
@@ -354,7 +403,8 @@ class _Student:
             self.network.load_state_dict(groups["network"])
         self.done, self.rows = progress["step"], progress["rows"]
         self.mean, self.sd = np.array(progress["mean"]), np.array(progress["sd"])
-        self._write_metrics()  # a process that was killed may have left the file without the last rows
+        if self.is_first:
+            self._write_metrics()  # a process that was killed may have left the file without the last rows
 
 
 _PROGRESS = record(

@@ -10,6 +10,7 @@ import copy
 import json
 import math
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +22,15 @@ from torch import Tensor
 
 from seqexpr.errors import InputError, UsageError
 from seqexpr.files import atomic_path
+from seqexpr.models.channel_norm import grouped
 from seqexpr.models.composition.promoter_words import READ
 from seqexpr.models.perceiver import Perceiver
 from seqexpr.models.trained import ModelMetadata, Output, TrainedModel
 from seqexpr.own_files import list_of, number, record, text, whole
 from seqexpr.tensor_files import check_tensors
 from seqexpr.threads import Prefetch
-from seqexpr.training.batches import Batch, BatchLoader
+from seqexpr.training.batches import Batch, BatchLoader, joined
+from seqexpr.training.distributed import Ranks
 from seqexpr.training.epoch_choice import EpochChoice, why_kept
 from seqexpr.training.experiment import (
     Experiment,
@@ -38,9 +41,10 @@ from seqexpr.training.experiment import (
     input_range,
     label_scaling,
 )
-from seqexpr.training.group_workers import GroupWorkers, add_gradients, in_order, single_threads
+from seqexpr.training.group_workers import GroupWorkers, add_gradients, in_order, in_passes, single_threads
 from seqexpr.training.kernel_stage import fit_kernel
 from seqexpr.training.optimizers import make_optimizer
+from seqexpr.training.recipe import Recipe
 from seqexpr.training.schedules import learning_rate
 from seqexpr.training.start import fit_output
 from seqexpr.training.state import FILE, fitting, load_state, save_state
@@ -95,6 +99,7 @@ def train(
     *,
     name: str,
     observer: Observer | None = None,
+    ranks: Ranks | None = None,
 ) -> TrainingResult:
     """Train on one split, or continue where a training in `folder` stopped.
 
@@ -108,14 +113,17 @@ def train(
         device: to train on.
         name: of the model.
         observer: hears of each step and epoch.
+        ranks: the processes that train this network together, each of which calls this function; the first alone
+            writes into `folder`, which all can read.
 
     Raises:
         InputError: the folder's checkpoint is damaged or belongs to another training.
         UsageError: too few genes, a label with nothing to learn, or a loss that is no longer a number.
     """
     check_trainable(split)
-    folder.mkdir(parents=True, exist_ok=True)
-    trainer = _Trainer(experiment, split, folder, device, observer)
+    if ranks is None or ranks.is_first:
+        folder.mkdir(parents=True, exist_ok=True)
+    trainer = _Trainer(experiment, split, folder, device, observer, ranks)
     trainer.run()
     model = TrainedModel(name, trainer.best_network(), trainer.metadata())
     return TrainingResult(model, trainer.epochs.rows, trainer.epochs.best_epoch, experiment.recipe.stop_metric)
@@ -129,9 +137,11 @@ class _Trainer:
         folder: Path,
         device: torch.device,
         observer: Observer | None,
+        ranks: Ranks | None = None,
     ) -> None:
         self.experiment, self.split, self.recipe = experiment, split, experiment.recipe
-        self.folder, self.device, self.observer = folder, device, observer
+        self.folder, self.device, self.observer, self.ranks = folder, device, observer, ranks
+        self.is_first = ranks is None or ranks.is_first
         self.mean, self.sd = label_scaling(experiment, split)
         self.schema = half_life_schema(experiment, split)
         scaled = (experiment.values() - self.mean) / self.sd
@@ -150,32 +160,29 @@ class _Trainer:
         self.averaged = copy.deepcopy(self.network) if self.recipe.average_decay else self.network
         self.optimizer = make_optimizer(self.recipe, self.network.parameters())
         self.steps_per_epoch = math.ceil(len(split.train) / self.recipe.batch_size)
-        self.steps = StepDrawer(self.loader, self.recipe)
+        self.steps = StepDrawer(self.loader, self.recipe, ranks)
         self.best: dict[str, Tensor] = {}
         self.epochs = EpochChoice(self.recipe.stop_metric, self.recipe.patience)
         self.pool: ThreadPoolExecutor | None = None
         self.groups: GroupWorkers | None = None
         self._restore()
+        if ranks is not None:  # also: nobody writes a state before all have read the one that was there
+            ranks.check_same("data, options or seed", fingerprint(experiment, split))
+            ranks.check_same("a checkpoint", [self.epochs.epochs_done, self.epochs.best_epoch])
 
     def run(self) -> None:
         if not self.epochs.rows:
             self._start()
-        if not self._has_groups():
+        if not _has_epochs(self.experiment):
+            return
+        if self.ranks is None and not (self.device.type == "cpu" and _groups(self.recipe) > 1):
             return self._run_epochs()
-        workers = torch.get_num_threads()
+        workers = torch.get_num_threads() if self.device.type == "cpu" else 1
         with single_threads(workers) as self.pool:
-            self.groups = GroupWorkers(self.pool, self.network, workers)
+            self.groups = GroupWorkers(self.pool, self.network, workers, self.ranks)
             self._run_epochs()
 
-    def _has_groups(self) -> bool:
-        """Whether steps consist of groups that can be computed at once; a GPU computes one after the other."""
-        recipe = self.recipe
-        return self.device.type == "cpu" and 0 < recipe.group_size < recipe.batch_size
-
     def _run_epochs(self) -> None:
-        config = self.experiment.config
-        if config.kernel_features or not config.sequence_flows:
-            return  # the kernel flow was fitted to what the sequence flows make of the genes now, or is all there is
         while self.epochs.epochs_done < self.recipe.max_epochs and not self.epochs.is_out_of_patience():
             started = time.monotonic()
             epoch = self.epochs.epochs_done + 1
@@ -184,19 +191,33 @@ class _Trainer:
 
     def _start(self) -> None:
         """What comes before the first epoch: the stage of the kernel flow where there is one, and an output layer for
-        weights that were trained for other outputs."""
-        started, start = time.monotonic(), self.experiment.start
-        self._fit_words()
+        weights that were trained for other outputs. Of many processes the first does this."""
+        started, start, loss = time.monotonic(), self.experiment.start, math.nan
         fits_kernel = self.network.kernel is not None and not self.flow_is_trained
-        if self.experiment.config.sequence_flows:
-            self._prepare_output(fits_kernel)
-        loss = self._fit_kernel() if fits_kernel else math.nan
+        if self.is_first:
+            self._fit_words()
+            if self.experiment.config.sequence_flows:
+                self._prepare_output(fits_kernel)
+            if fits_kernel:
+                loss = self._fit_kernel()
+        if self.ranks is not None:
+            loss = self.ranks.agree(loss)
+            self.ranks.copy_first(list(self.network.state_dict().values()))
+            if fits_kernel:
+                self._copy_told(self.ranks)
         self.averaged.load_state_dict(self.network.state_dict())
         if start is not None and not fits_kernel:
             loss, _, _ = self._evaluate(self.split.train)
             loss *= self.recipe.loss_weight  # as in later epochs
         if self.network.kernel is not None or start is not None:
             self._end_epoch(0, loss, 0.0, started)
+
+    def _copy_told(self, ranks: Ranks) -> None:
+        told = self.loader.told
+        if told is None:
+            told = np.empty((len(self.loader.labels), len(self.experiment.labels)), dtype=np.float32)
+        ranks.copy_first([torch.from_numpy(told)])  # in place
+        self.loader.told = told
 
     def _fit_words(self) -> None:
         """Count words in the promoters of the training genes, where the network has none from weights."""
@@ -313,7 +334,10 @@ class _Trainer:
                 predicted = network(*inputs)
             return recipe.loss_weight * self._loss(predicted, batch.labels, step.labels)
 
-        total = add_gradients(self.network, self.groups, step.groups, loss_of)
+        if self.groups is None and self.device.type != "cpu":
+            total = add_gradients_at_once(self.network, step.groups, loss_of)
+        else:
+            total = add_gradients(self.network, self.groups, step.groups, loss_of, step.total_groups)
         if recipe.clip_norm:
             trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
             torch.nn.utils.clip_grad_norm_(trained, recipe.clip_norm)
@@ -339,24 +363,40 @@ class _Trainer:
         The errors, float64 (genes,), are sums over the outputs, in an order that depends on the genes alone.
         """
         self.averaged.eval()
+        ranks = self.ranks
         batch_size = EVALUATION_BATCH[self.device.type]
         if self.experiment.config.reads_protein:  # alike lengths side by side: short batches are cheap
             order = order[np.argsort(self.experiment.dataset.protein_lengths[order], kind="stable")]
         parts = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
         @torch.no_grad()
-        def predict(part: np.ndarray) -> tuple[Tensor, Tensor]:
+        def predict(part: np.ndarray) -> Tensor:
             batch = self.loader.batch(part)
             inputs = (batch.latent_tokens, batch.query_tokens, batch.half_life)
-            return self.averaged(*inputs, coding=batch.coding).float(), batch.labels
+            return self.averaged(*inputs, coding=batch.coding).float()
 
-        found = [predict(part) for part in parts] if self.pool is None else in_order(self.pool, predict, parts)
-        all_predicted, all_labels = (torch.cat(tensors) for tensors in zip(*found, strict=True))
+        own = parts if ranks is None else ranks.share(parts)
+        found = [predict(part) for part in own] if self.pool is None else in_order(self.pool, predict, own)
+        all_labels = torch.from_numpy(self.loader.labels[order]).to(self.device)
+        if ranks is None:
+            all_predicted = torch.cat(found)
+        else:
+            outputs = all_labels.shape[1]
+            rows = torch.zeros(len(own), batch_size * outputs, device=self.device)
+            for row, predicted in zip(rows, found, strict=True):
+                row[: predicted.numel()] = predicted.reshape(-1)  # the last part is shorter
+            all_predicted = ranks.gather(rows, len(parts)).reshape(-1, outputs)[: len(order)]
         loss = float(self._loss(all_predicted, all_labels, int((~all_labels.isnan()).sum())))
         errors = self._squares(all_predicted, all_labels).sum(dim=1).cpu().double()
-        return loss, _r2(all_predicted.cpu().double().numpy(), all_labels.cpu().double().numpy()), errors
+        r2 = _r2(all_predicted.cpu().double().numpy(), all_labels.cpu().double().numpy())
+        if ranks is not None:  # processors of several kinds may differ in last digits: the first one's decide for all
+            loss, r2 = ranks.agree([loss, r2])
+            ranks.copy_first([errors])
+        return loss, r2, errors
 
     def _save(self) -> None:
+        if not self.is_first:
+            return
         groups = {"network": self.network.state_dict(), "best": self.best}
         if self.averaged is not self.network:
             groups["averaged"] = self.averaged.state_dict()
@@ -374,6 +414,8 @@ class _Trainer:
         self._write_metrics()
 
     def _write_metrics(self) -> None:
+        if not self.is_first:
+            return
         with atomic_path(self.folder / "metrics.jsonl") as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in self.epochs.rows), encoding="utf-8")
 
@@ -407,6 +449,53 @@ class _Trainer:
         self.epochs.best_epoch, self.epochs.best_score = progress["best_epoch"], progress["best_score"]
         self.epochs.rows = progress["rows"]
         self._write_metrics()  # a process that was killed may have left the file without the last epoch, or damaged
+
+
+def add_gradients_at_once(
+    network: Perceiver, groups: Sequence[Batch], loss: Callable[[Perceiver, Batch], Tensor]
+) -> Tensor:
+    """As `add_gradients`, several groups in one pass where that is the same function; for a GPU.
+
+    Args:
+        network: what is trained.
+        groups: what is normalised together.
+        loss: of a batch, a sum over its genes.
+    """
+    total = torch.zeros((), device=network.device)
+    for some in in_passes(groups, lambda batch: len(batch.labels)):
+        together = joined(some)
+        if together is None:
+            total += add_gradients(network, None, some, loss, len(some))
+            continue
+        with grouped(network, [len(batch.labels) for batch in some]):
+            total += add_gradients(network, None, [together], loss, 1)
+    return total
+
+
+def check_share(experiment: Experiment, processes: int) -> None:
+    """Whether there is something to do for so many processes that train one network.
+
+    Raises:
+        UsageError: a batch has fewer groups.
+    """
+    recipe, groups = experiment.recipe, _groups(experiment.recipe)
+    if processes > groups and recipe.max_epochs and _has_epochs(experiment):
+        raise UsageError(
+            f"torchrun started {processes} processes, but a batch of recipe {recipe.name} has {groups} "
+            f"group{'s' if groups > 1 else ''} (batch_size {recipe.batch_size}, group_size {recipe.group_size}): "
+            "start as many processes at most, or change the recipe"
+        )
+
+
+def _groups(recipe: Recipe) -> int:
+    """In how many groups a batch passes through the network."""
+    return math.ceil(recipe.batch_size / (recipe.group_size or recipe.batch_size))
+
+
+def _has_epochs(experiment: Experiment) -> bool:
+    """Whether anything is learnt in epochs: not where the kernel flow was fitted to what the sequence flows make of the
+    genes now, or is all there is."""
+    return experiment.config.sequence_flows and not experiment.config.kernel_features
 
 
 @torch.no_grad()

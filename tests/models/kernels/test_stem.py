@@ -89,7 +89,7 @@ def test_what_it_does_not_do_is_left_to_torch(instructions):
             *residual.linear.parameters(),
             network.pool.logits.weight,
         )
-        return kernels.stems(tokens, stage, network.config.stem_kernel, network.pool.size)
+        return kernels.stems(tokens, stage, residual.norm, network.config.stem_kernel, network.pool.size)
 
     tokens = torch.ones(1, 500, dtype=torch.uint8)
     assert does(tokens)

@@ -10,6 +10,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from seqexpr.models.dropout import mask_generator
+from seqexpr.models.kernels.cuda import attention as on_cuda
+from seqexpr.models.kernels.cuda import availability
+from seqexpr.models.kernels.cuda.precision import precision
 from seqexpr.models.kernels.library import (
     PANEL,
     AttentionContext,
@@ -28,7 +31,7 @@ SHORTEST_CONTEXT = 256
 
 
 def attends(query: Tensor, context: Tensor, tokens: Tensor | None = None) -> bool:
-    """Whether the kernel can do it; shapes as in `attend_context`."""
+    """Whether the CPU's kernel can do it; shapes as in `attend_context`."""
     letters = context.shape[1] if tokens is None else tokens.shape[1]
     return (
         library() is not None
@@ -43,13 +46,16 @@ def attends(query: Tensor, context: Tensor, tokens: Tensor | None = None) -> boo
 def reads_letters(tokens: Tensor, latents: Tensor, embedding: Tensor) -> bool:
     """Whether the context had better be the table of all letters at all positions, for the kernel to choose from.
 
-    It is computed once for all windows, so it pays where there are more of them than letters in the alphabet.
+    It is computed once for all windows, so on a CPU it pays where there are more of them than letters in the alphabet.
+    The kernel of CUDA devices reads nothing else.
 
     Args:
         tokens: uint8 (batch, letters).
         latents: (batch, latents, width).
         embedding: (vocabulary, context width).
     """
+    if availability.computes_on(tokens.device):
+        return on_cuda.reads_letters(tokens, latents, embedding)
     return (
         not torch.is_grad_enabled()
         and tokens.dtype == torch.uint8
@@ -79,6 +85,8 @@ def attend_context(
     Returns:
         (batch, latents, width)
     """
+    if tokens is not None and availability.computes_on(tokens.device):
+        return on_cuda.attend_letters(query, context, scale, mask, tokens, precision())
     return _Attention.apply(query * scale, context, dropout, mask, tokens)
 
 

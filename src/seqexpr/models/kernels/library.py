@@ -122,13 +122,18 @@ def library() -> Library | None:
     Raises:
         UsageError: the switch names an instruction set that is not there.
     """
-    wish = os.environ.get(SWITCH, "").lower()
-    if _turned_off.get() or wish == "off":
+    if turned_off():
         return None
+    wish = os.environ.get(SWITCH, "").lower()
     offered = _load(FILE)
     if wish and wish not in offered:
         raise UsageError(f"{SWITCH}={wish!r}: choose off{''.join(f' or {name}' for name in offered)}, or unset it")
     return offered[wish] if wish else next(iter(offered.values()), None)
+
+
+def turned_off() -> bool:
+    """Whether torch is to compute everything, on whatever device."""
+    return _turned_off.get() or os.environ.get(SWITCH, "").lower() == "off"
 
 
 def instruction_set() -> str | None:

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from seqexpr.models.kernels.cuda import availability
+from seqexpr.models.kernels.cuda import stem as on_cuda
+from seqexpr.models.kernels.cuda.precision import precision
 from seqexpr.models.kernels.library import (
     PANEL,
     Library,
@@ -43,8 +46,10 @@ class StemStage(NamedTuple):
     """(channels, channels)"""
 
 
-def stems(tokens: Tensor, stage: StemStage, kernel: int, pool: int) -> bool:
-    """Whether the kernel can do it."""
+def stems(tokens: Tensor, stage: StemStage, norm: nn.BatchNorm1d, kernel: int, pool: int) -> bool:
+    """Whether a kernel can do it; shapes as in `stem_stage`. On a CUDA device it is for inference alone."""
+    if availability.computes_on(tokens.device):
+        return on_cuda.stems(tokens, stage, norm, kernel, pool)
     channels, width = stage.stem.shape
     return (
         library() is not None
@@ -74,6 +79,8 @@ def stem_stage(tokens: Tensor, stage: StemStage, norm: nn.BatchNorm1d, kernel: i
     Returns:
         float32 (batch, letters // pool, channels)
     """
+    if availability.computes_on(tokens.device):
+        return on_cuda.stem_stage(tokens, stage, norm, kernel, pool, precision())
     return _StemStage.apply(tokens, norm, kernel, pool, *stage)
 
 
