@@ -304,28 +304,80 @@ def test_a_stopped_command_leaves_no_process(
     assert not list(tmp_path.glob(".a.tsv*"))
 
 
+def on_cluster_and_here(
+    options: list[object], out: str, tmp_path: Path, seqexpr: Command, started: Program
+) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """Run a command here and on two workers; gives the files that each wrote, by their names."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    whole = seqexpr(*options, "--out", here / out)
+    assert whole.code == 0, whole.err
+    code, said = finished(started(*options, "--scheduler", "local:2", "--chunks", 2, "--out", there / out))
+    assert code == 0, said
+    summary = [line.replace(str(there), str(here)) for line in said if "worker thread" not in line]
+    assert summary
+    assert set(summary) <= set(whole.err.splitlines())
+    return tuple({path.name: path.read_bytes() for path in folder.iterdir()} for folder in (there, here))  # type: ignore[return-value]
+
+
+@pytest.fixture
+def genome(tmp_path: Path) -> list[object]:
+    """Options for a genome with two genes."""
+    fasta, tss = tmp_path / "genome.fa", tmp_path / "tss.bed"
+    fasta.write_text(f">chr1\n{bases(1, 3000)}\n")
+    tss.write_text("chr1\t1000\t1001\tA\t0\t+\nchr1\t2000\t2001\tB\t0\t-\n")
+    return ["--genome", fasta, "--tss", tss]
+
+
 @pytest.mark.slow
 def test_variants_on_a_cluster(
-    tmp_path: Path, weights: Callable[..., Path], seqexpr: Command, started: Program
+    genome: list[object], tmp_path: Path, weights: Callable[..., Path], seqexpr: Command, started: Program
 ) -> None:
-    genome, tss, vcf = tmp_path / "genome.fa", tmp_path / "tss.bed", tmp_path / "calls.vcf"
-    letters = bases(1, 3000)
-    genome.write_text(f">chr1\n{letters}\n")
-    tss.write_text("chr1\t1000\t1001\tA\t0\t+\nchr1\t2000\t2001\tB\t0\t-\n")
+    vcf, letters = tmp_path / "calls.vcf", bases(1, 3000)
     rows = [
         f"chr1\t{place + 1}\tv{place}\t{letters[place]}\t{'G' if letters[place] == 'A' else 'A'}\t.\tPASS\t."
         for place in range(900, 2100, 50)
     ]
     header = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
     vcf.write_text(header + "".join(f"{row}\n" for row in rows))
-    options = ["variants", "--vcf", vcf, "--genome", genome, "--tss", tss, "--model", weights(), "--device", "cpu"]
-    whole = seqexpr(*options, "--out", tmp_path / "one.vcf.gz")
-    assert whole.code == 0, whole.err
-    out = tmp_path / "a.vcf.gz"
-    code, said = finished(started(*options, "--scheduler", "local:2", "--chunks", 2, "--out", out))
-    assert code == 0, said
-    assert said[-1] in whole.err.splitlines()
-    assert out.read_bytes() == (tmp_path / "one.vcf.gz").read_bytes()
+    options = ["variants", "--vcf", vcf, *genome, "--model", weights(), "--device", "cpu"]
+    there, here = on_cluster_and_here(options, "a.vcf.gz", tmp_path, seqexpr, started)
+    assert there == here
+    assert list(there) == ["a.vcf.gz"]
+
+
+@pytest.mark.slow
+def test_an_explanation_on_a_cluster(
+    genome: list[object], tmp_path: Path, weights: Callable[..., Path], seqexpr: Command, started: Program
+) -> None:
+    options = ["explain", *genome, "--region", "-20:+10", "--model", weights(), "--device", "cpu"]
+    there, here = on_cluster_and_here(options, "a.tsv", tmp_path, seqexpr, started)
+    assert there == here
+    assert there["a.tsv"].count(b"\n") > 60
+    refused = seqexpr(*options, "--scheduler", "local:2", "--out", tmp_path / "a.html")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+
+
+@pytest.mark.slow
+def test_a_scan_on_a_cluster(
+    genome: list[object], tmp_path: Path, weights: Callable[..., Path], seqexpr: Command, started: Program
+) -> None:
+    options = [
+        "scan",
+        *genome[:2],
+        "--region",
+        "chr1:501-1,500",
+        "--step",
+        100,
+        "--model",
+        weights(),
+        "--device",
+        "cpu",
+    ]
+    there, here = on_cluster_and_here(options, "a", tmp_path, seqexpr, started)
+    assert there == here
+    assert sorted(there) == ["a.json", "a.minus.bedgraph", "a.plus.bedgraph"]
 
 
 @pytest.fixture(scope="module")
