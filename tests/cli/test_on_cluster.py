@@ -222,6 +222,32 @@ def test_a_killed_worker_changes_no_byte(
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="kills processes")
+def test_a_killed_chunk_is_tried_again(predict: list[object], one_run: bytes, tmp_path: Path, started: Program) -> None:
+    """As the system does it when memory runs out: it takes the largest process, which is not the worker."""
+    out = tmp_path / "a.tsv"
+    process = started(*predict, "--scheduler", "local:1", "--chunks", 1, "--out", out)
+    until(lambda: chunk_processes(process))[0].kill()
+    code, said = finished(process)
+    assert code == 0, said
+    assert out.read_bytes() == one_run
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="kills processes")
+def test_a_chunk_that_takes_its_workers_along(
+    predict: list[object], tmp_path: Path, started: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "0")
+    process = started(*predict, "--scheduler", "local:1", "--chunks", 1, "--out", tmp_path / "a.tsv")
+    until(lambda: chunk_processes(process))[0].parent().kill()
+    code, said = finished(process)
+    assert (code, len(said)) == (5, 2), said
+    assert said[1].startswith("seqexpr: error: chunk 1 of 1 failed on the worker tcp://127.0.0.1:")
+    assert said[1].endswith(": every worker that computed it died, as happens when memory runs out")
+
+
+@pytest.mark.slow
 def test_a_poison_record_leaves_all_other_chunks(
     windows: Path, predict: list[object], tmp_path: Path, started: Program, seqexpr: Command
 ) -> None:
