@@ -85,8 +85,8 @@ def started(program: Program) -> Iterator[Program]:
     """Start the command line; whatever is left of it and its workers is ended after the test."""
     processes = []
 
-    def start(*arguments: object) -> subprocess.Popen[bytes]:
-        processes.append(program(*arguments))
+    def start(*arguments: object, **options: object) -> subprocess.Popen[bytes]:
+        processes.append(program(*arguments, **options))
         return processes[-1]
 
     yield start
@@ -314,16 +314,19 @@ def test_a_killed_scheduler_is_resumed_from_finished_chunks(
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")
+@pytest.mark.parametrize("to_all", [True, False])
 @pytest.mark.parametrize(
     ("number", "code", "last"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )
 def test_a_stopped_command_leaves_no_process(
-    number: int, code: int, last: str, predict: list[object], tmp_path: Path, started: Program
+    number: int, code: int, last: str, to_all: bool, predict: list[object], tmp_path: Path, started: Program
 ) -> None:
-    process = started(*predict, "--scheduler", "local:1", "--chunks", 2, "--out", tmp_path / "a.tsv")
+    """A terminal and a batch system send the signal to all processes of the command."""
+    options = (*predict, "--scheduler", "local:1", "--chunks", 2, "--out", tmp_path / "a.tsv")
+    process = started(*options, start_new_session=True)
     until(lambda: chunk_processes(process))
     tree = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(number)
+    (os.killpg if to_all else os.kill)(process.pid, number)
     ended, said = finished(process)
     assert (ended, said) == (code, ["2 chunks on 1 worker thread of local:1", f"seqexpr: {last}"])
     assert psutil.wait_procs(tree, timeout=SECONDS)[1] == []

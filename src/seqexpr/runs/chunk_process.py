@@ -105,7 +105,7 @@ def _absent(chunk: Chunk) -> str:
     """What this worker does not have; "" where it can begin."""
     if chunk.version != __version__:
         return f"this worker has seqexpr {__version__}, and the command is of {chunk.version}"
-    for needed in (chunk.wanted, *(os.path.join(chunk.folder, file) for file in chunk.inputs)):
+    for needed in (chunk.wanted, chunk.folder, *(os.path.join(chunk.folder, file) for file in chunk.inputs)):
         if not os.path.exists(needed):
             shown = os.path.dirname(needed) if needed == chunk.wanted else needed
             return f"this worker does not see {shown}: workers and the command need the same files at the same places"

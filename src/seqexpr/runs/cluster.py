@@ -18,6 +18,7 @@ from typing import Any
 from seqexpr.errors import DeviceError, InputError, MissingDataError, SeqexprError, UsageError
 from seqexpr.own_files import read_json
 from seqexpr.runs.chunk_process import Chunk, ChunkStopped, Ended, run_chunk, threads_of_worker
+from seqexpr.runs.interrupts import interrupts_held
 from seqexpr.threads import usable_cores
 
 logger = logging.getLogger(__name__)
@@ -192,14 +193,15 @@ def open_cluster(scheduler: str, patience: float) -> Iterator[Cluster]:
     _silence()
     with ExitStack() as stack:
         if local:
-            here = distributed.LocalCluster(
-                n_workers=int(local[1]),
-                threads_per_worker=1,  # a chunk each, whose process has threads of its own
-                memory_limit=0,
-                host="127.0.0.1",
-                dashboard_address=None,
-                silence_logs=logging.CRITICAL,
-            )
+            with interrupts_held():  # the thread that starts workers is born with this, and so are these
+                here = distributed.LocalCluster(
+                    n_workers=int(local[1]),
+                    threads_per_worker=1,  # a chunk each, whose process has threads of its own
+                    memory_limit=0,
+                    host="127.0.0.1",
+                    dashboard_address=None,
+                    silence_logs=logging.CRITICAL,
+                )
             client = stack.enter_context(distributed.Client(stack.enter_context(here)))
         else:
             try:

@@ -14,8 +14,8 @@ import signal
 import threading
 import traceback
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.process import BaseProcess
@@ -28,6 +28,7 @@ import torch
 from seqexpr.errors import DeviceError, SeqexprError
 from seqexpr.prediction.device import keep_freed_memory
 from seqexpr.runs.fold_run import run_fold
+from seqexpr.runs.interrupts import interrupts_held
 from seqexpr.runs.observers import FoldObserver
 from seqexpr.training.experiment import Experiment, Split
 from seqexpr.training.trainer import Observer
@@ -237,7 +238,7 @@ class _Team:
         """Start a worker with its first fold."""
         here, there = self._context.Pipe()
         process = self._context.Process(target=work, args=(there, *self._arguments), daemon=True)
-        with _interrupts_held():  # a worker is born with this, and leaves Ctrl-C to its parent
+        with interrupts_held():  # a worker is born with this, and leaves Ctrl-C to its parent
             process.start()
         there.close()  # so that the pipe ends with the worker
         self._processes[here] = process
@@ -283,16 +284,3 @@ class _Team:
                 process.kill()
                 process.join()
             connection.close()
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Hold back Ctrl-C here, and in processes that are started meanwhile for good."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
