@@ -12,6 +12,7 @@ pytest.importorskip("distributed")
 from seqexpr.runs.chunk_folder import wanted_in
 from seqexpr.runs.chunk_process import Chunk
 from seqexpr.runs.cluster import ChunkFailed, Cluster, open_cluster
+from seqexpr.threads import allowed_cores
 
 pytestmark = pytest.mark.slow
 
@@ -26,6 +27,12 @@ def test_threads_are_divided_among_the_processes(cluster: Cluster) -> None:
     assert (cluster.places, cluster.described()) == (2, "2 worker threads of local:2")
     assert [cluster.threads(asked) for asked in (1, 2, 7)] == [1, 1, 3]
     assert cluster.equal_threads(7) == 3
+
+
+def test_workers_elsewhere_share_their_cores_among_their_threads(cluster: Cluster) -> None:
+    elsewhere = Cluster(cluster.name, 0, 60, cluster.client)  # of one thread each, as these are
+    assert elsewhere.threads(None) is None
+    assert (elsewhere.equal_threads(None), elsewhere.equal_threads(5)) == (allowed_cores(), 5)
 
 
 def failure(cluster: Cluster, chunks: dict[int, Chunk]) -> ChunkFailed:

@@ -66,15 +66,9 @@ class ChunkStopped(Exception):
     """The chunk's process was stopped from outside: another try, perhaps elsewhere, may do better."""
 
 
-def threads_of_worker() -> int:
-    """The threads that a chunk gets on this worker: its cores divided by the chunks that it runs at once."""
-    return max(1, allowed_cores() // _chunks_at_once())
-
-
-def _chunks_at_once() -> int:
-    from distributed import get_worker
-
-    return int(get_worker().state.nthreads)
+def share_of_cores(cores: int, at_once: int) -> int:
+    """The threads of each chunk on a worker with so many cores, which runs so many chunks at once."""
+    return max(1, cores // at_once)
 
 
 def run_chunk(chunk: Chunk) -> Ended:
@@ -85,10 +79,11 @@ def run_chunk(chunk: Chunk) -> Ended:
     """
     from distributed import get_worker
 
-    worker = str(get_worker().address)
+    dask = get_worker()
+    worker = str(dask.address)
     if problem := _absent(chunk):
         return Ended(MissingDataError.exit_code, problem, worker)
-    threads = chunk.threads or threads_of_worker()
+    threads = chunk.threads or share_of_cores(allowed_cores(), dask.state.nthreads)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}  # dask sets it to 1
     if chunk.cache is not None:
         environment["SEQEXPR_CACHE"] = chunk.cache

@@ -17,9 +17,9 @@ from typing import Any
 
 from seqexpr.errors import DeviceError, InputError, MissingDataError, SeqexprError, UsageError
 from seqexpr.own_files import read_json
-from seqexpr.runs.chunk_process import Chunk, ChunkStopped, Ended, run_chunk, threads_of_worker
+from seqexpr.runs.chunk_process import Chunk, ChunkStopped, Ended, run_chunk, share_of_cores
 from seqexpr.runs.interrupts import interrupts_held
-from seqexpr.threads import usable_cores
+from seqexpr.threads import allowed_cores, usable_cores
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,7 @@ _LOCAL = re.compile("local:([0-9]{1,4})", re.ASCII)
 _RETRIES = 3
 """Of a chunk whose process is stopped from outside; how many dead workers a chunk survives, dask's
 `distributed.scheduler.allowed-failures` says."""
+_LACKS_SEQEXPR = "cannot import seqexpr: install it there, in the version of this command"
 _SECONDS_TO_CONNECT = 10
 _SECONDS_BETWEEN_LOOKS = 1.0
 _LOOKS_BETWEEN_COUNTS = 5
@@ -71,8 +72,18 @@ class Cluster:
         return max(1, (asked or usable_cores()) // self.local) if self.local else asked
 
     def equal_threads(self, asked: int | None) -> int:
-        """As `threads`, but a number that all workers of now can give."""
-        return self.threads(asked) or min(self.client.run(threads_of_worker).values())
+        """As `threads`, but a number that all workers of now can give.
+
+        Raises:
+            MissingDataError: seqexpr is not installed on a worker.
+        """
+        if threads := self.threads(asked):
+            return threads
+        at_once, cores = self.client.nthreads(), self.client.run(allowed_cores, on_error="return")
+        for address, found in cores.items():
+            if isinstance(found, Exception):
+                raise MissingDataError(f"the worker {address} {_LACKS_SEQEXPR} ({found})")
+        return min(share_of_cores(found, at_once.get(address, 1)) for address, found in cores.items())
 
     def run(self, chunks: Mapping[int, Chunk], called: str, heard: Callable[[int], None]) -> None:
         """Run chunks. One that fails stops no other, but for a mistake in the command's options.
@@ -160,9 +171,7 @@ def _outcome(future: Any) -> Ended:
     if isinstance(problem, ChunkStopped):
         return Ended(DeviceError.exit_code, str(problem))
     if isinstance(problem, ImportError):
-        return Ended(
-            MissingDataError.exit_code, f"a worker cannot import what it needs ({problem}): install seqexpr there"
-        )
+        return Ended(MissingDataError.exit_code, f"a worker {_LACKS_SEQEXPR} ({problem})")
     return Ended(1, f"{type(problem).__name__}: {problem}")
 
 
