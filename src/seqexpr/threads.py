@@ -25,20 +25,24 @@ _BUSY_SHARE = 0.3
 
 
 def usable_cores(groups: Path = _GROUPS, process_groups: Path = _PROCESS_GROUPS) -> int:
-    """The cores that compute for this process, at least 1.
+    """The cores that compute for this process, at least 1: `allowed_cores`, or `OMP_NUM_THREADS` where that is less."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # a list is one number for each nested level
+    wanted = [int(asked)] if asked.isascii() and asked.isdigit() else []
+    return min([allowed_cores(groups, process_groups), *(count for count in wanted if count)])
 
-    The least of: the cores that it may run on (taskset, SLURM, Kubernetes' static policy), the CPU quota of its
-    control groups (`docker run --cpus`, Kubernetes' limits), rounded up, and `OMP_NUM_THREADS`, where each is known.
+
+def allowed_cores(groups: Path = _GROUPS, process_groups: Path = _PROCESS_GROUPS) -> int:
+    """The cores that the system allows this process, at least 1.
+
+    The least of: the cores that it may run on (taskset, SLURM, Kubernetes' static policy), and the CPU quota of its
+    control groups (`docker run --cpus`, Kubernetes' limits), rounded up, where each is known.
 
     Args:
         groups: where control groups, version 1 or 2, are mounted.
         process_groups: the file that names those of this process.
     """
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quotas = [-(-quota // period) for quota, period in _quotas(groups, process_groups)]
-    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # a list is one number for each nested level
-    wanted = [int(asked)] if asked.isascii() and asked.isdigit() else []
-    return max(1, min([affinity, *quotas, *(count for count in wanted if count)]))
+    return max(1, min([affinity, *(-(-quota // period) for quota, period in _quotas(groups, process_groups))]))
 
 
 def wait_passively_if_busy(seconds: float = 0.1, file: Path = _CPU_TIMES) -> float | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from seqexpr.datasets.dataset import PreparedDataset
     from seqexpr.evaluation.folds import SplitKind
+    from seqexpr.runs.cross_validation import FoldRunner
     from seqexpr.runs.observers import FoldObserver, RunObserver
     from seqexpr.tasks.catalogue import Task
     from seqexpr.training.experiment import Experiment
@@ -208,6 +209,7 @@ def cross_validate(
     device: str = "auto",
     threads: int | None = None,
     observer: FoldObserver | None = None,
+    elsewhere: FoldRunner | None = None,
 ) -> Run:
     """Predict every gene once by a network that never saw it, next to baselines on the same folds.
 
@@ -234,6 +236,7 @@ def cross_validate(
         only_folds: run these alone, counted from 0, where other processes may be running others; `out` is then always
             continued, and the run ends by `seqexpr cv --merge`.
         jobs: folds at once, each in a process of its own.
+        elsewhere: what runs the folds instead of this process; --scheduler gives one that has them run on a cluster.
 
     Returns:
         The run. What fails after the training is in its `failed`; everything else is written.
@@ -271,7 +274,7 @@ def cross_validate(
     if only_folds:
         run_folds(experiment, settings, folder, chosen, only_folds, observer=heard, jobs=jobs)
     else:
-        run_all(experiment, settings, folder, chosen, resume=resume, observer=heard, jobs=jobs)
+        run_all(experiment, settings, folder, chosen, resume=resume, observer=heard, jobs=jobs, elsewhere=elsewhere)
     return Run(folder)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seqexpr.cli import cluster_options
 from seqexpr.cli import run_options as options
 from seqexpr.cli.console import set_up_logging, status
 from seqexpr.cli.help import share, whole_number
@@ -120,6 +121,8 @@ def cv(
     ] = None,
     device: options.DeviceOption = options.Device.AUTO,
     threads: options.ThreadsOption = None,
+    scheduler: cluster_options.Scheduler = None,
+    worker_timeout: cluster_options.WorkerTimeout = cluster_options.WORKER_TIMEOUT,
     all_metrics: options.AllMetrics = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -145,6 +148,10 @@ def cv(
     seqexpr cv --task my-dataset --folds 10 --only-fold K --out runs/lung-cv
 
     seqexpr cv --merge runs/lung-cv
+
+    Or on a dask cluster, a fold on each worker:
+
+    seqexpr cv --task my-dataset --folds 10 --scheduler scheduler.json --out runs/lung-cv
     """
     from seqexpr.cli.run_display import show_results
 
@@ -157,9 +164,12 @@ def cv(
             "--task is needed: a named task or a folder made by seqexpr prepare (or --merge, for folds that were run)"
         )
     from seqexpr import api
+    from seqexpr.cli.on_cluster import folds_on_cluster
     from seqexpr.cli.run_display import RunDisplay
 
-    with RunDisplay(only_fold or ()) as display:
+    if scheduler is not None and (jobs > 1 or only_fold):
+        raise UsageError(f"--scheduler runs all folds: leave {'--only-fold' if only_fold else '--jobs'} out")
+    with folds_on_cluster(context) as place, RunDisplay(only_fold or ()) as display:
         run = api.cross_validate(
             task,
             out=out,
@@ -179,11 +189,12 @@ def cv(
             test_chromosomes=test_chromosomes or (),
             valid_chromosomes=valid_chromosomes or (),
             only_folds=only_fold or (),
-            jobs=jobs,
+            jobs=jobs if place is None else place.at_once,
             resume=resume,
             device=device.value,
-            threads=threads,
+            threads=threads if place is None else place.threads,
             observer=display,
+            elsewhere=None if place is None else place.run,
         )
     if only_fold:
         _show_folds(run)

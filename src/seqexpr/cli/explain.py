@@ -6,6 +6,9 @@ import sys
 from contextlib import AbstractContextManager, closing
 from typing import TYPE_CHECKING, Any
 
+import typer
+
+from seqexpr.cli import cluster_options
 from seqexpr.cli import explain_options as own
 from seqexpr.cli import predict_options as options
 
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
 
 
 def explain(
+    context: typer.Context,
     windows: options.Windows = None,
     fasta: options.Fasta = None,
     tss_at: options.TssAt = None,
@@ -39,6 +43,10 @@ def explain(
     threads: options.Threads = None,
     out: own.Out = None,
     shard: options.Shard = None,
+    scheduler: cluster_options.Scheduler = None,
+    chunks: cluster_options.Chunks = None,
+    worker_timeout: cluster_options.WorkerTimeout = cluster_options.WORKER_TIMEOUT,
+    resume: cluster_options.Resume = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Show what each letter of a gene's window or protein does to its predicted level: the change by each substitution.
@@ -51,6 +59,7 @@ def explain(
     """
     from seqexpr.cli.console import logger, progress, set_up_logging, status
     from seqexpr.cli.input_summary import summarise
+    from seqexpr.cli.on_cluster import run_on_cluster
     from seqexpr.effects.attribution import choose_explained, explain_session
     from seqexpr.effects.effect_files import describe, open_effects, open_shard, shard_format
     from seqexpr.effects.gene_effects import parse_region
@@ -63,6 +72,10 @@ def explain(
     from seqexpr.prediction.shard_files import Numbered, ShardFile, describe_options
 
     set_up_logging(quiet=quiet)
+    if scheduler is not None:
+        shard_format(out)
+    if run_on_cluster(context):
+        return
     if windows is not None and fasta is not None:
         raise UsageError(f"{windows} and --fasta {fasta} are two sources of windows; give one")
     files = (genes, fasta, windows, genbank, proteins, cds, half_life, *{tss, annotation})

@@ -47,11 +47,11 @@ def merge(shards: Shards, out: Out, quiet: Quiet = False) -> None:
     merged = merge_files(shards, out)
     of_records = "" if merged.command == "scan" else f", {plural(merged.records, 'record')}"
     status(f"{plural(merged.shards, 'shard')} of {merged.command}{of_records}")
-    for line in [*_totals(merged), *(f"written: {path}" for path in merged.files)]:
+    for line in [*totals(merged), *(f"written: {path}" for path in merged.files)]:
         status(line)
 
 
-def _totals(merged: Merged) -> list[str]:
+def totals(merged: Merged) -> list[str]:
     """What one run says of its records, as far as shards can add it up."""
     from seqexpr.cli.input_summary import summarise
     from seqexpr.prediction.inputs import InputCounts, InputSources

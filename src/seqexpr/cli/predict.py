@@ -8,6 +8,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
+from seqexpr.cli import cluster_options
 from seqexpr.cli import predict_options as options
 
 if TYPE_CHECKING:
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 
 
 def predict(
+    context: typer.Context,
     windows: options.Windows = None,
     fasta: options.Fasta = None,
     tss_at: options.TssAt = None,
@@ -40,6 +44,10 @@ def predict(
     format: options.FormatOption = None,
     symbol: options.Symbol = False,
     shard: options.Shard = None,
+    scheduler: cluster_options.Scheduler = None,
+    chunks: cluster_options.Chunks = None,
+    worker_timeout: cluster_options.WorkerTimeout = cluster_options.WORKER_TIMEOUT,
+    resume: cluster_options.Resume = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Predict expression levels, one row for each gene: its id, then the levels, in the order of the input.
@@ -52,6 +60,7 @@ def predict(
     """
     from seqexpr.cli.console import logger, progress, set_up_logging, status
     from seqexpr.cli.input_summary import summarise
+    from seqexpr.cli.on_cluster import run_on_cluster
     from seqexpr.errors import UsageError
     from seqexpr.inputs.gene_ids import read_gene_names
     from seqexpr.inputs.options import check_output, check_standard_input
@@ -62,6 +71,8 @@ def predict(
     from seqexpr.prediction.writers import choose_format, open_writer
 
     set_up_logging(quiet=quiet)
+    if run_on_cluster(context):
+        return
     if windows is not None and fasta is not None:
         raise UsageError(f"{windows} and --fasta {fasta} are two sources of windows; give one")
     files = (genes, fasta, windows, genbank, proteins, cds, half_life, *{tss, annotation})

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from seqexpr.cli import predict_options, scan_options
+import typer
+
+from seqexpr.cli import cluster_options, predict_options, scan_options
 
 
 def scan(
+    context: typer.Context,
     genome: scan_options.Genome,
     out: scan_options.Out,
     region: scan_options.Region = None,
@@ -21,6 +24,9 @@ def scan(
     format: scan_options.FormatOption = scan_options.TrackFormat.BEDGRAPH,
     resume: scan_options.Resume = False,
     shard: scan_options.Shard = None,
+    scheduler: cluster_options.Scheduler = None,
+    chunks: cluster_options.Chunks = None,
+    worker_timeout: cluster_options.WorkerTimeout = cluster_options.WORKER_TIMEOUT,
     quiet: predict_options.Quiet = False,
 ) -> None:
     """Predict the level along a genome as if a TSS lay at each position, on both strands, as browser tracks.
@@ -30,6 +36,7 @@ def scan(
     seqexpr scan --genome hg38.fa --chromosomes chr21,chr22 --format bigwig --out hg38 --resume
     """
     from seqexpr.cli.console import progress, set_up_logging, status
+    from seqexpr.cli.on_cluster import run_on_cluster
     from seqexpr.effects.scan import check_models, load_scanner
     from seqexpr.effects.scan_files import ScanFiles, ScanShard, write_scan
     from seqexpr.effects.tracks import check_format
@@ -43,6 +50,8 @@ def scan(
     from seqexpr.sequences.genome import Genome
 
     set_up_logging(quiet=quiet)
+    if run_on_cluster(context, resumable=True):
+        return
     names = None if chromosomes is None else [name.strip() for name in chromosomes.split(",") if name.strip()]
     check_one_choice(region, regions, names)
     if region is not None:

@@ -88,8 +88,8 @@ Resume = Annotated[
     bool,
     typer.Option(
         "--resume",
-        help="Go on with a scan that was interrupted, with the contig that it was at. The files are the same as "
-        "without an interruption.",
+        help="Go on with a scan that was interrupted, with the contig that it was at, or with --scheduler with the "
+        "chunks that are missing. The files are the same as without an interruption.",
         rich_help_panel=_RESULT,
     ),
 ]

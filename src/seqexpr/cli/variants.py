@@ -6,11 +6,15 @@ import sys
 from collections import Counter
 from typing import Any
 
+import typer
+
+from seqexpr.cli import cluster_options
 from seqexpr.cli import predict_options as shared
 from seqexpr.cli import variants_options as options
 
 
 def variants(
+    context: typer.Context,
     vcf: options.Vcf = None,
     table: options.Table = None,
     variant: options.Variant = None,
@@ -33,6 +37,10 @@ def variants(
     out: options.Out = None,
     format: options.FormatOption = None,
     shard: shared.Shard = None,
+    scheduler: cluster_options.Scheduler = None,
+    chunks: cluster_options.Chunks = None,
+    worker_timeout: cluster_options.WorkerTimeout = cluster_options.WORKER_TIMEOUT,
+    resume: cluster_options.Resume = False,
     quiet: shared.Quiet = False,
 ) -> None:
     """Predict what variants do to expression levels: a row for each allele and each gene whose window holds it.
@@ -44,6 +52,7 @@ def variants(
     seqexpr variants --vcf phased.vcf.gz --phased --genome hg38.fa --tss genes.gtf --genes HBB
     """
     from seqexpr.cli.console import logger, plural, progress, set_up_logging, status
+    from seqexpr.cli.on_cluster import run_on_cluster
     from seqexpr.effects.variant_output import choose_effect_format, open_effects
     from seqexpr.effects.variant_records import VcfReader
     from seqexpr.effects.variant_session import open_source, open_variants
@@ -56,6 +65,8 @@ def variants(
     from seqexpr.prediction.writers import open_table
 
     set_up_logging(quiet=quiet)
+    if run_on_cluster(context):
+        return
     files = (genes, vcf, table, half_life, *{tss, annotation})
     check_standard_input(*files)
     check_output(out, *files, genome, contig_aliases, *(model or ()))

@@ -7,7 +7,7 @@ fitted on the remaining genes. (The paper's code stops on the test fold; its num
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,10 @@ from seqexpr.training.experiment import Experiment, Split
 
 logger = logging.getLogger(__name__)
 
+FoldRunner = Callable[[Path, Sequence[int], int, int, FoldObserver], None]
+"""Runs folds into the folder of a run that is begun, in other processes: gets the folder, the folds, how many there are
+of all, the threads of each, and who hears of it. All of them are done when it returns."""
+
 
 def cross_validate(
     experiment: Experiment,
@@ -38,6 +42,7 @@ def cross_validate(
     resume: bool,
     observer: FoldObserver,
     jobs: int = 1,
+    elsewhere: FoldRunner | None = None,
 ) -> list[dict[str, Any]]:
     """Run all folds into `folder`, or those that are missing there, and score the out-of-fold predictions.
 
@@ -52,6 +57,7 @@ def cross_validate(
         observer: hears how it goes.
         jobs: folds at once, each in a process of its own with this process's threads divided among them. On a CPU
             a result depends on the number of threads in its last digits: equal are runs with equal threads a fold.
+        elsewhere: runs the folds instead of this process, `jobs` of them at once on its threads, if any.
 
     Returns:
         the rows of `metrics.json`: model, output, scope ("all" or "fold K"), n, metrics with intervals, and for
@@ -66,10 +72,15 @@ def cross_validate(
     start_run(folder, _manifest(experiment, device, threads), resume=resume)
     observer.on_begin(folder, experiment.recipe.max_epochs)
     experiment = taught(experiment, folder, device, observer)
+    if elsewhere is not None:
+        missing = sorted(set(range(len(splits))) - set(done_folds(folder, len(splits))))
+        if missing:
+            elsewhere(folder, missing, len(splits), threads, observer)
+        return finish_cv(folder, experiment, splits, device, observer, threads)
     runner = partial(_run, experiment, splits, folder, device, observer, jobs, threads)
-    if elsewhere := runner(range(len(splits)), wait=False):
-        observer.on_stage(f"waiting for folds that another process is running: {_numbers(elsewhere)}")
-        runner(elsewhere, wait=True)
+    if left := runner(range(len(splits)), wait=False):
+        observer.on_stage(f"waiting for folds that another process is running: {_numbers(left)}")
+        runner(left, wait=True)
     return finish_cv(folder, experiment, splits, device, observer, threads)
 
 
