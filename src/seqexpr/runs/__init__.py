@@ -1,1 +1,1 @@
-"""Run `train` and `cv`: from options to a folder that holds weights, predictions, metrics and a report; and clusters."""
+"""Run `train` and `cv`: options to a folder of weights, predictions, metrics and a report; and work on clusters."""
