@@ -141,7 +141,11 @@ def explain(
             about=not counts.expected_is_exact,
             live=not (out in (None, "-") and sys.stdout.isatty()),
         ) as advance,
-        closing(explain_session(session, explained, method=method.value, advance=advance, say=status)) as found,
+        closing(
+            explain_session(
+                session, explained, method=method.value, partial=shard is not None, advance=advance, say=status
+            )
+        ) as found,
     ):
         for effects in found:
             writer.write(effects)

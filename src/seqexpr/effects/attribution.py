@@ -107,6 +107,7 @@ def explain_session(
     explained: Explained,
     *,
     method: Method = "ism",
+    partial: bool = False,
     advance: Callable[[int], None] = lambda _: None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Generator[GeneEffects, None, None]:
@@ -116,6 +117,7 @@ def explain_session(
         session: its records are read; what else a gene has stays as it is while letters of one input are replaced.
         explained: what of each gene; from `choose_explained` with the session's needs.
         method: "ism" predicts every substitution; "gradient" estimates them from integrated gradients.
+        partial: whether there are other genes elsewhere, so that these may have nothing in the region.
         advance: is told how many letters are done, as they are.
         say: gets lines about genes of which nothing is explained, and about how far gradients add up.
 
@@ -131,13 +133,14 @@ def explain_session(
 
         for line in check_differentiable([model.metadata for model in _models(session)]):
             say(line)
-    return _explained(session, explained, method, advance, say)
+    return _explained(session, explained, method, partial, advance, say)
 
 
 def _explained(
     session: Session,
     explained: Explained,
     method: Method,
+    partial: bool,
     advance: Callable[[int], None],
     say: Callable[[str], None],
 ) -> Generator[GeneEffects, None, None]:
@@ -193,7 +196,7 @@ def _explained(
                 circular=site is not None and site.chrom in session.counts.circular,
                 letters=letters,
             )
-    if session.counts.records and not done:
+    if session.counts.records and not (done or partial):
         raise UsageError(f"--region {explained.region}: no protein has so many residues")
 
 

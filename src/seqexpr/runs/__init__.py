@@ -1,1 +1,1 @@
-"""Run `train` and `cv`, from options to a folder with weights, predictions, metrics and a report; and dask clusters."""
+"""Run `train` and `cv`: options to a folder of weights, predictions, metrics and a report; and work on clusters."""
