@@ -106,10 +106,10 @@ def dask(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Start `dask scheduler` or `dask worker` with a scheduler file."""
     processes = []
 
-    def start(role: str, file: Path, *options: str) -> subprocess.Popen[bytes]:
+    def start(role: str, file: Path, *options: str, **environment: str) -> subprocess.Popen[bytes]:
         words = [sys.executable, "-m", "dask", role, "--scheduler-file", str(file), "--no-dashboard", *options]
         nowhere = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        process = subprocess.Popen(words, cwd=tmp_path, **nowhere)  # type: ignore[call-overload]
+        process = subprocess.Popen(words, cwd=tmp_path, env={**os.environ, **environment}, **nowhere)  # type: ignore[call-overload]
         processes.append(process)
         until(file.exists)
         return process  # type: ignore[no-any-return]
@@ -202,6 +202,22 @@ def test_nobody_at_the_address(predict: list[object], tmp_path: Path, started: P
     code, said = finished(started(*predict, "--scheduler", address, "--out", tmp_path / "a.tsv"))
     assert (code, len(said)) == (4, 1)
     assert said[0].startswith(f"seqexpr: error: no scheduler answers at {address} ")
+
+
+@pytest.mark.slow
+def test_a_worker_without_seqexpr(dask: Command, predict: list[object], tmp_path: Path, started: Program) -> None:
+    """It says so, for it can unpack what it is to run."""
+    file, package = tmp_path / "s.json", tmp_path / "packages" / "seqexpr"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ImportError('No module named seqexpr')\n")
+    dask("scheduler", file, *scheduler_options())
+    dask("worker", file, *worker_options(), PYTHONPATH=str(package.parent))
+    code, said = finished(started(*predict, "--scheduler", file, "--chunks", 1, "--out", tmp_path / "a.tsv"))
+    assert (code, len(said)) == (4, 2), said
+    assert said[1] == (
+        "seqexpr: error: chunk 1 of 1 failed: a worker cannot import seqexpr: install it there, in the version of this "
+        "command (No module named seqexpr)"
+    )
 
 
 @pytest.mark.slow

@@ -12,12 +12,12 @@ import re
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from seqexpr.errors import DeviceError, InputError, MissingDataError, SeqexprError, UsageError
 from seqexpr.own_files import read_json
-from seqexpr.runs.chunk_process import Chunk, ChunkStopped, Ended, run_chunk, share_of_cores
+from seqexpr.runs.chunk_process import Chunk, ChunkStopped, Ended, share_of_cores
 from seqexpr.runs.interrupts import interrupts_held
 from seqexpr.threads import allowed_cores, usable_cores
 
@@ -116,8 +116,11 @@ class Cluster:
         """Each chunk's number and how it ended, as they end; what is not given yet is cancelled at the end."""
         ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
         mark = time.time_ns()
+        task = _task()
         futures = {
-            self.client.submit(run_chunk, chunk, key=f"seqexpr-{mark}-{number}", retries=_RETRIES, pure=False): number
+            self.client.submit(
+                task, asdict(chunk), key=f"seqexpr-{mark}-{number}", retries=_RETRIES, pure=False
+            ): number
             for number, chunk in chunks.items()
         }
         try:
@@ -147,6 +150,17 @@ class Cluster:
             if future.cancelled():
                 raise MissingDataError(f"the connection to the scheduler {self.name} was lost")
             return future
+
+
+def _task() -> Callable[[dict[str, Any]], Ended]:
+    """What is sent to a worker: as code, and not by a name that a worker without seqexpr would end over."""
+
+    def run(described: dict[str, Any]) -> Ended:
+        from seqexpr.runs.chunk_process import Chunk, run_chunk
+
+        return run_chunk(Chunk(**described))
+
+    return run
 
 
 def _said(name: str, ended: Ended) -> str:
@@ -208,7 +222,7 @@ def open_cluster(scheduler: str, patience: float) -> Iterator[Cluster]:
                     threads_per_worker=1,  # a chunk each, whose process has threads of its own
                     memory_limit=0,
                     host="127.0.0.1",
-                    dashboard_address=None,
+                    dashboard_address="127.0.0.1:0",  # any port: the usual one may be in use
                     silence_logs=logging.CRITICAL,
                 )
             client = stack.enter_context(distributed.Client(stack.enter_context(here)))
