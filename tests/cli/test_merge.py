@@ -176,7 +176,29 @@ def test_streams_of_other_records_are_foreign(
     for index, given in ((1, text), (2, text.replace(b">g7\n", b">other\n"))):
         assert seqexpr(*predict, "--shard", f"{index}/2", "--out", tmp_path / f"{index}.tsv", stdin=given).code == 0
     line = refused(seqexpr, tmp_path, tmp_path / "1.tsv", tmp_path / "2.tsv")
-    assert "2.tsv.shard.json: found a shard of something else: the records' names" in line
+    assert "2.tsv.shard.json: found a shard of something else: the records, by names and letters," in line
+
+
+def test_streams_of_other_letters_under_the_same_names_are_foreign(
+    tmp_path: Path, windows: Path, predict: list[object], seqexpr: Command
+) -> None:
+    predict[1] = "-"
+    other = windows.read_bytes().replace(b"AAA", b"ACA")
+    for index, given in ((1, windows.read_bytes()), (2, other)):
+        assert seqexpr(*predict, "--shard", f"{index}/2", "--out", tmp_path / f"{index}.tsv", stdin=given).code == 0
+    done = seqexpr("merge", tmp_path, "--out", tmp_path / "a.tsv")
+    assert (done.code, done.out, done.err.count("\n")) == (3, "", 1)
+    assert "2.tsv.shard.json: found a shard of something else: the records, by names and letters," in done.err
+
+
+def test_a_table_that_is_a_stream_is_refused(tmp_path: Path, predict: list[object], seqexpr: Command) -> None:
+    options = ["--half-life", "-", "--shard", "1/2", "--out", tmp_path / "1.tsv"]
+    done = seqexpr(*predict, *options, stdin=b"id\n")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        "seqexpr: error: --shard: --half-life - is a stream, which other shards cannot compare; give a file\n"
+    )
+    assert not (tmp_path / "1.tsv").exists()
 
 
 def test_a_damaged_shard_is_named(tmp_path: Path, parts: Path, seqexpr: Command) -> None:
@@ -401,6 +423,17 @@ def scan(tmp_path: Path, weights: Weights, monkeypatch: pytest.MonkeyPatch) -> l
     (tmp_path / "genome.fa").write_text("".join(f">{name}\n{letters}\n" for name, letters in contigs.items()))
     options = ["--chromosomes", ",".join(contigs), "--step", 10, "--model", weights(), "--device", "cpu"]
     return ["scan", "--genome", tmp_path / "genome.fa", *options]
+
+
+def test_a_merged_scan_never_replaces_a_shard(tmp_path: Path, scan: list[object], seqexpr: Command) -> None:
+    (tmp_path / "parts").mkdir()
+    for index in (1, 2):
+        assert seqexpr(*scan, "--shard", f"{index}/2", "--out", tmp_path / f"parts/{index}", "-q").code == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "parts").iterdir()}
+    done = seqexpr("merge", tmp_path / "parts", "--out", tmp_path / "parts/1")
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert "is an input" in done.err
+    assert {path.name: path.read_bytes() for path in (tmp_path / "parts").iterdir()} == before
 
 
 @pytest.mark.parametrize("count", [1, 3, 7, 40])

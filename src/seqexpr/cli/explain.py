@@ -69,7 +69,7 @@ def explain(
     from seqexpr.inputs.windows import parse_tss_at
     from seqexpr.prediction.inputs import InputSources
     from seqexpr.prediction.session import default_models, open_session
-    from seqexpr.prediction.shard_files import Numbered, ShardFile, describe_options
+    from seqexpr.prediction.shard_files import Numbered, ShardFile, check_comparable, describe_options
 
     set_up_logging(quiet=quiet)
     if scheduler is not None:
@@ -106,6 +106,8 @@ def explain(
             status(f"{named}: proteins, by their letters; they are read as with --proteins")
 
     part_file = None if shard is None else ShardFile(out, shard, "explain", shard_format(out), largest=1)
+    if part_file is not None:
+        check_comparable(given)
 
     def fitted(needs: ModelNeeds) -> InputSources:
         choose_explained(needs, input=input, region=part, output=output)

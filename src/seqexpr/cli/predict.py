@@ -67,7 +67,7 @@ def predict(
     from seqexpr.inputs.windows import parse_tss_at
     from seqexpr.prediction.inputs import InputSources
     from seqexpr.prediction.session import open_session
-    from seqexpr.prediction.shard_files import ShardFile, describe_options
+    from seqexpr.prediction.shard_files import ShardFile, check_comparable, describe_options
     from seqexpr.prediction.writers import choose_format, open_writer
 
     set_up_logging(quiet=quiet)
@@ -103,6 +103,8 @@ def predict(
         raise UsageError("--symbol shows symbols of --tss, --annotation or --genbank, which are not given")
     chosen_format = choose_format(out, format.value if format else None)
     part = None if shard is None else ShardFile(out, shard, "predict", chosen_format)
+    if part is not None:
+        check_comparable(sources)
     session = open_session(
         _example_of(sources) if example else sources,
         model or (),

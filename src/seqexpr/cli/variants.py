@@ -60,7 +60,7 @@ def variants(
     from seqexpr.inputs.gene_ids import read_gene_names
     from seqexpr.inputs.options import check_output, check_standard_input
     from seqexpr.prediction.inputs import InputSources
-    from seqexpr.prediction.shard_files import ShardFile, describe_file
+    from seqexpr.prediction.shard_files import ShardFile, check_comparable, describe_file
     from seqexpr.prediction.shards import LARGEST_BLOCK, count_records
     from seqexpr.prediction.writers import open_table
 
@@ -95,6 +95,8 @@ def variants(
         skip_missing_contigs=skip_missing_contigs,
         allow_unknown_genes=allow_unknown_genes,
     )
+    if part is not None:
+        check_comparable(sources)
     session = open_variants(
         sources,
         source,

@@ -19,6 +19,7 @@ from seqexpr.effects.scan import Scanner, stretch_sizes
 from seqexpr.effects.tracks import SUFFIXES, bedgraph_rows, check_format, write_track
 from seqexpr.errors import UsageError
 from seqexpr.files import atomic_path, write_json
+from seqexpr.inputs.options import check_output
 from seqexpr.models.trained import Output
 from seqexpr.own_files import read_json
 from seqexpr.prediction.shard_files import SUFFIX, Description, write_description
@@ -305,6 +306,8 @@ def merge_scan(shards: Sequence[Description], out: str) -> list[Path]:
     made_of = shards[0].made_of
     outputs = [Output(name, unit) for name, unit in made_of["outputs"]]
     files = ScanFiles(out, shards[0].format, outputs)
+    for made in (*files.tracks, files.description):
+        check_output(made, *(file for one in shards for file in (one.path, *one.files)))
     files.prefix.parent.mkdir(parents=True, exist_ok=True)
     for place, track in enumerate(files.tracks):
         write_track(track, files.format, [list(one.files)[place] for one in shards], dict(made_of["contigs"]))

@@ -132,6 +132,10 @@ def _all(_: str) -> bool:
     return True
 
 
+def _unseen(_: bytes) -> None:
+    pass
+
+
 class FastaWindows:
     """Windows from FASTA records, with the TSS boundary at a stated offset.
 
@@ -159,6 +163,8 @@ class FastaWindows:
         check_tss_at(tss_at)
         self.counts = DnaCounts()
         self.ids: list[str] = []
+        self.watch: Callable[[bytes], None] = _unseen
+        """Is shown the letters of each record, wanted or not."""
         self._path = path
         self._tss_at = tss_at
         self._first_length: int | None = None
@@ -183,6 +189,7 @@ class FastaWindows:
             gene = clean(record.id)
             self.ids.append(gene)
             boundary = self._boundary(record)
+            self.watch(record.sequence)
             if wanted(gene):
                 tokens = DNA.encode(record.sequence, file=self._path, record=_named(record))
                 window, padded = place_window(tokens, boundary, self.upstream, self.downstream)

@@ -115,10 +115,13 @@ def add_up(shards: Sequence[Description]) -> dict[str, Any]:
 
 
 def _sum(total: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers of the same name added up, within objects too; what is under "same" stands for all."""
+    """Numbers of the same name added up, within objects too; what is under "same" stands for all, or is an example,
+    which some lack."""
     result = dict(total)
     for key, value in more.items():
-        if key == "same" or key not in result:
+        if key == "same" and isinstance(value, Mapping):
+            result[key] = {**value, **{name: one for name, one in result.get(key, {}).items() if one}}
+        elif key == "same" or key not in result:
             result.setdefault(key, value)
         elif isinstance(value, Mapping) and isinstance(result[key], Mapping):
             result[key] = _sum(result[key], value)

@@ -82,7 +82,8 @@ def read_records(
         coding.pass_over(name)
         return False
 
-    sequences = _sequences(reader, sources, needs, counts, reference.genbank, wanted)
+    watch = None if share is None else share.sees
+    sequences = _sequences(reader, sources, needs, counts, reference.genbank, wanted, watch)
     records = _records(sequences, half_life, coding, counts)
     pairs = reader is not None and needs.protein_length > 0
     return _without_others(records, share, counts) if share is not None and pairs else records
@@ -316,7 +317,15 @@ def _sequences(
     counts: InputCounts,
     genbank: GenbankFile | None,
     wanted: Callable[[str], bool],
+    watch: Callable[[bytes], None] | None,
 ) -> Iterator[tuple[str, Tokens | None, Tokens | None]]:
+    def seen(record: FastaRecord) -> bool:
+        if watch is not None:
+            watch(record.sequence)
+        return True
+
+    if watch is not None and isinstance(reader, FastaWindows):
+        reader.watch = watch
     proteins = None
     if needs.protein_length:
         if sources.protein_records is not None:
@@ -326,7 +335,7 @@ def _sequences(
         else:
             records = genbank.proteins() if genbank else iter(())
         if reader is None:
-            records = (record for record in records if wanted(record.id))
+            records = (record for record in records if seen(record) and wanted(record.id))
         proteins = _proteins(records, sources, needs, counts)
     if reader is None:
         assert proteins is not None

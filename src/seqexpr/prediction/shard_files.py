@@ -29,6 +29,9 @@ Record = TypeVar("Record")
 
 _CHECKSUM = "sha256 of this"
 _EXPECTED = "the JSON of a shard, as --shard writes it"
+_STREAM = "a stream"
+"""What is said of an input that is no file."""
+
 _WHOLE_FILE = 4 << 20
 """Bytes of an input up to which all of it is compared among shards."""
 _SAMPLES, _SAMPLE = 64, 64 << 10
@@ -277,7 +280,7 @@ class Description:
     own: int
     """Records of the shard."""
     names: str | None
-    """SHA-256 of all records' names, where they are not known beforehand."""
+    """SHA-256 of all records' names and letters, where they are not known beforehand."""
     largest_block: int | None
     """Records in a block, at most; None: the shard's records are neighbours."""
     segments: array[int]
@@ -418,7 +421,7 @@ def read_shards(given: Iterable[str | os.PathLike[str]]) -> list[Description]:
     ordered = [shards[index] for index in range(1, count + 1)]
     for one in ordered:
         for file, digest in one.files.items():
-            _check_digest(file, digest)
+            _check_digest(file, digest, one.path)
     return ordered
 
 
@@ -432,7 +435,7 @@ def _check_same(one: Description, first: Description) -> None:
     keys = [*first.made_of, *(key for key in one.made_of if key not in first.made_of)]
     pairs |= {key: (one.made_of.get(key), first.made_of.get(key)) for key in keys}
     pairs["the number of records"] = one.total, first.total
-    pairs["the records' names"] = one.names, first.names
+    pairs["the records, by names and letters,"] = one.names, first.names
     for what, (found, expected) in pairs.items():
         if found != expected:
             raise InputError(
@@ -454,12 +457,14 @@ def _shown(value: Any) -> str:
     return "none" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _check_digest(file: Path, digest: str) -> None:
+def _check_digest(file: Path, digest: str, description: Path) -> None:
     try:
         found = sha256_file(file)
     except OSError as problem:
         what = problem.strerror or "an unreadable file"
-        raise InputError(file, found=what, expected=f"the file that {SUFFIX} beside it describes") from None
+        raise InputError(
+            file, found=what, expected=f"the file that {description} describes, by its name then"
+        ) from None
     if found != digest:
         raise InputError(file, found=f"SHA-256 {found}", expected=f"{digest}, as it was written: run this shard again")
 
@@ -470,7 +475,7 @@ def describe_file(path: Table) -> dict[str, Any] | str:
     The name is not: a copy of a file is the same input.
     """
     if not isinstance(path, (str, os.PathLike)) or str(path) == "-" or not os.path.isfile(path):
-        return "a stream"
+        return _STREAM
     size = os.path.getsize(path)
     digest = sha256()
     with open(path, "rb") as file:
@@ -481,6 +486,19 @@ def describe_file(path: Table) -> dict[str, Any] | str:
                 file.seek(sample * (size - _SAMPLE) // (_SAMPLES - 1))
                 digest.update(file.read(_SAMPLE))
     return {"bytes": size, "sha256" if size <= _WHOLE_FILE else "sampled": digest.hexdigest()}
+
+
+def check_comparable(sources: GeneOptions) -> None:
+    """Check that shards can compare their inputs.
+
+    Raises:
+        UsageError: a file beside the records is a stream, of which nothing could be compared.
+    """
+    main = "fasta" if sources.has_fasta else "proteins"
+    for name, file in sources.files().items():
+        if name != main and isinstance(file, (str, os.PathLike)) and describe_file(file) == _STREAM:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"--shard: {option} {file} is a stream, which other shards cannot compare; give a file")
 
 
 def describe_options(sources: GeneOptions) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Which records of a stream are a shard's, when nobody knows how many there will be.
 
 Records are dealt out in rounds: in each, the shards get a block of neighbouring records one after the other. The blocks
-of the first round hold one record, those of the second two, and so on up to a limit. So short inputs are dealt evenly,
-and in long ones neighbours, such as variants of one gene, stay together.
+of the first round hold one record, those of the second two, and so on up to a limit. So short inputs are dealt nearly
+evenly, and in long ones neighbours, such as variants of one gene, stay together.
 """
 
 from __future__ import annotations
@@ -113,7 +113,12 @@ class Share:
         self.own += mine
         return mine
 
+    def sees(self, letters: bytes) -> None:
+        """A record's sequence, whether it is the shard's or not: another one with the same name is another record."""
+        self._digest.update(letters)
+
     @property
     def names(self) -> str:
-        """SHA-256 of the names of all records that have come by, by which shards of another stream are known."""
+        """SHA-256 of all records that have come by, their names and letters, by which shards of another stream are
+        known."""
         return self._digest.hexdigest()
