@@ -262,6 +262,7 @@ def test_the_bundled_proteins(tmp_path: Path, seqexpr: Command) -> None:
     options = ("--example", "--model", "human-prot", "--region", "1:3", "--threads", 1, "--out", f"{folder}/")
     done = seqexpr("explain", *options)
     assert (done.code, done.out) == (0, "")
+    assert "each substitution is a full pass: the model has no sequence flows with one block of latents\n" in done.err
     assert "8 records: all used as given" in done.err
     table = rows((folder / "effects.tsv").read_text())
     assert len(table) == 8 * 2 * 19 and {row["ref"] for row in table if row["residue"] == "1"} == {"M"}

@@ -119,7 +119,8 @@ def explain_session(
         method: "ism" predicts every substitution; "gradient" estimates them from integrated gradients.
         partial: whether there are other genes elsewhere, so that these may have nothing in the region.
         advance: is told how many letters are done, as they are.
-        say: gets lines about genes of which nothing is explained, and about how far gradients add up.
+        say: gets lines about models that read each changed gene again, about genes of which nothing is explained, and
+            about how far gradients add up.
 
     Raises:
         UsageError: gradients of models without sequence flows, when this is called; at the end, a region that no
@@ -128,11 +129,15 @@ def explain_session(
     """
     if method not in METHODS:
         raise UsageError(f"--method {method}: choose among {', '.join(METHODS)}")
+    from seqexpr.effects.incremental import fits
+
     if method == "gradient":
         from seqexpr.effects.gradients import check_differentiable
 
         for line in check_differentiable([model.metadata for model in _models(session)]):
             say(line)
+    elif not all(fits(model.metadata.config) for model in _models(session)):
+        say("each substitution is a full pass: the model has no sequence flows with one block of latents")
     return _explained(session, explained, method, partial, advance, say)
 
 
