@@ -17,9 +17,11 @@ def main() -> NoReturn:
         if getattr(sys, name) is None:  # closed by the caller (`>&-`): Python has no stream there
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - as long as the process
     code = run()
-    if any(thread.name in (READER_NAME, COURIER_NAME) for thread in threading.enumerate()):
+    stopped = code in (130, 143)
+    if stopped or any(thread.name in (READER_NAME, COURIER_NAME) for thread in threading.enumerate()):
         # A reader that still waits for standard input holds its lock, and Python would abort over that lock
-        # in tidying up; torch would over a connection in use. All output is flushed by now.
+        # in tidying up; torch would over a connection in use, or over threads that compute when a signal comes.
+        # All output is flushed by now.
         os._exit(code)
     sys.exit(code)
 
