@@ -19,6 +19,7 @@ from seqexpr.models.trained import TrainedModel, load_model, save_model
 from seqexpr.prediction.rows import predict_rows
 from seqexpr.threads import READER_NAME
 from seqexpr.training import trainer
+from seqexpr.training.batches import genes_of, joined
 from seqexpr.training.trainer import TrainingResult
 from seqexpr.training.trainer import train as train_alone
 
@@ -223,8 +224,8 @@ def test_groups_in_one_pass_are_the_same_function(experiment, split, tmp_path, p
 
     found = []
     for add in (
-        trainer.add_gradients_at_once,
-        lambda net, groups, loss: trainer.add_gradients(net, None, groups, loss, 6),
+        lambda net, groups, loss: trainer.add_gradients_at_once(net, groups, genes_of, joined, loss),
+        lambda net, groups, loss: trainer.add_gradients(net, None, groups, loss),
     ):
         recipe = experiment.recipe.changed(group_size=3)
         own = replace(experiment, config=tiny_config(preset, dropout=0.0), recipe=recipe)

@@ -38,6 +38,11 @@ class Batch:
     seen them; NaN for other genes, None without."""
 
 
+def genes_of(batch: Batch) -> int:
+    """How many genes a batch has."""
+    return len(batch.labels)
+
+
 def joined(batches: Sequence[Batch]) -> Batch | None:
     """Several batches as one; None where their query sequences differ in length.
 

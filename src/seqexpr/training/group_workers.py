@@ -20,13 +20,14 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from seqexpr.models.channel_norm import ChannelNorm
+from seqexpr.models.channel_norm import ChannelNorm, grouped
 from seqexpr.models.dropout import drawing_from
 from seqexpr.models.perceiver import Perceiver
 from seqexpr.training.distributed import Ranks
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Joined = TypeVar("Joined")
 
 
 @contextmanager
@@ -52,7 +53,7 @@ def add_gradients(
     workers: GroupWorkers | None,
     groups: Sequence[Item],
     loss: Callable[[Perceiver, Item], Tensor],
-    total_groups: int,
+    total_groups: int | None = None,
 ) -> Tensor:
     """Add the gradients of all groups to those of the network; arguments and result as for `GroupWorkers.step`.
 
@@ -61,7 +62,7 @@ def add_gradients(
         workers: compute groups at once; None: one group after the other.
         groups: what passes through the network together.
         loss: of a group.
-        total_groups: with the groups of other processes.
+        total_groups: with the groups of other processes; None: there are no others.
     """
     if workers is not None:
         return workers.step(groups, loss, total_groups)
@@ -88,6 +89,34 @@ def in_passes(groups: Sequence[Item], size: Callable[[Item], int]) -> list[list[
         found[-1].append(group)
         room -= size(group)
     return found
+
+
+def add_gradients_at_once(
+    network: Perceiver,
+    groups: Sequence[Item],
+    size: Callable[[Item], int],
+    together: Callable[[Sequence[Item]], Joined | None],
+    loss: Callable[[Perceiver, Joined], Tensor],
+) -> Tensor:
+    """As `add_gradients`, several groups in one pass where that is the same function; for a GPU.
+
+    Args:
+        network: what is trained.
+        groups: what is normalised together.
+        size: sequences of a group.
+        together: several groups as one; None where they cannot pass together.
+        loss: of groups as one, a sum over their sequences.
+    """
+    total = torch.zeros((), device=network.device)
+    for some in in_passes(groups, size):
+        as_one = together(some)
+        if as_one is None:
+            each = [one for group in some if (one := together([group])) is not None]
+            total += add_gradients(network, None, each, loss)
+            continue
+        with grouped(network, [size(group) for group in some]):
+            total += add_gradients(network, None, [as_one], loss)
+    return total
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,6 @@ from torch import Tensor
 
 from seqexpr.errors import InputError, UsageError
 from seqexpr.files import atomic_path
-from seqexpr.models.channel_norm import grouped
 from seqexpr.models.config import PerceiverConfig
 from seqexpr.models.perceiver import Perceiver
 from seqexpr.models.trained import ModelMetadata, Output, TrainedModel
@@ -33,7 +32,7 @@ from seqexpr.own_files import list_of, number, record, text, whole
 from seqexpr.tensor_files import check_tensors
 from seqexpr.threads import Prefetch
 from seqexpr.training.distributed import Ranks
-from seqexpr.training.group_workers import GroupWorkers, add_gradients, in_order, in_passes, single_threads
+from seqexpr.training.group_workers import GroupWorkers, add_gradients, add_gradients_at_once, in_order, single_threads
 from seqexpr.training.schedules import warmup_cosine
 from seqexpr.training.start import Start
 from seqexpr.training.state import FILE, fitting, load_state, save_state
@@ -311,10 +310,7 @@ class _Student:
             return loss / size
 
         if workers is None and not self._on_cpu:  # a GPU passes many groups through the network at once
-            total = torch.zeros((), device=self.device)
-            for some in in_passes(groups, lambda group: len(group[0])):
-                with grouped(self.network, [len(windows) for windows, _ in some]):
-                    total += add_gradients(self.network, None, [some], loss_of, 1)
+            total = add_gradients_at_once(self.network, groups, lambda group: len(group[0]), list, loss_of)
         else:
             total = add_gradients(self.network, workers, [[group] for group in groups], loss_of, total_groups)
         if settings.clip_norm:

@@ -10,7 +10,6 @@ import copy
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +21,13 @@ from torch import Tensor
 
 from seqexpr.errors import InputError, UsageError
 from seqexpr.files import atomic_path
-from seqexpr.models.channel_norm import grouped
 from seqexpr.models.composition.promoter_words import READ
 from seqexpr.models.perceiver import Perceiver
 from seqexpr.models.trained import ModelMetadata, Output, TrainedModel
 from seqexpr.own_files import list_of, number, record, text, whole
 from seqexpr.tensor_files import check_tensors
 from seqexpr.threads import Prefetch
-from seqexpr.training.batches import Batch, BatchLoader, joined
+from seqexpr.training.batches import Batch, BatchLoader, genes_of, joined
 from seqexpr.training.distributed import Ranks
 from seqexpr.training.epoch_choice import EpochChoice, why_kept
 from seqexpr.training.experiment import (
@@ -41,7 +39,7 @@ from seqexpr.training.experiment import (
     input_range,
     label_scaling,
 )
-from seqexpr.training.group_workers import GroupWorkers, add_gradients, in_order, in_passes, single_threads
+from seqexpr.training.group_workers import GroupWorkers, add_gradients, add_gradients_at_once, in_order, single_threads
 from seqexpr.training.kernel_stage import fit_kernel
 from seqexpr.training.optimizers import make_optimizer
 from seqexpr.training.recipe import Recipe
@@ -335,7 +333,7 @@ class _Trainer:
             return recipe.loss_weight * self._loss(predicted, batch.labels, step.labels)
 
         if self.groups is None and self.device.type != "cpu":
-            total = add_gradients_at_once(self.network, step.groups, loss_of)
+            total = add_gradients_at_once(self.network, step.groups, genes_of, joined, loss_of)
         else:
             total = add_gradients(self.network, self.groups, step.groups, loss_of, step.total_groups)
         if recipe.clip_norm:
@@ -449,27 +447,6 @@ class _Trainer:
         self.epochs.best_epoch, self.epochs.best_score = progress["best_epoch"], progress["best_score"]
         self.epochs.rows = progress["rows"]
         self._write_metrics()  # a process that was killed may have left the file without the last epoch, or damaged
-
-
-def add_gradients_at_once(
-    network: Perceiver, groups: Sequence[Batch], loss: Callable[[Perceiver, Batch], Tensor]
-) -> Tensor:
-    """As `add_gradients`, several groups in one pass where that is the same function; for a GPU.
-
-    Args:
-        network: what is trained.
-        groups: what is normalised together.
-        loss: of a batch, a sum over its genes.
-    """
-    total = torch.zeros((), device=network.device)
-    for some in in_passes(groups, lambda batch: len(batch.labels)):
-        together = joined(some)
-        if together is None:
-            total += add_gradients(network, None, some, loss, len(some))
-            continue
-        with grouped(network, [len(batch.labels) for batch in some]):
-            total += add_gradients(network, None, [together], loss, 1)
-    return total
 
 
 def check_share(experiment: Experiment, processes: int) -> None:
