@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from seqexpr.errors import UsageError
+
 logger = logging.getLogger(__name__)
 
 DISK_ERRORS = (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC))
@@ -240,6 +242,26 @@ def one_at_a_time(lock: Path, busy: str) -> Iterator[None]:
     except Timeout:
         logger.warning("%s", busy)
         held.acquire()
+    try:
+        yield
+    finally:
+        held.release()
+
+
+@contextmanager
+def alone(lock: Path, busy: str) -> Iterator[None]:
+    """Hold the lock file `lock`.
+
+    Raises:
+        UsageError: another process holds it; `busy` says so.
+    """
+    from filelock import FileLock, Timeout
+
+    held = FileLock(lock)
+    try:
+        held.acquire(timeout=0)
+    except Timeout:
+        raise UsageError(busy) from None
     try:
         yield
     finally:

@@ -18,7 +18,7 @@ from seqexpr import __version__
 from seqexpr.effects.scan import Scanner, stretch_sizes
 from seqexpr.effects.tracks import SUFFIXES, bedgraph_rows, check_format, write_track
 from seqexpr.errors import UsageError
-from seqexpr.files import atomic_path, write_json
+from seqexpr.files import alone, atomic_path, write_json
 from seqexpr.inputs.options import check_output
 from seqexpr.models.trained import Output
 from seqexpr.own_files import read_json
@@ -130,22 +130,17 @@ class ScanFiles:
                 other options.
             OSError: the place cannot be written.
         """
-        from filelock import FileLock, Timeout
-
         self.parts.parent.mkdir(parents=True, exist_ok=True)
         self.parts.mkdir(exist_ok=True)
-        lock = FileLock(self.parts / _LOCK)
+        busy = f"another process is writing this scan ({self.parts}): wait for it, or choose another --out"
+        unused = False
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise UsageError(
-                f"another process is writing this scan ({self.parts}): wait for it, or choose another --out"
-            ) from None
-        try:
-            yield self._begun(description, resume)
+            with alone(self.parts / _LOCK, busy):
+                try:
+                    yield self._begun(description, resume)
+                finally:
+                    unused = not self._done()
         finally:
-            unused = not self._done()
-            lock.release()
             if unused:
                 self.remove_parts()
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from seqexpr import __version__
 from seqexpr.errors import UsageError
-from seqexpr.files import write_json
+from seqexpr.files import alone, write_json
 from seqexpr.own_files import anything, list_of, mapping, read_json, record, text, whole
 from seqexpr.prediction.shard_files import SUFFIX, describe_file
 
@@ -57,21 +57,16 @@ class ChunkFolder:
                 other options or inputs.
             OSError: the place cannot be written.
         """
-        from filelock import FileLock, Timeout
-
         self.path.mkdir(exist_ok=True)
-        lock = FileLock(self.path / _LOCK)
+        busy = f"another process is writing this result ({self.path}): wait for it, or choose another --out"
+        unused = False
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise UsageError(
-                f"another process is writing this result ({self.path}): wait for it, or choose another --out"
-            ) from None
-        try:
-            yield self._begun(count, chosen, resume)
+            with alone(self.path / _LOCK, busy):
+                try:
+                    yield self._begun(count, chosen, resume)
+                finally:
+                    unused = not self._parts_there()
         finally:
-            unused = not self._parts_there()
-            lock.release()
             if unused:
                 self.remove()
 
