@@ -10,11 +10,18 @@
 | 5         | `DeviceError`      | device absent, or memory exhausted          |
 | 6         | `NetworkError`     | download or checksum failed                 |
 | 130       | `KeyboardInterrupt`| interrupted                                 |
+| 143       | `SystemExit`       | ended by a batch system's SIGTERM           |
 """
 
 from __future__ import annotations
 
 from os import PathLike
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C; Typer's too."""
+
+TERMINATED = 143
+"""Exit code after a batch system's SIGTERM."""
 
 _LONGEST = 300
 """Characters of a record's name, or of what was found, that an error shows."""

@@ -29,13 +29,15 @@ from seqexpr.cli.prepare_options import PrepareCommand
 from seqexpr.cli.scan import scan
 from seqexpr.cli.train import train
 from seqexpr.cli.variants import variants
-from seqexpr.errors import DeviceError, InputError, SeqexprError, UsageError, printable
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C; Typer's too."""
-
-TERMINATED = 128 + signal.SIGTERM
-"""Exit code after a batch system's SIGTERM."""
+from seqexpr.errors import (
+    INTERRUPTED,
+    TERMINATED,
+    DeviceError,
+    InputError,
+    SeqexprError,
+    UsageError,
+    printable,
+)
 
 app = typer.Typer(
     name=PROGRAM,

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seqexpr import __version__
-from seqexpr.errors import MissingDataError
+from seqexpr.errors import INTERRUPTED, TERMINATED, MissingDataError
 from seqexpr.threads import allowed_cores
 
 _ENTRY = "from seqexpr.runs.chunk_process import main; main()"
@@ -26,7 +26,6 @@ _SECONDS_BETWEEN_LOOKS = 1.0
 """Whether the result is still wanted."""
 _SECONDS_TO_END = 10.0
 """A process that was asked to end gets this long to remove its temporary files."""
-_STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def run_chunk(chunk: Chunk) -> Ended:
         environment["SEQEXPR_CACHE"] = chunk.cache
     while True:
         code, said = _run([chunk.words[0], f"--threads={threads}", "--quiet", *chunk.words[1:]], chunk, environment)
-        if code < 0 or code in _STOPPED:
+        if code < 0 or code in (INTERRUPTED, TERMINATED):
             raise ChunkStopped(f"its process was stopped ({_reason(code)})")
         if code or os.path.exists(chunk.result) or not os.path.exists(chunk.wanted):
             return Ended(code, _line_of(said), worker)
@@ -162,7 +161,7 @@ def _end_with_input() -> None:
             pass
     os.kill(os.getpid(), signal.SIGTERM)  # as an exception, so that temporary files are removed
     time.sleep(_SECONDS_TO_END)
-    os._exit(_STOPPED[1])
+    os._exit(TERMINATED)
 
 
 def cache_folder() -> str | None:

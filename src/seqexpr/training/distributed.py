@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from seqexpr.errors import DeviceError, SeqexprError, UsageError
+from seqexpr.errors import INTERRUPTED, TERMINATED, DeviceError, SeqexprError, UsageError
 from seqexpr.threads import Courier
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ _ARRIVAL = timedelta(seconds=60)
 
 _NEWS_SECONDS = 3.0
 """How long a process whose connections broke waits to hear why: from another process, or by torchrun's SIGTERM."""
-
-_INTERRUPTED, _TERMINATED = 130, 143
 
 _joined = False
 """Whether this process has met the others, at a place that one of them may keep."""
@@ -302,9 +300,9 @@ class Ranks:
         end = time.monotonic() + _NEWS_SECONDS
         while (code := ended_before(self._place)) is None and time.monotonic() < end:
             time.sleep(0.1)
-        if code == _INTERRUPTED:
+        if code == INTERRUPTED:
             raise KeyboardInterrupt from None
-        if code == _TERMINATED:
+        if code == TERMINATED:
             raise SystemExit(code) from None
         if code is not None:
             raise EndedElsewhere(code) from None
